@@ -1,0 +1,63 @@
+package stream
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"sync/atomic"
+	"time"
+)
+
+// A Conn is one open stream. Its fields do not change; its methods may be
+// called by any goroutine, while it is open and after.
+type Conn struct {
+	// ID is random and cannot be guessed.
+	ID string
+	// Topic and Format are what the client asked for.
+	Topic, Format string
+	// Protocol is the version of HTTP: "1.1" or "2".
+	Protocol string
+	// Client is the client's address.
+	Client string
+	// Started is when the connection was admitted.
+	Started time.Time
+	// Resumed says that the client gave a last event ID, and ResumedFrom which.
+	Resumed     bool
+	ResumedFrom ID
+
+	log    *Log
+	cancel context.CancelCauseFunc
+
+	events atomic.Int64
+	bytes  atomic.Int64
+	errors atomic.Int64
+	wrote  atomic.Int64 // when, in nanoseconds after Started
+	next   atomic.Uint64
+}
+
+func newConnID() string {
+	var b [12]byte
+	_, _ = rand.Read(b[:]) // never fails
+	return hex.EncodeToString(b[:])
+}
+
+// Events returns how many events the client has been sent.
+func (c *Conn) Events() int64 { return c.events.Load() }
+
+// Bytes returns how many bytes of stream the client has been sent.
+func (c *Conn) Bytes() int64 { return c.bytes.Load() }
+
+// Errors returns how many faults the client has been told of: gaps.
+func (c *Conn) Errors() int64 { return c.errors.Load() }
+
+// LastWrite returns when something was last written to the client: an event or
+// a heartbeat.
+func (c *Conn) LastWrite() time.Time { return c.Started.Add(time.Duration(c.wrote.Load())) }
+
+// Lag returns how many entries of the log the client has not been sent yet.
+func (c *Conn) Lag() uint64 {
+	c.log.mu.RLock()
+	head := c.log.head
+	c.log.mu.RUnlock()
+	return head - min(head, c.next.Load())
+}

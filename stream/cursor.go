@@ -1,0 +1,263 @@
+package stream
+
+import (
+	"context"
+	"fmt"
+	"time"
+)
+
+// Reasons of a [Gap].
+const (
+	GapSlow    = "slow"    // the reader was overtaken by the log's tail
+	GapExpired = "expired" // the log no longer holds what the reader asked for
+	GapRestart = "restart" // the log began after what the reader asked for
+	GapReset   = "reset"   // the log was reset: IDs may have gone back
+	GapUnknown = "unknown" // the reader asked for an ID that cannot exist yet
+)
+
+// A Gap tells a reader what it cannot get: the events after From, up to and
+// including To. It is an error, and the cursor goes on behind the gap.
+type Gap struct {
+	From   ID     `json:"-"`
+	To     ID     `json:"-"`
+	Reason string `json:"reason"`
+}
+
+func (g *Gap) Error() string {
+	return fmt.Sprintf("events after %s up to %s are lost (%s)", g.From, g.To, g.Reason)
+}
+
+// Ended is the error of a cursor that has read everything of a closed log.
+type Ended struct{ Reason string }
+
+func (e *Ended) Error() string { return "the topic has ended: " + e.Reason }
+
+// maxAhead is how far ahead of the clock an ID may be that a reader resumes
+// from: another node may have given it, and clocks differ a little.
+const maxAhead = 10 * time.Second
+
+// Limits of one batch, so that a reader that catches up does not hold much.
+const (
+	maxBatchEntries = 512
+	maxBatchBytes   = 64 << 10
+)
+
+// A Batch is a run of entries that a cursor found waiting.
+type Batch struct {
+	// Entries are in order. The slice is shared: it must not be changed, nor
+	// kept beyond the next call on the cursor.
+	Entries []*Entry
+	// Events is how many of the entries are events, not announcements.
+	Events int
+	// Replayed is how many of the events were in the log already when the
+	// cursor was opened.
+	Replayed int
+	// Wire is the entries' encodings, joined.
+	Wire []byte
+
+	from, to uint64
+}
+
+// A Cursor is one reader's position in a log. It holds no entries. One
+// goroutine may use it at a time; different cursors are independent.
+type Cursor struct {
+	log    *Log
+	next   uint64 // index of the entry to read next
+	last   ID     // the newest event that the reader has
+	skip   bool   // entries up to last may still come: the reader has them
+	epoch  uint64
+	opened uint64 // entries below it were there before the cursor
+	since  ID     // and so were the events up to this one
+	gap    *Gap   // to be told first
+	fault  *Entry // likewise
+	paced  bool
+}
+
+// Live returns a cursor that reads what comes from now on.
+func (l *Log) Live() *Cursor {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	return l.live()
+}
+
+func (l *Log) live() *Cursor {
+	return &Cursor{log: l, next: l.head, last: l.last, epoch: l.epoch, opened: l.head, since: l.last, fault: l.fault}
+}
+
+// behind makes a live cursor of a view skip what its source had already: the
+// view may not have caught up yet.
+func (c *Cursor) behind(source ID) {
+	if source.After(c.since) {
+		c.since = source
+		if c.next == c.opened && c.gap == nil {
+			c.last, c.skip = source, true
+		}
+	}
+}
+
+// From returns a cursor that reads what comes after id, as a client asks that
+// gives its last event ID. The zero ID stands for everything held. Where the
+// log cannot vouch for all that came after id, the cursor's first answer is a
+// [Gap].
+func (l *Log) From(id ID) *Cursor {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	c := l.live()
+	switch {
+	case id.IsZero():
+		c.next, c.last = l.tail, l.floor
+	case id.Time().After(time.Now().Add(maxAhead)):
+		c.gap = &Gap{From: id, To: l.last, Reason: GapUnknown}
+	case id.Compare(l.floor) < 0:
+		c.gap = &Gap{From: id, To: l.floor, Reason: l.why}
+		c.next, c.last = l.tail, l.floor
+	case id.After(l.last):
+		// Another node gave it, and this one has not followed so far yet.
+		c.last, c.skip = id, true
+	default:
+		c.next, c.last = l.after(id), id
+	}
+	return c
+}
+
+// Lag returns how many entries the cursor has not read yet.
+func (c *Cursor) Lag() uint64 {
+	c.log.mu.RLock()
+	defer c.log.mu.RUnlock()
+	return c.log.head - min(c.next, c.log.head)
+}
+
+// Next returns the entries that wait for the cursor, and waits for some when
+// there are none. It returns a [*Gap], once, when events are lost to this
+// reader, and then goes on; [*Ended] when the log is closed and read; or the
+// context's error.
+func (c *Cursor) Next(ctx context.Context) (*Batch, error) {
+	for {
+		batch, wake, err := c.read()
+		if err != nil || batch != nil {
+			return batch, err
+		}
+		select {
+		case <-wake:
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		}
+	}
+}
+
+// read returns a batch, or a channel that is closed when there may be more, or
+// an error as [Cursor.Next] does. It does not wait.
+func (c *Cursor) read() (*Batch, <-chan struct{}, error) {
+	for {
+		b, wake, err := c.step()
+		if b == nil || len(b.Entries) > 0 {
+			return b, wake, err
+		}
+		// Only announcements from before the cursor's time: read on.
+	}
+}
+
+func (c *Cursor) step() (*Batch, <-chan struct{}, error) {
+	l := c.log
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	if c.gap != nil {
+		gap := c.gap
+		c.gap = nil
+		return nil, nil, gap
+	}
+	if c.fault != nil {
+		e := c.fault
+		c.fault = nil
+		return &Batch{Entries: []*Entry{e}, Wire: e.wire}, nil, nil
+	}
+	if c.epoch != l.epoch {
+		gap := &Gap{From: c.last, To: l.floor, Reason: l.why}
+		c.epoch, c.next, c.last, c.skip = l.epoch, l.tail, l.floor, false
+		return nil, nil, gap
+	}
+	if c.next < l.tail {
+		c.next = l.tail
+		if c.last.Compare(l.floor) < 0 {
+			gap := &Gap{From: c.last, To: l.floor, Reason: GapSlow}
+			c.last = l.floor
+			return nil, nil, gap
+		}
+	}
+	limit := l.head
+	if c.paced {
+		limit = max(l.released, c.opened)
+	}
+	for c.skip && c.next < limit && !l.at(c.next).ID.After(c.last) {
+		c.next++
+	}
+	if c.next >= limit {
+		if l.ended != "" && c.next == l.head {
+			return nil, nil, &Ended{Reason: l.ended}
+		}
+		if c.paced {
+			return nil, l.paced, nil
+		}
+		l.waiting.Store(true)
+		return nil, l.fresh, nil
+	}
+	c.skip = false
+	var b *Batch
+	if shared := l.shared; shared != nil && shared.from == c.next && shared.to <= limit &&
+		c.next >= c.opened && shared.Entries[0].ID.After(c.since) {
+		b = shared
+	} else {
+		b = l.batch(c.next, limit, c)
+	}
+	c.next = b.to
+	if n := len(b.Entries); n > 0 {
+		c.last = b.Entries[n-1].ID
+	}
+	return b, nil, nil
+}
+
+// batch joins the entries from..to, or as many of them as one batch holds. For
+// a cursor, announcements that are older than it are left out. The caller
+// holds l.mu.
+func (l *Log) batch(from, to uint64, c *Cursor) *Batch {
+	b := &Batch{from: from, to: from}
+	size := 0
+	for i := from; i < to && len(b.Entries) < maxBatchEntries; i++ {
+		e := l.at(i)
+		if size += len(e.wire); size > maxBatchBytes && i > from {
+			break
+		}
+		b.to = i + 1
+		if e.Event == nil && c != nil && i < c.opened {
+			continue
+		}
+		if e.Event != nil {
+			b.Events++
+			if c != nil && !e.ID.After(c.since) {
+				b.Replayed++
+			}
+		}
+		b.Entries = append(b.Entries, e)
+	}
+	switch len(b.Entries) {
+	case 0:
+	case 1:
+		b.Wire = b.Entries[0].wire
+	default:
+		b.Wire = make([]byte, 0, min(size, maxBatchBytes+len(b.Entries[0].wire)))
+		for _, e := range b.Entries {
+			b.Wire = append(b.Wire, e.wire...)
+		}
+	}
+	return b
+}
+
+// tagged reports whether an event of the batch has a Tag.
+func (b *Batch) tagged() bool {
+	for _, e := range b.Entries {
+		if e.Event != nil && e.Event.Tag != nil {
+			return true
+		}
+	}
+	return false
+}

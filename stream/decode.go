@@ -1,0 +1,174 @@
+package stream
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+	"unicode/utf8"
+)
+
+// ErrTooLong is what a [Decoder] returns for an event larger than its limit.
+var ErrTooLong = errors.New("event is longer than the decoder's limit")
+
+// A Decoder reads messages from a text/event-stream, to the parsing rules of
+// WHATWG HTML, section 9.2.6. One goroutine may use it at a time.
+type Decoder struct {
+	// MaxSize limits the bytes of one line and of one event. Default: 4 MiB.
+	MaxSize int
+
+	r      io.Reader
+	buf    []byte
+	start  int // of what has not been parsed yet in buf
+	end    int
+	err    error
+	begun  bool // the byte order mark has been looked for
+	skipLF bool // the line before ended in CR: an LF now belongs to it
+
+	lastID string
+	retry  time.Duration
+	data   []byte
+}
+
+// NewDecoder returns a Decoder that reads from r.
+func NewDecoder(r io.Reader) *Decoder { return &Decoder{r: r} }
+
+// LastEventID returns what a client would send as Last-Event-ID now.
+func (d *Decoder) LastEventID() string { return d.lastID }
+
+// Retry returns the reconnection time that the server asked for last, or 0.
+func (d *Decoder) Retry() time.Duration { return d.retry }
+
+// Next returns the next message that a client would dispatch: its ID is the
+// last event ID at that time, its Event is "message" where the stream names
+// none, and its Data is valid until the next call. At the end of the stream
+// the error is io.EOF, and a message without its closing empty line is
+// dropped, as the specification wants it.
+func (d *Decoder) Next() (Message, error) {
+	limit := d.MaxSize
+	if limit <= 0 {
+		limit = 4 << 20
+	}
+	d.data = d.data[:0]
+	var name string
+	seen := false
+	for {
+		line, err := d.line(limit)
+		if err != nil {
+			return Message{}, err
+		}
+		if len(line) == 0 {
+			if !seen {
+				name = ""
+				continue
+			}
+			if name == "" {
+				name = "message"
+			}
+			data := d.data[:len(d.data)-1] // without the LF of the last line
+			if !utf8.Valid(data) {
+				data = bytes.ToValidUTF8(data, []byte("\uFFFD"))
+			}
+			return Message{ID: d.lastID, Event: name, Data: data}, nil
+		}
+		field, value, colon := bytes.Cut(line, []byte{':'})
+		if colon {
+			value = bytes.TrimPrefix(value, []byte{' '})
+		}
+		switch string(field) {
+		case "data":
+			if len(d.data)+len(value)+1 > limit {
+				return Message{}, fmt.Errorf("%w of %d bytes", ErrTooLong, limit)
+			}
+			d.data = append(append(d.data, value...), '\n')
+			seen = true
+		case "event":
+			name = string(bytes.ToValidUTF8(value, []byte("\uFFFD")))
+		case "id":
+			if bytes.IndexByte(value, 0) < 0 && d.lastID != string(value) {
+				d.lastID = string(bytes.ToValidUTF8(value, []byte("\uFFFD")))
+			}
+		case "retry":
+			if ms, err := parseDecimal(string(value)); err == nil && ms <= uint64(24*time.Hour/time.Millisecond) && len(value) > 0 {
+				d.retry = time.Duration(ms) * time.Millisecond
+			}
+		}
+	}
+}
+
+// line returns the next line without its end. It does not wait for the byte
+// behind a CR: a server may send that one much later.
+func (d *Decoder) line(limit int) ([]byte, error) {
+	scanned := d.start
+	for {
+		if d.skipLF && d.start < d.end {
+			if d.buf[d.start] == '\n' {
+				d.start++
+			}
+			d.skipLF = false
+			scanned = max(scanned, d.start)
+		}
+		if !d.begun && d.end-d.start >= 3 {
+			if bytes.HasPrefix(d.buf[d.start:d.end], []byte("\uFEFF")) {
+				d.start += 3
+			}
+			d.begun = true
+			scanned = d.start
+		}
+		if i := lineEnd(d.buf[scanned:d.end]); i >= 0 && (d.begun || d.buf[d.start] != 0xEF) {
+			d.begun = true
+			line := d.buf[d.start : scanned+i]
+			d.skipLF = d.buf[scanned+i] == '\r'
+			d.start = scanned + i + 1
+			return line, nil
+		}
+		if d.begun {
+			scanned = d.end
+		}
+		if d.err != nil {
+			return nil, d.err
+		}
+		if d.end-d.start > limit {
+			return nil, fmt.Errorf("%w of %d bytes", ErrTooLong, limit)
+		}
+		scanned -= d.fill()
+	}
+}
+
+func lineEnd(b []byte) int {
+	lf := bytes.IndexByte(b, '\n')
+	if lf >= 0 {
+		b = b[:lf]
+	}
+	if cr := bytes.IndexByte(b, '\r'); cr >= 0 {
+		return cr
+	}
+	return lf
+}
+
+// fill reads more into the buffer and returns by how much it moved what was
+// there to the front.
+func (d *Decoder) fill() (moved int) {
+	if d.start > 0 {
+		moved = d.start
+		copy(d.buf, d.buf[d.start:d.end])
+		d.start, d.end = 0, d.end-d.start
+	}
+	if d.end == len(d.buf) {
+		d.buf = append(d.buf, make([]byte, max(4096, len(d.buf)))...)
+	}
+	for range 100 { // as bufio: a reader that returns nothing for ever is broken
+		n, err := d.r.Read(d.buf[d.end:])
+		d.end += n
+		if err != nil {
+			d.err = err
+			return moved
+		}
+		if n > 0 {
+			return moved
+		}
+	}
+	d.err = io.ErrNoProgress
+	return moved
+}

@@ -1,0 +1,25 @@
+// Package stream serves Server-Sent Events from bounded logs.
+//
+// Each topic is one append-only, bounded, in-memory [Log] of immutable
+// entries, and an entry is encoded for the wire once. A connection is a
+// [Cursor] over the log; it has no queue of its own. So fan-out, replay, slow
+// consumers and batching are one mechanism: every cursor reads the same bytes;
+// a cursor that starts further back replays; one that the log's tail has
+// overtaken is too slow; one that finds several entries waiting writes them
+// together.
+//
+// # Order and loss
+//
+// The IDs of a topic rise strictly. A reader gets the events of a topic in the
+// order of their IDs, none twice, and none left out but those that a [Gap]
+// tells it of. Publishers never wait for readers.
+//
+// # Parts
+//
+// A [Hub] holds the topics and runs their [Source] plug-ins; a [Handler]
+// serves them over HTTP; a [Decoder] is the client's side. [Hooks] observe
+// without touching the path of an event when they are not set. A [Broker]
+// carries events between processes.
+//
+// The package imports the standard library only.
+package stream

@@ -1,0 +1,75 @@
+package stream
+
+import (
+	"bytes"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+)
+
+// A Message is one block of the text/event-stream format (WHATWG HTML, section
+// 9.2): what a server writes and a [Decoder] reads.
+type Message struct {
+	// ID is the last event ID. Left out when empty.
+	ID string
+	// Event is the event name; a client takes an empty one for "message".
+	Event string
+	// Data is the payload, without a final line end. A nil Data makes a block
+	// that dispatches no event, such as one that only sets Retry.
+	Data []byte
+	// Retry asks the client to wait that long before it comes back. Whole
+	// milliseconds; left out when zero.
+	Retry time.Duration
+}
+
+// AppendTo appends the message as it stands on the wire, with the empty line
+// that ends it. No payload can forge a field: CR, LF and CRLF each end a line
+// of data, invalid UTF-8 becomes U+FFFD. An ID or an event name that has a
+// line end or a NUL cannot be carried and is left out.
+func (m Message) AppendTo(dst []byte) []byte {
+	if m.Retry > 0 {
+		dst = append(dst, "retry: "...)
+		dst = strconv.AppendInt(dst, m.Retry.Milliseconds(), 10)
+		dst = append(dst, '\n')
+	}
+	if m.ID != "" && fieldSafe(m.ID) {
+		dst = append(dst, "id: "...)
+		dst = append(dst, m.ID...)
+		dst = append(dst, '\n')
+	}
+	if m.Event != "" && fieldSafe(m.Event) {
+		dst = append(dst, "event: "...)
+		dst = append(dst, m.Event...)
+		dst = append(dst, '\n')
+	}
+	if m.Data != nil {
+		dst = appendData(dst, m.Data)
+	}
+	return append(dst, '\n')
+}
+
+func fieldSafe(s string) bool {
+	return !strings.ContainsAny(s, "\r\n\x00") && utf8.ValidString(s)
+}
+
+// appendData writes the data field, one for each line of data.
+func appendData(dst, data []byte) []byte {
+	if !utf8.Valid(data) {
+		data = bytes.ToValidUTF8(data, []byte("\uFFFD"))
+	}
+	for {
+		dst = append(dst, "data: "...)
+		end := bytes.IndexAny(data, "\r\n")
+		if end < 0 {
+			dst = append(dst, data...)
+			return append(dst, '\n')
+		}
+		dst = append(dst, data[:end]...)
+		dst = append(dst, '\n')
+		if data[end] == '\r' && end+1 < len(data) && data[end+1] == '\n' {
+			end++
+		}
+		data = data[end+1:]
+	}
+}

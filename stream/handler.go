@@ -1,0 +1,407 @@
+package stream
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"math/rand/v2"
+	"mime"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+)
+
+// Defaults of a [Handler].
+const (
+	DefaultHeartbeat    = 15 * time.Second
+	DefaultWriteTimeout = 10 * time.Second
+	DefaultRetry        = 2 * time.Second
+)
+
+// A Handler serves the topics of a hub as text/event-stream (WHATWG HTML,
+// section 9.2). The query says what: topic, format, and last_event_id where
+// the client cannot send the header Last-Event-ID. The zero value of each
+// field but Hub works. A Handler must not be copied after its first request.
+type Handler struct {
+	// Hub has the topics.
+	Hub *Hub
+	// Format is what a client gets that names none. Default: FormatJSON.
+	Format string
+	// Node names this process to the client.
+	Node string
+	// Heartbeat is after how long without anything else a ping is sent.
+	// Default: DefaultHeartbeat.
+	Heartbeat time.Duration
+	// WriteTimeout is how long one write may take before the client counts as
+	// gone. Default: DefaultWriteTimeout.
+	WriteTimeout time.Duration
+	// Retry is the reconnection time that clients are told. Default:
+	// DefaultRetry.
+	Retry time.Duration
+	// Lifetime ends a connection at this age, give or take a tenth; clients
+	// come back. Default: 0, never.
+	Lifetime time.Duration
+	// Admit, if set, decides whether a request gets a stream. The function it
+	// returns, if any, is called once, when the stream is over.
+	Admit func(r *http.Request) (release func(), refusal *Refusal)
+	// Refuse writes a refusal. Default: its detail as text.
+	Refuse func(w http.ResponseWriter, r *http.Request, refusal *Refusal)
+	// Logger takes faults of the server. Default: slog.Default().
+	Logger *slog.Logger
+
+	mu       sync.Mutex
+	conns    map[string]*Conn
+	draining bool
+	spread   time.Duration
+	totals   Totals
+	idle     chan struct{} // closed when the last connection has gone in a drain
+}
+
+// A Refusal says why a request gets no stream.
+type Refusal struct {
+	// Status is the HTTP status.
+	Status int
+	// Reason is one of a bounded set, fit for a metric's attribute.
+	Reason string
+	// Detail tells the user what is wrong and what would be right.
+	Detail string
+	// RetryAfter is when the client may try again; 0 says nothing.
+	RetryAfter time.Duration
+}
+
+func (r *Refusal) Error() string { return r.Detail }
+
+// SetRetryAfter puts the Retry-After header of RFC 9110 into h.
+func (r *Refusal) SetRetryAfter(h http.Header) {
+	if r.RetryAfter > 0 {
+		h.Set("Retry-After", strconv.Itoa(int((r.RetryAfter+time.Second-1)/time.Second)))
+	}
+}
+
+// Totals are counted since the handler began.
+type Totals struct {
+	Connections int64                 // admitted
+	Rejected    int64                 // refused
+	Events      int64                 // sent, by connections that are over
+	Bytes       int64                 // likewise
+	Duration    time.Duration         // of the connections that are over, added up
+	Closed      map[CloseReason]int64 // connections that are over
+	Gaps        int64                 // told
+}
+
+// Conns returns the open connections.
+func (h *Handler) Conns() []*Conn {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return slices.Collect(maps.Values(h.conns))
+}
+
+// Conn returns an open connection, or nil.
+func (h *Handler) Conn(id string) *Conn {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.conns[id]
+}
+
+// Active returns how many connections are open.
+func (h *Handler) Active() int {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return len(h.conns)
+}
+
+// Totals returns what has been counted.
+func (h *Handler) Totals() Totals {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	t := h.totals
+	t.Closed = maps.Clone(t.Closed)
+	return t
+}
+
+// errDrain and errLifetime are causes of an end that the server chose.
+var (
+	errDrain    = errors.New("the server is shutting down")
+	errLifetime = errors.New("the connection has reached its greatest age")
+	errGone     = errors.New("the client has gone")
+)
+
+// Drain refuses new streams and ends the open ones, spread over the duration
+// so that their clients do not all come back at once, each between two events.
+// It returns when all have ended, or with the context's error. Clients come
+// back to the next server: the stream itself has not ended.
+func (h *Handler) Drain(ctx context.Context, spread time.Duration) error {
+	h.mu.Lock()
+	if !h.draining {
+		h.draining, h.spread = true, spread
+		h.idle = make(chan struct{})
+		if len(h.conns) == 0 {
+			close(h.idle)
+		}
+		for _, c := range h.conns {
+			time.AfterFunc(time.Duration(rand.Float64()*float64(spread)), func() { c.cancel(errDrain) })
+		}
+	}
+	idle := h.idle
+	h.mu.Unlock()
+	select {
+	case <-idle:
+		return nil
+	case <-ctx.Done():
+		h.mu.Lock()
+		for _, c := range h.conns {
+			c.cancel(errDrain)
+		}
+		h.mu.Unlock()
+		return ctx.Err()
+	}
+}
+
+// Draining reports whether Drain has been called.
+func (h *Handler) Draining() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.draining
+}
+
+// enter registers a connection. It fails in a drain.
+func (h *Handler) enter(c *Conn) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.draining {
+		return false
+	}
+	if h.conns == nil {
+		h.conns = make(map[string]*Conn)
+		h.totals.Closed = make(map[CloseReason]int64)
+	}
+	h.conns[c.ID] = c
+	h.totals.Connections++
+	return true
+}
+
+func (h *Handler) leave(c *Conn, reason CloseReason) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	delete(h.conns, c.ID)
+	h.totals.Events += c.Events()
+	h.totals.Bytes += c.Bytes()
+	h.totals.Duration += time.Since(c.Started)
+	h.totals.Closed[reason]++
+	h.totals.Gaps += c.Errors()
+	if h.draining && len(h.conns) == 0 {
+		close(h.idle)
+	}
+}
+
+func (h *Handler) refuse(w http.ResponseWriter, r *http.Request, refusal *Refusal) {
+	h.mu.Lock()
+	h.totals.Rejected++
+	h.mu.Unlock()
+	if hook := h.Hub.opts.Hooks.Reject; hook != nil {
+		hook(r, refusal)
+	}
+	if h.Refuse != nil {
+		h.Refuse(w, r, refusal)
+		return
+	}
+	refusal.SetRetryAfter(w.Header())
+	http.Error(w, refusal.Detail, refusal.Status)
+}
+
+// ServeHTTP serves one stream, until the client goes, the topic ends, or the
+// server drains.
+func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	ask, refusal := h.parse(r)
+	if refusal != nil {
+		if refusal.Status == http.StatusMethodNotAllowed {
+			w.Header().Set("Allow", "GET, HEAD")
+		}
+		h.refuse(w, r, refusal)
+		return
+	}
+	if r.Method == http.MethodHead {
+		setHeader(w.Header())
+		return
+	}
+	var release func()
+	if h.Admit != nil {
+		if release, refusal = h.Admit(r); refusal != nil {
+			h.refuse(w, r, refusal)
+			return
+		}
+	}
+	s, refusal := h.begin(r, ask)
+	if refusal != nil {
+		if release != nil {
+			release()
+		}
+		h.refuse(w, r, refusal)
+		return
+	}
+	s.release = release
+	if s.finished() {
+		// Everything has been said to this client: 204 is how the
+		// specification tells it not to come back.
+		w.WriteHeader(http.StatusNoContent)
+		s.end(CloseEnded, nil)
+		return
+	}
+	s.serve(w, r)
+}
+
+// A request is what a client asks for.
+type request struct {
+	topic, format string
+	resume        *ID
+	malformed     bool // it gave a last event ID that is none
+}
+
+func (h *Handler) parse(r *http.Request) (request, *Refusal) {
+	var ask request
+	if r.Method != http.MethodGet && r.Method != http.MethodHead {
+		return ask, &Refusal{Status: http.StatusMethodNotAllowed, Reason: "method", Detail: "A stream is read with GET."}
+	}
+	if !accepts(r.Header.Values("Accept")) {
+		return ask, &Refusal{Status: http.StatusNotAcceptable, Reason: "accept", Detail: "This address answers with text/event-stream, which the Accept header of the request does not allow."}
+	}
+	query := r.URL.Query()
+	topics := h.Hub.Topics()
+	ask.topic = query.Get("topic")
+	if ask.topic == "" && len(topics) > 0 {
+		ask.topic = topics[0]
+	}
+	if !slices.Contains(topics, ask.topic) {
+		return ask, &Refusal{Status: http.StatusNotFound, Reason: "topic",
+			Detail: fmt.Sprintf("There is no topic %.80q. Topics are: %s.", ask.topic, strings.Join(topics, ", "))}
+	}
+	ask.format = query.Get("format")
+	if ask.format == "" {
+		ask.format = h.Format
+	}
+	if ask.format == "" {
+		ask.format = FormatJSON
+	}
+	if _, known := h.Hub.opts.Formats[ask.format]; !known && ask.format != FormatJSON {
+		formats := append(slices.Sorted(maps.Keys(h.Hub.opts.Formats)), FormatJSON)
+		return ask, &Refusal{Status: http.StatusBadRequest, Reason: "format",
+			Detail: fmt.Sprintf("There is no format %.80q. Formats are: %s.", ask.format, strings.Join(formats, ", "))}
+	}
+	last := r.Header.Get("Last-Event-ID")
+	if last == "" {
+		last = query.Get("last_event_id")
+	}
+	if last != "" {
+		if id, err := ParseID(last); err == nil {
+			ask.resume = &id
+		} else {
+			ask.malformed = true
+		}
+	}
+	return ask, nil
+}
+
+// accepts reports whether an Accept header lets text/event-stream through.
+func accepts(values []string) bool {
+	if len(values) == 0 {
+		return true
+	}
+	for _, value := range values {
+		for part := range strings.SplitSeq(value, ",") {
+			media, params, err := mime.ParseMediaType(part)
+			if err != nil {
+				continue
+			}
+			if media != "text/event-stream" && media != "text/*" && media != "*/*" {
+				continue
+			}
+			if q, err := strconv.ParseFloat(params["q"], 64); params["q"] == "" || err == nil && q > 0 {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+func setHeader(h http.Header) {
+	h.Set("Content-Type", "text/event-stream")
+	h.Set("Cache-Control", "no-cache, no-transform")
+	h.Set("X-Accel-Buffering", "no")
+}
+
+// begin makes the session of an admitted request.
+func (h *Handler) begin(r *http.Request, ask request) (*session, *Refusal) {
+	cur, err := h.Hub.open(ask.topic, ask.format, ask.resume)
+	if err != nil {
+		refusal := &Refusal{Status: http.StatusServiceUnavailable, Reason: "broker", RetryAfter: 2 * time.Second,
+			Detail: "The server has not reached its event broker yet. Try again in a moment."}
+		if !errors.Is(err, ErrUnavailable) {
+			refusal = &Refusal{Status: http.StatusNotFound, Reason: "topic", Detail: "There is no such topic."}
+		}
+		return nil, refusal
+	}
+	cur.paced = true
+	ctx, cancel := context.WithCancelCause(r.Context())
+	protocol := "1.1"
+	if r.ProtoMajor > 1 {
+		protocol = strconv.Itoa(r.ProtoMajor)
+	} else if r.ProtoMinor == 0 {
+		protocol = "1.0"
+	}
+	c := &Conn{
+		ID: newConnID(), Topic: ask.topic, Format: ask.format, Protocol: protocol, Client: r.RemoteAddr,
+		Started: time.Now(), Resumed: ask.resume != nil && cur.gap == nil, log: cur.log, cancel: cancel,
+	}
+	if ask.resume != nil {
+		c.ResumedFrom = *ask.resume
+	}
+	c.next.Store(cur.next)
+	if !h.enter(c) {
+		cancel(nil)
+		h.mu.Lock()
+		wait := h.spread
+		h.mu.Unlock()
+		return nil, &Refusal{Status: http.StatusServiceUnavailable, Reason: "drain", Detail: "The server is shutting down. Try again in a moment.",
+			RetryAfter: max(time.Second, wait)}
+	}
+	s := &session{h: h, conn: c, cur: cur, ctx: ctx, malformed: ask.malformed}
+	if hook := h.Hub.opts.Hooks.Connect; hook != nil {
+		s.hooks = hook(r, c)
+	}
+	return s, nil
+}
+
+// hello is what every client gets first.
+func (s *session) hello(now time.Time) []byte {
+	type connected struct {
+		Connection  string `json:"connection"`
+		Node        string `json:"node"`
+		Topic       string `json:"topic"`
+		Resumed     bool   `json:"resumed"`
+		LastEventID string `json:"last_event_id,omitempty"`
+		Traceparent string `json:"traceparent"`
+		Time        int64  `json:"time"`
+	}
+	c := connected{
+		Connection: s.conn.ID, Node: s.h.Node, Topic: s.conn.Topic, Resumed: s.conn.Resumed,
+		Traceparent: s.hooks.Traceparent, Time: now.UnixMilli(),
+	}
+	if s.malformed {
+		c.LastEventID = "malformed"
+	}
+	data, _ := json.Marshal(c) // cannot fail
+	return Message{Retry: or(s.h.Retry, DefaultRetry), Event: "connected", Data: data}.AppendTo(nil)
+}
+
+func or(d, fallback time.Duration) time.Duration {
+	if d > 0 {
+		return d
+	}
+	return fallback
+}

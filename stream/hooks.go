@@ -1,0 +1,99 @@
+package stream
+
+import (
+	"context"
+	"net/http"
+	"time"
+)
+
+// Hooks let somebody observe a stream: each is optional, and a nil one costs
+// nothing. They are called by the goroutine that does the work, so they must
+// be quick, must not block, and must be safe to call from many goroutines.
+type Hooks struct {
+	// Publish is called before an event enters. It may set the event's
+	// Traceparent and Tag. The function it returns, if any, is called when the
+	// event is in the log (or in the broker), or was refused.
+	Publish func(ctx context.Context, topic string, e *Event) func(id ID, err error)
+	// Receive is called for an event that another process published, before it
+	// enters this one's log. It may set the event's Tag.
+	Receive func(topic string, e *Event)
+	// Connect is called when a connection has been admitted, before anything
+	// is written to it. What it returns observes that connection alone.
+	Connect func(r *http.Request, c *Conn) ConnHooks
+	// Reject is called for a request that gets no stream. The refusal's Reason
+	// is one of a bounded set.
+	Reject func(r *http.Request, refusal *Refusal)
+	// Source is called when the state of a topic's source or broker changes.
+	Source func(change SourceChange)
+}
+
+// ConnHooks observe one connection. All but Disconnect come from one goroutine
+// at a time, and Disconnect is the last.
+type ConnHooks struct {
+	// Traceparent is the trace context of the connection; it is told to the
+	// client in the connected event.
+	Traceparent string
+	// Open is called after the first flush: the client has the headers.
+	Open func(now time.Time)
+	// Flush is called after each batch has been flushed. The argument is valid
+	// during the call only.
+	Flush func(f *Flush)
+	// Gap is called when the client has been told of a gap.
+	Gap func(g *Gap, now time.Time)
+	// Heartbeat is called after a ping.
+	Heartbeat func(now time.Time)
+	// Disconnect is called once, when the connection is over. The error is what
+	// ended it, nil for an orderly end.
+	Disconnect func(reason CloseReason, err error)
+}
+
+// A Flush is one batch on its way to one client.
+type Flush struct {
+	// Batch is what was written.
+	Batch *Batch
+	// Bytes is how many bytes went out, compression included.
+	Bytes int
+	// Began and Ended enclose writing and flushing. Began is the zero time
+	// unless an entry of the batch has a Tag.
+	Began, Ended time.Time
+	// Lag is how many entries were waiting beyond this batch.
+	Lag uint64
+}
+
+// A CloseReason says why a connection ended: one of a small set, fit for a
+// metric's attribute.
+type CloseReason string
+
+// The reasons.
+const (
+	CloseClient   CloseReason = "client"   // the client went away
+	CloseSlow     CloseReason = "slow"     // a write met its deadline
+	CloseError    CloseReason = "error"    // a write failed otherwise
+	CloseEnded    CloseReason = "ended"    // the topic has ended
+	CloseDrain    CloseReason = "drain"    // the server is shutting down
+	CloseLifetime CloseReason = "lifetime" // the connection reached its greatest age
+	ClosePanic    CloseReason = "panic"    // a fault in the server
+)
+
+// A SourceChange tells of a topic's source or broker.
+type SourceChange struct {
+	Topic string
+	// State is the new state.
+	State SourceState
+	// Failures is how many there have been in a row.
+	Failures int
+	// Err is the last failure.
+	Err error
+}
+
+// A SourceState is the health of what feeds a topic.
+type SourceState string
+
+// The states.
+const (
+	SourceStarting SourceState = "starting" // nothing has come yet
+	SourceUp       SourceState = "up"
+	SourceFailing  SourceState = "failing" // failed, but not three times in a row
+	SourceDown     SourceState = "down"    // failed three times in a row or more
+	SourceEnded    SourceState = "ended"   // nothing will come any more
+)

@@ -1,0 +1,47 @@
+// Tells the server when events arrived and were on screen, so that the trace of
+// an event can end where the reader sits. sendBeacon and no tracing library: the
+// server makes the span.
+
+import { now } from './clock.js';
+
+const MAX_REPORTS = 100; // what the server takes in one beacon
+const EVERY = 1000; // ms
+
+let topic = '';
+let reports = [];
+let timer = 0;
+
+export function setTopic(name) {
+  send();
+  topic = name;
+}
+
+// sampled tells whether the trace of an event is kept anywhere.
+export const sampled = (traceparent) => /^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$/.test(traceparent ?? '')
+  && (parseInt(traceparent.slice(-2), 16) & 1) === 1;
+
+export function report(item, received, shown) {
+  const { id, traceparent } = item.dataset;
+  if (!shown || !sampled(traceparent)) return;
+  reports.push({ topic, id, traceparent, received, shown });
+  if (reports.length >= MAX_REPORTS) send();
+  else timer ||= setTimeout(send, EVERY);
+}
+
+function send() {
+  clearTimeout(timer);
+  timer = 0;
+  if (!reports.length) return;
+  const body = JSON.stringify({ now: now(), reports });
+  reports = []; // kept for nobody: a beacon that cannot be sent is worth no memory
+  try {
+    navigator.sendBeacon('/telemetry/browser', new Blob([body], { type: 'application/json' }));
+  } catch {
+    // Some content blockers make sendBeacon throw. The page works without.
+  }
+}
+
+addEventListener('pagehide', send);
+document.addEventListener('visibilitychange', () => {
+  if (document.hidden) send();
+});

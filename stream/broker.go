@@ -22,7 +22,8 @@ type Broker interface {
 	// first what the broker holds already behind log.Last(). It returns when
 	// ctx is done, with its error, or when the broker is away, with an error
 	// that wraps ErrUnavailable; the caller then calls it again. It calls up
-	// once, when it is in touch with the broker and follows. Where the broker
+	// once, when it is in touch with the broker and what the broker held at
+	// the beginning is in: from then on the log may be served. Where the broker
 	// has lost events that the log has not had, or IDs went back, it calls
 	// log.Reset first.
 	Follow(ctx context.Context, topic string, log *Log, up func()) error
@@ -76,8 +77,12 @@ func (b *MemoryBroker) Follow(ctx context.Context, topic string, log *Log, up fu
 		c = from.From(ID{})
 		log.Reset(from.Stats().Floor, GapRestart)
 	}
-	up()
-	for {
+	backlog := from.Last()
+	for told := false; ; {
+		if !told && !backlog.After(log.Last()) {
+			told = true
+			up()
+		}
 		batch, err := c.Next(ctx)
 		var gap *Gap
 		switch {

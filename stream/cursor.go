@@ -203,7 +203,7 @@ func (c *Cursor) step() (*Batch, <-chan struct{}, error) {
 	}
 	c.skip = false
 	var b *Batch
-	if shared := l.shared; shared != nil && shared.from == c.next && shared.to <= limit &&
+	if shared := l.shared; shared != nil && len(shared.Entries) > 0 && shared.from == c.next && shared.to <= limit &&
 		c.next >= c.opened && shared.Entries[0].ID.After(c.since) {
 		b = shared
 	} else {

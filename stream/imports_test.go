@@ -1,0 +1,38 @@
+package stream_test
+
+import (
+	"go/build"
+	"strings"
+	"testing"
+)
+
+// The package is for anybody's server: it drags nothing in.
+func TestImportsStandardLibraryOnly(t *testing.T) {
+	seen := map[string]bool{}
+	var visit func(path, dir string)
+	visit = func(path, dir string) {
+		if seen[path] || path == "C" || path == "unsafe" {
+			return
+		}
+		seen[path] = true
+		first, _, _ := strings.Cut(path, "/")
+		if strings.Contains(first, ".") && !strings.HasPrefix(dir, build.Default.GOROOT) || first == "weir" && path != "weir/stream" {
+			t.Errorf("stream depends on %s", path)
+			return
+		}
+		if path != "weir/stream" {
+			return // the standard library depends on itself alone
+		}
+		pkg, err := build.ImportDir(dir, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(pkg.Imports) < 5 {
+			t.Fatalf("found only %v: is this the right folder?", pkg.Imports)
+		}
+		for _, imported := range pkg.Imports {
+			visit(imported, dir)
+		}
+	}
+	visit("weir/stream", ".")
+}

@@ -21,6 +21,8 @@ type Gap struct {
 	From   ID     `json:"-"`
 	To     ID     `json:"-"`
 	Reason string `json:"reason"`
+	// Missed is how many entries are lost, where the log can tell; else 0.
+	Missed uint64 `json:"-"`
 }
 
 func (g *Gap) Error() string {
@@ -177,9 +179,10 @@ func (c *Cursor) step() (*Batch, <-chan struct{}, error) {
 		return nil, nil, gap
 	}
 	if c.next < l.tail {
+		missed := l.tail - c.next
 		c.next = l.tail
 		if c.last.Compare(l.floor) < 0 {
-			gap := &Gap{From: c.last, To: l.floor, Reason: GapSlow}
+			gap := &Gap{From: c.last, To: l.floor, Reason: GapSlow, Missed: missed}
 			c.last = l.floor
 			return nil, nil, gap
 		}

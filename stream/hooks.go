@@ -14,8 +14,8 @@ type Hooks struct {
 	// Traceparent and Tag. The function it returns, if any, is called when the
 	// event is in the log (or in the broker), or was refused.
 	Publish func(ctx context.Context, topic string, e *Event) func(id ID, err error)
-	// Receive is called for an event that another process published, before it
-	// enters this one's log. It may set the event's Tag.
+	// Receive is called for an event that came through a broker, before it
+	// enters this process's log. It may set the event's Tag.
 	Receive func(topic string, e *Event)
 	// Connect is called when a connection has been admitted, before anything
 	// is written to it. What it returns observes that connection alone.
@@ -78,6 +78,8 @@ const (
 // A SourceChange tells of a topic's source or broker.
 type SourceChange struct {
 	Topic string
+	// Broker says that it is the broker, not the source.
+	Broker bool
 	// State is the new state.
 	State SourceState
 	// Failures is how many there have been in a row.

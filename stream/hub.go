@@ -97,6 +97,9 @@ func (h *Hub) AddTopic(name string) error {
 	}
 	opts := h.opts.Log
 	opts.Encode = nil
+	if receive := h.opts.Hooks.Receive; receive != nil {
+		opts.receive = func(e *Event) { receive(name, e) }
+	}
 	t := &topic{name: name, log: NewLog(opts), views: make(map[string]*Log)}
 	h.topics[name] = t
 	h.order = append(h.order, name)
@@ -319,7 +322,7 @@ func (h *Hub) changed(t *topic, health *SourceHealth, state SourceState, err err
 	failures := health.Failures
 	t.mu.Unlock()
 	if h.opts.Hooks.Source != nil && (before != state || err != nil) {
-		h.opts.Hooks.Source(SourceChange{Topic: t.name, State: state, Failures: failures, Err: err})
+		h.opts.Hooks.Source(SourceChange{Topic: t.name, Broker: health == &t.broker, State: state, Failures: failures, Err: err})
 	}
 	if state == SourceDown && before != SourceDown {
 		what := "The source of this topic has failed repeatedly. The stream stays open and goes on when it recovers."

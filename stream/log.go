@@ -39,6 +39,8 @@ type LogOptions struct {
 	// Encode makes the payload of an event as it goes on the wire. It is
 	// called once for each event. Default: Event.AppendCloudEvent.
 	Encode func(dst []byte, e *Event) ([]byte, error)
+
+	receive func(e *Event) // the hub's hook for what Insert puts in
 }
 
 // An Entry is an event in a log, encoded for the wire, or an announcement: a
@@ -141,6 +143,8 @@ func (l *Log) insert(events []*Event, number bool) error {
 			e.ID = last.next(now)
 		} else if !e.ID.After(last) {
 			return fmt.Errorf("%w: %s is not after %s", ErrOrder, e.ID, last)
+		} else if l.opts.receive != nil {
+			l.opts.receive(e)
 		}
 		last = e.ID
 		entry, err := l.encode(e, now)

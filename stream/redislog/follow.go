@@ -1,0 +1,358 @@
+package redislog
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"strings"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"github.com/redis/go-redis/v9/maintnotifications"
+
+	"weir/stream"
+	"weir/stream/internal/record"
+)
+
+// page is how many entries are read from Redis at once.
+const page = 256
+
+func maintenanceOff() *maintnotifications.Config {
+	return &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
+}
+
+// A position is how far a log has followed its stream. It outlives a call of
+// Follow, so that what happened between two calls is noticed.
+type position struct {
+	known bool
+	at    stream.ID // the newest entry that was read
+	// read is the stream's count of entries ever added when at was its newest
+	// entry. The stream has lost or regained something if, later, that and the
+	// entries behind at do not add up to the count.
+	read int64
+}
+
+// Follow implements [stream.Broker]. It uses a connection of its own. A log is
+// to be followed by one call at a time.
+func (b *Broker) Follow(ctx context.Context, topic string, log *stream.Log, up func()) error {
+	client := b.connect(1)
+	stop := context.AfterFunc(ctx, func() { _ = client.Close() }) // ends a read that waits
+	defer func() {
+		stop()
+		_ = client.Close() // twice does no harm
+	}()
+	f := &follower{broker: b, client: client, topic: topic, key: b.key(topic), log: log, pos: b.position(log)}
+	err := f.run(ctx, up)
+	switch {
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case errors.Is(err, stream.ErrClosed):
+		return err
+	}
+	return unavailable(fmt.Errorf("follow %s: %w", f.key, err))
+}
+
+type follower struct {
+	broker *Broker
+	client *redis.Client
+	topic  string
+	key    string
+	log    *stream.Log
+	pos    *position
+}
+
+func (f *follower) run(ctx context.Context, up func()) error {
+	if err := f.catchUp(ctx); err != nil {
+		return err
+	}
+	up()
+	checked := time.Now()
+	for {
+		entries, err := f.wait(ctx)
+		if err != nil {
+			return err
+		}
+		if err := f.insert(entries); err != nil {
+			return err
+		}
+		if len(entries) == 0 || time.Since(checked) >= f.broker.opts.Check {
+			if err := f.catchUp(ctx); err != nil {
+				return err
+			}
+			checked = time.Now()
+		}
+	}
+}
+
+// catchUp checks and reads until the end of the stream is reached.
+func (f *follower) catchUp(ctx context.Context) error {
+	for {
+		done, err := f.check(ctx)
+		if err != nil || done {
+			return err
+		}
+	}
+}
+
+// wait returns the entries behind the position, and none when the time for a
+// check has come.
+func (f *follower) wait(ctx context.Context) ([]redis.XMessage, error) {
+	o := &f.broker.opts
+	ctx, cancel := context.WithTimeout(ctx, o.Check+o.Timeout)
+	defer cancel()
+	streams, err := f.client.XRead(ctx, &redis.XReadArgs{
+		Streams: []string{f.key, f.pos.at.String()}, Count: page, Block: o.Check,
+	}).Result()
+	switch {
+	case errors.Is(err, redis.Nil):
+		return nil, nil
+	case err != nil:
+		return nil, err
+	}
+	return streams[0].Messages, nil
+}
+
+// A snapshot is what Redis says of a stream at one moment.
+type snapshot struct {
+	now     time.Time // Redis's clock
+	exists  bool
+	length  int64
+	added   int64     // entries, ever
+	first   stream.ID // the oldest entry held; zero when there is none
+	last    stream.ID // the newest entry ever
+	entries []redis.XMessage
+}
+
+// trimmed is how many entries Redis has dropped.
+func (s *snapshot) trimmed() int64 { return s.added - s.length }
+
+// floor is the ID up to which Redis cannot vouch: what came up to then was
+// trimmed, or the stream did not exist.
+func (s *snapshot) floor() stream.ID {
+	switch {
+	case s.length > 0:
+		return before(s.first)
+	case !s.last.IsZero():
+		return s.last
+	default:
+		return before(stream.IDAt(s.now))
+	}
+}
+
+// before returns the greatest ID below id.
+func before(id stream.ID) stream.ID {
+	switch {
+	case id.Seq > 0:
+		id.Seq--
+	case id.Milli > 0:
+		id = stream.ID{Milli: id.Milli - 1, Seq: math.MaxUint64}
+	}
+	return id
+}
+
+// look takes a snapshot with the first page of the entries after an ID.
+func (f *follower) look(ctx context.Context, after stream.ID) (*snapshot, error) {
+	ctx, cancel := context.WithTimeout(ctx, f.broker.opts.Timeout)
+	defer cancel()
+	var now *redis.TimeCmd
+	var info *redis.XInfoStreamCmd
+	var entries *redis.XMessageSliceCmd
+	_, err := f.client.TxPipelined(ctx, func(p redis.Pipeliner) error {
+		now = p.Time(ctx)
+		info = p.XInfoStream(ctx, f.key)
+		entries = p.XRangeN(ctx, f.key, "("+after.String(), "+", page)
+		return nil
+	})
+	absent := refused(info.Err(), "ERR no such key")
+	if err != nil && !absent {
+		return nil, err
+	}
+	s := &snapshot{now: now.Val(), exists: !absent}
+	if absent {
+		return s, nil
+	}
+	if err := entries.Err(); err != nil {
+		return nil, err
+	}
+	x := info.Val()
+	s.length, s.added, s.entries = x.Length, x.EntriesAdded, entries.Val()
+	if s.last, err = stream.ParseID(x.LastGeneratedID); err != nil {
+		return nil, err
+	}
+	if s.length > 0 {
+		if s.first, err = stream.ParseID(x.FirstEntry.ID); err != nil {
+			return nil, err
+		}
+	}
+	return s, nil
+}
+
+// check reads one page behind the position and finds out whether it joins on
+// to what was read before. It reports whether that was the last page.
+func (f *follower) check(ctx context.Context) (done bool, err error) {
+	acked := f.broker.lastAcked(f.topic) // before looking: it must be in what is seen
+	pos := f.pos
+	if !pos.known {
+		pos.at = f.log.Last()
+	}
+	s, err := f.look(ctx, pos.at)
+	if err != nil {
+		return false, err
+	}
+	trimmed := s.trimmed()
+	if !pos.known {
+		if f.log.Stats().Head > 0 {
+			return false, f.rejoin(ctx, stream.ID{}, false)
+		}
+		f.reset(s.floor(), trimmed, stream.GapRestart)
+		return false, nil
+	}
+	full := len(s.entries) == page
+	switch {
+	case !s.exists && pos.read == 0 && acked.IsZero():
+		return true, nil // nothing was ever published
+	case !s.exists, s.last.Compare(pos.at) < 0, s.last.Compare(acked) < 0:
+		return false, f.rejoin(ctx, acked, true)
+	case s.length > 0 && s.first.After(pos.at) && trimmed > pos.read:
+		f.reset(s.floor(), trimmed, stream.GapSlow)
+		return false, nil
+	case s.length > 0 && s.first.After(pos.at) && trimmed < pos.read,
+		!full && pos.read+int64(len(s.entries)) != s.added:
+		return false, f.rejoin(ctx, acked, true)
+	}
+	return !full, f.insert(s.entries)
+}
+
+// reset begins again at floor, where Redis has dropped so many entries.
+func (f *follower) reset(floor stream.ID, trimmed int64, reason string) {
+	f.log.Reset(floor, reason)
+	*f.pos = position{known: true, at: floor, read: trimmed}
+}
+
+// rejoin finds the newest event that the log and Redis have in common, drops
+// from the log what is behind it, and goes on from there. With suspect it is
+// known that something is lost, even where all of the log's events are there;
+// acked is the newest event that was acknowledged.
+func (f *follower) rejoin(ctx context.Context, acked stream.ID, suspect bool) error {
+	held, err := f.held()
+	if err != nil {
+		return err
+	}
+	floor, last := f.log.Stats().Floor, f.log.Last()
+	var first *snapshot
+	var kept, from stream.ID
+	var read, keptAt int64
+walk:
+	for {
+		s, err := f.look(ctx, from)
+		if err != nil {
+			return err
+		}
+		if first == nil {
+			first, read = s, s.trimmed()
+		}
+		for _, m := range s.entries {
+			id, err := stream.ParseID(m.ID)
+			if err != nil {
+				return err
+			}
+			read++
+			from = id
+			if held[id] {
+				kept, keptAt = id, read
+			} else if id.After(floor) {
+				break walk
+			}
+		}
+		if len(s.entries) < page {
+			break
+		}
+	}
+	lost := last
+	if acked.After(lost) {
+		lost = acked
+	}
+	switch {
+	case kept.IsZero() && !suspect && first.length > 0 && first.first.After(last) && first.trimmed() > 0:
+		f.reset(first.floor(), first.trimmed(), stream.GapSlow)
+	case kept.IsZero():
+		f.reset(first.floor(), first.trimmed(), stream.GapReset)
+	default:
+		if suspect || kept != last {
+			f.log.Reset(kept, stream.GapReset)
+		}
+		*f.pos = position{known: true, at: kept, read: keptAt}
+	}
+	if suspect {
+		f.broker.logger.WarnContext(ctx, "redis has lost events", "topic", f.topic, "after", kept.String(), "up_to", lost.String())
+	}
+	f.broker.forget(f.topic, acked)
+	return nil
+}
+
+// held returns the IDs of the events in the log.
+func (f *follower) held() (map[stream.ID]bool, error) {
+	ids := make(map[stream.ID]bool)
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel() // what is there is read, and nothing is waited for
+	c := f.log.From(stream.ID{})
+	for {
+		batch, err := c.Next(ctx)
+		var gap *stream.Gap
+		switch {
+		case errors.Is(err, context.Canceled):
+			return ids, nil
+		case errors.As(err, &gap):
+			continue
+		case err != nil:
+			return nil, stream.ErrClosed
+		}
+		for _, e := range batch.Entries {
+			if e.Event != nil {
+				ids[e.ID] = true
+			}
+		}
+	}
+}
+
+// insert puts entries into the log. One that another program has written, so
+// that it cannot be served, is left out, and the clients are told.
+func (f *follower) insert(entries []redis.XMessage) error {
+	for _, m := range entries {
+		id, err := stream.ParseID(m.ID)
+		if err != nil {
+			return err
+		}
+		e, err := decode(id, m.Values)
+		if err == nil {
+			err = f.log.Insert(e)
+		}
+		switch {
+		case errors.Is(err, stream.ErrClosed), errors.Is(err, stream.ErrOrder):
+			return err
+		case err != nil:
+			f.broker.logger.Error("an entry in redis is no event and was left out", "key", f.key, "id", m.ID, "error", err)
+			message, _ := json.Marshal(map[string]string{"message": "Event " + m.ID + " cannot be read and was left out."}) // cannot fail
+			f.log.Announce("stream-error", message, false)
+		}
+		f.pos.at = id
+		f.pos.read++
+	}
+	return nil
+}
+
+func decode(id stream.ID, fields map[string]any) (*stream.Event, error) {
+	version, _ := fields[fieldVersion].(string)
+	attrs, _ := fields[fieldAttributes].(string)
+	data, ok := fields[fieldData].(string)
+	if version != fmt.Sprint(record.Version) || !ok {
+		var names []string
+		for name := range fields {
+			names = append(names, name)
+		}
+		return nil, fmt.Errorf("%w: version %.20q with the fields %.100s", stream.ErrInvalid, version, strings.Join(names, ", "))
+	}
+	return record.Event(id, []byte(attrs), []byte(data))
+}

@@ -1,0 +1,30 @@
+package source
+
+import (
+	"errors"
+	"io"
+)
+
+// ReadLines reads to the end, as the sources do, and counts the lines that are
+// too long.
+func ReadLines(r io.Reader) (lines [][]byte, long int, err error) {
+	l := newLineReader(r)
+	for {
+		line, err := l.next()
+		switch {
+		case err == nil:
+			lines = append(lines, append([]byte(nil), line...))
+		case errors.Is(err, ErrLineTooLong):
+			long++
+		case errors.Is(err, io.EOF):
+			if line := l.rest(); line != nil {
+				lines = append(lines, line)
+			}
+			return lines, long, nil
+		default:
+			return lines, long, err
+		}
+	}
+}
+
+var LineEvent = lineEvent

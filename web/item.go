@@ -153,6 +153,7 @@ type measure struct {
 	Limit string // the number that Value cannot exceed, formatted; not charted
 
 	digits int
+	plural string // what Noun loses when there is one
 	of     string // this one is the limit of that one
 }
 
@@ -165,12 +166,12 @@ var known = map[string]measure{
 	"humidity":       {Label: "Humidity", Unit: "%", Color: 1, digits: 1},
 	"pressure":       {Label: "Pressure", Unit: "hPa", Color: 2, digits: 1},
 	"cpu_percent":    {Label: "CPU", Unit: "%", Noun: "CPU", Color: 0, digits: 1},
-	"memory_percent": {Label: "Memory", Unit: "%", Noun: "memory", Color: 1, digits: 1},
-	"open_fds":       {Label: "Open files", Noun: "files", Color: 2},
+	"memory_percent": {Label: "Memory", Unit: "%", Noun: "mem", Color: 1, digits: 1},
+	"open_fds":       {Label: "Open files", Noun: "files", plural: "s", Color: 2},
 	"fd_limit":       {Label: "File limit", of: "open_fds"},
-	"goroutines":     {Label: "Goroutines", Noun: "goroutines", Color: 3},
+	"goroutines":     {Label: "Goroutines", Noun: "goroutines", plural: "s", Color: 3},
 	"gc_pause_ms":    {Label: "GC pause", Unit: "ms", Noun: "GC", Color: 4, digits: 2},
-	"connections":    {Label: "Connections", Noun: "streams", Color: 5},
+	"connections":    {Label: "Connections", Noun: "streams", plural: "s", Color: 5},
 }
 
 // readJSON reads the numbers among the members of a JSON object, in the order
@@ -202,6 +203,9 @@ func readJSON(data []byte) (measures []measure, more int, text string) {
 		m, isKnown := known[name]
 		if !isKnown {
 			m = measure{Label: label(name), Noun: label(name), Color: len(measures) % colors, digits: -1}
+		}
+		if f == 1 {
+			m.Noun = strings.TrimSuffix(m.Noun, m.plural)
 		}
 		m.Name, m.Value, m.Shown = clean(name), strconv.FormatFloat(f, 'g', -1, 64), formatNumber(f, m.digits)
 		if m.of != "" {

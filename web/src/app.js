@@ -105,10 +105,17 @@ function weir() {
         change: () => this.plan(),
         opened: () => this.opened(),
         message: (name, data, run) => this.message(name, data, run),
-        swap: (fragment, run) => this.arrived(fragment, run),
+        take: (html, run) => {
+          events++;
+          stats.count();
+          this.plan();
+          return feed.take(html, run.receivedAt);
+        },
+        swap: (fragment, run) => feed.swapping(fragment, run.receivedAt),
       });
       feed = new Feed(document.getElementById('sse-feed'), {
         change: () => this.plan(),
+        arrived: (item) => charts.add(item),
         select: (item) => this.select(item),
         shown: (item, received, shown, ms) => {
           if (shown) stats.latency(Math.max(0, ms));
@@ -137,6 +144,7 @@ function weir() {
     },
 
     disconnect() {
+      beacon.send();
       connection.disconnect();
     },
 
@@ -251,17 +259,6 @@ function weir() {
       this.plan();
     },
 
-    // arrived gets each event, and says whether htmx shall insert it.
-    arrived(fragment, run) {
-      const item = fragment.querySelector('.data-item');
-      if (!item) return false;
-      events++;
-      stats.count();
-      charts.add(item);
-      this.plan();
-      return feed.take(item, run.receivedAt);
-    },
-
     tell(kind, text) {
       this.noticeKind = kind;
       this.notice = text;
@@ -310,6 +307,8 @@ function weir() {
         this.statusText = STATUS[state];
         this.announcement = state === 'error' ? `Error. ${error?.message ?? ''}` : STATUS[state];
         if (state !== 'connected') health.stop();
+        beacon.setOpen(state === 'connected');
+        if (state === 'error' && this.noticeKind === 'stream-error') this.hasNotice = false;
         if (state === 'connected') this.hasStream = true;
         this.noStream = !this.hasStream;
         this.open = connection.wanted;

@@ -9,11 +9,19 @@ const EVERY = 1000; // ms
 
 let topic = '';
 let reports = [];
+let open = false;
 let timer = 0;
 
 export function setTopic(name) {
   send();
   topic = name;
+}
+
+// setOpen says whether the stream is open. While it is not, the server is likely
+// away, and a beacon that meets nobody is an error in the console.
+export function setOpen(is) {
+  open = is;
+  if (!open) reports = [];
 }
 
 // sampled tells whether the trace of an event is kept anywhere.
@@ -28,10 +36,13 @@ export function report(item, received, shown) {
   else timer ||= setTimeout(send, EVERY);
 }
 
-function send() {
+export function send() {
   clearTimeout(timer);
   timer = 0;
-  if (!reports.length) return;
+  if (!reports.length || !open) {
+    reports = [];
+    return;
+  }
   const body = JSON.stringify({ now: now(), reports });
   reports = []; // kept for nobody: a beacon that cannot be sent is worth no memory
   try {

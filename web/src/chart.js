@@ -4,7 +4,6 @@
 const POINTS = 120;
 const MAX_CHARTS = 8;
 const COLORS = 8;
-const HEIGHT = 56;
 const EVERY = 100; // ms between two drawings of the same chart
 const DESCRIBE_EVERY = 2000; // ms; a screen reader that is on the chart need not read faster
 
@@ -29,10 +28,11 @@ export class Charts {
   add(item) {
     const at = Number(item.dataset.time) / 1000;
     for (const element of item.querySelectorAll('[data-measure]')) {
-      const { measure, value } = element.dataset;
+      const { measure, value, limit } = element.dataset;
       const chart = this.#charts.get(measure) ?? this.#create(element.dataset);
       if (!chart) continue;
       element.dataset.color = chart.color;
+      chart.limit = limit;
       chart.push(at, Number(value), element.querySelector('b')?.textContent ?? value);
     }
     this.#timer ||= setTimeout(() => {
@@ -68,6 +68,7 @@ class Chart {
   #dirty = false;
   #describedAt = 0;
   #plot = null;
+  limit; // that the values cannot exceed, as text
 
   constructor(root, { measure, label, unit, color }) {
     this.color = color;
@@ -94,7 +95,7 @@ class Chart {
     const { color, backgroundColor } = getComputedStyle(this.canvas);
     this.#plot = new uPlot({
       width: this.#width(),
-      height: HEIGHT,
+      height: this.#height(),
       padding: [4, 1, 2, 1],
       legend: { show: false },
       axes: [{ show: false }, { show: false }],
@@ -121,7 +122,7 @@ class Chart {
     this.#plot.setData(this.#data());
     this.#showValue();
     const [low, high] = [Math.min(...this.#values), Math.max(...this.#values)].map(compact);
-    this.range.textContent = `${low} – ${high}`;
+    this.range.textContent = `${low} – ${high}${this.limit ? ` of ${this.limit}` : ''}`;
     if (performance.now() - this.#describedAt > DESCRIBE_EVERY) {
       this.#describedAt = performance.now();
       this.canvas.setAttribute('aria-label', `${this.label}: latest ${this.#texts.at(-1)} ${this.unit}, between ${low} and ${high} over the last ${this.#values.length} events`);
@@ -130,7 +131,8 @@ class Chart {
 
   resize() {
     const width = this.#width();
-    if (width !== this.#plot.width) this.#plot.setSize({ width, height: HEIGHT });
+    const height = this.#height();
+    if (width !== this.#plot.width || height !== this.#plot.height) this.#plot.setSize({ width, height });
   }
 
   destroy() {
@@ -139,6 +141,10 @@ class Chart {
 
   #width() {
     return Math.max(40, Math.floor(this.canvas.clientWidth));
+  }
+
+  #height() {
+    return this.canvas.clientHeight || 56;
   }
 
   #data() {

@@ -36,7 +36,9 @@ export class Connection {
   #parent = ''; // trace context that the next request continues
   #baseDelay;
 
-  // on: {change(), opened(run), message(name, data, run), swap(fragment, run) → bool}
+  // on: {change(), opened(run), message(name, data, run)} for what is not an event;
+  // take(html, run) is offered each event and answers whether the page inserts it
+  // itself, else swap(fragment, run) gets it before htmx does.
   constructor(element, { topic, heartbeat, retry, traceparent, maxAttempts = 8 }, on) {
     this.#element = element;
     this.#on = on;
@@ -65,9 +67,9 @@ export class Connection {
     this.#set('disconnected');
   }
 
-  // retry brings the next attempt forward. After giving up it starts afresh.
+  // retry brings the next attempt forward, and counts afresh: somebody is there.
   retry() {
-    if (this.gaveUp || !this.retryAt) this.attempt = 0;
+    this.attempt = 0;
     this.#open();
   }
 
@@ -144,7 +146,6 @@ export class Connection {
       const { ctx } = event.detail;
       const run = { startedAt: now(), receivedAt: 0, status: 0, failure: null, detail: '', retryAfter: 0, aborted: false, closed: false, timers: [] };
       this.#run = run;
-      this.bytes = 0;
       ctx.request.action = '/sse-stream?topic=' + encodeURIComponent(this.topic);
       ctx.request.headers.Accept = 'text/event-stream, application/problem+json, application/json';
       if (this.lastId) ctx.request.headers['Last-Event-ID'] = this.lastId;
@@ -162,6 +163,7 @@ export class Connection {
       run.timers = [setTimeout(() => { this.attempt = 0; }, STABLE)];
       if (run.aborted) return;
       this.openedAt = this.#heard = Date.now();
+      this.bytes = 0;
       this.error = null;
       this.#set('connected');
       this.#on.opened(run);
@@ -171,15 +173,20 @@ export class Connection {
       const { message } = event.detail;
       // What was read before an abort still comes through the parser.
       if (this.#run.aborted) event.preventDefault();
-      else if (!message.event && message.id && this.lastId && compareIds(message.id, this.lastId) <= 0) {
+      else if (message.event) return;
+      else if (message.id && this.lastId && compareIds(message.id, this.lastId) <= 0) {
         this.duplicates++;
         event.preventDefault();
+      } else if (this.#on.take(message.data, this.#run)) {
+        event.preventDefault();
+        this.lastId = message.id || this.lastId;
       }
     });
 
     on('htmx:before:swap', (event) => {
       const [task] = event.detail.tasks;
-      if (!task || this.#run.aborted || !this.#on.swap(task.fragment, this.#run)) event.preventDefault();
+      if (!task || this.#run.aborted) event.preventDefault();
+      else this.#on.swap(task.fragment, this.#run);
     });
 
     on('htmx:sse:after:message', (event) => {

@@ -1,15 +1,17 @@
 // The feed: at most 50 events, the newest. It follows the tail until the reader
 // scrolls up; then what the reader looks at does not move.
 //
-// Normally htmx swaps each event in at once. Two things make the feed take the
-// fragment from htmx and insert it itself with the next frame: a burst, of which
-// nobody could see more than the last 50 anyway, and a reader who scrolled up.
+// Normally htmx swaps each event in at once. In two cases the feed takes it from
+// htmx before it is parsed, and inserts it with the next frame: in a burst, of
+// which nobody could see more than the last 50 rows anyway, and when a reader
+// scrolled up.
 
 import { now, offset, timeOfDayTenths } from './clock.js';
 
 export const MAX_ITEMS = 50;
 const MAX_NOTES = 10; // gaps and the like, beside the events
-const DIRECT = 8; // swaps a frame that go straight into the page
+const DIRECT = 8; // swaps a frame that htmx does
+const MAX_WAITING = 120; // as many as a chart has points
 const AT_BOTTOM = 8; // px
 
 export class Feed {
@@ -18,16 +20,19 @@ export class Feed {
 
   #root;
   #on;
-  #held = []; // rows that wait for the next frame, or for the reader
+  #waiting = []; // for the next frame: {html, received}, or the row of a note
+  #held = []; // rows for which a reader leaves no room
   #arrived = []; // {item, received}: rows whose time on screen is to be taken
   #direct = 0;
   #frame = 0;
   #timer = 0;
   #scrolledTo = 0; // by us; any other position is the reader's doing
+  #owed = 0; // fractions of a pixel that the browser did not scroll
+  #template = document.createElement('template');
   #current = null; // the row that has the tab stop
   #selected = null;
 
-  // on: {change(), select(item), shown(item, received, shown or 0)}
+  // on: {change(), arrived(item), select(item), shown(item, received, shown or 0, ms)}
   constructor(root, on) {
     this.#root = root;
     this.#on = on;
@@ -49,19 +54,22 @@ export class Feed {
     return this.#root.getElementsByClassName('data-item');
   }
 
-  // take gets each event before it is swapped in, and says whether htmx shall do it.
-  take(item, received) {
-    dress(item);
-    this.#arrived.push({ item, received });
-    if (this.#arrived.length > MAX_ITEMS) this.#arrived.shift();
+  // take is offered each event as HTML, and says whether the feed inserts it.
+  take(html, received) {
     if (!this.following) this.missed++;
     this.#schedule();
-    if (this.following && !this.#held.length && this.#direct < DIRECT) {
+    if (this.following && !this.#waiting.length && this.#direct < DIRECT) {
       this.#direct++;
-      return true;
+      return false;
     }
-    this.#hold(item);
-    return false;
+    this.#wait({ html, received });
+    return true;
+  }
+
+  // swapping gets what take left to htmx, when htmx has parsed it.
+  swapping(fragment, received) {
+    const item = fragment.querySelector('.data-item');
+    if (item) this.#arrive(item, received);
   }
 
   // note puts a row between the events that is none: a gap, an error of the source.
@@ -71,11 +79,12 @@ export class Feed {
     Object.assign(row.dataset, { note: kind }, data);
     row.append(Object.assign(document.createElement('span'), { textContent: text }));
     row.append(Object.assign(document.createElement('time'), { textContent: timeOfDayTenths(Date.now()) }));
-    this.#hold(row);
+    this.#wait({ row });
     this.#schedule();
   }
 
   clear() {
+    this.#waiting = [];
     this.#held = [];
     this.#arrived = [];
     this.#selected = this.#current = null;
@@ -100,10 +109,34 @@ export class Feed {
     if (this.#selected?.isConnected) this.#selected.focus({ preventScroll: true });
   }
 
-  #hold(row) {
-    this.#held.push(row);
+  #wait(entry) {
+    this.#waiting.push(entry);
+    if (this.#waiting.length > MAX_WAITING) this.#waiting.shift();
+  }
+
+  #arrive(item, received) {
+    dress(item);
+    this.#on.arrived(item);
+    this.#arrived.push({ item, received });
+    if (this.#arrived.length > MAX_ITEMS) this.#arrived.shift();
+  }
+
+  // #parse turns what waits into rows.
+  #parse() {
+    for (const { html, received, row } of this.#waiting.splice(0)) {
+      if (row) {
+        this.#held.push(row);
+        continue;
+      }
+      this.#template.innerHTML = html;
+      const item = this.#template.content.querySelector('.data-item');
+      if (!item) continue;
+      this.#arrive(item, received);
+      this.#held.push(item);
+    }
+    this.#template.innerHTML = '';
     // Older ones would be trimmed as soon as they were inserted.
-    if (this.#held.length > MAX_ITEMS) this.#held.shift();
+    this.#held.splice(0, this.#held.length - MAX_ITEMS);
   }
 
   #schedule() {
@@ -118,6 +151,7 @@ export class Feed {
   // #settle brings the page up to date, once a frame however many events came.
   #settle() {
     this.#direct = 0;
+    this.#parse();
     const root = this.#root;
     if (this.following) {
       if (this.#held.length) root.append(...this.#held.splice(0));
@@ -150,8 +184,11 @@ export class Feed {
     root.append(...this.#held.splice(0, fits));
     for (const row of rows.slice(0, remove)) this.#remove(row);
     if (remove && anchor) {
-      root.scrollTop += anchor.getBoundingClientRect().top - before;
+      // A browser scrolls by whole pixels; the rest must not add up.
+      const to = root.scrollTop + anchor.getBoundingClientRect().top - before + this.#owed;
+      root.scrollTop = to;
       this.#scrolledTo = root.scrollTop;
+      this.#owed = Math.abs(to - root.scrollTop) < 1 ? to - root.scrollTop : 0;
     }
   }
 
@@ -181,6 +218,7 @@ export class Feed {
     const root = this.#root;
     if (Math.abs(root.scrollTop - this.#scrolledTo) < 1) return;
     this.#scrolledTo = root.scrollTop;
+    this.#owed = 0;
     const atBottom = root.scrollHeight - root.clientHeight - root.scrollTop <= AT_BOTTOM;
     if (atBottom !== this.following) this.follow(atBottom);
   }

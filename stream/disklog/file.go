@@ -1,0 +1,206 @@
+package disklog
+
+import (
+	"bytes"
+	"encoding/binary"
+	"fmt"
+	"hash/crc32"
+	"os"
+	"runtime/debug"
+	"time"
+
+	"go.etcd.io/bbolt"
+
+	"weir/stream"
+	"weir/stream/internal/record"
+)
+
+// The file has a bucket of topics, and in it a bucket for each topic: its
+// state under the key "state", and in the bucket "events" each event under its
+// ID. All that is beside the keys ends in a checksum, since bbolt has one only
+// for its own root.
+var (
+	topicsBucket = []byte("topics")
+	eventsBucket = []byte("events")
+	stateKey     = []byte("state")
+	probeKey     = []byte("probe")
+)
+
+const formatVersion = 1
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+func seal(b []byte) []byte {
+	return binary.BigEndian.AppendUint32(b, crc32.Checksum(b, castagnoli))
+}
+
+func unseal(b []byte) ([]byte, error) {
+	if len(b) < 4 {
+		return nil, fmt.Errorf("%w: a record is cut off", ErrDamaged)
+	}
+	body, sum := b[:len(b)-4], binary.BigEndian.Uint32(b[len(b)-4:])
+	if crc32.Checksum(body, castagnoli) != sum {
+		return nil, fmt.Errorf("%w: the checksum of a record is wrong", ErrDamaged)
+	}
+	return body, nil
+}
+
+const idSize = 16
+
+func appendID(b []byte, id stream.ID) []byte {
+	b = binary.BigEndian.AppendUint64(b, id.Milli)
+	return binary.BigEndian.AppendUint64(b, id.Seq)
+}
+
+func readID(b []byte) stream.ID {
+	return stream.ID{Milli: binary.BigEndian.Uint64(b), Seq: binary.BigEndian.Uint64(b[8:])}
+}
+
+// following returns the ID for an event that enters at now behind id: IDs rise
+// also when the clock has gone back.
+func following(id stream.ID, now time.Time) stream.ID {
+	if at := stream.IDAt(now); at.Milli > id.Milli {
+		return at
+	}
+	return stream.ID{Milli: id.Milli, Seq: id.Seq + 1}
+}
+
+// A state is what the file says of a topic as a whole.
+type state struct {
+	last  stream.ID // of the newest event ever
+	floor stream.ID // nothing up to and including it is held
+	count int64
+	bytes int64
+}
+
+const stateSize = 1 + 2*idSize + 8 + 8
+
+func (s *state) encode() []byte {
+	b := append(make([]byte, 0, stateSize+4), formatVersion)
+	b = appendID(b, s.last)
+	b = appendID(b, s.floor)
+	b = binary.BigEndian.AppendUint64(b, uint64(s.count))
+	b = binary.BigEndian.AppendUint64(b, uint64(s.bytes))
+	return seal(b)
+}
+
+func decodeState(b []byte) (state, error) {
+	b, err := unseal(b)
+	switch {
+	case err != nil:
+		return state{}, err
+	case len(b) != stateSize || b[0] != formatVersion:
+		return state{}, fmt.Errorf("%w: the state of a topic is not of version %d", ErrDamaged, formatVersion)
+	}
+	s := state{last: readID(b[1:]), floor: readID(b[1+idSize:])}
+	s.count = int64(binary.BigEndian.Uint64(b[1+2*idSize:]))
+	s.bytes = int64(binary.BigEndian.Uint64(b[1+2*idSize+8:]))
+	return s, nil
+}
+
+// encode returns an event as it is stored: the version, the attributes behind
+// their length, the data.
+func encode(e *stream.Event) ([]byte, error) {
+	attrs, err := record.Attributes(e)
+	if err != nil {
+		return nil, err
+	}
+	b := make([]byte, 0, 1+binary.MaxVarintLen64+len(attrs)+len(e.Data)+4)
+	b = append(b, formatVersion)
+	b = binary.AppendUvarint(b, uint64(len(attrs)))
+	b = append(b, attrs...)
+	b = append(b, e.Data...)
+	return seal(b), nil
+}
+
+// decode copies the event out of the file.
+func decode(id stream.ID, b []byte) (*stream.Event, error) {
+	b, err := unseal(b)
+	if err != nil {
+		return nil, err
+	}
+	if len(b) == 0 || b[0] != formatVersion {
+		return nil, fmt.Errorf("%w: an event is not of version %d", ErrDamaged, formatVersion)
+	}
+	n, used := binary.Uvarint(b[1:])
+	if used <= 0 || n > uint64(len(b)-1-used) {
+		return nil, fmt.Errorf("%w: an event is cut off", ErrDamaged)
+	}
+	attrs := b[1+used:]
+	return record.Event(id, attrs[:n], bytes.Clone(attrs[n:]))
+}
+
+func entrySize(value []byte) int64 { return idSize + int64(len(value)) }
+
+// guard turns a panic over a damaged file into an error, also the fault of
+// reading behind the end of a file that was cut.
+func guard(f func() error) (err error) {
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("%w: %v", ErrDamaged, r)
+		}
+	}()
+	return f()
+}
+
+// verify reads the whole file.
+func (b *Broker) verify() error {
+	info, err := os.Stat(b.path)
+	if err != nil {
+		return err
+	}
+	return guard(func() error {
+		return b.db.View(func(tx *bbolt.Tx) error {
+			if tx.Size() > info.Size() {
+				return fmt.Errorf("%w: it has %d of %d bytes", ErrDamaged, info.Size(), tx.Size())
+			}
+			return b.verifyTx(tx)
+		})
+	})
+}
+
+func (b *Broker) verifyTx(tx *bbolt.Tx) error {
+	topics := tx.Bucket(topicsBucket)
+	if topics == nil {
+		return nil // nothing was ever published
+	}
+	return topics.ForEach(func(name, value []byte) error {
+		t := topics.Bucket(name)
+		if t == nil {
+			return fmt.Errorf("%w: topic %.64q has no events", ErrDamaged, name)
+		}
+		if err := verifyTopic(t); err != nil {
+			return fmt.Errorf("topic %.64q: %w", name, err)
+		}
+		return nil
+	})
+}
+
+func verifyTopic(t *bbolt.Bucket) error {
+	s, err := decodeState(t.Get(stateKey))
+	if err != nil {
+		return err
+	}
+	events := t.Bucket(eventsBucket)
+	if events == nil {
+		return fmt.Errorf("%w: the events are missing", ErrDamaged)
+	}
+	found := state{last: s.floor, floor: s.floor}
+	c := events.Cursor()
+	for k, v := c.First(); k != nil && found.count <= s.count; k, v = c.Next() {
+		if len(k) != idSize || !readID(k).After(found.last) {
+			return fmt.Errorf("%w: events are out of order", ErrDamaged)
+		}
+		found.last = readID(k)
+		if _, err := unseal(v); err != nil {
+			return fmt.Errorf("event %s: %w", found.last, err)
+		}
+		found.count++
+		found.bytes += entrySize(v)
+	}
+	if found != s {
+		return fmt.Errorf("%w: there are %d events up to %s, and there should be %d up to %s", ErrDamaged, found.count, found.last, s.count, s.last)
+	}
+	return nil
+}

@@ -1,0 +1,159 @@
+package telemetry
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/trace"
+
+	"weir/stream"
+)
+
+var errPanic = errors.New("panic")
+
+// How many spans the deliveries of one event get: so many, however many
+// connections there are.
+const (
+	maxDeliver = 8
+	maxRandom  = 3
+	maxGapped  = 2
+	maxLate    = 1 // those after slowestAfter, and replays
+	// one for the first, and one for the slowest
+)
+
+// slowestAfter is how long after its first delivery an event's slowest is
+// chosen.
+const slowestAfter = time.Second
+
+// Values of sse.delivery.pick: why a delivery got a span.
+const (
+	pickFirst   = "first"
+	pickSlowest = "slowest"
+	pickGapped  = "gapped"
+	pickRandom  = "random"
+	pickLate    = "late"
+)
+
+// An eventTrace is the Tag of a sampled event: it chooses which deliveries get
+// spans. Any connection may deliver at any time.
+type eventTrace struct {
+	t        *Telemetry
+	topic    string
+	sc       trace.SpanContext // of the send span
+	expected int64             // connections, when the event was published
+
+	begun   atomic.Bool
+	slowest atomic.Int64 // latency of the candidate, in nanoseconds
+
+	mu        sync.Mutex
+	candidate delivery // for the slowest
+	closed    bool     // the slowest has been chosen
+	random    int
+	gapped    int
+	late      int
+}
+
+// A delivery is one event on its way to one client.
+type delivery struct {
+	conn             *connection
+	id               stream.ID
+	at, began, ended time.Time // in the log, write began, flushed
+	batch            int       // events written together
+	replay, gapped   bool
+}
+
+func (t *Telemetry) newEventTrace(topic string, sc trace.SpanContext, expected int64) *eventTrace {
+	return &eventTrace{t: t, topic: topic, sc: sc, expected: expected}
+}
+
+// deliver is called after each delivery of the event. Most end after two
+// comparisons.
+func (et *eventTrace) deliver(d *delivery) {
+	latency := int64(d.ended.Sub(d.at))
+	if et.begun.CompareAndSwap(false, true) {
+		if !d.replay {
+			et.slowest.CompareAndSwap(0, latency) // the candidate must be slower
+		}
+		et.await()
+		et.span(d, pickFirst)
+		return
+	}
+	chance := !d.replay && et.expected > 0 && rand.Int64N(et.expected) < maxRandom
+	if !d.gapped && !d.replay && !chance && latency <= et.slowest.Load() {
+		return
+	}
+	if pick := et.pick(d, latency, chance); pick != "" {
+		et.span(d, pick)
+	}
+}
+
+// pick decides on a delivery other than the first.
+func (et *eventTrace) pick(d *delivery, latency int64, chance bool) string {
+	et.mu.Lock()
+	defer et.mu.Unlock()
+	switch {
+	case d.gapped && et.gapped < maxGapped:
+		et.gapped++
+		return pickGapped
+	case chance && et.random < maxRandom:
+		et.random++
+		return pickRandom
+	case d.replay || et.closed:
+		if (d.replay || latency > et.slowest.Load()) && et.late < maxLate {
+			et.late++
+			return pickLate
+		}
+	case latency > et.slowest.Load():
+		et.slowest.Store(latency)
+		et.candidate = *d
+	}
+	return ""
+}
+
+// await sees to it that the slowest delivery is chosen.
+func (et *eventTrace) await() {
+	et.t.mu.Lock()
+	et.t.open[et] = struct{}{}
+	et.t.mu.Unlock()
+	time.AfterFunc(slowestAfter, et.close)
+}
+
+// close makes the span of the slowest delivery, unless it has one.
+func (et *eventTrace) close() {
+	et.t.mu.Lock()
+	delete(et.t.open, et)
+	et.t.mu.Unlock()
+	et.mu.Lock()
+	d := et.candidate
+	closed := et.closed
+	et.closed, et.candidate = true, delivery{}
+	et.mu.Unlock()
+	if !closed && d.conn != nil {
+		et.span(&d, pickSlowest)
+	}
+}
+
+// span makes the span of a delivery: from the log to the flush; for a replay,
+// which may be of long ago, from the beginning of the write.
+func (et *eventTrace) span(d *delivery, pick string) {
+	kind, from := kindLive, d.at
+	if d.replay {
+		kind, from = kindReplay, d.began
+	}
+	_, span := et.t.tracer.Start(trace.ContextWithSpanContext(context.Background(), et.sc), "deliver "+et.topic,
+		trace.WithTimestamp(from),
+		trace.WithLinks(trace.Link{SpanContext: d.conn.traceContext(), Attributes: []attribute.KeyValue{keyLink.String(linkStream)}}),
+		trace.WithAttributes(
+			keyTopic.String(et.topic), keyEventID.String(d.id.String()), keyStreamID.String(d.conn.conn.ID),
+			keyDeliveryKind.String(kind), keyDeliveryPick.String(pick),
+			keyDeliveryWait.Float64(d.began.Sub(from).Seconds()), keyBatchSize.Int(d.batch)))
+	span.End(trace.WithTimestamp(d.ended))
+	if !d.replay {
+		d.conn.topic.exemplar(d.ended.Sub(d.at), d.ended, span.SpanContext())
+	}
+}

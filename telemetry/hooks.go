@@ -1,0 +1,164 @@
+package telemetry
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/http"
+	"slices"
+	"time"
+
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/codes"
+	"go.opentelemetry.io/otel/trace"
+
+	"weir/stream"
+)
+
+// Hooks returns what a hub is to call. With OTEL_SDK_DISABLED they only log.
+func (t *Telemetry) Hooks() stream.Hooks {
+	hooks := stream.Hooks{Connect: t.connect, Reject: t.reject, Source: t.source}
+	if !t.disabled {
+		hooks.Publish, hooks.Receive = t.publish, t.receive
+	}
+	return hooks
+}
+
+// publish begins the span of an event that is sampled.
+func (t *Telemetry) publish(ctx context.Context, topic string, e *stream.Event) func(stream.ID, error) {
+	tm := t.metrics.topic(topic)
+	span := t.send(ctx, topic, e)
+	if span != nil {
+		sc := span.SpanContext()
+		e.Traceparent = traceparent(sc)
+		e.Tag = t.newEventTrace(topic, sc, tm.active())
+	}
+	published := t.metrics.publishedAs(tm, e.Type)
+	return func(id stream.ID, err error) {
+		if err != nil {
+			t.metrics.dropped.Add(ctx, 1, t.metrics.topicReason(topic, dropReason(err)))
+		} else {
+			t.metrics.published.Add(ctx, 1, published)
+			if !tm.brokered.Load() {
+				t.metrics.fanout.Record(ctx, tm.active(), tm.option)
+			}
+		}
+		if span == nil {
+			return
+		}
+		if err != nil {
+			span.RecordError(err)
+			span.SetStatus(codes.Error, err.Error())
+			span.SetAttributes(keyErrorType.String(dropReason(err)))
+		} else {
+			span.SetAttributes(keyEventID.String(id.String()))
+		}
+		span.End()
+	}
+}
+
+func dropReason(err error) string {
+	switch {
+	case errors.Is(err, stream.ErrUnavailable):
+		return dropUnavailable
+	case errors.Is(err, stream.ErrClosed):
+		return dropClosed
+	case errors.Is(err, stream.ErrInvalid):
+		return dropInvalid
+	default:
+		return other
+	}
+}
+
+// send begins the span of an event, or returns nil for one that is not
+// sampled. The event's own trace context comes from somebody who may publish:
+// it is the parent, and decides. So does a remote one in ctx.
+func (t *Telemetry) send(ctx context.Context, topic string, e *stream.Event) trace.Span {
+	now := time.Now()
+	local := trace.SpanContextFromContext(ctx)
+	if e.Traceparent != "" {
+		if own := parseTraceparent(e.Traceparent); own.IsValid() {
+			ctx = trace.ContextWithRemoteSpanContext(ctx, own)
+		} else {
+			e.Traceparent = "" // nobody else shall have to deal with it
+		}
+	}
+	parent := trace.SpanContextFromContext(ctx)
+	if t.limited {
+		sample := parent.IsSampled()
+		if !parent.IsRemote() {
+			sample = (sample || !parent.IsValid()) && t.events.take(now)
+		}
+		if !sample {
+			return nil
+		}
+		ctx = decided(ctx)
+	}
+	options := []trace.SpanStartOption{
+		trace.WithTimestamp(now), trace.WithSpanKind(trace.SpanKindProducer),
+		trace.WithAttributes(
+			keyTopic.String(topic), keyEventType.String(e.Type), keyBodySize.Int(len(e.Data)),
+			keySystem.String(serviceName), keyOperation.String("send"), keyOperationType.String("send"), keyDestination.String(topic)),
+	}
+	if parent.IsRemote() && local.IsValid() && !local.IsRemote() {
+		options = append(options, trace.WithLinks(trace.Link{SpanContext: local, Attributes: []attribute.KeyValue{keyLink.String(linkRequest)}}))
+	}
+	_, span := t.tracer.Start(ctx, "send "+topic, options...)
+	if !span.SpanContext().IsSampled() {
+		span.End()
+		return nil
+	}
+	return span
+}
+
+// receive takes up the trace of an event that came through a broker.
+func (t *Telemetry) receive(topic string, e *stream.Event) {
+	tm := t.metrics.topic(topic)
+	tm.brokered.Store(true)
+	t.metrics.fanout.Record(context.Background(), tm.active(), tm.option)
+	if e.Traceparent == "" {
+		return
+	}
+	sc := parseTraceparent(e.Traceparent)
+	if !sc.IsSampled() {
+		return
+	}
+	e.Tag = t.newEventTrace(topic, sc, tm.active())
+	t.ring.received(sc, topic, e.ID.String(), time.Now())
+}
+
+// reject notes a refusal. The span gets it from the middleware.
+func (t *Telemetry) reject(r *http.Request, refusal *stream.Refusal) {
+	topic := r.URL.Query().Get("topic")
+	if h := t.handler.Load(); h == nil || !slices.Contains(h.Hub.Topics(), topic) {
+		topic = other
+	}
+	t.metrics.rejected.Add(r.Context(), 1, t.metrics.topicReason(topic, refusal.Reason))
+	if e, ok := r.Context().Value(establishKey{}).(*establishment); ok {
+		e.refusal = refusal
+	}
+}
+
+// source logs how a source or the broker does.
+func (t *Telemetry) source(c stream.SourceChange) {
+	what := "source"
+	if c.Broker {
+		what = "broker"
+	}
+	log := func(level slog.Level, message string, attrs ...slog.Attr) {
+		attrs = append([]slog.Attr{slog.String("topic", c.Topic)}, attrs...)
+		t.logger().LogAttrs(context.Background(), level, message, attrs...)
+	}
+	switch c.State {
+	case stream.SourceStarting:
+		log(slog.LevelDebug, what+" starting")
+	case stream.SourceUp:
+		log(slog.LevelInfo, what+" up")
+	case stream.SourceFailing:
+		log(slog.LevelWarn, what+" failed", slog.Int("failures", c.Failures), slog.Any("error", c.Err))
+	case stream.SourceDown:
+		log(slog.LevelError, what+" down", slog.Int("failures", c.Failures), slog.Any("error", c.Err))
+	case stream.SourceEnded:
+		log(slog.LevelInfo, what+" ended")
+	}
+}

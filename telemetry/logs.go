@@ -1,0 +1,146 @@
+package telemetry
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"log/slog"
+	"os"
+	"sync"
+	"time"
+
+	"go.opentelemetry.io/contrib/bridges/otelslog"
+	"go.opentelemetry.io/otel/trace"
+)
+
+// LogHandler returns a handler for slog that writes to w, for people where w is
+// a terminal and as JSON otherwise, and over OTLP too where that is configured.
+// A record that is logged with the context of a span carries its trace_id and
+// span_id.
+func (t *Telemetry) LogHandler(w io.Writer) slog.Handler {
+	var local slog.Handler
+	if isTerminal(w) {
+		local = newTextHandler(w)
+	} else {
+		local = slog.NewJSONHandler(w, nil)
+	}
+	local = traced{local}
+	if t.logs == nil {
+		return local
+	}
+	return slog.NewMultiHandler(local, otelslog.NewHandler(scopeName, otelslog.WithLoggerProvider(t.logs)))
+}
+
+func isTerminal(w io.Writer) bool {
+	f, ok := w.(*os.File)
+	if !ok {
+		return false
+	}
+	info, err := f.Stat()
+	return err == nil && info.Mode()&os.ModeCharDevice != 0
+}
+
+// traced adds the IDs of the span in the context.
+type traced struct{ slog.Handler }
+
+func (h traced) Handle(ctx context.Context, r slog.Record) error {
+	if sc := trace.SpanContextFromContext(ctx); sc.IsValid() {
+		r = r.Clone()
+		r.AddAttrs(slog.String("trace_id", sc.TraceID().String()), slog.String("span_id", sc.SpanID().String()))
+	}
+	return h.Handler.Handle(ctx, r)
+}
+
+func (h traced) WithAttrs(attrs []slog.Attr) slog.Handler { return traced{h.Handler.WithAttrs(attrs)} }
+func (h traced) WithGroup(name string) slog.Handler       { return traced{h.Handler.WithGroup(name)} }
+
+// A textHandler writes the time, the level and the message without their names,
+// and the attributes as slog.TextHandler does.
+type textHandler struct {
+	out   *textOutput
+	attrs slog.Handler // writes to out.line
+}
+
+type textOutput struct {
+	mu   sync.Mutex
+	w    io.Writer
+	line bytes.Buffer
+}
+
+func newTextHandler(w io.Writer) slog.Handler {
+	out := &textOutput{w: w}
+	return &textHandler{out, slog.NewTextHandler(&out.line, &slog.HandlerOptions{
+		ReplaceAttr: func(groups []string, a slog.Attr) slog.Attr {
+			if len(groups) == 0 && (a.Key == slog.TimeKey || a.Key == slog.LevelKey || a.Key == slog.MessageKey) {
+				return slog.Attr{}
+			}
+			return a
+		},
+	})}
+}
+
+func (h *textHandler) Enabled(ctx context.Context, level slog.Level) bool {
+	return h.attrs.Enabled(ctx, level)
+}
+
+func (h *textHandler) Handle(ctx context.Context, r slog.Record) error {
+	h.out.mu.Lock()
+	defer h.out.mu.Unlock()
+	line := &h.out.line
+	line.Reset()
+	line.WriteString(r.Time.Format("15:04:05.000 "))
+	line.WriteString((r.Level.String() + "     ")[:6])
+	line.WriteString(plain(r.Message))
+	line.WriteString("  ")
+	if err := h.attrs.Handle(ctx, r); err != nil {
+		return err
+	}
+	_, err := h.out.w.Write(line.Bytes())
+	return err
+}
+
+// plain makes a message safe for a terminal.
+func plain(s string) string {
+	return string(bytes.Map(func(r rune) rune {
+		if r < 0x20 || r == 0x7f {
+			return ' '
+		}
+		return r
+	}, []byte(s)))
+}
+
+func (h *textHandler) WithAttrs(attrs []slog.Attr) slog.Handler {
+	return &textHandler{h.out, h.attrs.WithAttrs(attrs)}
+}
+
+func (h *textHandler) WithGroup(name string) slog.Handler {
+	return &textHandler{h.out, h.attrs.WithGroup(name)}
+}
+
+// errorInterval is how often a failure of the export is logged.
+const errorInterval = time.Minute
+
+// A limitedLog logs the errors of the SDK, one a minute at most: a collector
+// that is away makes one for every batch.
+type limitedLog struct {
+	logger func() *slog.Logger
+
+	mu         sync.Mutex
+	last       time.Time
+	suppressed int
+}
+
+// Handle implements otel.ErrorHandler.
+func (l *limitedLog) Handle(err error) {
+	now := time.Now()
+	l.mu.Lock()
+	if !l.last.IsZero() && now.Sub(l.last) < errorInterval {
+		l.suppressed++
+		l.mu.Unlock()
+		return
+	}
+	suppressed := l.suppressed
+	l.last, l.suppressed = now, 0
+	l.mu.Unlock()
+	l.logger().Warn("telemetry cannot be exported; the streams are not affected", "error", err, "suppressed", suppressed)
+}

@@ -1,0 +1,268 @@
+package telemetry
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"runtime"
+	"slices"
+	"sync"
+	"sync/atomic"
+
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/metric"
+	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
+	"go.opentelemetry.io/otel/sdk/metric/exemplar"
+	"go.opentelemetry.io/otel/semconv/v1.43.0/httpconv"
+)
+
+// Boundaries of histograms.
+var (
+	ageBounds     = []float64{1, 5, 15, 60, 300, 900, 3600, 10800, 21600, 43200, 86400}
+	countBounds   = []float64{0, 1, 2, 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10000, 25000}
+	clientBounds  = []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30}
+	requestBounds = []float64{.005, .01, .025, .05, .075, .1, .25, .5, .75, 1, 2.5, 5, 7.5, 10} // those of otelhttp
+)
+
+// metrics are the instruments. What happens at every delivery is counted in
+// shards and read by callbacks; the rest is rare enough to be recorded at once.
+type metrics struct {
+	published, dropped, gaps, rejected, refusedReports metric.Int64Counter
+	fanout, replay                                     metric.Int64Histogram
+	duration, clientDelivery, clientRender             metric.Float64Histogram
+	request                                            metric.Float64Histogram
+
+	types  []string // event types that are told apart
+	topics sync.Map // of *topicMetrics by name; the names are the server's
+}
+
+func (t *Telemetry) setMetrics() error {
+	m := &metrics{types: t.opts.EventTypes}
+	t.metrics = m
+	meter := t.meterProvider.Meter(scopeName, metric.WithInstrumentationVersion(t.opts.Version))
+	var errs []error
+	counter := func(name, unit, description string) metric.Int64Counter {
+		i, err := meter.Int64Counter(name, metric.WithUnit(unit), metric.WithDescription(description))
+		errs = append(errs, err)
+		return i
+	}
+	observable := func(name, unit, description string) metric.Int64ObservableCounter {
+		i, err := meter.Int64ObservableCounter(name, metric.WithUnit(unit), metric.WithDescription(description))
+		errs = append(errs, err)
+		return i
+	}
+	counts := func(name, unit, description string) metric.Int64Histogram {
+		i, err := meter.Int64Histogram(name, metric.WithUnit(unit), metric.WithDescription(description), metric.WithExplicitBucketBoundaries(countBounds...))
+		errs = append(errs, err)
+		return i
+	}
+	seconds := func(name, description string, bounds []float64) metric.Float64Histogram {
+		i, err := meter.Float64Histogram(name, metric.WithUnit("s"), metric.WithDescription(description), metric.WithExplicitBucketBoundaries(bounds...))
+		errs = append(errs, err)
+		return i
+	}
+	m.published = counter("sse.server.events.published", "{event}", "Events that entered a topic through this process.")
+	m.dropped = counter("sse.server.events.dropped", "{event}", "Events that were refused at publishing, or that a client did not get, as far as they can be counted.")
+	m.gaps = counter("sse.server.gaps", "{gap}", "Gaps that clients were told of.")
+	m.rejected = counter("sse.server.rejected_connections", "{connection}", "Requests for a stream that were refused.")
+	m.refusedReports = counter("sse.client.reports.rejected", "{report}", "Reports of browsers that were not believed.")
+	m.fanout = counts("sse.server.fanout.size", "{connection}", "Connections that were open to a topic when an event entered it.")
+	m.replay = counts("sse.server.replay.size", "{event}", "Events that a client got again when it came back.")
+	m.duration = seconds("sse.server.connection.duration", "How long connections were open.", ageBounds)
+	m.clientDelivery = seconds("sse.client.delivery.duration", "From the publishing of an event to its arrival in the browser.", clientBounds)
+	m.clientRender = seconds("sse.client.render.duration", "From the arrival of an event in the browser until it was on screen.", clientBounds)
+	request, err := httpconv.NewServerRequestDuration(meter, metric.WithExplicitBucketBoundaries(requestBounds...))
+	errs = append(errs, err)
+	m.request = request.Inst()
+
+	delivered := observable("sse.server.events.delivered", "{event}", "Events that were flushed to a client.")
+	io := observable("sse.server.io", "By", "Bytes that were flushed to clients, events and all.")
+	heartbeats := observable("sse.server.heartbeats", "{heartbeat}", "Pings that were flushed to clients.")
+	active, err := meter.Int64ObservableUpDownCounter("sse.server.active_connections", metric.WithUnit("{connection}"),
+		metric.WithDescription("Streams that are open."))
+	errs = append(errs, err)
+	lag, err := meter.Int64ObservableGauge("sse.server.lag", metric.WithUnit("{event}"),
+		metric.WithDescription("Entries that the client furthest behind has not been sent yet."))
+	errs = append(errs, err)
+	_, err = meter.RegisterCallback(func(_ context.Context, o metric.Observer) error {
+		lags := t.lags()
+		for tm := range m.all() {
+			total, _ := tm.total()
+			o.ObserveInt64(delivered, total.delivered, tm.live)
+			o.ObserveInt64(delivered, total.replayed, tm.replay)
+			o.ObserveInt64(io, total.bytes, tm.option)
+			o.ObserveInt64(heartbeats, total.heartbeats, tm.option)
+			for i := range versions {
+				if tm.seen[i].Load() {
+					o.ObserveInt64(active, tm.connections[i].Load(), tm.byVersion[i])
+				}
+			}
+			o.ObserveInt64(lag, lags[tm.name], tm.option)
+		}
+		return nil
+	}, delivered, io, heartbeats, active, lag)
+	return errors.Join(append(errs, err)...)
+}
+
+// lags returns the greatest lag of each topic.
+func (t *Telemetry) lags() map[string]int64 {
+	lags := make(map[string]int64)
+	if h := t.handler.Load(); h != nil {
+		for _, c := range h.Conns() {
+			lags[c.Topic] = max(lags[c.Topic], int64(c.Lag()))
+		}
+	}
+	return lags
+}
+
+// versions are the values of network.protocol.version.
+var versions = [...]string{"1.0", "1.1", "2", "3"}
+
+// topicMetrics count what happens on one topic.
+type topicMetrics struct {
+	name         string
+	set          attribute.Set
+	option       metric.MeasurementOption // topic
+	live, replay metric.MeasurementOption // topic and kind
+	byVersion    [len(versions)]metric.MeasurementOption
+	types        map[string]metric.MeasurementOption
+
+	connections [len(versions)]atomic.Int64
+	seen        [len(versions)]atomic.Bool
+	brokered    atomic.Bool // its events come through a broker
+
+	shards []shard
+	turn   atomic.Uint32
+
+	mu        sync.Mutex
+	exemplars [len(latencyBounds) + 1]latencyExemplar
+}
+
+// A shard counts for a share of a topic's connections. A lock that is hardly
+// ever contended costs less than an atomic operation for each number, and the
+// numbers of few shards stay in the processor's cache, those of thousands of
+// connections do not.
+type shard struct {
+	mu sync.Mutex
+	sums
+	_ [64]byte // apart from the next one's cache line
+}
+
+type sums struct {
+	delivered, replayed, bytes, heartbeats int64
+	latency                                latencies
+}
+
+func withSet(kvs ...attribute.KeyValue) metric.MeasurementOption {
+	return metric.WithAttributeSet(attribute.NewSet(kvs...))
+}
+
+// topic returns the counters of a topic, whose name is the server's own.
+func (m *metrics) topic(name string) *topicMetrics {
+	if tm, ok := m.topics.Load(name); ok {
+		return tm.(*topicMetrics)
+	}
+	topic := keyTopic.String(name)
+	tm := &topicMetrics{
+		name: name, set: attribute.NewSet(topic), option: withSet(topic),
+		live: withSet(topic, keyDeliveryKind.String(kindLive)), replay: withSet(topic, keyDeliveryKind.String(kindReplay)),
+		types:  map[string]metric.MeasurementOption{other: withSet(topic, keyEventType.String(other))},
+		shards: make([]shard, min(4*runtime.GOMAXPROCS(0), 64)),
+	}
+	for i, version := range versions {
+		tm.byVersion[i] = withSet(topic, keyProtocol.String(version))
+	}
+	for _, kind := range m.types {
+		tm.types[kind] = withSet(topic, keyEventType.String(kind))
+	}
+	actual, _ := m.topics.LoadOrStore(name, tm)
+	return actual.(*topicMetrics)
+}
+
+func (m *metrics) all() func(yield func(*topicMetrics) bool) {
+	return func(yield func(*topicMetrics) bool) {
+		m.topics.Range(func(_, tm any) bool { return yield(tm.(*topicMetrics)) })
+	}
+}
+
+// publishedAs is the option for an event of a type that must be bounded.
+func (m *metrics) publishedAs(tm *topicMetrics, kind string) metric.MeasurementOption {
+	if option, ok := tm.types[kind]; ok {
+		return option
+	}
+	return tm.types[other]
+}
+
+func (m *metrics) topicReason(topic, reason string) metric.MeasurementOption {
+	return metric.WithAttributes(keyTopic.String(topic), keyReason.String(reason))
+}
+
+func (tm *topicMetrics) shard() *shard {
+	return &tm.shards[int(tm.turn.Add(1))%len(tm.shards)]
+}
+
+func (tm *topicMetrics) opened(version string, n int64) {
+	i := max(0, slices.Index(versions[:], version))
+	tm.seen[i].Store(true)
+	tm.connections[i].Add(n)
+}
+
+// active returns how many connections are open.
+func (tm *topicMetrics) active() int64 {
+	var n int64
+	for i := range tm.connections {
+		n += tm.connections[i].Load()
+	}
+	return n
+}
+
+// total adds up the shards.
+func (tm *topicMetrics) total() (total sums, exemplars []latencyExemplar) {
+	for i := range tm.shards {
+		s := &tm.shards[i]
+		s.mu.Lock()
+		one := s.sums
+		s.mu.Unlock()
+		total.delivered += one.delivered
+		total.replayed += one.replayed
+		total.bytes += one.bytes
+		total.heartbeats += one.heartbeats
+		total.latency.add(&one.latency)
+	}
+	tm.mu.Lock()
+	defer tm.mu.Unlock()
+	for _, e := range tm.exemplars {
+		if e.context.IsValid() {
+			exemplars = append(exemplars, e)
+		}
+	}
+	return total, exemplars
+}
+
+// MetricsHandler serves the metrics to Prometheus, in its text format or, for
+// who asks, in OpenMetrics with exemplars.
+func (t *Telemetry) MetricsHandler() http.Handler {
+	return promhttp.HandlerFor(t.registry, promhttp.HandlerOpts{EnableOpenMetrics: true, ErrorHandling: promhttp.ContinueOnError, ErrorLog: promLog{t}})
+}
+
+type promLog struct{ t *Telemetry }
+
+func (l promLog) Println(v ...any) { l.t.logger().Error("serving the metrics failed", "error", v) }
+
+// views keep the attributes of the HTTP metrics bounded: otelhttp takes
+// server.address and server.port from the request.
+func views() []sdkmetric.Option {
+	allow := attribute.NewAllowKeysFilter("http.request.method", "http.response.status_code", "http.route", "url.scheme", "network.protocol.version", "error.type")
+	return []sdkmetric.Option{sdkmetric.WithView(sdkmetric.NewView(
+		sdkmetric.Instrument{Name: "http.server.*"},
+		sdkmetric.Stream{AttributeFilter: allow, ExemplarReservoirProviderSelector: bareExemplars},
+	))}
+}
+
+// bareExemplars keep no attributes that the view left out: they would be too
+// long for OpenMetrics, and they are the client's.
+func bareExemplars(a sdkmetric.Aggregation) exemplar.ReservoirProvider {
+	provider := sdkmetric.DefaultExemplarReservoirProviderSelector(a)
+	return func(attr attribute.Set) exemplar.Reservoir { return bareReservoir{provider(attr)} }
+}

@@ -1,0 +1,245 @@
+package telemetry
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"go.opentelemetry.io/contrib/instrumentation/net/http/otelhttp"
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/codes"
+	"go.opentelemetry.io/otel/metric"
+	"go.opentelemetry.io/otel/propagation"
+	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
+	"go.opentelemetry.io/otel/trace"
+
+	"weir/stream"
+)
+
+// streamRoute is the http.route of the stream.
+const streamRoute = "/sse-stream"
+
+type establishKey struct{}
+
+// An establishment is the request for a stream until the first flush, or until
+// it is refused. The goroutine that serves the request has it.
+type establishment struct {
+	t       *Telemetry
+	r       *http.Request
+	began   time.Time
+	span    trace.Span // nil until the connection is admitted
+	ctx     context.Context
+	ended   bool
+	refusal *stream.Refusal
+}
+
+// StreamMiddleware makes the span "GET /sse-stream" of each request for a
+// stream. It ends with the first flush, or with the refusal, and
+// http.server.request.duration gets the same time; the stream goes on in
+// segments.
+func (t *Telemetry) StreamMiddleware(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		e := &establishment{t: t, began: time.Now()}
+		r = r.WithContext(context.WithValue(r.Context(), establishKey{}, e))
+		e.r = r
+		status := &statusWriter{ResponseWriter: w}
+		defer func() {
+			if p := recover(); p != nil {
+				e.end(time.Now(), http.StatusInternalServerError, fmt.Errorf("panic: %v", p))
+				panic(p)
+			}
+			code := status.code
+			if code == 0 {
+				code = http.StatusOK
+			}
+			e.end(time.Now(), code, nil)
+		}()
+		next.ServeHTTP(status, r)
+	})
+}
+
+// A statusWriter notes the status. It adds nothing to a write.
+type statusWriter struct {
+	http.ResponseWriter
+	code int
+}
+
+func (w *statusWriter) WriteHeader(code int) {
+	if w.code == 0 && code >= 200 {
+		w.code = code
+	}
+	w.ResponseWriter.WriteHeader(code)
+}
+
+func (w *statusWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
+// start begins the span, at the time of the request. Streams are always
+// sampled, unless OTEL_TRACES_SAMPLER says otherwise; refusals, of which there
+// may be any number, share the limit of the other requests.
+func (e *establishment) start(admitted bool) {
+	ctx := context.WithoutCancel(e.r.Context())
+	if admitted {
+		ctx = decided(ctx)
+	}
+	options := []trace.SpanStartOption{
+		trace.WithNewRoot(), trace.WithTimestamp(e.began), trace.WithSpanKind(trace.SpanKindServer),
+		trace.WithAttributes(requestAttributes(e.r)...),
+	}
+	if incoming := e.t.incoming(e.r); incoming.IsValid() {
+		options = append(options, trace.WithLinks(trace.Link{SpanContext: incoming, Attributes: []attribute.KeyValue{keyLink.String(linkIncoming)}}))
+	}
+	e.ctx, e.span = e.t.tracer.Start(ctx, method(e.r.Method)+" "+streamRoute, options...)
+}
+
+// incoming is the trace context that a client sent, which is not trusted. For a
+// client that comes back it is that of the stream it continues.
+func (t *Telemetry) incoming(r *http.Request) trace.SpanContext {
+	ctx := t.propagator.Extract(context.Background(), propagation.HeaderCarrier(r.Header))
+	return trace.SpanContextFromContext(ctx)
+}
+
+// end is called when the client has the headers, or when there will be no
+// stream. The second call does nothing.
+func (e *establishment) end(now time.Time, status int, err error) {
+	if e == nil || e.ended {
+		return
+	}
+	e.ended = true
+	if e.span == nil {
+		e.start(false)
+	}
+	attributes := []attribute.KeyValue{semconv.HTTPResponseStatusCode(status)}
+	measured := []attribute.KeyValue{
+		semconv.HTTPRequestMethodKey.String(method(e.r.Method)), semconv.HTTPRoute(streamRoute), semconv.URLScheme(scheme(e.r)),
+		semconv.NetworkProtocolVersion(protocolVersion(e.r)), semconv.HTTPResponseStatusCode(status),
+	}
+	if e.refusal != nil {
+		attributes = append(attributes, keyRejectReason.String(e.refusal.Reason))
+	}
+	if err != nil {
+		e.span.RecordError(err, trace.WithTimestamp(now))
+		e.span.SetStatus(codes.Error, err.Error())
+	} else if status >= 500 {
+		e.span.SetStatus(codes.Error, "")
+	}
+	if status >= 500 {
+		failure := semconv.ErrorTypeKey.String(strconv.Itoa(status))
+		attributes, measured = append(attributes, failure), append(measured, failure)
+	}
+	e.span.SetAttributes(attributes...)
+	e.t.metrics.request.Record(e.ctx, now.Sub(e.began).Seconds(), metric.WithAttributes(measured...))
+	e.span.End(trace.WithTimestamp(now))
+	e.span, e.ctx = nil, nil // the request, which lives as long as the stream, holds e
+}
+
+// requestAttributes are those of the semantic conventions for HTTP servers. The
+// query is left out: it may hold a ticket.
+func requestAttributes(r *http.Request) []attribute.KeyValue {
+	host, port := hostPort(r.Host)
+	attributes := []attribute.KeyValue{
+		semconv.HTTPRequestMethodKey.String(method(r.Method)),
+		semconv.URLPath(r.URL.Path), semconv.URLScheme(scheme(r)), semconv.HTTPRoute(streamRoute),
+		semconv.ServerAddress(host), semconv.NetworkProtocolVersion(protocolVersion(r)),
+	}
+	if port > 0 {
+		attributes = append(attributes, semconv.ServerPort(port))
+	}
+	if address, port := hostPort(r.RemoteAddr); address != "" {
+		attributes = append(attributes, semconv.NetworkPeerAddress(address))
+		if port > 0 {
+			attributes = append(attributes, semconv.NetworkPeerPort(port))
+		}
+	}
+	if agent := r.UserAgent(); agent != "" {
+		attributes = append(attributes, semconv.UserAgentOriginal(agent))
+	}
+	return attributes
+}
+
+func hostPort(s string) (host string, port int) {
+	host, digits, err := net.SplitHostPort(s)
+	if err != nil {
+		return s, 0
+	}
+	port, _ = strconv.Atoi(digits)
+	return host, port
+}
+
+func scheme(r *http.Request) string {
+	if r.TLS != nil {
+		return "https"
+	}
+	return "http"
+}
+
+func method(m string) string {
+	switch m {
+	case http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodDelete, http.MethodOptions, http.MethodPatch:
+		return m
+	default:
+		return other
+	}
+}
+
+func protocolVersion(r *http.Request) string {
+	switch {
+	case r.ProtoMajor == 1 && r.ProtoMinor == 0:
+		return "1.0"
+	case r.ProtoMajor == 1:
+		return "1.1"
+	case r.ProtoMajor == 2:
+		return "2"
+	default:
+		return "3"
+	}
+}
+
+// Middleware makes the span and the metrics of a route other than the stream,
+// by otelhttp. The route is a pattern of http.ServeMux without method and host.
+// A traceparent of the request becomes a link.
+func (t *Telemetry) Middleware(route string, next http.Handler) http.Handler {
+	if t.disabled {
+		return next
+	}
+	pattern := strings.TrimSuffix(route, "{$}")
+	inner := otelhttp.NewHandler(next, pattern,
+		otelhttp.WithTracerProvider(t.tracerProvider), otelhttp.WithMeterProvider(t.meterProvider), otelhttp.WithPropagators(t.propagator),
+		otelhttp.WithPublicEndpointFn(func(*http.Request) bool { return true }))
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		own := *r // otelhttp takes http.route from the pattern
+		own.Pattern = pattern
+		inner.ServeHTTP(w, &own)
+	})
+}
+
+// PageTraceparent returns the trace context of a request that passed
+// [Telemetry.Middleware], for the page that answers it; "" when it is not
+// sampled.
+func (t *Telemetry) PageTraceparent(r *http.Request) string {
+	return traceparent(trace.SpanContextFromContext(r.Context()))
+}
+
+// traceparent writes a W3C traceparent, or "" for a context that is not
+// sampled.
+func traceparent(sc trace.SpanContext) string {
+	if !sc.IsSampled() || !sc.IsValid() {
+		return ""
+	}
+	return "00-" + sc.TraceID().String() + "-" + sc.SpanID().String() + "-" + sc.TraceFlags().String()
+}
+
+// parseTraceparent reads a W3C traceparent; what is malformed is ignored.
+func parseTraceparent(s string) trace.SpanContext {
+	ctx := propagation.TraceContext{}.Extract(context.Background(), propagation.MapCarrier{"traceparent": s})
+	return trace.SpanContextFromContext(ctx)
+}
+
+// peer returns the address of the client's side of the connection.
+func peer(r *http.Request) string {
+	host, _ := hostPort(r.RemoteAddr)
+	return host
+}

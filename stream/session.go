@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"net/http"
 	"os"
@@ -215,7 +216,8 @@ func (s *session) failed(err error) (CloseReason, error) {
 	switch {
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		return CloseSlow, err
-	case errors.Is(err, syscall.EPIPE), errors.Is(err, syscall.ECONNRESET), errors.Is(context.Cause(s.ctx), context.Canceled):
+	case errors.Is(err, syscall.EPIPE), errors.Is(err, syscall.ECONNRESET), errors.Is(err, io.ErrClosedPipe),
+		errors.Is(context.Cause(s.ctx), context.Canceled):
 		return CloseClient, nil
 	default:
 		return CloseError, err

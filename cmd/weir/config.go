@@ -1,0 +1,351 @@
+package main
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"math"
+	"net"
+	"net/url"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"weir/stream"
+	"weir/web"
+)
+
+// A usageError is a mistake in the flags or the environment: exit status 2.
+type usageError struct{ error }
+
+func usagef(format string, args ...any) error { return usageError{fmt.Errorf(format, args...)} }
+
+// config is what the flags say.
+type config struct {
+	addr, adminAddr string
+	sources         []string
+	history         int
+	historyBytes    int64
+	heartbeat       time.Duration
+	writeTimeout    time.Duration
+	retry           time.Duration
+	lifetime        time.Duration
+	drain           time.Duration
+	pace            time.Duration
+	transport       string
+	compress        bool
+	publishToken    string
+	subscribeToken  string
+	tokenFile       string
+	limits          web.Limits
+	maxBody         int64
+	corsOrigins     []string
+	trustedProxies  web.TrustedProxies
+	redis           string
+	redisWait       bool
+	data            string
+	sync            bool
+	node            string
+	jaegerUI        string
+	tlsCert, tlsKey string
+	eventTraces     float64
+	logFormat       string
+}
+
+// A setting is one flag, which is also an environment variable.
+type setting struct {
+	name  string
+	value string // placeholder; empty for a switch
+	def   string // the default, as the user would write it
+	group string
+	usage string
+	set   func(string) error
+	many  bool // may be given more than once
+}
+
+// env is the name of the setting's environment variable.
+func (s setting) env() string {
+	return "WEIR_" + strings.ToUpper(strings.ReplaceAll(s.name, "-", "_"))
+}
+
+func defaultNode() string {
+	if name, err := os.Hostname(); err == nil && name != "" {
+		return name
+	}
+	return "weir"
+}
+
+// settings lists every flag in the order in which help shows them.
+func (c *config) settings() []setting {
+	return []setting{
+		{name: "addr", value: "HOST:PORT", def: "127.0.0.1:8080", group: "Serving", usage: "address to listen on; port 0 picks a free one, which is printed", set: address(&c.addr)},
+		{name: "source", value: "SPEC", def: "sensor, host", many: true, group: "Serving", usage: "where events come from, as [topic=]kind[:argument]; may be given more than once (in the environment: one a line); kinds: " + strings.Join(stream.SourceKinds(), ", "), set: c.addSource},
+		{name: "history", value: "N", def: strconv.Itoa(stream.DefaultHistory), group: "Serving", usage: "events that a topic keeps, for clients that come back", set: whole(&c.history, 1, 10_000_000)},
+		{name: "history-bytes", value: "N", def: strconv.Itoa(stream.DefaultBytes), group: "Serving", usage: "bytes that a topic keeps at most", set: whole(&c.historyBytes, 1<<10, 1<<40)},
+		{name: "node", value: "NAME", def: "the host name", group: "Serving", usage: "name of this node, told to clients and in the cluster view", set: text(&c.node)},
+		{name: "tls-cert", value: "FILE", group: "Serving", usage: "certificate chain in PEM; with -tls-key, serves HTTPS and HTTP/2", set: text(&c.tlsCert)},
+		{name: "tls-key", value: "FILE", group: "Serving", usage: "private key in PEM", set: text(&c.tlsKey)},
+		{name: "admin-addr", value: "HOST:PORT", group: "Serving", usage: "second listener for /metrics, connection details, /traces and /debug/pprof, which then leave the first", set: address(&c.adminAddr)},
+
+		{name: "heartbeat", value: "DURATION", def: stream.DefaultHeartbeat.String(), group: "Streams", usage: "ping a stream after this long without an event", set: duration(&c.heartbeat, 100*time.Millisecond, time.Hour)},
+		{name: "write-timeout", value: "DURATION", def: stream.DefaultWriteTimeout.String(), group: "Streams", usage: "cut a client that does not take what is written to it for this long", set: duration(&c.writeTimeout, 100*time.Millisecond, time.Hour)},
+		{name: "retry", value: "DURATION", def: stream.DefaultRetry.String(), group: "Streams", usage: "how long clients are told to wait before they come back", set: duration(&c.retry, time.Millisecond, time.Hour)},
+		{name: "pace", value: "DURATION", def: "5ms", group: "Streams", usage: "under load, gather events for this long and write them together; 0 writes each at once", set: duration(&c.pace, 0, time.Second)},
+		{name: "lifetime", value: "DURATION", def: "0s", group: "Streams", usage: "end a stream at this age, give or take a tenth; clients come back; 0 never does", set: duration(&c.lifetime, 0, 365*24*time.Hour)},
+		{name: "drain", value: "DURATION", def: "5s", group: "Streams", usage: "on SIGTERM or Ctrl-C, end the open streams spread over this long; a second signal ends at once", set: duration(&c.drain, 0, time.Hour)},
+
+		{name: "publish-token", value: "TOKEN", group: "Who may", usage: "turns POST /publish on, for those who send Authorization: Bearer TOKEN", set: text(&c.publishToken)},
+		{name: "subscribe-token", value: "TOKEN", group: "Who may", usage: "lets only those read streams who send the token, or a ticket from POST /ticket", set: text(&c.subscribeToken)},
+		{name: "token-file", value: "FILE", group: "Who may", usage: "more tokens, one a line: publish|subscribe TOKEN [TOPIC,…]; read again on SIGHUP", set: text(&c.tokenFile)},
+		{name: "cors-origin", value: "ORIGIN", many: true, group: "Who may", usage: "origin whose pages may read streams, such as https://example.org, or *; may be given more than once", set: c.addOrigin},
+		{name: "trusted-proxy", value: "NETWORK", many: true, group: "Who may", usage: "network whose X-Forwarded-For is believed, such as 10.0.0.0/8; may be given more than once", set: c.addProxy},
+
+		{name: "max-conns", value: "N", def: "10000", group: "Limits (0 turns one off)", usage: "open streams in all; beyond it 503", set: whole(&c.limits.Conns, 0, math.MaxInt32)},
+		{name: "max-conns-per-client", value: "N", def: "100", group: "Limits (0 turns one off)", usage: "open streams of one client address; beyond it 429", set: whole(&c.limits.ConnsPerClient, 0, math.MaxInt32)},
+		{name: "connect-rate", value: "N", def: "20", group: "Limits (0 turns one off)", usage: "new streams a second of one client address, with bursts of ten seconds' worth; beyond it 429", set: number(&c.limits.ConnectRate)},
+		{name: "publish-rate", value: "N", def: "100", group: "Limits (0 turns one off)", usage: "requests to publish a second of one client address; beyond it 429", set: number(&c.limits.PublishRate)},
+		{name: "max-body", value: "BYTES", def: strconv.Itoa(web.DefaultMaxBody), group: "Limits (0 turns one off)", usage: "largest body of a request to publish (always limited)", set: whole(&c.maxBody, 1<<10, 1<<30)},
+
+		{name: "redis", value: "URL", group: "Several nodes, restarts", usage: "share topics with other nodes through Redis, such as redis://:password@host:6379/0", set: text(&c.redis)},
+		{name: "redis-wait", group: "Several nodes, restarts", usage: "when Redis cannot be reached at the start, wait for it", set: boolean(&c.redisWait)},
+		{name: "data", value: "DIR", group: "Several nodes, restarts", usage: "keep topics on disk here, so that a restart loses nothing", set: text(&c.data)},
+		{name: "sync", group: "Several nodes, restarts", usage: "with -data, acknowledge an event only once it would survive a power cut", set: boolean(&c.sync)},
+
+		{name: "event-traces", value: "N", def: "50", group: "Observing (and the standard OTEL_… variables)", usage: "events traced a second at most; OTEL_TRACES_SAMPLER overrides it", set: number(&c.eventTraces)},
+		{name: "jaeger-ui", value: "URL", def: "http://127.0.0.1:16686 when it answers", group: "Observing (and the standard OTEL_… variables)", usage: "where the page's links to traces lead", set: httpURL(&c.jaegerUI)},
+		{name: "log-format", value: "FORMAT", def: "auto", group: "Observing (and the standard OTEL_… variables)", usage: "text, json, or auto: text on a terminal", set: oneOf(&c.logFormat, "auto", "text", "json")},
+	}
+}
+
+// parseConfig reads the environment, then the flags, which win.
+func parseConfig(args, environ []string, stdout io.Writer) (*config, error) {
+	c := &config{node: defaultNode()}
+	settings := c.settings()
+	for _, s := range settings {
+		if s.def != "" && !s.many && s.name != "node" && s.name != "jaeger-ui" {
+			if err := s.set(s.def); err != nil {
+				return nil, fmt.Errorf("default of -%s: %w", s.name, err)
+			}
+		}
+	}
+	if err := c.fromEnviron(settings, environ); err != nil {
+		return nil, err
+	}
+	flags := flag.NewFlagSet("weir", flag.ContinueOnError)
+	flags.SetOutput(io.Discard)
+	flags.Usage = func() {}
+	given := map[string]bool{}
+	for _, s := range settings {
+		set := func(value string) error {
+			if s.many && !given[s.name] {
+				c.forget(s.name) // flags replace what the environment says
+			}
+			given[s.name] = true
+			return s.set(value)
+		}
+		if s.value == "" {
+			flags.BoolFunc(s.name, s.usage, set)
+		} else {
+			flags.Func(s.name, s.usage, set)
+		}
+	}
+	switch err := flags.Parse(args); {
+	case errors.Is(err, flag.ErrHelp):
+		printHelp(stdout, settings)
+		return nil, flag.ErrHelp
+	case err != nil:
+		return nil, usageError{err}
+	case flags.NArg() > 0:
+		return nil, usagef("unknown command %q: commands are bench, version, help; without one, weir serves", flags.Arg(0))
+	}
+	return c, c.check()
+}
+
+func (c *config) fromEnviron(settings []setting, environ []string) error {
+	values := map[string]string{}
+	for _, pair := range environ {
+		if name, value, ok := strings.Cut(pair, "="); ok && strings.HasPrefix(name, "WEIR_") {
+			values[name] = value
+		}
+	}
+	for _, s := range settings {
+		value, present := values[s.env()]
+		delete(values, s.env())
+		if !present || value == "" {
+			continue
+		}
+		parts := []string{value}
+		if s.many {
+			parts = strings.FieldsFunc(value, func(r rune) bool { return r == '\n' })
+		}
+		for _, part := range parts {
+			if err := s.set(part); err != nil {
+				return usagef("invalid value %q for %s: %w", part, s.env(), err)
+			}
+		}
+	}
+	for name := range values {
+		return usagef("unknown variable %s: weir --help lists them", name)
+	}
+	return nil
+}
+
+func (c *config) forget(name string) {
+	switch name {
+	case "source":
+		c.sources = nil
+	case "cors-origin":
+		c.corsOrigins = nil
+	case "trusted-proxy":
+		c.trustedProxies = nil
+	}
+}
+
+// check refuses settings that do not go together.
+func (c *config) check() error {
+	if len(c.sources) == 0 {
+		c.sources = []string{"sensor", "host"}
+	}
+	topics := map[string]string{}
+	for _, spec := range c.sources {
+		s, err := stream.ParseSourceSpec(spec)
+		if err != nil {
+			return usagef("invalid value %q for flag -source: %w", spec, err)
+		}
+		if other, taken := topics[s.Topic]; taken {
+			return usagef("flag -source: %q and %q are one topic, %s: name them apart, as name=%s", other, spec, s.Topic, spec)
+		}
+		topics[s.Topic] = spec
+	}
+	switch {
+	case (c.tlsCert == "") != (c.tlsKey == ""):
+		return usagef("flags -tls-cert and -tls-key go together: give both or neither")
+	case c.redis != "" && c.data != "":
+		return usagef("flags -redis and -data exclude each other: Redis keeps the events already")
+	case c.redisWait && c.redis == "":
+		return usagef("flag -redis-wait needs -redis")
+	case c.sync && c.data == "":
+		return usagef("flag -sync needs -data")
+	}
+	return nil
+}
+
+func (c *config) addSource(spec string) error {
+	s, err := stream.ParseSourceSpec(spec)
+	if err == nil {
+		_, err = s.Open() // so that a bad argument is told now, in one line
+	}
+	c.sources = append(c.sources, spec)
+	return err
+}
+
+func (c *config) addOrigin(value string) error {
+	for _, origin := range strings.Split(value, ",") {
+		origin = strings.TrimSpace(origin)
+		u, err := url.Parse(origin)
+		if origin != "*" && (err != nil || u.Scheme == "" || u.Host == "" || u.Path != "" || u.RawQuery != "" || u.Fragment != "" || u.User != nil || strings.Contains(origin, "*")) {
+			return errors.New("want an origin such as https://example.org (no path), or *")
+		}
+		c.corsOrigins = append(c.corsOrigins, origin)
+	}
+	return nil
+}
+
+func (c *config) addProxy(value string) error {
+	nets, err := web.ParseTrustedProxies(value)
+	c.trustedProxies = append(c.trustedProxies, nets...)
+	return err
+}
+
+func text(to *string) func(string) error {
+	return func(v string) error {
+		if v == "" {
+			return errors.New("want a value")
+		}
+		*to = v
+		return nil
+	}
+}
+
+func oneOf(to *string, values ...string) func(string) error {
+	return func(v string) error {
+		for _, known := range values {
+			if v == known {
+				*to = v
+				return nil
+			}
+		}
+		return fmt.Errorf("want one of %s", strings.Join(values, ", "))
+	}
+}
+
+func boolean(to *bool) func(string) error {
+	return func(v string) error {
+		b, err := strconv.ParseBool(v)
+		if err != nil {
+			return errors.New("want true or false")
+		}
+		*to = b
+		return nil
+	}
+}
+
+func address(to *string) func(string) error {
+	return func(v string) error {
+		_, port, err := net.SplitHostPort(v)
+		if err == nil {
+			_, err = strconv.ParseUint(port, 10, 16)
+		}
+		if err != nil {
+			return errors.New("want HOST:PORT, such as 127.0.0.1:8080, or :8080 for every interface")
+		}
+		*to = v
+		return nil
+	}
+}
+
+func httpURL(to *string) func(string) error {
+	return func(v string) error {
+		u, err := url.Parse(v)
+		if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
+			return errors.New("want a URL such as http://127.0.0.1:16686")
+		}
+		*to = v
+		return nil
+	}
+}
+
+func duration(to *time.Duration, least, most time.Duration) func(string) error {
+	return func(v string) error {
+		d, err := time.ParseDuration(v)
+		if err != nil || d < least || d > most {
+			return fmt.Errorf("want a duration from %v to %v, such as 500ms, 15s or 2m", least, most)
+		}
+		*to = d
+		return nil
+	}
+}
+
+func whole[T int | int64](to *T, least, most int64) func(string) error {
+	return func(v string) error {
+		n, err := strconv.ParseInt(v, 10, 64)
+		if err != nil || n < least || n > most {
+			return fmt.Errorf("want a whole number from %d to %d", least, most)
+		}
+		*to = T(n)
+		return nil
+	}
+}
+
+func number(to *float64) func(string) error {
+	return func(v string) error {
+		f, err := strconv.ParseFloat(v, 64)
+		if err != nil || !(f >= 0 && f <= 1e9) {
+			return errors.New("want a number from 0 to 1e9")
+		}
+		*to = f
+		return nil
+	}
+}

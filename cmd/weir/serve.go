@@ -1,0 +1,190 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"weir/stream"
+	"weir/web"
+)
+
+// serve wires the parts and runs them until a signal.
+func serve(ctx context.Context, cfg *config, stdin io.Reader, stdout, stderr io.Writer) (err error) {
+	first, second, hangup, stop := signals(ctx)
+	defer stop()
+
+	logger := slog.New(slog.NewTextHandler(stderr, nil))
+
+	tokens, err := web.NewTokens(cfg.publishToken, cfg.subscribeToken, cfg.tokenFile)
+	if err != nil {
+		return usageError{err}
+	}
+	var cert atomic.Pointer[tls.Certificate]
+	if cfg.tlsCert != "" {
+		pair, err := cfg.certificate()
+		if err != nil {
+			return usageError{err}
+		}
+		cert.Store(pair)
+	}
+	listener, err := listen(cfg.addr)
+	if err != nil {
+		return err
+	}
+	defer listener.Close()
+	var admin net.Listener
+	if cfg.adminAddr != "" {
+		if admin, err = listen(cfg.adminAddr); err != nil {
+			return err
+		}
+		defer admin.Close()
+	}
+
+	templates, err := web.ParseTemplates(nil)
+	if err != nil {
+		return err
+	}
+	hub := stream.NewHub(stream.HubOptions{
+		Log:     stream.LogOptions{History: cfg.history, Bytes: cfg.historyBytes, Pace: cfg.pace},
+		Formats: map[string]func([]byte, string, *stream.Event) ([]byte, error){"html": templates.AppendEvent},
+		Logger:  logger,
+	})
+	defer hub.Close()
+	handler := &stream.Handler{
+		Hub: hub, Format: "html", Node: cfg.node,
+		Heartbeat: cfg.heartbeat, WriteTimeout: cfg.writeTimeout, Retry: cfg.retry, Lifetime: cfg.lifetime,
+		Logger: logger,
+	}
+	server, err := web.NewServer(web.Options{
+		Hub: hub, Stream: handler, Limits: cfg.limits, MaxBody: cfg.maxBody, Tokens: tokens,
+		CORSOrigins: cfg.corsOrigins, TrustedProxies: cfg.trustedProxies, Admin: admin != nil,
+		Templates: templates, Version: version(), JaegerUI: cfg.jaegerUI, Logger: logger,
+	})
+	if err != nil {
+		return err
+	}
+	if err := addSources(hub, cfg, stdin, handler); err != nil {
+		return err
+	}
+	if !web.HasAssets() {
+		logger.Warn("the page was not built into this binary: build one with make build")
+	}
+
+	scheme := "http"
+	public := httpServer(server.Handler(), logger)
+	if cert.Load() != nil {
+		scheme = "https"
+		public.TLSConfig = &tls.Config{
+			MinVersion:     tls.VersionTLS12,
+			GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return cert.Load(), nil },
+		}
+	}
+	servers := []*http.Server{public}
+	failed := make(chan error, 2)
+	var serving sync.WaitGroup
+	serving.Go(func() {
+		if scheme == "https" {
+			failed <- public.ServeTLS(listener, "", "")
+		} else {
+			failed <- public.Serve(listener)
+		}
+	})
+	if admin != nil {
+		private := httpServer(server.AdminHandler(), logger)
+		servers = append(servers, private)
+		serving.Go(func() { failed <- private.Serve(admin) })
+	}
+	fmt.Fprintf(stdout, "listening on %s://%s\n", scheme, listener.Addr())
+	if admin != nil {
+		fmt.Fprintf(stdout, "admin on http://%s\n", admin.Addr())
+	}
+
+	for running := true; running; {
+		select {
+		case <-first.Done():
+			running = false
+		case err := <-failed:
+			return fmt.Errorf("serving: %w", err)
+		case <-hangup:
+			reload(cfg, tokens, &cert, logger)
+		}
+	}
+	shutdown(second, cfg, handler, servers, logger, stderr)
+	serving.Wait()
+	return nil
+}
+
+// addSources makes a topic for each source, then starts them: a source that is
+// quick must not publish before its topic's neighbours exist.
+func addSources(hub *stream.Hub, cfg *config, stdin io.Reader, handler *stream.Handler) error {
+	useProcess(stdin, handler)
+	var specs []stream.SourceSpec
+	for _, text := range cfg.sources {
+		spec, err := stream.ParseSourceSpec(text)
+		if err != nil {
+			return usageError{err}
+		}
+		if err := hub.AddTopic(spec.Topic); err != nil {
+			return usageError{err}
+		}
+		specs = append(specs, spec)
+	}
+	for _, spec := range specs {
+		source, err := spec.Open()
+		if err != nil {
+			return usageError{err}
+		}
+		if err := hub.AddSource(spec.Topic, source); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// reload reads the token file and the certificate again.
+func reload(cfg *config, tokens *web.Tokens, cert *atomic.Pointer[tls.Certificate], logger *slog.Logger) {
+	err := tokens.Load(cfg.publishToken, cfg.subscribeToken, cfg.tokenFile)
+	if err == nil && cfg.tlsCert != "" {
+		var pair *tls.Certificate
+		if pair, err = cfg.certificate(); err == nil {
+			cert.Store(pair)
+		}
+	}
+	if err != nil {
+		logger.Error("reload failed, the old settings stay", "error", err)
+		return
+	}
+	logger.Info("tokens and certificate read again")
+}
+
+// shutdown ends the streams gently, then the servers.
+func shutdown(second context.Context, cfg *config, handler *stream.Handler, servers []*http.Server, logger *slog.Logger, stderr io.Writer) {
+	if n := handler.Active(); n > 0 {
+		fmt.Fprintf(stderr, "ending %d streams over %v; a second signal ends them at once\n", n, cfg.drain)
+	}
+	ctx, cancel := context.WithTimeout(second, cfg.drain+5*time.Second)
+	defer cancel()
+	if err := handler.Drain(ctx, cfg.drain); err != nil {
+		logger.Warn("streams were cut at the end", "left", handler.Active())
+	}
+	var all sync.WaitGroup
+	for _, s := range servers {
+		all.Go(func() {
+			ctx, cancel := context.WithTimeout(second, 2*time.Second)
+			defer cancel()
+			if err := s.Shutdown(ctx); err != nil && !errors.Is(err, http.ErrServerClosed) {
+				_ = s.Close()
+			}
+		})
+	}
+	all.Wait()
+}

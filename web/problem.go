@@ -1,0 +1,58 @@
+package web
+
+import (
+	"encoding/json"
+	"net/http"
+	"strings"
+	"time"
+
+	"weir/stream"
+)
+
+// writeProblem answers with an error: readable text where the client asks for
+// text, a problem detail (RFC 9457) otherwise.
+func writeProblem(w http.ResponseWriter, r *http.Request, refusal *stream.Refusal) {
+	h := w.Header()
+	refusal.SetRetryAfter(h)
+	if refusal.Status == http.StatusUnauthorized {
+		h.Set("WWW-Authenticate", `Bearer realm="weir"`)
+	}
+	h.Set("Cache-Control", "no-store")
+	h.Add("Vary", "Accept")
+	if wantsText(r) {
+		h.Set("Content-Type", "text/plain; charset=utf-8")
+		w.WriteHeader(refusal.Status)
+		_, _ = w.Write([]byte(refusal.Detail + "\n"))
+		return
+	}
+	h.Set("Content-Type", "application/problem+json")
+	w.WriteHeader(refusal.Status)
+	_ = json.NewEncoder(w).Encode(struct {
+		Type   string `json:"type"`
+		Title  string `json:"title"`
+		Status int    `json:"status"`
+		Detail string `json:"detail"`
+		Reason string `json:"reason,omitempty"`
+	}{"about:blank", http.StatusText(refusal.Status), refusal.Status, refusal.Detail, refusal.Reason})
+}
+
+func wantsText(r *http.Request) bool {
+	accept := strings.ToLower(strings.Join(r.Header.Values("Accept"), ","))
+	return !strings.Contains(accept, "json") && (strings.Contains(accept, "text/html") || strings.Contains(accept, "text/plain"))
+}
+
+func problem(status int, reason, detail string) *stream.Refusal {
+	return &stream.Refusal{Status: status, Reason: reason, Detail: detail}
+}
+
+func problemLater(status int, reason, detail string, wait time.Duration) *stream.Refusal {
+	return &stream.Refusal{Status: status, Reason: reason, Detail: detail, RetryAfter: wait}
+}
+
+// writeJSON answers with a value that is never stored.
+func writeJSON(w http.ResponseWriter, status int, v any) {
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", "no-store")
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(v)
+}

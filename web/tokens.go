@@ -1,0 +1,204 @@
+package web
+
+import (
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/base64"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"weir/stream"
+)
+
+// Tokens says who may publish and who may subscribe. The zero value lets
+// everybody subscribe and nobody publish. Methods may be called by any
+// goroutine.
+type Tokens struct {
+	rules  atomic.Pointer[[]rule]
+	secret [32]byte // signs tickets; a ticket does not outlive the process
+}
+
+// A rule is what one token allows.
+type rule struct {
+	action string   // "publish" or "subscribe"
+	hash   [32]byte // of the token, so that comparing takes the same time for every length
+	topics []string // nil: all
+}
+
+// TicketLife is how long a ticket may be used to connect.
+const TicketLife = time.Minute
+
+// NewTokens returns the rules for a token to publish and one to subscribe,
+// each for all topics and each optional, and those of a file, see
+// [Tokens.Load].
+func NewTokens(publish, subscribe, file string) (*Tokens, error) {
+	t := &Tokens{}
+	_, _ = rand.Read(t.secret[:]) // never fails
+	return t, t.Load(publish, subscribe, file)
+}
+
+// Load replaces the rules. Each line of the file is "publish TOKEN [TOPIC,…]"
+// or "subscribe TOKEN [TOPIC,…]"; "#" begins a comment. When the file is
+// faulty, the error says in which line, and the rules stay as they were.
+func (t *Tokens) Load(publish, subscribe, file string) error {
+	var rules []rule
+	for _, one := range []struct{ action, token string }{{"publish", publish}, {"subscribe", subscribe}} {
+		if one.token != "" {
+			rules = append(rules, rule{action: one.action, hash: sha256.Sum256([]byte(one.token))})
+		}
+	}
+	if file != "" {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			return fmt.Errorf("token file: %w", err)
+		}
+		for i, line := range strings.Split(string(text), "\n") {
+			line, _, _ = strings.Cut(line, "#")
+			fields := strings.Fields(line)
+			if len(fields) == 0 {
+				continue
+			}
+			if len(fields) < 2 || len(fields) > 3 || fields[0] != "publish" && fields[0] != "subscribe" {
+				return fmt.Errorf("token file %s, line %d: want \"publish TOKEN [TOPIC,…]\" or \"subscribe TOKEN [TOPIC,…]\"", file, i+1)
+			}
+			r := rule{action: fields[0], hash: sha256.Sum256([]byte(fields[1]))}
+			if len(fields) == 3 {
+				r.topics = strings.Split(fields[2], ",")
+			}
+			rules = append(rules, r)
+		}
+	}
+	t.rules.Store(&rules)
+	return nil
+}
+
+func (t *Tokens) list() []rule {
+	if t == nil {
+		return nil
+	}
+	if rules := t.rules.Load(); rules != nil {
+		return *rules
+	}
+	return nil
+}
+
+// needed reports whether the action needs a token at all.
+func (t *Tokens) needed(action string) bool {
+	return slices.ContainsFunc(t.list(), func(r rule) bool { return r.action == action })
+}
+
+// allows compares with every token, so that the time tells nothing.
+func (t *Tokens) allows(action, token, topic string) (known, allowed bool) {
+	hash := sha256.Sum256([]byte(token))
+	for _, r := range t.list() {
+		if subtle.ConstantTimeCompare(hash[:], r.hash[:]) == 1 && r.action == action {
+			known = true
+			allowed = allowed || r.topics == nil || slices.Contains(r.topics, topic)
+		}
+	}
+	return known, allowed
+}
+
+func bearer(r *http.Request) string {
+	scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+	if !strings.EqualFold(scheme, "Bearer") {
+		return ""
+	}
+	return strings.TrimSpace(token)
+}
+
+func (t *Tokens) mayPublish(r *http.Request, topic string) *stream.Refusal {
+	if !t.needed("publish") {
+		return problem(http.StatusForbidden, "publish_off", "Publishing is off. Start the server with -publish-token TOKEN (or WEIR_PUBLISH_TOKEN) to turn it on.")
+	}
+	return t.check("publish", bearer(r), topic)
+}
+
+func (t *Tokens) check(action, token, topic string) *stream.Refusal {
+	if token == "" {
+		return problem(http.StatusUnauthorized, "token", "This needs the header Authorization: Bearer TOKEN.")
+	}
+	known, allowed := t.allows(action, token, topic)
+	switch {
+	case !known:
+		return problem(http.StatusUnauthorized, "token", "The token is not valid.")
+	case !allowed:
+		return problem(http.StatusForbidden, "topic_token", "The token is not valid for this topic.")
+	}
+	return nil
+}
+
+// maySubscribe takes the header, or, since EventSource cannot send one, a
+// ticket in the query.
+func (t *Tokens) maySubscribe(r *http.Request, topic string) *stream.Refusal {
+	if !t.needed("subscribe") {
+		return nil
+	}
+	if ticket := r.URL.Query().Get("ticket"); ticket != "" {
+		if err := t.checkTicket(ticket, topic, time.Now()); err != nil {
+			return problem(http.StatusUnauthorized, "ticket", "The ticket is refused: "+err.Error()+". Get a new one by POST /ticket.")
+		}
+		return nil
+	}
+	return t.check("subscribe", bearer(r), topic)
+}
+
+// A ticket is base64url(expiry in Unix seconds, 8 bytes big endian; HMAC-SHA256
+// of the expiry and the topic).
+func (t *Tokens) ticket(topic string, expires time.Time) string {
+	b := binary.BigEndian.AppendUint64(nil, uint64(expires.Unix()))
+	return base64.RawURLEncoding.EncodeToString(append(b, t.sign(b, topic)...))
+}
+
+func (t *Tokens) sign(expiry []byte, topic string) []byte {
+	mac := hmac.New(sha256.New, t.secret[:])
+	mac.Write(expiry)
+	mac.Write([]byte(topic))
+	return mac.Sum(nil)
+}
+
+func (t *Tokens) checkTicket(ticket, topic string, now time.Time) error {
+	b, err := base64.RawURLEncoding.DecodeString(ticket)
+	if err != nil || len(b) != 8+sha256.Size || !hmac.Equal(b[8:], t.sign(b[:8], topic)) {
+		return errors.New("it is not valid for this topic and server")
+	}
+	if now.Unix() > int64(binary.BigEndian.Uint64(b)) {
+		return errors.New("it has expired")
+	}
+	return nil
+}
+
+// mint is POST /ticket: a short-lived credential for a client that cannot send
+// the header.
+func (s *Server) mint(w http.ResponseWriter, r *http.Request) {
+	if r.Method != http.MethodPost {
+		w.Header().Set("Allow", "POST")
+		writeProblem(w, r, problem(http.StatusMethodNotAllowed, "method", "A ticket is made with POST."))
+		return
+	}
+	topic := r.URL.Query().Get("topic")
+	if topic == "" {
+		topic = s.firstTopic()
+	}
+	if !s.opts.Tokens.needed("subscribe") {
+		writeProblem(w, r, problem(http.StatusNotFound, "ticket_off", "No ticket is needed: everybody may subscribe."))
+		return
+	}
+	if refusal := s.opts.Tokens.check("subscribe", bearer(r), topic); refusal != nil {
+		writeProblem(w, r, refusal)
+		return
+	}
+	expires := time.Now().Add(TicketLife)
+	writeJSON(w, http.StatusOK, map[string]any{
+		"ticket": s.opts.Tokens.ticket(topic, expires), "topic": topic, "expires": expires.UTC().Format(time.RFC3339),
+	})
+}

@@ -1,0 +1,115 @@
+package source_test
+
+import (
+	"context"
+	"sync"
+	"testing"
+	"time"
+
+	"weir/stream"
+)
+
+// discard is a Publisher.
+type discard struct{}
+
+func (discard) Publish(context.Context, ...stream.Event) error { return nil }
+func (discard) Fail(error)                                     {}
+
+// A sink is a Publisher that keeps what it gets, failures as "! ...".
+type sink struct {
+	answer func() error // nil for nil
+
+	mu      sync.Mutex
+	got     []stream.Event
+	text    []string
+	changed chan struct{}
+}
+
+func newSink() *sink { return &sink{changed: make(chan struct{})} }
+
+func (s *sink) Publish(_ context.Context, events ...stream.Event) error {
+	if s.answer != nil {
+		if err := s.answer(); err != nil {
+			return err
+		}
+	}
+	for _, e := range events {
+		s.add(e, string(e.Data))
+	}
+	return nil
+}
+
+func (s *sink) Fail(err error) { s.add(stream.Event{}, "! "+err.Error()) }
+
+func (s *sink) add(e stream.Event, text string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.got = append(s.got, e)
+	s.text = append(s.text, text)
+	close(s.changed)
+	s.changed = make(chan struct{})
+}
+
+// wait returns what has come so far, once it is n events and failures at least.
+func (s *sink) wait(t *testing.T, n int) []string {
+	t.Helper()
+	timeout := time.After(30 * time.Second)
+	for {
+		s.mu.Lock()
+		text, changed := s.text, s.changed
+		s.mu.Unlock()
+		if len(text) >= n {
+			return text
+		}
+		select {
+		case <-changed:
+		case <-timeout:
+			t.Fatalf("got %q, want %d", text, n)
+		}
+	}
+}
+
+// want waits for these events and failures.
+func (s *sink) want(t *testing.T, want ...string) {
+	t.Helper()
+	got := s.wait(t, len(want))
+	for i := range got {
+		if i >= len(want) || got[i] != want[i] {
+			t.Fatalf("got %.300q, want %.300q", got, want)
+		}
+	}
+}
+
+// run runs a source until the test ends, or stop is called, which returns what
+// Run returned.
+func run(t *testing.T, s stream.Source, p stream.Publisher) (stop func() error, done <-chan error) {
+	ctx, cancel := context.WithCancel(context.Background())
+	result := make(chan error, 1)
+	over := make(chan struct{})
+	go func() {
+		defer close(over)
+		result <- s.Run(ctx, p)
+	}()
+	wait := func() {
+		cancel()
+		select {
+		case <-over:
+		case <-time.After(30 * time.Second):
+			t.Fatal("Run does not return")
+		}
+	}
+	t.Cleanup(wait)
+	return func() error { wait(); return <-result }, result
+}
+
+// ends waits for Run to return by itself.
+func ends(t *testing.T, done <-chan error) error {
+	t.Helper()
+	select {
+	case err := <-done:
+		return err
+	case <-time.After(30 * time.Second):
+		t.Fatal("Run does not return")
+		return nil
+	}
+}

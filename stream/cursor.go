@@ -23,6 +23,8 @@ type Gap struct {
 	Reason string `json:"reason"`
 	// Missed is how many entries are lost, where the log can tell; else 0.
 	Missed uint64 `json:"-"`
+
+	rewind *rewind // what the log did, when it went back
 }
 
 func (g *Gap) Error() string {
@@ -70,7 +72,7 @@ type Cursor struct {
 	epoch  uint64
 	opened uint64 // entries below it were there before the cursor
 	since  ID     // and so were the events up to this one
-	gap    *Gap   // to be told first
+	gaps   []*Gap // to be told first
 	fault  *Entry // likewise
 	paced  bool
 }
@@ -91,7 +93,7 @@ func (l *Log) live() *Cursor {
 func (c *Cursor) behind(source ID) {
 	if source.After(c.since) {
 		c.since = source
-		if c.next == c.opened && c.gap == nil {
+		if c.next == c.opened && len(c.gaps) == 0 {
 			c.last, c.skip = source, true
 		}
 	}
@@ -108,10 +110,26 @@ func (l *Log) From(id ID) *Cursor {
 	switch {
 	case id.IsZero():
 		c.next, c.last = l.tail, l.floor
+		return c
 	case id.Time().After(time.Now().Add(maxAhead)):
-		c.gap = &Gap{From: id, To: l.last, Reason: GapUnknown}
+		c.tell(id, l.last, GapUnknown)
+		return c
+	}
+	for _, r := range l.rewinds {
+		if id.After(r.kept) && !id.After(r.lost) && !l.has(id) {
+			// The event was taken back.
+			c.last = r.kept
+			if l.floor.After(r.kept) {
+				c.last = l.floor
+			}
+			c.tell(id, c.last, r.reason)
+			c.next = l.after(c.last)
+			return c
+		}
+	}
+	switch {
 	case id.Compare(l.floor) < 0:
-		c.gap = &Gap{From: id, To: l.floor, Reason: l.why}
+		c.tell(id, l.floor, l.why)
 		c.next, c.last = l.tail, l.floor
 	case id.After(l.last):
 		// Another node gave it, and this one has not followed so far yet.
@@ -119,7 +137,16 @@ func (l *Log) From(id ID) *Cursor {
 	default:
 		c.next, c.last = l.after(id), id
 	}
+	for _, r := range l.rewinds {
+		if !r.all && !id.After(r.kept) && r.lost.After(r.kept) && r.kept.Compare(l.floor) >= 0 {
+			c.tell(r.kept, r.lost, r.reason)
+		}
+	}
 	return c
+}
+
+func (c *Cursor) tell(from, to ID, reason string) {
+	c.gaps = append(c.gaps, &Gap{From: from, To: to, Reason: reason})
 }
 
 // Lag returns how many entries the cursor has not read yet.
@@ -163,9 +190,9 @@ func (c *Cursor) step() (*Batch, <-chan struct{}, error) {
 	l := c.log
 	l.mu.RLock()
 	defer l.mu.RUnlock()
-	if c.gap != nil {
-		gap := c.gap
-		c.gap = nil
+	if len(c.gaps) > 0 {
+		gap := c.gaps[0]
+		c.gaps = c.gaps[1:]
 		return nil, nil, gap
 	}
 	if c.fault != nil {
@@ -174,8 +201,19 @@ func (c *Cursor) step() (*Batch, <-chan struct{}, error) {
 		return &Batch{Entries: []*Entry{e}, Wire: e.wire}, nil, nil
 	}
 	if c.epoch != l.epoch {
-		gap := &Gap{From: c.last, To: l.floor, Reason: l.why}
-		c.epoch, c.next, c.last, c.skip = l.epoch, l.tail, l.floor, false
+		r := l.since(c.epoch)
+		gap := &Gap{From: c.last, To: r.kept, Reason: r.reason, rewind: &r}
+		switch {
+		case c.last.After(r.kept), c.last.Compare(l.floor) < 0:
+			c.last = r.kept
+			if l.floor.After(c.last) {
+				c.last = l.floor
+			}
+			gap.To = c.last
+		default: // what was taken back lies ahead
+			gap.From, gap.To = r.kept, r.lost
+		}
+		c.epoch, c.next, c.skip = l.epoch, l.after(c.last), false
 		return nil, nil, gap
 	}
 	if c.next < l.tail {

@@ -356,7 +356,7 @@ func (h *Handler) begin(r *http.Request, ask request) (*session, *Refusal) {
 	}
 	c := &Conn{
 		ID: newConnID(), Topic: ask.topic, Format: ask.format, Protocol: protocol, Client: r.RemoteAddr,
-		Started: time.Now(), Resumed: ask.resume != nil && cur.gap == nil, log: cur.log, cancel: cancel,
+		Started: time.Now(), Resumed: ask.resume != nil && len(cur.gaps) == 0, log: cur.log, cancel: cancel,
 	}
 	if ask.resume != nil {
 		c.ResumedFrom = *ask.resume

@@ -57,6 +57,7 @@ type topic struct {
 	source   SourceHealth
 	broker   SourceHealth
 	brokered bool
+	joined   bool // the broker's backlog has been in the log
 }
 
 // SourceHealth tells how a topic's source (or broker) does.
@@ -167,9 +168,9 @@ func (h *Hub) open(name, format string, resume *ID) (*Cursor, error) {
 	}
 	if t.brokered {
 		t.mu.Lock()
-		starting := t.broker.State == SourceStarting
+		joined := t.joined
 		t.mu.Unlock()
-		if starting {
+		if !joined { // an empty log would tell of gaps that are none
 			return nil, fmt.Errorf("open %s: %w", name, ErrUnavailable)
 		}
 	}
@@ -413,9 +414,12 @@ func (p *publisher) Fail(err error) {
 func (h *Hub) follow(t *topic) {
 	for {
 		err := h.opts.Broker.Follow(h.ctx, t.name, t.log, func() {
+			t.mu.Lock()
+			t.joined = true
+			t.mu.Unlock()
 			h.changed(t, &t.broker, SourceUp, nil)
 		})
-		if h.ctx.Err() != nil {
+		if h.ctx.Err() != nil || errors.Is(err, ErrClosed) {
 			return
 		}
 		h.changed(t, &t.broker, SourceFailing, err)
@@ -447,6 +451,9 @@ func (l *Log) project(opts LogOptions, encode func([]byte, *Event) ([]byte, erro
 			var gap *Gap
 			var ended *Ended
 			switch {
+			case errors.As(err, &gap) && gap.rewind != nil:
+				view.rewind(*gap.rewind)
+				continue
 			case errors.As(err, &gap):
 				view.Reset(gap.To, gap.Reason)
 				continue

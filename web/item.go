@@ -114,11 +114,18 @@ func (t *Templates) Item(w io.Writer, it Item) error {
 		v.Traceparent = it.Traceparent
 		v.Trace = it.Traceparent[3:11]
 	}
-	if it.ContentType == "" || strings.HasPrefix(it.ContentType, "application/json") {
+	isJSON := it.ContentType == "" || strings.HasPrefix(it.ContentType, "application/json")
+	if isJSON {
 		v.Measures, v.More, v.Text = readJSON(it.Data)
 	}
-	if v.Measures == nil && v.Text == "" {
+	if v.Measures == nil {
 		v.Text = string(it.Data)
+		if isJSON && strings.HasPrefix(v.Text, `"`) {
+			var s string
+			if json.Unmarshal(it.Data, &s) == nil {
+				v.Text = s
+			}
+		}
 	}
 	v.Text, v.Cut = cutText(v.Text)
 	return t.render(w, "item.html", v)
@@ -315,6 +322,7 @@ func group(s string) string {
 
 var (
 	traceparentForm = regexp.MustCompile(`^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$`)
+	newlines        = strings.NewReplacer("\r\n", "\n", "\r", "\n")
 	// Colours and cursor movements that programs print for terminals.
 	ansi = regexp.MustCompile("\x1b\\[[0-?]*[ -/]*[@-~]|\x1b\\][^\x07\x1b]*(?:\x07|\x1b\\\\)")
 )
@@ -330,7 +338,7 @@ func cutText(s string) (string, int) {
 		cut = len(s) - end
 		s = s[:end]
 	}
-	return clean(strings.TrimRight(ansi.ReplaceAllString(s, ""), "\r\n")), cut
+	return clean(strings.TrimRight(newlines.Replace(ansi.ReplaceAllString(s, "")), "\n")), cut
 }
 
 // clean makes text that can be seen of any bytes: invalid UTF-8 becomes U+FFFD,

@@ -101,7 +101,7 @@ class Chart {
       axes: [{ show: false }, { show: false }],
       cursor: { y: false, drag: { x: false, y: false }, points: { size: 6 } },
       scales: { y: { range: (_, min, max) => pad(min, max) } },
-      series: [{}, { stroke: color, fill: backgroundColor, width: 1.75, points: { show: false } }],
+      series: [{}, { stroke: color, fill: backgroundColor, width: 1.75, points: { show: (plot) => plot.data[0].length < 2, size: 6, fill: color } }],
       hooks: { setCursor: [() => this.#showValue()] },
     }, this.#data(), this.canvas);
   }
@@ -122,7 +122,7 @@ class Chart {
     this.#plot.setData(this.#data());
     this.#showValue();
     const [low, high] = [Math.min(...this.#values), Math.max(...this.#values)].map(compact);
-    this.range.textContent = `${low} – ${high}${this.limit ? ` of ${this.limit}` : ''}`;
+    this.range.textContent = `${low === high ? low : `${low} – ${high}`}${this.limit ? ` of ${this.limit}` : ''}`;
     if (performance.now() - this.#describedAt > DESCRIBE_EVERY) {
       this.#describedAt = performance.now();
       this.canvas.setAttribute('aria-label', `${this.label}: latest ${this.#texts.at(-1)} ${this.unit}, between ${low} and ${high} over the last ${this.#values.length} events`);

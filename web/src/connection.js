@@ -356,8 +356,10 @@ function describe({ failure, status }, silence) {
       return { message: `Nothing was heard from the server for ${Math.round(silence / 100) / 10} seconds.`, detail: 'The connection is dead, or the server hangs.' };
     case 'refused':
       return refused(status);
+    case 'lost':
+      return { message: 'The connection was lost.', detail: 'The stream goes on behind the last event as soon as the server is back.' };
     default:
-      return { message: 'The connection was lost.', detail: 'The server may be restarting. Nothing is missed: the stream goes on behind the last event.' };
+      return { message: 'The server ended the stream.', detail: 'It may be restarting. The stream goes on behind the last event.' };
   }
 }
 

@@ -89,6 +89,7 @@ export class Feed {
     this.#arrived = [];
     this.#selected = this.#current = null;
     this.#root.replaceChildren();
+    delete this.#root.dataset.traces;
     this.follow(true);
   }
 
@@ -116,6 +117,8 @@ export class Feed {
 
   #arrive(item, received) {
     dress(item);
+    // The column of trace IDs takes no room in a feed that has none.
+    if (item.dataset.traceparent) this.#root.dataset.traces = '';
     this.#on.arrived(item);
     this.#arrived.push({ item, received });
     if (this.#arrived.length > MAX_ITEMS) this.#arrived.shift();

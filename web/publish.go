@@ -48,6 +48,14 @@ func (s *Server) publish(w http.ResponseWriter, r *http.Request) {
 		writeProblem(w, r, refusal)
 		return
 	}
+	// Whoever may publish may also say to which trace the events belong.
+	if parent := r.Header.Get("Traceparent"); traceparentForm.MatchString(parent) {
+		for i := range events {
+			if events[i].Traceparent == "" {
+				events[i].Traceparent = parent
+			}
+		}
+	}
 	ids, err := s.opts.Hub.Publish(r.Context(), topic, events...)
 	if err != nil {
 		writeProblem(w, r, s.publishProblem(err, topics))

@@ -50,9 +50,11 @@ type Options struct {
 
 	// Templates render the page. Default: the embedded ones.
 	Templates *Templates
-	// Version and JaegerUI are shown on the page. A JaegerUI is the address of
-	// its start page.
-	Version, JaegerUI string
+	// Version is shown on the page.
+	Version string
+	// JaegerUI returns the address of Jaeger's start page, or "" while there
+	// is none. It must be quick. Default: none.
+	JaegerUI func() string
 
 	// Telemetry, each optional.
 
@@ -63,7 +65,8 @@ type Options struct {
 	// Metrics serves GET /metrics, and Browser POST /telemetry/browser.
 	Metrics, Browser http.Handler
 	// Journey tells the way of an event; a Missing says why there is none.
-	Journey func(traceID string) Journey
+	// The event ID and the connection choose, where a trace has several.
+	Journey func(traceID, eventID, connection string) Journey
 	// Traceparent returns the trace context of the request for the page.
 	Traceparent func(r *http.Request) string
 	// Segments returns how many segments of a connection were exported.
@@ -101,6 +104,9 @@ func NewServer(opts Options) (*Server, error) {
 			return nil, err
 		}
 		opts.Templates = t
+	}
+	if opts.JaegerUI == nil {
+		opts.JaegerUI = func() string { return "" }
 	}
 	if opts.Instrument == nil {
 		opts.Instrument = func(_ string, next http.Handler) http.Handler { return next }
@@ -246,7 +252,7 @@ func secure(next http.Handler) http.Handler {
 func (s *Server) page(w http.ResponseWriter, r *http.Request) {
 	topics := s.opts.Hub.Topics()
 	p := Page{
-		Topics: topics, Topic: s.firstTopic(), Node: s.opts.Stream.Node, Version: s.opts.Version, JaegerUI: s.opts.JaegerUI,
+		Topics: topics, Topic: s.firstTopic(), Node: s.opts.Stream.Node, Version: s.opts.Version, JaegerUI: s.opts.JaegerUI(),
 		HeartbeatMS: orDefault(s.opts.Stream.Heartbeat, stream.DefaultHeartbeat).Milliseconds(),
 		RetryMS:     orDefault(s.opts.Stream.Retry, stream.DefaultRetry).Milliseconds(),
 		HasAssets:   HasAssets(), NoDetails: s.opts.Admin,
@@ -306,10 +312,11 @@ func (s *Server) journey(w http.ResponseWriter, r *http.Request) {
 		writeProblem(w, r, problem(http.StatusBadRequest, "trace_id", "A trace ID is 32 lower-case hexadecimal digits."))
 		return
 	}
-	j := s.opts.Journey(id)
+	query := r.URL.Query()
+	j := s.opts.Journey(id, query.Get("event"), query.Get("connection"))
 	j.TraceID = id
-	if s.opts.JaegerUI != "" {
-		if link, err := url.JoinPath(s.opts.JaegerUI, "trace", id); err == nil {
+	if ui := s.opts.JaegerUI(); ui != "" {
+		if link, err := url.JoinPath(ui, "trace", id); err == nil {
 			j.JaegerURL = link
 		}
 	}

@@ -50,8 +50,7 @@ type config struct {
 	node            string
 	jaegerUI        string
 	tlsCert, tlsKey string
-	eventTraces     float64
-	logFormat       string
+	eventTraces     int
 }
 
 // A setting is one flag, which is also an environment variable.
@@ -113,9 +112,8 @@ func (c *config) settings() []setting {
 		{name: "data", value: "DIR", group: "Several nodes, restarts", usage: "keep topics on disk here, so that a restart loses nothing", set: text(&c.data)},
 		{name: "sync", group: "Several nodes, restarts", usage: "with -data, acknowledge an event only once it would survive a power cut", set: boolean(&c.sync)},
 
-		{name: "event-traces", value: "N", def: "50", group: "Observing (and the standard OTEL_… variables)", usage: "events traced a second at most; OTEL_TRACES_SAMPLER overrides it", set: number(&c.eventTraces)},
+		{name: "event-traces", value: "N", def: "50", group: "Observing (and the standard OTEL_… variables)", usage: "events traced a second at most; OTEL_TRACES_SAMPLER overrides it", set: whole(&c.eventTraces, 0, 1_000_000)},
 		{name: "jaeger-ui", value: "URL", def: "http://127.0.0.1:16686 when it answers", group: "Observing (and the standard OTEL_… variables)", usage: "where the page's links to traces lead", set: httpURL(&c.jaegerUI)},
-		{name: "log-format", value: "FORMAT", def: "auto", group: "Observing (and the standard OTEL_… variables)", usage: "text, json, or auto: text on a terminal", set: oneOf(&c.logFormat, "auto", "text", "json")},
 	}
 }
 
@@ -266,18 +264,6 @@ func text(to *string) func(string) error {
 		}
 		*to = v
 		return nil
-	}
-}
-
-func oneOf(to *string, values ...string) func(string) error {
-	return func(v string) error {
-		for _, known := range values {
-			if v == known {
-				*to = v
-				return nil
-			}
-		}
-		return fmt.Errorf("want one of %s", strings.Join(values, ", "))
 	}
 }
 

@@ -15,6 +15,8 @@ import (
 	"runtime/debug"
 	"syscall"
 	"time"
+
+	"weir/cmd/weir/bench"
 )
 
 // run is the program. Environ is as os.Environ gives it. It returns when ctx is
@@ -25,6 +27,12 @@ func run(ctx context.Context, args, environ []string, stdin io.Reader, stdout, s
 		case "version", "-version", "--version":
 			fmt.Fprintf(stdout, "weir %s\n", version())
 			return nil
+		case "bench":
+			err := bench.Run(ctx, args[1:], stdout, stderr)
+			if usage := new(bench.UsageError); errors.As(err, &usage) {
+				return usageError{err}
+			}
+			return err
 		case "help":
 			settings := (&config{}).settings()
 			if len(args) == 2 && args[1] == "-markdown" {

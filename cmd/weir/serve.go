@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"weir/stream"
+	"weir/telemetry"
 	"weir/web"
 )
 
@@ -22,7 +23,31 @@ func serve(ctx context.Context, cfg *config, stdin io.Reader, stdout, stderr io.
 	first, second, hangup, stop := signals(ctx)
 	defer stop()
 
-	logger := slog.New(slog.NewTextHandler(stderr, nil))
+	eventTraces := cfg.eventTraces
+	if eventTraces == 0 {
+		eventTraces = -1 // none
+	}
+	tel, err := telemetry.Setup(ctx, telemetry.Options{
+		Version: version(), Node: cfg.node, EventTraces: eventTraces,
+		EventTypes: []string{stream.DefaultType, "weir.reading", "weir.line"},
+		Client:     func(r *http.Request) string { return cfg.trustedProxies.Client(r).String() },
+	})
+	if bad := new(telemetry.EnvError); errors.As(err, &bad) {
+		return usageError{err}
+	}
+	if err != nil {
+		return err
+	}
+	defer func() {
+		// A collector that does not answer must not hold the end up for long.
+		ctx, cancel := context.WithTimeout(second, 3*time.Second)
+		defer cancel()
+		if err := tel.Shutdown(ctx); err != nil {
+			fmt.Fprintf(stderr, "weir: the last telemetry was not exported: %v\n", err)
+		}
+	}()
+	logger := slog.New(tel.LogHandler(stderr))
+	slog.SetDefault(logger)
 
 	tokens, err := web.NewTokens(cfg.publishToken, cfg.subscribeToken, cfg.tokenFile)
 	if err != nil {
@@ -53,9 +78,16 @@ func serve(ctx context.Context, cfg *config, stdin io.Reader, stdout, stderr io.
 	if err != nil {
 		return err
 	}
+	carrier, err := openBroker(first, cfg, stderr, logger)
+	if err != nil {
+		return err
+	}
+	defer carrier.close()
 	hub := stream.NewHub(stream.HubOptions{
 		Log:     stream.LogOptions{History: cfg.history, Bytes: cfg.historyBytes, Pace: cfg.pace},
 		Formats: map[string]func([]byte, string, *stream.Event) ([]byte, error){"html": templates.AppendEvent},
+		Broker:  carrier.broker,
+		Hooks:   tel.Hooks(),
 		Logger:  logger,
 	})
 	defer hub.Close()
@@ -64,10 +96,17 @@ func serve(ctx context.Context, cfg *config, stdin io.Reader, stdout, stderr io.
 		Heartbeat: cfg.heartbeat, WriteTimeout: cfg.writeTimeout, Retry: cfg.retry, Lifetime: cfg.lifetime,
 		Logger: logger,
 	}
+	tel.Observe(handler)
+	jaegerUI := (&jaegerProbe{}).url
+	if cfg.jaegerUI != "" {
+		jaegerUI = func() string { return cfg.jaegerUI }
+	}
 	server, err := web.NewServer(web.Options{
 		Hub: hub, Stream: handler, Limits: cfg.limits, MaxBody: cfg.maxBody, Tokens: tokens,
 		CORSOrigins: cfg.corsOrigins, TrustedProxies: cfg.trustedProxies, Admin: admin != nil,
-		Templates: templates, Version: version(), JaegerUI: cfg.jaegerUI, Logger: logger,
+		Templates: templates, Version: version(), JaegerUI: jaegerUI, Logger: logger,
+		Instrument: tel.Middleware, InstrumentStream: tel.StreamMiddleware, Metrics: tel.MetricsHandler(), Browser: tel.BrowserHandler(),
+		Journey: journey(tel), Traceparent: tel.PageTraceparent, Segments: tel.StreamSegments, Cluster: carrier.cluster(),
 	})
 	if err != nil {
 		return err
@@ -91,6 +130,9 @@ func serve(ctx context.Context, cfg *config, stdin io.Reader, stdout, stderr io.
 	servers := []*http.Server{public}
 	failed := make(chan error, 2)
 	var serving sync.WaitGroup
+	reporting, stopReporting := context.WithCancel(second)
+	defer stopReporting()
+	serving.Go(func() { carrier.report(reporting, cfg, listener.Addr().String(), handler) })
 	serving.Go(func() {
 		if scheme == "https" {
 			failed <- public.ServeTLS(listener, "", "")
@@ -119,6 +161,7 @@ func serve(ctx context.Context, cfg *config, stdin io.Reader, stdout, stderr io.
 		}
 	}
 	shutdown(second, cfg, handler, servers, logger, stderr)
+	stopReporting()
 	serving.Wait()
 	return nil
 }

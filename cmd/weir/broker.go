@@ -1,0 +1,79 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"time"
+
+	"weir/stream"
+	"weir/stream/disklog"
+	"weir/stream/redislog"
+)
+
+// A carrier is what keeps events beyond this process, if anything does.
+type carrier struct {
+	broker stream.Broker // nil: the logs in memory alone
+	redis  *redislog.Broker
+	close  func() error
+}
+
+// openBroker opens what the flags ask for.
+func openBroker(ctx context.Context, cfg *config, stderr io.Writer, logger *slog.Logger) (carrier, error) {
+	switch {
+	case cfg.redis != "":
+		b, err := openRedis(ctx, cfg, stderr, logger)
+		if err != nil {
+			return carrier{}, err
+		}
+		return carrier{broker: b, redis: b, close: b.Close}, nil
+	case cfg.data != "":
+		b, err := disklog.Open(cfg.data, disklog.Options{History: cfg.history, Bytes: cfg.historyBytes, Sync: cfg.sync, Logger: logger})
+		if err != nil {
+			return carrier{}, fmt.Errorf("-data: %w", err)
+		}
+		return carrier{broker: b, close: b.Close}, nil
+	}
+	return carrier{close: func() error { return nil }}, nil
+}
+
+// openRedis fails at once when Redis cannot be reached, or waits for it.
+func openRedis(ctx context.Context, cfg *config, stderr io.Writer, logger *slog.Logger) (*redislog.Broker, error) {
+	began := time.Now()
+	for {
+		b, err := redislog.Open(ctx, redislog.Options{URL: cfg.redis, MaxLen: int64(cfg.history), Node: cfg.node, Logger: logger})
+		switch {
+		case err == nil:
+			return b, nil
+		case !cfg.redisWait || !errors.Is(err, stream.ErrUnavailable):
+			return nil, usagef("-redis: %w", err)
+		}
+		fmt.Fprintf(stderr, "waiting for Redis for %v: %v\n", time.Since(began).Round(time.Second), err)
+		select {
+		case <-time.After(2 * time.Second):
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+}
+
+// report tells the other nodes of this one until ctx is done.
+func (c carrier) report(ctx context.Context, cfg *config, addr string, handler *stream.Handler) {
+	if c.redis == nil {
+		return
+	}
+	started := time.Now()
+	c.redis.RunReports(ctx, 5*time.Second, func() redislog.NodeReport {
+		return redislog.NodeReport{Node: cfg.node, Addr: addr, Connections: handler.Active(), Started: started, Version: version()}
+	})
+}
+
+// cluster returns every node's report, or nil when there is no cluster.
+func (c carrier) cluster() func(ctx context.Context) (any, error) {
+	if c.redis == nil {
+		return nil
+	}
+	return func(ctx context.Context) (any, error) { return c.redis.Cluster(ctx) }
+}

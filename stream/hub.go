@@ -362,6 +362,7 @@ func (h *Hub) feed(t *topic, s Source) {
 		case h.ctx.Err() != nil:
 			return
 		case err == nil:
+			p.settle()
 			h.changed(t, &t.source, SourceEnded, nil)
 			t.log.Close("the source has ended")
 			return
@@ -393,12 +394,38 @@ func runSource(ctx context.Context, s Source, p Publisher) (err error) {
 type publisher struct {
 	hub   *Hub
 	topic *topic
+
+	mu   sync.Mutex
+	last ID // of what the source has published
+}
+
+// settle waits until what the source has published is in the log, so that the
+// topic ends behind it: with a broker, that comes round later. It waits no
+// longer when the broker has lost the thread, and with it perhaps the events.
+func (p *publisher) settle() {
+	p.mu.Lock()
+	last := p.last
+	p.mu.Unlock()
+	for c := p.topic.log.Live(); last.After(p.topic.log.Last()); {
+		_, err := c.Next(p.hub.ctx)
+		var gap *Gap
+		if err != nil && (!errors.As(err, &gap) || gap.Reason != GapSlow) {
+			return
+		}
+	}
 }
 
 func (p *publisher) Publish(ctx context.Context, events ...Event) error {
-	_, err := p.hub.Publish(ctx, p.topic.name, events...)
+	ids, err := p.hub.Publish(ctx, p.topic.name, events...)
 	switch {
 	case err == nil:
+		p.mu.Lock()
+		for _, id := range ids {
+			if id.After(p.last) {
+				p.last = id
+			}
+		}
+		p.mu.Unlock()
 		p.hub.changed(p.topic, &p.topic.source, SourceUp, nil)
 	case errors.Is(err, ErrInvalid):
 		p.Fail(err)

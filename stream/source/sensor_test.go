@@ -88,11 +88,17 @@ func TestSensorSeed(t *testing.T) {
 		})
 		return text
 	}
-	if play(7) != play(7) {
+	var tunes [6]string
+	for i, seed := range []uint64{7, 7, 8, 9, 0, 0} {
+		tunes[i] = play(seed)
+	}
+	if tunes[0] != tunes[1] {
 		t.Error("two sensors of one seed differ")
 	}
-	if play(7) == play(8) || play(0) == play(0) {
-		t.Error("two sensors of different seeds are the same")
+	for i := 1; i < len(tunes); i++ {
+		if slices.Contains(tunes[i+1:], tunes[i]) {
+			t.Errorf("sensor %d is the same as another, of another seed or of none", i)
+		}
 	}
 }
 

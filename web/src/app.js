@@ -27,7 +27,7 @@ import * as beacon from './beacon.js';
 import { Charts } from './chart.js';
 import { elapsed, resync, synchronise, timeOfDay } from './clock.js';
 import { Connection } from './connection.js';
-import { Feed } from './feed.js';
+import { Feed, MAX_ITEMS } from './feed.js';
 import * as health from './health.js';
 import { Journey } from './journey.js';
 import { Stats } from './stats.js';
@@ -289,7 +289,7 @@ function weir() {
       this.latency = this.hasLatency ? p50.toFixed(p50 < 100 ? 1 : 0) : '–';
       const shown = feed.items.length;
       this.isClear = shown === 0 && !document.querySelector('#sse-feed > *');
-      this.feedNote = stats.total > shown && shown > 0 ? `newest ${shown} of ${this.total}` : '';
+      this.feedNote = stats.total > shown && shown >= MAX_ITEMS ? `newest ${shown} of ${this.total}` : '';
       this.followText = feed.following ? 'Following ↓' : 'Follow ↓';
       this.followPressed = String(feed.following);
       this.canJump = !feed.following;
@@ -311,8 +311,7 @@ function weir() {
         if (state === 'error' && this.noticeKind === 'stream-error') this.hasNotice = false;
         if (state === 'connected') this.hasStream = true;
         this.noStream = !this.hasStream;
-        this.open = connection.wanted;
-        this.closed = !this.open;
+        this.showButton(connection.wanted);
       }
       this.connectionTime = state === 'connected' ? elapsed(at - connection.openedAt) : '00:00';
       this.slow = connection.slow;
@@ -333,6 +332,16 @@ function weir() {
         connected: 'The stream is open. The next event shows here.',
         error: 'No stream: see above.',
       }[state] ?? 'Press Connect to open the stream: events show here the moment they happen.';
+    },
+
+    // showButton swaps Connect for Disconnect. Who pressed one by the keyboard
+    // stays on the other, and is not thrown back to the top of the page.
+    showButton(open) {
+      if (open === this.open) return;
+      const focused = document.activeElement?.classList.contains('connect');
+      this.open = open;
+      this.closed = !open;
+      if (focused) this.$nextTick(() => document.getElementById(open ? 'disconnect' : 'connect').focus());
     },
 
     showHealth({ segments, lag_events: lag }) {

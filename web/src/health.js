@@ -23,7 +23,7 @@ export const disable = () => { refused = true; };
 async function ask(connection, show) {
   let details;
   try {
-    const response = await fetch(`/sse-health?connection=${encodeURIComponent(connection)}`, { cache: 'no-store' });
+    const response = await fetch(`/sse-health?connection=${encodeURIComponent(connection)}`, { cache: 'no-store', signal: AbortSignal.timeout(EVERY) });
     if (response.status === 403 || response.status === 404) refused = true;
     details = response.ok ? (await response.json()).connection_details?.[connection] : undefined;
   } catch {

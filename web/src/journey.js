@@ -3,6 +3,7 @@
 
 import { sampled } from './beacon.js';
 
+const PATIENCE = 8000; // ms
 const AGAIN = 1500; // ms: the browser's own span reaches the server with the next beacon
 
 export class Journey {
@@ -79,14 +80,16 @@ export class Journey {
   // #fetch says in words what went wrong, in place of an error page in the panel.
   async #fetch(url, init) {
     try {
-      const response = await fetch(url, init);
+      const response = await fetch(url, { ...init, signal: AbortSignal.any([init.signal, AbortSignal.timeout(PATIENCE)]) });
       if (response.ok || /^text\/html\b/.test(response.headers.get('Content-Type') ?? '')) return response;
       const gone = response.status === 404 || response.status === 410;
       this.#say('failed', gone
         ? 'The server no longer holds this trace: only the most recent ones are kept.'
         : `The server does not show this trace (${response.status}).`);
     } catch (error) {
-      if (error.name !== 'AbortError') this.#say('failed', 'The server cannot be reached, so its part of the journey is not known.');
+      if (error.name === 'TimeoutError') {
+        this.#say('failed', 'The server did not answer. Over HTTP/1.1 a browser opens at most six connections to one host; streams in other tabs may hold them all.');
+      } else if (error.name !== 'AbortError') this.#say('failed', 'The server cannot be reached, so its part of the journey is not known.');
     }
     throw new DOMException('', 'AbortError');
   }

@@ -130,7 +130,7 @@ type Storm struct {
 // A Point is one second of the run.
 type Point struct {
 	Second      float64 `json:"second"`
-	Deliveries  int64   `json:"deliveries"`
+	Deliveries  int64   `json:"deliveries_per_second"`
 	P50         float64 `json:"p50_ms"`
 	P99         float64 `json:"p99_ms"`
 	Max         float64 `json:"max_ms"`
@@ -138,8 +138,6 @@ type Point struct {
 	OwnCores    float64 `json:"own_cores"`
 	ServerCores float64 `json:"server_cores,omitempty"`
 	RSS         int64   `json:"rss,omitempty"`
-
-	received float64
 }
 
 // A Percentile is one point of a distribution.
@@ -248,7 +246,7 @@ func (r *Report) fill(b *bench, end tally, expected, lost int64, latency, openin
 	}
 	if p := r.Published; p != nil && o.Rate > 0 {
 		if p.Late.P99 > 5 {
-			r.warn("Publishing was late: p99 %s ms behind its schedule. The latency counts from the schedule, so this is part of it.", figure(p.Late.P99))
+			r.warn("Events were sent late, p99 %s ms behind their schedule (a request waits for the answer to the one before, p99 %s ms). The latency counts from the schedule, so this is part of it.", figure(p.Late.P99), figure(p.Took.P99))
 		}
 		if p.Uncertain > 0 {
 			r.warn("%d events may have been lost on the way to the server: their requests broke.", p.Uncertain)
@@ -331,7 +329,8 @@ func (r *Report) lines() [][2]string {
 	if p := r.Published; p != nil {
 		text := fmt.Sprintf("%s events in %s requests", group(p.Events), group(p.Requests))
 		if p.Asked > 0 {
-			text += fmt.Sprintf(" · %s/s asked · late p50 %s, p99 %s ms", figure(p.Asked), figure(p.Late.P50), figure(p.Late.P99))
+			text += fmt.Sprintf(" · %s/s asked · sent late by p50 %s, p99 %s ms · answered in p50 %s, p99 %s ms",
+				figure(p.Asked), figure(p.Late.P50), figure(p.Late.P99), figure(p.Took.P50), figure(p.Took.P99))
 		}
 		if p.Refused > 0 {
 			text += fmt.Sprintf(" · %s requests put off by the server", group(p.Refused))

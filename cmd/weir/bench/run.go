@@ -463,7 +463,6 @@ func (b *bench) finish() {
 	for i := range b.points {
 		if i < len(series) {
 			p, s := &b.points[i], series[i]
-			p.Deliveries = s.samples
 			p.P50, p.P99, p.Max = ms(s.quantile(0.5)), ms(s.quantile(0.99)), ms(s.max)
 		}
 	}
@@ -485,7 +484,7 @@ func (b *bench) monitor(quit <-chan struct{}) {
 		wall := float64(m.at-prev.at) / 1e9
 		p := Point{
 			OwnCores: (m.own - prev.own).Seconds() / wall, ServerCores: (m.server - prev.server).Seconds() / wall,
-			Streams: m.tally.open, received: float64(m.tally.received()-prev.tally.received()) / wall,
+			Streams: m.tally.open, Deliveries: int64(float64(m.tally.received()-prev.tally.received()) / wall),
 		}
 		if b.r.Server != nil {
 			p.RSS, _ = procRSS(b.opts.PID)
@@ -502,7 +501,7 @@ func (b *bench) monitor(quit <-chan struct{}) {
 		if w := b.opts.Progress; w != nil {
 			fmt.Fprintf(w, "%-12s %s of %s streams open", phase, group(int64(p.Streams)), group(int64(b.opts.Connections)))
 			if phase != "connecting" {
-				fmt.Fprintf(w, ", %s deliveries/s", group(int64(p.received)))
+				fmt.Fprintf(w, ", %s deliveries/s", group(p.Deliveries))
 			}
 			fmt.Fprintf(w, ", bench %.2f cores", p.OwnCores)
 			if b.r.Server != nil {

@@ -136,19 +136,20 @@ func TestExecStop(t *testing.T) {
 	for _, test := range []struct {
 		name, command, says string
 		processes           int
+		grace               time.Duration // long where what comes next shall not come
 	}{
-		{"at the end of the input", `trap 'echo INT >>$OUT' INT; echo $$; cat; echo EOF >>$OUT`, "EOF\n", 1},
-		{"at SIGINT", `trap 'echo INT >>$OUT; exit' INT; trap 'echo TERM >>$OUT; exit' TERM; echo $$; while :; do sleep 0.01; done`, "INT\n", 1},
-		{"at SIGTERM", `trap 'echo INT >>$OUT' INT; trap 'echo TERM >>$OUT; exit' TERM; echo $$; while :; do sleep 0.01; done`, "INT\nTERM\n", 1},
-		{"at SIGKILL", `trap '' INT TERM; echo $$; while :; do sleep 0.01; done`, "", 1},
-		{"with children", `sleep 1000 & echo $!; sh -c 'trap "" INT; echo $$; sleep 1000 & wait; wait' & sleep 1000 & echo $!; wait`, "", 3},
-		{"children that ignore all but SIGKILL", `sh -c 'trap "" INT TERM; echo $$; while :; do sleep 1; done' & trap exit INT; wait`, "", 1},
+		{"at the end of the input", `trap 'echo INT >>$OUT' INT; echo $$; cat; echo EOF >>$OUT`, "EOF\n", 1, 30 * time.Second},
+		{"at SIGINT", `trap 'echo INT >>$OUT; exit' INT; trap 'echo TERM >>$OUT; exit' TERM; echo $$; while :; do sleep 0.01; done`, "INT\n", 1, 2 * time.Second},
+		{"at SIGTERM", `trap 'echo INT >>$OUT' INT; trap 'echo TERM >>$OUT; exit' TERM; echo $$; while :; do sleep 0.01; done`, "INT\nTERM\n", 1, 2 * time.Second},
+		{"at SIGKILL", `trap '' INT TERM; echo $$; while :; do sleep 0.01; done`, "", 1, 100 * time.Millisecond},
+		{"with children", `sleep 1000 & echo $!; sh -c 'trap "" INT; echo $$; sleep 1000 & wait; wait' & sleep 1000 & echo $!; wait`, "", 3, 100 * time.Millisecond},
+		{"children that ignore all but SIGKILL", `sh -c 'trap "" INT TERM; echo $$; while :; do sleep 1; done' & trap exit INT; wait`, "", 1, 100 * time.Millisecond},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			out := filepath.Join(t.TempDir(), "out")
 			p := newSink()
-			stop, _ := run(t, &source.Exec{Command: "OUT=" + out + "; " + test.command, Grace: 300 * time.Millisecond, Logger: quiet}, p)
+			stop, _ := run(t, &source.Exec{Command: "OUT=" + out + "; " + test.command, Grace: test.grace, Logger: quiet}, p)
 			all := pids(t, p.wait(t, test.processes))
 			if err := stop(); !errors.Is(err, context.Canceled) {
 				t.Errorf("Run returned %v", err)

@@ -3,6 +3,7 @@ package stream
 import (
 	"context"
 	"fmt"
+	"sync"
 	"time"
 )
 
@@ -53,13 +54,12 @@ type Batch struct {
 	Entries []*Entry
 	// Events is how many of the entries are events, not announcements.
 	Events int
-	// Replayed is how many of the events were in the log already when the
-	// cursor was opened.
-	Replayed int
 	// Wire is the entries' encodings, joined.
 	Wire []byte
 
 	from, to uint64
+	tagged   bool          // an event has a Tag
+	chunk    func() []byte // Wire as one chunk of HTTP/1.1
 }
 
 // A Cursor is one reader's position in a log. It holds no entries. One
@@ -198,7 +198,9 @@ func (c *Cursor) step() (*Batch, <-chan struct{}, error) {
 	if c.fault != nil {
 		e := c.fault
 		c.fault = nil
-		return &Batch{Entries: []*Entry{e}, Wire: e.wire}, nil, nil
+		b := &Batch{Entries: []*Entry{e}, from: c.next, to: c.next}
+		b.join()
+		return b, nil, nil
 	}
 	if c.epoch != l.epoch {
 		r := l.since(c.epoch)
@@ -243,12 +245,9 @@ func (c *Cursor) step() (*Batch, <-chan struct{}, error) {
 		return nil, l.fresh, nil
 	}
 	c.skip = false
-	var b *Batch
-	if shared := l.shared; shared != nil && len(shared.Entries) > 0 && shared.from == c.next && shared.to <= limit &&
-		c.next >= c.opened && shared.Entries[0].ID.After(c.since) {
-		b = shared
-	} else {
-		b = l.batch(c.next, limit, c)
+	b := l.run(c.next, limit)
+	if b.Events < len(b.Entries) && c.next < c.opened {
+		b = b.without(c.opened) // announcements that are older than the cursor
 	}
 	c.next = b.to
 	if n := len(b.Entries); n > 0 {
@@ -257,11 +256,29 @@ func (c *Cursor) step() (*Batch, <-chan struct{}, error) {
 	return b, nil, nil
 }
 
-// batch joins the entries from..to, or as many of them as one batch holds. For
-// a cursor, announcements that are older than it are left out. The caller
-// holds l.mu.
-func (l *Log) batch(from, to uint64, c *Cursor) *Batch {
-	b := &Batch{from: from, to: from}
+// run returns the entries from..limit, or as many of them as one batch holds:
+// the same batch for every cursor that stands at from, since all that keep up,
+// and most that lag, stand at the same few places. The caller holds l.mu.
+func (l *Log) run(from, limit uint64) *Batch {
+	l.runsMu.Lock()
+	defer l.runsMu.Unlock()
+	if b := l.runs[from]; b != nil && b.to <= limit {
+		return b
+	}
+	b := l.batch(from, limit)
+	if len(l.runs) < maxRuns {
+		l.runs[from] = b
+	}
+	return b
+}
+
+// maxRuns bounds how many batches are shared at a time.
+const maxRuns = 64
+
+// batch joins the entries from..to, or as many of them as one batch holds. The
+// caller holds l.mu.
+func (l *Log) batch(from, to uint64) *Batch {
+	b := &Batch{from: from, to: from, Entries: make([]*Entry, 0, min(to-from, maxBatchEntries))}
 	size := 0
 	for i := from; i < to && len(b.Entries) < maxBatchEntries; i++ {
 		e := l.at(i)
@@ -269,36 +286,55 @@ func (l *Log) batch(from, to uint64, c *Cursor) *Batch {
 			break
 		}
 		b.to = i + 1
-		if e.Event == nil && c != nil && i < c.opened {
-			continue
-		}
-		if e.Event != nil {
-			b.Events++
-			if c != nil && !e.ID.After(c.since) {
-				b.Replayed++
-			}
-		}
 		b.Entries = append(b.Entries, e)
 	}
-	switch len(b.Entries) {
-	case 0:
-	case 1:
+	b.join()
+	return b
+}
+
+// without returns the batch without the announcements below an index.
+func (b *Batch) without(opened uint64) *Batch {
+	own := &Batch{from: b.from, to: b.to}
+	for i, e := range b.Entries {
+		if e.Event != nil || b.from+uint64(i) >= opened {
+			own.Entries = append(own.Entries, e)
+		}
+	}
+	own.join()
+	return own
+}
+
+// join makes the rest of a batch from its entries.
+func (b *Batch) join() {
+	size := 0
+	for _, e := range b.Entries {
+		size += len(e.wire)
+		if e.Event != nil {
+			b.Events++
+			b.tagged = b.tagged || e.Event.Tag != nil
+		}
+	}
+	if len(b.Entries) == 1 {
 		b.Wire = b.Entries[0].wire
-	default:
-		b.Wire = make([]byte, 0, min(size, maxBatchBytes+len(b.Entries[0].wire)))
+	} else {
+		b.Wire = make([]byte, 0, size)
 		for _, e := range b.Entries {
 			b.Wire = append(b.Wire, e.wire...)
 		}
 	}
-	return b
+	b.chunk = sync.OnceValue(func() []byte { return appendChunk(nil, b.Wire) })
 }
 
-// tagged reports whether an event of the batch has a Tag.
-func (b *Batch) tagged() bool {
+// replayed returns how many events of the batch came up to and including an ID.
+func (b *Batch) replayed(since ID) int {
+	if n := len(b.Entries); n == 0 || b.Entries[0].ID.After(since) {
+		return 0
+	}
+	n := 0
 	for _, e := range b.Entries {
-		if e.Event != nil && e.Event.Tag != nil {
-			return true
+		if e.Event != nil && !e.ID.After(since) {
+			n++
 		}
 	}
-	return false
+	return n
 }

@@ -51,6 +51,9 @@ type ConnHooks struct {
 type Flush struct {
 	// Batch is what was written.
 	Batch *Batch
+	// Replayed is how many of the batch's events, its first ones, were in the log
+	// already when the connection was opened.
+	Replayed int
 	// Bytes is how many bytes went out, compression included.
 	Bytes int
 	// Began and Ended enclose writing and flushing. Began is the zero time

@@ -93,9 +93,11 @@ type Log struct {
 	fresh    chan struct{}
 	paced    chan struct{}
 	released uint64
-	shared   *Batch // what the last release added, joined once for all
 	relAt    time.Time
 	armed    bool
+
+	runsMu sync.Mutex
+	runs   map[uint64]*Batch // joined since the last release, by their first index
 }
 
 // NewLog returns an empty log.
@@ -120,6 +122,7 @@ func NewLog(opts LogOptions) *Log {
 		ring:  make([]*Entry, min(opts.History, 64)),
 		fresh: make(chan struct{}),
 		paced: make(chan struct{}),
+		runs:  make(map[uint64]*Batch),
 	}
 }
 
@@ -403,9 +406,10 @@ func (l *Log) signal() {
 func (l *Log) release() {
 	l.mu.Lock()
 	l.armed = false
-	from := max(l.released, l.tail)
 	l.released, l.relAt = l.head, time.Now()
-	l.shared = l.batch(from, l.head, nil)
+	l.runsMu.Lock()
+	clear(l.runs)
+	l.runsMu.Unlock()
 	wake := l.paced
 	l.paced = make(chan struct{})
 	l.mu.Unlock()

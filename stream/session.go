@@ -157,8 +157,8 @@ func (s *session) wrote(bytes int, now time.Time) {
 }
 
 func (s *session) sendBatch(b *Batch) error {
-	f := Flush{Batch: b, Bytes: len(b.Wire)}
-	if s.hooks.Flush != nil && b.tagged() {
+	f := Flush{Batch: b, Bytes: len(b.Wire), Replayed: b.replayed(s.cur.since)}
+	if s.hooks.Flush != nil && b.tagged {
 		f.Began = time.Now()
 	}
 	if err := s.out.write(b.Wire); err != nil {

@@ -132,7 +132,7 @@ func (c *connection) open(now time.Time) {
 // flush is the path of every delivery.
 func (c *connection) flush(f *stream.Flush) {
 	b := f.Batch
-	replayed := b.Replayed
+	replayed := f.Replayed
 	var slowest time.Duration
 	s := c.shard
 	s.mu.Lock()
@@ -156,7 +156,7 @@ func (c *connection) flush(f *stream.Flush) {
 		c.slowest.Store(int64(slowest)) // a timer that empties it meanwhile loses to the next segment
 	}
 	if !c.live {
-		c.replay(b)
+		c.replay(f)
 	}
 	if !f.Began.IsZero() {
 		c.deliver(f)
@@ -168,9 +168,9 @@ func (c *connection) flush(f *stream.Flush) {
 
 // replay follows the events of a client that has come back, until it has
 // caught up.
-func (c *connection) replay(b *stream.Batch) {
-	c.replayed += int64(b.Replayed)
-	if b.Replayed < b.Events {
+func (c *connection) replay(f *stream.Flush) {
+	c.replayed += int64(f.Replayed)
+	if f.Replayed < f.Batch.Events {
 		c.endReplay()
 	}
 }
@@ -182,7 +182,7 @@ func (c *connection) endReplay() {
 
 // deliver gives those events of a batch that are sampled to their traces.
 func (c *connection) deliver(f *stream.Flush) {
-	replayed := f.Batch.Replayed
+	replayed := f.Replayed
 	for _, e := range f.Batch.Entries {
 		if e.Event == nil {
 			continue

@@ -203,7 +203,7 @@ func (f *follower) check(ctx context.Context) (done bool, err error) {
 	}
 	trimmed := s.trimmed()
 	if !pos.known {
-		if f.log.Stats().Head > 0 {
+		if st := f.log.Stats(); st.Last != st.Floor {
 			return false, f.rejoin(ctx, stream.ID{}, false)
 		}
 		f.reset(s.floor(), trimmed, stream.GapRestart)
@@ -281,7 +281,7 @@ walk:
 		f.reset(first.floor(), first.trimmed(), stream.GapReset)
 	default:
 		if suspect || kept != last {
-			f.log.Reset(kept, stream.GapReset)
+			f.log.Rewind(kept, lost, stream.GapReset)
 		}
 		*f.pos = position{known: true, at: kept, read: keptAt}
 	}

@@ -93,7 +93,9 @@ function weir() {
     themeTitle: '',
 
     init() {
-      const { heartbeat, retry, topic, noDetails } = document.body.dataset;
+      const { heartbeat, retry, noDetails } = document.body.dataset;
+      // The choice may be older than this script: a quick reader's, or one that the browser restored.
+      const topic = document.querySelector('#topics input:checked')?.value ?? document.body.dataset.topic;
       const element = document.getElementById('sse-connector');
       connection = new Connection(element, {
         topic,

@@ -15,6 +15,8 @@ import (
 	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
 	"go.opentelemetry.io/otel/sdk/metric/exemplar"
 	"go.opentelemetry.io/otel/semconv/v1.43.0/httpconv"
+
+	"weir/stream"
 )
 
 // Boundaries of histograms.
@@ -194,7 +196,20 @@ func (m *metrics) publishedAs(tm *topicMetrics, kind string) metric.MeasurementO
 	return tm.types[other]
 }
 
+// reasons are the values of the attribute reason; whoever refuses connections
+// in another way counts as "_OTHER".
+var reasons = []string{
+	stream.GapSlow, stream.GapExpired, stream.GapRestart, stream.GapReset, stream.GapUnknown,
+	dropUnavailable, dropClosed, dropInvalid,
+	"method", "accept", "topic", "format", "broker", "drain",
+	"max_conns", "max_conns_per_client", "connect_rate", "token", "topic_token", "ticket",
+	reportOrigin, reportMedia, reportSize, reportMalformed, reportRateLimit, reportUnknown, reportTime, reportDuplicate,
+}
+
 func (m *metrics) topicReason(topic, reason string) metric.MeasurementOption {
+	if !slices.Contains(reasons, reason) {
+		reason = other
+	}
 	return metric.WithAttributes(keyTopic.String(topic), keyReason.String(reason))
 }
 

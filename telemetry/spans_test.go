@@ -1,0 +1,480 @@
+package telemetry_test
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"go.opentelemetry.io/otel/codes"
+	sdktrace "go.opentelemetry.io/otel/sdk/trace"
+	"go.opentelemetry.io/otel/trace"
+
+	"weir/stream"
+	"weir/telemetry"
+)
+
+const (
+	foreign       = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+	foreignTrace  = "0af7651916cd43dd8448eb211c80319c"
+	foreignParent = "b7ad6b7169203331"
+)
+
+// TestTree shows every span of a stream of forty seconds and two events.
+func TestTree(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := newRig(t, telemetry.Options{}, stream.HubOptions{})
+		c := r.connect("http://weir.example:8080/sse-stream?topic=sensor", http.Header{"Traceparent": {foreign}, "User-Agent": {"test"}}, func(n int) {
+			time.Sleep(time.Duration(n) * time.Millisecond) // the network: 1 ms for the headers, then 2, then 3
+		})
+		time.Sleep(10 * time.Second)
+		r.publish(`{"temperature":21.2}`)
+		time.Sleep(10 * time.Second)
+		r.publish(`{"temperature":21.3}`)
+		time.Sleep(20 * time.Second)
+		c.leave()
+		r.close()
+		const want = `#1 GET /sse-stream [server] 0s..1ms link(sse.link=incoming b7ad6b7169203331)
+    http.request.method=GET
+    http.response.status_code=200
+    http.route=/sse-stream
+    network.peer.address=192.0.2.1
+    network.peer.port=1234
+    network.protocol.version=1.1
+    server.address=weir.example
+    server.port=8080
+    sse.stream.format=json
+    sse.stream.id=stream-1
+    topic=sensor
+    url.path=/sse-stream
+    url.scheme=http
+    user_agent.original=test
+  #2 stream sensor [internal] 1ms..15.001s
+      sse.segment.bytes=BYTES
+      sse.segment.delivered=1
+      sse.segment.dropped=0
+      sse.segment.gaps=0
+      sse.segment.latency.max=0.002
+      sse.segment.number=1
+      sse.stream.id=stream-1
+      topic=sensor
+  #5 stream sensor [internal] 15.001s..30.001s link(sse.link=previous #2)
+      sse.segment.bytes=BYTES
+      sse.segment.delivered=1
+      sse.segment.dropped=0
+      sse.segment.gaps=0
+      sse.segment.latency.max=0.003
+      sse.segment.number=2
+      sse.stream.id=stream-1
+      topic=sensor
+  #8 stream sensor [internal] 30.001s..40s link(sse.link=previous #5)
+      sse.close.reason=client
+      sse.segment.bytes=BYTES
+      sse.segment.delivered=0
+      sse.segment.dropped=0
+      sse.segment.gaps=0
+      sse.segment.latency.max=0
+      sse.segment.number=3
+      sse.stream.id=stream-1
+      topic=sensor
+#3 send sensor [producer] 10s..10s
+    messaging.destination.name=sensor
+    messaging.message.body.size=20
+    messaging.operation.name=send
+    messaging.operation.type=send
+    messaging.system=weir
+    sse.event.id=946684810000-0
+    sse.event.type=weir.event
+    topic=sensor
+  #4 deliver sensor [internal] 10s..10.002s link(sse.link=stream #1)
+      sse.delivery.batch_size=1
+      sse.delivery.kind=live
+      sse.delivery.pick=first
+      sse.delivery.wait=0
+      sse.event.id=946684810000-0
+      sse.stream.id=stream-1
+      topic=sensor
+#6 send sensor [producer] 20s..20s
+    messaging.destination.name=sensor
+    messaging.message.body.size=20
+    messaging.operation.name=send
+    messaging.operation.type=send
+    messaging.system=weir
+    sse.event.id=946684820000-0
+    sse.event.type=weir.event
+    topic=sensor
+  #7 deliver sensor [internal] 20s..20.003s link(sse.link=stream #1)
+      sse.delivery.batch_size=1
+      sse.delivery.kind=live
+      sse.delivery.pick=first
+      sse.delivery.wait=0
+      sse.event.id=946684820000-0
+      sse.stream.id=stream-1
+      topic=sensor
+`
+		got := r.tree()
+		var bytes int64
+		for _, s := range named(r.ended(), "stream ") {
+			n := attr(s, "sse.segment.bytes").AsInt64()
+			bytes += n
+			got = strings.Replace(got, fmt.Sprintf("sse.segment.bytes=%d\n", n), "sse.segment.bytes=BYTES\n", 1)
+		}
+		if got != want {
+			t.Errorf("spans:\n%s\nwant:\n%s", got, want)
+		}
+		if bytes != int64(len(c.text())) {
+			t.Errorf("the segments tell of %d bytes, of %d", bytes, len(c.text()))
+		}
+		r.noOrphans()
+	})
+}
+
+// chain checks that the segments of one stream follow each other without a
+// hole, each linked to the one before, and returns them.
+func (r *rig) chain() []sdktrace.ReadOnlySpan {
+	r.t.Helper()
+	establish := named(r.ended(), "GET /sse-stream")[0]
+	segments := named(r.ended(), "stream ")
+	at, previous := establish.EndTime(), trace.SpanContext{}
+	for i, s := range segments {
+		if !s.StartTime().Equal(at) {
+			r.t.Fatalf("segment %d begins at %v, not at %v", i+1, s.StartTime(), at)
+		}
+		at = s.EndTime()
+		if n := attr(s, "sse.segment.number").AsInt64(); n != int64(i+1) {
+			r.t.Fatalf("segment %d has the number %d", i+1, n)
+		}
+		if previous.IsValid() && (len(s.Links()) != 1 || s.Links()[0].SpanContext.SpanID() != previous.SpanID()) {
+			r.t.Fatalf("segment %d is not linked to the one before", i+1)
+		}
+		previous = s.SpanContext()
+	}
+	return segments
+}
+
+func TestSegmentAges(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := newRig(t, telemetry.Options{}, stream.HubOptions{})
+		c := r.connect("/sse-stream", nil, nil)
+		for range 3600 {
+			time.Sleep(time.Second)
+			r.publish(`1`)
+		}
+		time.Sleep(time.Second / 2)
+		c.leave()
+		r.close()
+		var ages []time.Duration
+		var delivered int64
+		segments := r.chain()
+		for _, s := range segments {
+			ages = append(ages, s.EndTime().Sub(r.began))
+			delivered += attr(s, "sse.segment.delivered").AsInt64()
+		}
+		want := []time.Duration{15 * time.Second, 30 * time.Second, time.Minute}
+		for m := 5; m <= 60; m += 5 {
+			want = append(want, time.Duration(m)*time.Minute)
+		}
+		want = append(want, time.Hour+time.Second/2)
+		if !slices.Equal(ages, want) {
+			t.Errorf("segments end at %v, want %v", ages, want)
+		}
+		if delivered != 3600 {
+			t.Errorf("the segments tell of %d events, not 3600", delivered)
+		}
+		last := segments[len(segments)-1]
+		if reason := attr(last, "sse.close.reason").AsString(); reason != "client" {
+			t.Errorf("the last segment's sse.close.reason is %q", reason)
+		}
+		if attr(segments[0], "sse.close.reason").AsString() != "" {
+			t.Error("the first segment has an sse.close.reason")
+		}
+	})
+}
+
+func TestDayLongStream(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := newRig(t, telemetry.Options{}, stream.HubOptions{})
+		c := r.connect("/sse-stream", nil, nil)
+		time.Sleep(24*time.Hour - time.Second)
+		if n := r.tel.StreamSegments(r.handler.Conns()[0].ID); n != 3+12*24-1 {
+			t.Errorf("StreamSegments = %d", n)
+		}
+		c.leave()
+		r.close()
+		r.noOrphans()
+		segments := r.chain()
+		if len(segments) != 3+12*24 {
+			t.Errorf("%d segments", len(segments))
+		}
+		traces := map[trace.TraceID]int{}
+		for _, s := range segments {
+			id := s.SpanContext().TraceID()
+			if traces[id]++; s.EndTime().Sub(s.StartTime()) > 5*time.Minute {
+				t.Errorf("a segment of %v", s.EndTime().Sub(s.StartTime()))
+			}
+			hour := int(s.StartTime().Sub(r.began) / time.Hour)
+			if hour+1 != len(traces) {
+				t.Fatalf("at %v the stream is in its trace %d", s.StartTime().Sub(r.began), len(traces))
+			}
+			if root := !s.Parent().IsValid(); root != (hour > 0 && traces[id] == 1) {
+				t.Errorf("root = %v at %v", root, s.StartTime().Sub(r.began))
+			}
+		}
+		if len(traces) != 24 {
+			t.Errorf("%d traces in a day", len(traces))
+		}
+	})
+}
+
+// TestCrash looks at what has been exported when the process dies.
+func TestCrash(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := newRig(t, telemetry.Options{}, stream.HubOptions{})
+		c := r.connect("/sse-stream", nil, nil)
+		for _, at := range []time.Duration{14 * time.Second, 16 * time.Second, 59 * time.Second, 299 * time.Second, time.Hour - time.Second, 90*time.Minute - time.Second} {
+			time.Sleep(at - time.Since(r.began))
+			synctest.Wait()
+			r.noOrphans()
+			end := named(r.ended(), "GET /sse-stream")[0].EndTime()
+			if segments := r.chain(); len(segments) > 0 {
+				end = segments[len(segments)-1].EndTime()
+			}
+			if lost := time.Since(end); lost >= 5*time.Minute {
+				t.Errorf("a crash after %v loses the last %v", at, lost)
+			}
+		}
+		c.leave()
+		r.close()
+	})
+}
+
+func TestPanic(t *testing.T) {
+	for _, at := range []int{1, 2} {
+		t.Run(fmt.Sprint("write ", at), func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				r := newRig(t, telemetry.Options{}, stream.HubOptions{})
+				c := r.connect("/sse-stream", nil, func(n int) {
+					if n == at {
+						panic("broken writer")
+					}
+				})
+				time.Sleep(time.Second)
+				r.publish(`1`)
+				c.wait()
+				if c.panic != "broken writer" {
+					t.Errorf("the panic became %v", c.panic)
+				}
+				r.close()
+				r.noOrphans()
+				want := "GET /sse-stream"
+				if at == 2 {
+					want = "stream sensor"
+				}
+				s := named(r.ended(), want)
+				if len(s) != 1 || s[0].Status().Code != codes.Error || !strings.Contains(s[0].Status().Description, "broken writer") ||
+					attr(s[0], "sse.close.reason").AsString() != "panic" {
+					t.Errorf("spans:\n%s", r.tree())
+				}
+				r.expect("sse.server.connection.duration", "error.type=panic,sse.close.reason=panic,topic=sensor", 1)
+				r.expect("sse.server.active_connections", "network.protocol.version=1.1,topic=sensor", 0)
+			})
+		})
+	}
+}
+
+// TestNoOrphans makes every kind of span there is, some streams at a time.
+func TestNoOrphans(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := newRig(t, telemetry.Options{}, stream.HubOptions{Log: stream.LogOptions{History: 8}})
+		var clients []*client
+		for i := range 30 {
+			delay := time.Duration(i*i) * 10 * time.Millisecond
+			clients = append(clients, r.connect("/sse-stream", http.Header{"Traceparent": {foreign}}, func(int) { time.Sleep(delay) }))
+		}
+		clients = append(clients, r.connect("/sse-stream?topic=none", nil, nil))
+		remote := trace.NewSpanContext(trace.SpanContextConfig{TraceID: trace.TraceID{1}, SpanID: trace.SpanID{1}, TraceFlags: trace.FlagsSampled, Remote: true})
+		for i := range 400 {
+			ctx := t.Context()
+			if i%7 == 0 {
+				ctx = trace.ContextWithRemoteSpanContext(ctx, remote)
+			}
+			if _, err := r.hub.Publish(ctx, "sensor", stream.Event{Data: []byte(`1`)}); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(time.Duration(i%50) * 10 * time.Millisecond)
+			if i%100 == 99 {
+				clients[i/100].leave()
+				clients = append(clients, r.connect("/sse-stream?last_event_id=1-0", nil, nil))
+			}
+		}
+		for _, c := range clients {
+			c.leave()
+		}
+		r.close()
+		r.noOrphans(remote.SpanID())
+		for _, name := range []string{"GET /sse-stream", "stream sensor", "send sensor", "deliver sensor"} {
+			if len(named(r.ended(), name)) == 0 {
+				t.Errorf("no span %s", name)
+			}
+		}
+	})
+}
+
+func TestRefusal(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := newRig(t, telemetry.Options{}, stream.HubOptions{})
+		for _, target := range []string{"/sse-stream?topic=none", "/sse-stream?topic=sensor&format=none"} {
+			r.connect(target, nil, nil).wait()
+		}
+		r.handler.Admit = func(*http.Request) (func(), *stream.Refusal) {
+			return nil, &stream.Refusal{Status: http.StatusServiceUnavailable, Reason: "max_conns", Detail: "full"}
+		}
+		r.connect("/sse-stream?topic=sensor", nil, nil).wait()
+		r.handler.Admit = func(*http.Request) (func(), *stream.Refusal) {
+			return nil, &stream.Refusal{Status: http.StatusForbidden, Reason: "visitor 4711", Detail: "no"}
+		}
+		for range 300 { // a flood
+			r.connect("/sse-stream?topic=sensor", nil, nil).wait()
+		}
+		r.close()
+		spans := r.ended()
+		if len(spans) < 10 || len(spans) > 60 {
+			t.Errorf("303 refusals made %d spans", len(spans))
+		}
+		for i, want := range []struct {
+			status int64
+			reason string
+			code   codes.Code
+		}{{404, "topic", codes.Unset}, {400, "format", codes.Unset}, {503, "max_conns", codes.Error}} {
+			s := spans[i]
+			if s.Name() != "GET /sse-stream" || attr(s, "http.response.status_code").AsInt64() != want.status ||
+				attr(s, "sse.reject.reason").AsString() != want.reason || s.Status().Code != want.code {
+				t.Errorf("span %d is %s %v %v, want %v", i, s.Name(), s.Attributes(), s.Status(), want)
+			}
+		}
+		r.expect("sse.server.rejected_connections", "reason=topic,topic=_OTHER", 1)
+		r.expect("sse.server.rejected_connections", "reason=format,topic=sensor", 1)
+		r.expect("sse.server.rejected_connections", "reason=max_conns,topic=sensor", 1)
+		r.expect("sse.server.rejected_connections", "reason=_OTHER,topic=sensor", 300)
+		r.expect("http.server.request.duration", "error.type=503,http.request.method=GET,http.response.status_code=503,http.route=/sse-stream,network.protocol.version=1.1,url.scheme=http", 1)
+	})
+}
+
+// TestStreamIsNoLongRequest holds the request histogram to the first flush.
+func TestStreamIsNoLongRequest(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := newRig(t, telemetry.Options{}, stream.HubOptions{})
+		c := r.connect("/sse-stream", nil, func(int) { time.Sleep(3 * time.Millisecond) })
+		time.Sleep(time.Hour)
+		c.leave()
+		r.close()
+		var max float64
+		for s := range sums(t, r.collect()["http.server.request.duration"]) {
+			max += s
+		}
+		if max != 0.003 {
+			t.Errorf("http.server.request.duration got %v s", max)
+		}
+		for s := range sums(t, r.collect()["sse.server.connection.duration"]) {
+			if s != 3600 {
+				t.Errorf("sse.server.connection.duration got %v s", s)
+			}
+		}
+	})
+}
+
+// TestReconnect is a client that comes back with the trace context of its last
+// stream.
+func TestReconnect(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := newRig(t, telemetry.Options{}, stream.HubOptions{})
+		first := r.connect("/sse-stream", nil, nil)
+		synctest.Wait()
+		ids := r.publish(`1`, `2`, `3`)
+		synctest.Wait()
+		first.leave()
+		_, after, _ := strings.Cut(first.text(), `"traceparent":"`)
+		own, _, _ := strings.Cut(after, `"`)
+		second := r.connect("/sse-stream", http.Header{"Traceparent": {own}, "Last-Event-Id": {ids[0].String()}}, nil)
+		synctest.Wait()
+		r.publish(`4`)
+		synctest.Wait()
+		second.leave()
+		r.close()
+		streams := named(r.ended(), "GET /sse-stream")
+		if len(streams) != 2 || len(streams[1].Links()) != 1 || streams[1].Links()[0].SpanContext.SpanID() != streams[0].SpanContext().SpanID() {
+			t.Errorf("spans:\n%s", r.tree())
+		}
+		if streams[0].SpanContext().TraceID() == streams[1].SpanContext().TraceID() {
+			t.Error("the client's trace context became the parent")
+		}
+		if from := attr(streams[1], "sse.stream.resumed_from").AsString(); from != ids[0].String() {
+			t.Errorf("sse.stream.resumed_from = %q", from)
+		}
+		r.expect("sse.server.events.delivered", "sse.delivery.kind=live,topic=sensor", 4)
+		r.expect("sse.server.events.delivered", "sse.delivery.kind=replay,topic=sensor", 2)
+		r.expect("sse.server.delivery.duration", "topic=sensor", 4)
+		r.expect("sse.server.replay.size", "topic=sensor", 1)
+		for s := range sums(t, r.collect()["sse.server.replay.size"]) {
+			if s != 2 {
+				t.Errorf("sse.server.replay.size got %v", s)
+			}
+		}
+	})
+}
+
+// TestUntrusted sends trace contexts that a client must not get its way with.
+func TestUntrusted(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := newRig(t, telemetry.Options{}, stream.HubOptions{})
+		for _, header := range []string{"00-" + foreignTrace + "-" + foreignParent + "-00", "00-00000000000000000000000000000000-b7ad6b7169203331-01", "garbage", strings.Repeat("0", 4000), "\x00"} {
+			c := r.connect("/sse-stream", http.Header{"Traceparent": {header}}, nil)
+			synctest.Wait()
+			c.leave()
+		}
+		r.close()
+		streams := named(r.ended(), "GET /sse-stream")
+		if len(streams) != 5 {
+			t.Fatalf("%d streams are sampled, of 5", len(streams))
+		}
+		for i, s := range streams {
+			if s.Parent().IsValid() || s.SpanContext().TraceID().String() == foreignTrace {
+				t.Errorf("stream %d has a parent", i)
+			}
+			if links := len(s.Links()); links != 0 && i > 0 {
+				t.Errorf("stream %d has %d links", i, links)
+			}
+		}
+	})
+}
+
+func TestShutdownFlushesTheSlowest(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := newRig(t, telemetry.Options{}, stream.HubOptions{})
+		for i := range 20 {
+			r.connect("/sse-stream", nil, func(int) { time.Sleep(time.Duration(i) * time.Millisecond) })
+		}
+		time.Sleep(time.Second)
+		r.publish(`1`)
+		time.Sleep(100 * time.Millisecond)
+		if err := r.handler.Drain(context.Background(), 0); err != nil {
+			t.Fatal(err)
+		}
+		r.close()
+		var picks []string
+		for _, s := range named(r.ended(), "deliver ") {
+			picks = append(picks, attr(s, "sse.delivery.pick").AsString())
+		}
+		if len(picks) < 2 || len(picks) > 8 || !slices.Contains(picks, "first") {
+			t.Errorf("picks are %v", picks)
+		}
+		slowest := slices.MaxFunc(named(r.ended(), "deliver "), func(a, b sdktrace.ReadOnlySpan) int { return a.EndTime().Compare(b.EndTime()) })
+		if d := slowest.EndTime().Sub(slowest.StartTime()); d != 19*time.Millisecond {
+			t.Errorf("the slowest delivery with a span took %v", d)
+		}
+	})
+}

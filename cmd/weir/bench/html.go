@@ -34,7 +34,7 @@ type tick struct {
 // The size of a plot, and of its margins.
 const (
 	plotW, plotH             = 720.0, 260.0
-	plotL, plotR, plotT, plB = 64.0, 16.0, 16.0, 40.0
+	plotL, plotR, plotT, plB = 80.0, 16.0, 16.0, 40.0
 )
 
 // svg draws the plot. All text is the bench's own.

@@ -80,6 +80,8 @@ type Options struct {
 	// Portable reads with one goroutine per connection even where the bench
 	// could do better. Gzip and TLS always do.
 	Portable bool
+	// Measuring is called, in a goroutine of its own, when measuring begins.
+	Measuring func()
 	// Progress takes a line a second. Default: none.
 	Progress io.Writer
 

@@ -270,6 +270,9 @@ func (b *bench) since(at int64) {
 	b.mu.Lock()
 	b.origin, b.points = at, nil
 	b.mu.Unlock()
+	if b.opts.Measuring != nil {
+		go b.opts.Measuring()
+	}
 }
 
 // publish is a run at a rate.
@@ -460,9 +463,10 @@ func (b *bench) finish() {
 		}
 	})
 	r.fill(b, end, expected, lost, latency, opening)
-	for i := range b.points {
-		if i < len(series) {
-			p, s := &b.points[i], series[i]
+	for i := range b.points { // each looks back on the second before it
+		p := &b.points[i]
+		if k := int(p.Second - 0.5); k < len(series) {
+			s := series[k]
 			p.P50, p.P99, p.Max = ms(s.quantile(0.5)), ms(s.quantile(0.99)), ms(s.max)
 		}
 	}
@@ -492,7 +496,7 @@ func (b *bench) monitor(quit <-chan struct{}) {
 		b.mu.Lock()
 		b.peak = max(b.peak, p.RSS)
 		phase := b.phase
-		if b.origin > 0 && len(b.points) < maxSeries {
+		if b.origin > 0 && prev.at >= b.origin && len(b.points) < maxSeries {
 			p.Second = float64(m.at-b.origin) / 1e9
 			b.points = append(b.points, p)
 		}

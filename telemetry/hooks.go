@@ -39,7 +39,7 @@ func (t *Telemetry) publish(ctx context.Context, topic string, e *stream.Event) 
 			t.metrics.dropped.Add(ctx, 1, t.metrics.topicReason(topic, dropReason(err)))
 		} else {
 			t.metrics.published.Add(ctx, 1, published)
-			if !tm.brokered.Load() {
+			if !t.brokered(tm) { // else it is counted when it comes back
 				t.metrics.fanout.Record(ctx, tm.active(), tm.option)
 			}
 		}
@@ -55,6 +55,21 @@ func (t *Telemetry) publish(ctx context.Context, topic string, e *stream.Event) 
 		}
 		span.End()
 	}
+}
+
+// brokered reports whether the events of a topic come through a broker.
+func (t *Telemetry) brokered(tm *topicMetrics) bool {
+	if !tm.known.Load() {
+		h := t.handler.Load()
+		if h == nil {
+			return tm.brokered.Load()
+		}
+		if h.Hub.Health()[tm.name].Broker != nil {
+			tm.brokered.Store(true)
+		}
+		tm.known.Store(true)
+	}
+	return tm.brokered.Load()
 }
 
 func dropReason(err error) string {

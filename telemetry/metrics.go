@@ -133,6 +133,7 @@ type topicMetrics struct {
 	connections [len(versions)]atomic.Int64
 	seen        [len(versions)]atomic.Bool
 	brokered    atomic.Bool // its events come through a broker
+	known       atomic.Bool // brokered is
 
 	shards []shard
 	turn   atomic.Uint32

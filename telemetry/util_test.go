@@ -1,7 +1,10 @@
 package telemetry_test
 
 import (
+	"context"
 	"iter"
+	"net/http"
+	"net/http/httptest"
 	"testing"
 
 	"go.opentelemetry.io/otel/sdk/metric/metricdata"
@@ -28,4 +31,17 @@ func sums(t *testing.T, m metricdata.Metrics) iter.Seq[float64] {
 			t.Errorf("%s is no histogram but %T", m.Name, m.Data)
 		}
 	}
+}
+
+type ctx = context.Context
+
+// serve answers one request.
+func serve(h http.Handler, method, target string, header http.Header) *httptest.ResponseRecorder {
+	req := httptest.NewRequest(method, target, nil)
+	for name, values := range header {
+		req.Header[name] = values
+	}
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, req)
+	return w
 }

@@ -27,6 +27,8 @@ export class Feed {
   #frame = 0;
   #timer = 0;
   #scrolledTo = 0; // by us; any other position is the reader's doing
+  #viewHeight = 0; // when it was scrolled by us
+  #contentHeight = 0;
   #owed = 0; // fractions of a pixel that the browser did not scroll
   #template = document.createElement('template');
   #current = null; // the row that has the tab stop
@@ -162,6 +164,8 @@ export class Feed {
       const bottom = root.scrollHeight - root.clientHeight;
       if (Math.abs(root.scrollTop - bottom) > 1) root.scrollTop = bottom;
       this.#scrolledTo = root.scrollTop;
+      this.#viewHeight = root.clientHeight;
+      this.#contentHeight = root.scrollHeight;
     } else if (this.#held.length) {
       this.#appendBelow();
     }
@@ -220,6 +224,10 @@ export class Feed {
   #scrolled() {
     const root = this.#root;
     if (Math.abs(root.scrollTop - this.#scrolledTo) < 1) return;
+    // Where the view grows or the rows shrink, as when a banner goes, it is the
+    // browser that scrolls. An event that comes in the same frame would make
+    // that look like a reader who leaves the tail.
+    if (this.following && (root.clientHeight !== this.#viewHeight || root.scrollHeight < this.#contentHeight)) return this.#schedule();
     this.#scrolledTo = root.scrollTop;
     this.#owed = 0;
     const atBottom = root.scrollHeight - root.clientHeight - root.scrollTop <= AT_BOTTOM;

@@ -4,6 +4,7 @@ const EVERY = 5000;
 
 let timer = 0;
 let asking = '';
+let question = new AbortController();
 let refused = false; // the details may be served elsewhere; one refusal is enough to know
 
 export function watch(connection, show) {
@@ -15,6 +16,7 @@ export function watch(connection, show) {
 
 export function stop() {
   clearTimeout(timer);
+  question.abort(); // about a connection that is over the answer is an error
   asking = '';
 }
 
@@ -22,9 +24,11 @@ export const disable = () => { refused = true; };
 
 async function ask(connection, show) {
   let details;
+  question = new AbortController();
+  const { signal } = question;
   try {
-    const response = await fetch(`/sse-health?connection=${encodeURIComponent(connection)}`, { cache: 'no-store', signal: AbortSignal.timeout(EVERY) });
-    if (response.status === 403 || response.status === 404) refused = true;
+    const response = await fetch(`/sse-health?connection=${encodeURIComponent(connection)}`, { cache: 'no-store', signal: AbortSignal.any([signal, AbortSignal.timeout(EVERY)]) });
+    if (response.status === 403) refused = true;
     details = response.ok ? (await response.json()).connection_details?.[connection] : undefined;
   } catch {
     // The stream itself tells that the server is away.

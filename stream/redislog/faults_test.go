@@ -14,7 +14,7 @@ import (
 )
 
 // short is for tests in which Redis does not answer: they wait for it.
-const short = 400 * time.Millisecond
+const short = time.Second
 
 // Redis is killed and comes back with all of its data: the streams stay open
 // and say so once, and nothing is missed.

@@ -30,6 +30,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/url"
@@ -99,6 +100,7 @@ type Broker struct {
 // never shows the password; it wraps [stream.ErrUnavailable] when trying again
 // later may help.
 func Open(ctx context.Context, opts Options) (*Broker, error) {
+	quiet()
 	conn, err := parseURL(opts.URL)
 	if err != nil {
 		return nil, err
@@ -149,6 +151,13 @@ func Open(ctx context.Context, opts Options) (*Broker, error) {
 	}
 	return b, nil
 }
+
+// quiet silences the library, which writes to stderr what it returns as well.
+var quiet = sync.OnceFunc(func() { redis.SetLogger(silence{}) })
+
+type silence struct{}
+
+func (silence) Printf(context.Context, string, ...any) {}
 
 // Close closes the connections to Redis. Followers are ended by their own
 // contexts.
@@ -249,8 +258,29 @@ func (b *Broker) Ping(ctx context.Context) error {
 	case isTLS(err):
 		return fmt.Errorf("TLS: %w", err)
 	}
-	return unavailable(err)
+	var network net.Error
+	switch {
+	case errors.Is(err, context.Canceled):
+	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &network) && network.Timeout():
+		why := fmt.Sprintf("no answer within %s", b.opts.Timeout)
+		if b.redis.TLSConfig != nil {
+			why += " (rediss:// is for a port with TLS)"
+		}
+		return unreachable{why, err}
+	case errors.Is(err, io.EOF) && b.redis.TLSConfig == nil:
+		return unreachable{"it hangs up (a port with TLS wants rediss://)", err}
+	}
+	return unreachable{err.Error(), err}
 }
+
+// unreachable is an ErrUnavailable that says only what is wrong.
+type unreachable struct {
+	why   string
+	cause error
+}
+
+func (e unreachable) Error() string   { return e.why }
+func (e unreachable) Unwrap() []error { return []error{stream.ErrUnavailable, e.cause} }
 
 // unavailable wraps a failure to reach Redis, or its refusal.
 func unavailable(err error) error {

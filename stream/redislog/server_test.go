@@ -149,7 +149,7 @@ func (s *server) addr() string { return fmt.Sprintf("127.0.0.1:%d", s.port) }
 
 func (s *server) url() string { return "redis://" + s.addr() }
 
-// do runs a command past the broker.
+// do runs a command past the brokers, over a connection of its own.
 func (s *server) do(args ...any) any {
 	s.t.Helper()
 	c := redis.NewClient(&redis.Options{Addr: s.addr()})
@@ -167,7 +167,7 @@ func (s *server) do(args ...any) any {
 func openBroker(t testing.TB, opts redislog.Options) *redislog.Broker {
 	t.Helper()
 	if opts.Timeout == 0 {
-		opts.Timeout = 500 * time.Millisecond
+		opts.Timeout = 5 * time.Second // a busy machine is no outage
 	}
 	if opts.Check == 0 {
 		opts.Check = 100 * time.Millisecond

@@ -272,6 +272,7 @@ type reporters struct {
 	mu     sync.Mutex
 	byName map[string]*reporter
 	shared reporter
+	swept  time.Time // when room was last made
 }
 
 type reporter struct {
@@ -286,7 +287,8 @@ func (r *reporters) take(client string, now time.Time) bool {
 	defer r.mu.Unlock()
 	one := r.byName[client]
 	if one == nil {
-		if len(r.byName) >= maxReporters {
+		if len(r.byName) >= maxReporters && now.Sub(r.swept) > time.Second {
+			r.swept = now
 			for name, idle := range r.byName {
 				if now.Sub(idle.filled) > time.Second*reportBurst/reportRate { // full again
 					delete(r.byName, name)

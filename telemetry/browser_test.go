@@ -1,0 +1,295 @@
+package telemetry_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"go.opentelemetry.io/otel/sdk/trace"
+
+	"weir/stream"
+	"weir/telemetry"
+)
+
+type report map[string]any
+
+func millis(t time.Time) float64 { return float64(t.UnixNano()) / 1e6 }
+
+// A browser sends reports. Its clock may be wrong, and the way may take time.
+type browser struct {
+	r          *rig
+	skew       time.Duration // its clock is ahead by so much
+	travel     time.Duration
+	connection string
+}
+
+func (b browser) send(reports ...report) *httptest.ResponseRecorder {
+	body, err := json.Marshal(map[string]any{"now": millis(time.Now().Add(b.skew)), "connection": b.connection, "reports": reports})
+	if err != nil {
+		b.r.t.Fatal(err)
+	}
+	time.Sleep(b.travel)
+	return b.post(bytes.NewReader(body), nil)
+}
+
+// post sends any body, with headers in place of the page's.
+func (b browser) post(body io.Reader, header map[string]string) *httptest.ResponseRecorder {
+	req := httptest.NewRequest("POST", "http://weir.example/telemetry/browser", body)
+	req.Header.Set("Content-Type", "application/json")
+	req.Header.Set("Origin", "http://weir.example")
+	for name, value := range header {
+		if req.Header.Set(name, value); value == "" {
+			req.Header.Del(name)
+		}
+	}
+	w := httptest.NewRecorder()
+	b.r.tel.BrowserHandler().ServeHTTP(w, req)
+	return w
+}
+
+// reported is the page's report of an event, by its own clock.
+func (b browser) reported(send trace.ReadOnlySpan, received, shown time.Time) report {
+	sc := send.SpanContext()
+	return report{"topic": "sensor", "id": attr(send, "sse.event.id").AsString(), "traceparent": "00-" + sc.TraceID().String() + "-" + sc.SpanID().String() + "-01",
+		"received": millis(received.Add(b.skew)), "shown": millis(shown.Add(b.skew))}
+}
+
+// oneEvent makes a rig that has delivered one event, 2 ms from log to flush.
+func oneEvent(t *testing.T) (r *rig, c *client, send trace.ReadOnlySpan) {
+	r = newRig(t, telemetry.Options{}, stream.HubOptions{})
+	c = r.connect("/sse-stream", nil, func(n int) {
+		if n > 1 {
+			time.Sleep(2 * time.Millisecond)
+		}
+	})
+	time.Sleep(time.Second)
+	r.publish(`1`)
+	time.Sleep(2 * time.Millisecond)
+	synctest.Wait()
+	return r, c, named(r.ended(), "send ")[0]
+}
+
+// near reports whether two times differ by the rounding of a float at most.
+func near(a, b time.Time) bool { return a.Sub(b).Abs() < 10*time.Microsecond }
+
+func TestProcess(t *testing.T) {
+	for _, tt := range []struct {
+		name         string
+		skew, travel time.Duration
+		late         time.Duration // how much later than in truth the span is, which is the way at most
+	}{
+		{"clocks agree", 0, 5 * time.Millisecond, 0},
+		{"browser ahead", time.Hour, 5 * time.Millisecond, 5 * time.Millisecond},
+		{"browser behind", -time.Hour, 5 * time.Millisecond, 5 * time.Millisecond},
+		{"browser a little behind", -4 * time.Millisecond, 5 * time.Millisecond, -3 * time.Millisecond},
+		{"slow way", 0, time.Second, time.Second},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				r, c, send := oneEvent(t)
+				received := time.Now().Add(time.Millisecond)
+				shown := received.Add(3 * time.Millisecond)
+				time.Sleep(100 * time.Millisecond)
+				page := browser{r: r, skew: tt.skew, travel: tt.travel, connection: r.handler.Conns()[0].ID}
+				if w := page.send(page.reported(send, received, shown)); w.Code != http.StatusNoContent {
+					t.Fatalf("the report gets %d %s", w.Code, w.Body)
+				}
+				c.leave()
+				r.close()
+				r.noOrphans()
+				spans := named(r.ended(), "process ")
+				if len(spans) != 1 {
+					t.Fatalf("spans:\n%s", r.tree())
+				}
+				s := spans[0]
+				service, _ := s.Resource().Set().Value("service.name")
+				host, _ := s.Resource().Set().Value("host.name")
+				ours, _ := send.Resource().Set().Value("host.name")
+				if s.Name() != "process sensor" || s.SpanKind().String() != "consumer" || s.Parent().SpanID() != send.SpanContext().SpanID() ||
+					service.AsString() != "weir-browser" || host.AsString() != ours.AsString() || host.AsString() == "" {
+					t.Errorf("span %s %s of %s on %s, child of %s", s.Name(), s.SpanKind(), service.AsString(), host.AsString(), s.Parent().SpanID())
+				}
+				if attr(s, "sse.stream.id").AsString() != page.connection {
+					t.Errorf("sse.stream.id = %q", attr(s, "sse.stream.id").AsString())
+				}
+				if !near(s.StartTime(), received.Add(tt.late)) || s.EndTime().Sub(s.StartTime()).Round(10*time.Microsecond) != 3*time.Millisecond {
+					t.Errorf("the span begins %v after the arrival, and takes %v", s.StartTime().Sub(received), s.EndTime().Sub(s.StartTime()))
+				}
+				r.expect("sse.client.delivery.duration", "topic=sensor", 1)
+				r.expect("sse.client.render.duration", "topic=sensor", 1)
+
+				j, err := r.tel.Journey(telemetry.JourneyQuery{TraceID: send.SpanContext().TraceID().String()})
+				if err != nil {
+					t.Fatal(err)
+				}
+				var steps []string
+				for _, s := range j.Steps {
+					steps = append(steps, s.Name)
+				}
+				want := "send sensor, deliver sensor, network, process sensor"
+				if tt.late < 0 { // as it seems, it arrived before it was sent: there is no time for the network
+					want = "send sensor, deliver sensor, process sensor"
+				}
+				if strings.Join(steps, ", ") != want || j.Topic != "sensor" || j.Start != send.StartTime() {
+					t.Errorf("the journey is %+v", j)
+				}
+			})
+		})
+	}
+}
+
+// TestHostileReports sends what no page of ours does. Nothing comes of it.
+func TestHostileReports(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r, c, send := oneEvent(t)
+		page := browser{r: r}
+		now := time.Now()
+		time.Sleep(time.Second)
+		honest := page.reported(send, now, now)
+		with := func(change report) report {
+			forged := report{}
+			for k, v := range honest {
+				forged[k] = v
+			}
+			for k, v := range change {
+				forged[k] = v
+			}
+			return forged
+		}
+		sc := send.SpanContext()
+		many := make([]report, 101)
+		for i := range many {
+			many[i] = honest
+		}
+		wellFormed := `{"now":1,"reports":[]}`
+		for _, tt := range []struct {
+			name   string
+			send   func() *httptest.ResponseRecorder
+			status int
+			reason string
+			n      float64
+		}{
+			{"another trace", func() *httptest.ResponseRecorder { return page.send(with(report{"traceparent": foreign})) }, 204, "unknown_trace", 1},
+			{"another span of the trace", func() *httptest.ResponseRecorder {
+				return page.send(with(report{"traceparent": "00-" + sc.TraceID().String() + "-b7ad6b7169203331-01"}))
+			}, 204, "unknown_trace", 1},
+			{"another event", func() *httptest.ResponseRecorder { return page.send(with(report{"id": "5-0"})) }, 204, "unknown_trace", 1},
+			{"no trace", func() *httptest.ResponseRecorder { return page.send(with(report{"traceparent": "<script>"})) }, 204, "unknown_trace", 1},
+			{"before it was sent", func() *httptest.ResponseRecorder {
+				return page.send(with(report{"received": millis(send.StartTime().Add(-time.Millisecond))}))
+			}, 204, "time", 1},
+			{"shown before received", func() *httptest.ResponseRecorder {
+				return page.send(with(report{"shown": millis(now.Add(-time.Millisecond))}))
+			}, 204, "time", 1},
+			{"in the future", func() *httptest.ResponseRecorder {
+				return page.send(with(report{"shown": millis(now.Add(time.Hour))}))
+			}, 204, "time", 1},
+			{"absurd", func() *httptest.ResponseRecorder { return page.send(with(report{"shown": 1e300})) }, 204, "time", 1},
+			{"negative", func() *httptest.ResponseRecorder { return page.send(with(report{"received": -5})) }, 204, "time", 1},
+			{"a clock of another year", func() *httptest.ResponseRecorder {
+				return browser{r: r, skew: 400 * 24 * time.Hour}.send(honest, honest)
+			}, 204, "time", 2},
+			{"too many reports", func() *httptest.ResponseRecorder { return page.send(many...) }, 400, "size", 1},
+			{"10 MB", func() *httptest.ResponseRecorder { return page.post(strings.NewReader(strings.Repeat(" ", 10<<20)), nil) }, 413, "size", 1},
+			{"10 MB of unknown length", func() *httptest.ResponseRecorder {
+				return page.post(io.LimitReader(zeros{}, 10<<20), nil)
+			}, 413, "size", 1},
+			{"no JSON", func() *httptest.ResponseRecorder { return page.post(strings.NewReader("{"), nil) }, 400, "malformed", 1},
+			{"other types", func() *httptest.ResponseRecorder {
+				return page.post(strings.NewReader(`{"now":"x","reports":{}}`), nil)
+			}, 400, "malformed", 1},
+			{"a form", func() *httptest.ResponseRecorder {
+				return page.post(strings.NewReader(wellFormed), map[string]string{"Content-Type": "application/x-www-form-urlencoded"})
+			}, 415, "content_type", 1},
+			{"another origin", func() *httptest.ResponseRecorder {
+				return page.post(strings.NewReader(wellFormed), map[string]string{"Origin": "http://evil.example"})
+			}, 403, "origin", 1},
+			{"another site", func() *httptest.ResponseRecorder {
+				return page.post(strings.NewReader(wellFormed), map[string]string{"Sec-Fetch-Site": "cross-site"})
+			}, 403, "origin", 1},
+			{"no origin", func() *httptest.ResponseRecorder {
+				return page.post(strings.NewReader(wellFormed), map[string]string{"Origin": ""})
+			}, 403, "origin", 1},
+			{"GET", func() *httptest.ResponseRecorder {
+				return serve(r.tel.BrowserHandler(), "GET", "/telemetry/browser", nil)
+			}, 405, "method", 1},
+		} {
+			time.Sleep(time.Second) // the rate is another test's
+			before := r.value("sse.client.reports.rejected", "reason="+tt.reason)
+			w := tt.send()
+			if w.Code != tt.status {
+				t.Errorf("%s: status %d, want %d", tt.name, w.Code, tt.status)
+			}
+			if n := r.value("sse.client.reports.rejected", "reason="+tt.reason) - before; n != tt.n {
+				t.Errorf("%s: %v reports are counted under %s, want %v", tt.name, n, tt.reason, tt.n)
+			}
+		}
+		if spans := named(r.ended(), "process "); len(spans) != 0 {
+			t.Errorf("hostile reports made spans:\n%s", r.tree())
+		}
+		r.expect("sse.client.delivery.duration", "topic=sensor", 0)
+		// After all that, the honest page is heard.
+		time.Sleep(time.Minute)
+		if w := page.send(honest); w.Code != http.StatusNoContent || len(named(r.ended(), "process ")) != 1 {
+			t.Errorf("the honest report gets %d and makes %d spans", w.Code, len(named(r.ended(), "process ")))
+		}
+		c.leave()
+		r.close()
+	})
+}
+
+type zeros struct{}
+
+func (zeros) Read(p []byte) (int, error) {
+	clear(p)
+	return len(p), nil
+}
+
+// TestFloodOfReports repeats a true report, from one client and from many.
+func TestFloodOfReports(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r, c, send := oneEvent(t)
+		page := browser{r: r}
+		honest := page.reported(send, time.Now(), time.Now())
+		refused := 0
+		for range 1000 {
+			w := page.send(honest)
+			if w.Code == http.StatusTooManyRequests {
+				refused++
+				if w.Header().Get("Retry-After") == "" {
+					t.Fatal("no Retry-After")
+				}
+			}
+		}
+		if refused != 980 {
+			t.Errorf("%d of 1000 beacons at once are refused", refused)
+		}
+		if n := len(named(r.ended(), "process ")); n != 8 {
+			t.Errorf("one event has %d process spans", n)
+		}
+		r.expect("sse.client.reports.rejected", "reason=too_many", 12)
+		r.expect("sse.client.reports.rejected", "reason=rate", 980)
+		for i := range 10000 { // from as many addresses
+			req := httptest.NewRequest("POST", "http://weir.example/telemetry/browser", strings.NewReader("{}"))
+			req.Header.Set("Sec-Fetch-Site", "same-origin")
+			req.RemoteAddr = fmt.Sprintf("[2001:db8::%x]:1", i)
+			r.tel.BrowserHandler().ServeHTTP(httptest.NewRecorder(), req)
+		}
+		if n := r.tel.Reporters(); n > 4096 {
+			t.Errorf("%d clients are remembered", n)
+		}
+		time.Sleep(time.Minute)
+		if w := page.send(honest); w.Code != http.StatusNoContent {
+			t.Errorf("after a minute a page gets %d", w.Code)
+		}
+		c.leave()
+		r.close()
+	})
+}

@@ -15,7 +15,10 @@ import (
 	"github.com/chromedp/chromedp"
 )
 
-var screenshots = flag.String("screenshots", "", "`directory` to which TestScreenshots writes pictures of the page")
+var (
+	screenshots = flag.String("screenshots", "", "`directory` to which TestScreenshots writes pictures of the page")
+	prebuilt    = flag.String("binary", "", "test this `file` in place of a server built from the source")
+)
 
 const (
 	// patience is how long a condition may take to come true. It is far more
@@ -61,6 +64,11 @@ func makeWorkDir() (func(), error) {
 }
 
 func buildServer() (func(), error) {
+	if *prebuilt != "" {
+		path, err := filepath.Abs(*prebuilt)
+		binary = path
+		return nil, err
+	}
 	if _, err := os.Stat("../web/dist/app.js"); err != nil {
 		return nil, errors.New("the page's assets are not built: run make build first")
 	}

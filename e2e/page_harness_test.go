@@ -255,11 +255,16 @@ func (p *page) text(selector string) string {
 	return eval[string](p, `document.querySelector(%q).textContent.trim()`, selector)
 }
 
-func visible(selector string) string {
-	return fmt.Sprintf(`document.querySelector(%q)?.checkVisibility()`, selector)
+// visible waits until an element can be seen, hidden until it cannot.
+func (p *page) visible(selector string) {
+	p.t.Helper()
+	p.wait(`document.querySelector(%q)?.checkVisibility()`, selector)
 }
 
-func hidden(selector string) string { return "!" + visible(selector) }
+func (p *page) hidden(selector string) {
+	p.t.Helper()
+	p.wait(`!document.querySelector(%q)?.checkVisibility()`, selector)
+}
 
 // state waits until the page is in a state.
 func (p *page) state(want string) {

@@ -1,0 +1,452 @@
+package e2e_test
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+	"strconv"
+	"sync"
+	"testing"
+	"time"
+)
+
+func TestServerKilledAndRestarted(t *testing.T) {
+	t.Parallel()
+	s := startServer(t, "-source", "t=http", "-retry", "400ms")
+	p := openPage(t, s.url())
+	p.expect(broken)
+	p.connect()
+	for round := range 4 {
+		s.publish("t", seq(round, round+1)...)
+		p.latest(round)
+		s.kill()
+		p.wait(`document.body.dataset.state !== 'connected' && document.getElementById('error-banner').checkVisibility()`)
+		s.start()
+		p.state("connected")
+		p.hidden("#error-banner")
+		// The new process lost what the old one had, and says so.
+		p.wait(`document.querySelectorAll('#sse-feed .feed-note[data-note=gap][data-reason=restart]').length === %d`, round+1)
+	}
+	s.publish("t", seq(4, 5)...)
+	p.latest(4)
+	contiguous(t, p.seqs(), 0, 5)
+	if got := p.text("#stream-gaps"); got != "4" {
+		t.Errorf("the page counts %s gaps, want 4", got)
+	}
+	// Each gap stands between the event before it and the one after it.
+	order := eval[[]string](p, `[...document.querySelectorAll('#sse-feed > *')].map((e) => e.dataset.note ?? e.querySelector('[data-measure=seq]').dataset.value)`)
+	if want := []string{"0", "gap", "1", "gap", "2", "gap", "3", "gap", "4"}; !slices.Equal(order, want) {
+		t.Errorf("the feed shows %v, want %v", order, want)
+	}
+	if text := p.text(`.feed-note[data-note=gap] span`); text == "" {
+		t.Error("the gap has no text")
+	}
+}
+
+// publisher puts numbered events in, one after another, until it is stopped.
+// It goes to the server directly: what the page sees is cut, what the log sees
+// is not.
+type publisher struct {
+	stop chan struct{}
+	done sync.WaitGroup
+	next int
+	err  error
+}
+
+func startPublisher(s *server, every time.Duration) *publisher {
+	pub := &publisher{stop: make(chan struct{})}
+	pub.done.Go(func() {
+		tick := time.NewTicker(every)
+		defer tick.Stop()
+		for {
+			select {
+			case <-pub.stop:
+				return
+			case <-tick.C:
+			}
+			if _, pub.err = s.tryPublish("t", seq(pub.next, pub.next+1)...); pub.err != nil {
+				return
+			}
+			pub.next++
+		}
+	})
+	return pub
+}
+
+// finish stops it and returns how many events it put in.
+func (pub *publisher) finish(t *testing.T) int {
+	t.Helper()
+	close(pub.stop)
+	pub.done.Wait()
+	if pub.err != nil {
+		t.Fatal(pub.err)
+	}
+	return pub.next
+}
+
+func TestNoEventIsLostOrRepeatedAcrossCuts(t *testing.T) {
+	t.Parallel()
+	s := startServer(t, "-source", "t=http", "-retry", "50ms", "-publish-rate", "0")
+	via := startProxy(t, s.addr)
+	p := openPage(t, via.url())
+	p.expect(broken)
+	p.connect()
+	p.record()
+	pub := startPublisher(s, 40*time.Millisecond)
+	p.wait(`recorded.length >= 5`)
+
+	// Cuts of every kind: between events, in the middle of an ID, of the data,
+	// of the empty line that ends an event, and in an orderly way.
+	cuts := []func(){
+		func() { via.cut() },
+		func() { via.cutBehind("\nid: ", 6) },
+		func() { via.cutBehind(`data-measure=`, 3) },
+		func() { via.hangUp() },
+		func() { via.cutBehind("</div>\n", 0) },
+		func() { via.cutBehind("</div>\n\n", 0) },
+		func() { via.cutBehind("event: connected", 4); via.cut() },
+	}
+	for i, cut := range cuts {
+		before := eval[int](p, `recorded.length`)
+		requests := p.streamRequests()
+		cut()
+		// A person at the button: the waits between the page's own attempts
+		// would grow with every cut, and the backlog beyond what a feed holds.
+		eventually(t, func() bool {
+			p.run(`document.body.dataset.state === 'error' && document.getElementById('retry').click()`)
+			return p.streamRequests() > requests
+		}, func() string { return fmt.Sprintf("cut %d: the page did not come back", i) })
+		p.state("connected")
+		p.wait(`recorded.length > %d + 3`, before)
+	}
+	n := pub.finish(t)
+	p.wait(`recorded.at(-1) === %d`, n-1)
+	contiguous(t, eval[[]int](p, `recorded`), 0, n)
+	ids := eval[[]string](p, `recordedIds`)
+	if unique := len(slices.Compact(slices.Sorted(slices.Values(ids)))); unique != n {
+		t.Errorf("%d different IDs for %d events", unique, n)
+	}
+	p.total(n)
+	p.wait(`document.getElementById('stream-gaps').textContent === '0' && document.querySelectorAll('.feed-note').length === 0`)
+	p.wait(`document.getElementById('stream-resumed').textContent.includes('nothing missed')`)
+}
+
+// A backlog that is far larger than the feed goes through the page's short cut
+// for bursts: it may not show all of it, but it counts each event once.
+func TestBacklogIsCountedOnce(t *testing.T) {
+	t.Parallel()
+	s := startServer(t, "-source", "t=http", "-retry", "50ms")
+	via := startProxy(t, s.addr)
+	p := openPage(t, via.url())
+	p.expect(broken)
+	p.connect()
+	s.publish("t", seq(0, 1)...)
+	p.latest(0)
+	next := 1
+	for range 3 {
+		via.down()
+		s.publish("t", seq(next, next+1000)...)
+		next += 1000
+		via.up()
+		p.state("connected")
+		p.latest(next - 1)
+		p.total(next)
+		contiguous(t, p.seqs(), next-50, next)
+	}
+}
+
+// The log keeps fewer events than the page missed: it is told.
+func TestExpiredEventsAreAGap(t *testing.T) {
+	t.Parallel()
+	s := startServer(t, "-source", "t=http", "-retry", "50ms", "-history", "40")
+	via := startProxy(t, s.addr)
+	p := openPage(t, via.url())
+	p.expect(broken)
+	p.connect()
+	ids := s.publish("t", seq(0, 1)...)
+	p.latest(0)
+	via.down()
+	for n := 1; n < 101; n += 2 { // by and by: one burst would overrun the log itself
+		ids = append(ids, s.publish("t", seq(n, n+2)...)...)
+	}
+	via.up()
+	p.latest(100)
+	contiguous(t, p.seqs()[1:], 61, 101)
+	p.total(41)
+	type gap struct{ From, To, Reason string }
+	g := eval[gap](p, `({ ...document.querySelector('.feed-note[data-note=gap]').dataset })`)
+	if want := (gap{ids[0], ids[60], "expired"}); g != want {
+		t.Errorf("the gap is %+v, want %+v", g, want)
+	}
+	p.state("connected")
+}
+
+func TestServerDownAtFirstConnect(t *testing.T) {
+	t.Parallel()
+	s := startServer(t, "-source", "t=http", "-retry", "300ms")
+	p := openPage(t, s.url())
+	p.expect(refused, broken)
+	p.wait(`window.htmx && document.body.dataset.state === 'disconnected'`)
+	s.kill()
+	p.click("#connect")
+	p.state("error")
+	if text := p.text("#connection-status"); text != "Error" {
+		t.Errorf("status %q, want Error", text)
+	}
+	p.wait(`document.getElementById('error-message').textContent.includes('cannot be reached')`)
+	p.wait(`/Next try in \d+ s \(\d of 8\)/.test(document.getElementById('retry-countdown').textContent)`)
+	s.start()
+	p.state("connected")
+	p.hidden("#error-banner")
+	s.publish("t", seq(0, 1)...)
+	p.latest(0)
+}
+
+func TestGivingUpAndRetry(t *testing.T) {
+	t.Parallel()
+	s := startServer(t, "-source", "t=http", "-retry", "5ms")
+	via := startProxy(t, s.addr)
+	p := openPage(t, via.url())
+	p.expect(refused, broken)
+	p.wait(`window.htmx && document.body.dataset.state === 'disconnected'`)
+	via.down()
+	p.click("#connect")
+	p.wait(`document.getElementById('retry-countdown').textContent === 'Gave up after 8 tries.'`)
+	p.wait(`document.body.dataset.state === 'error' && document.getElementById('retry').textContent === 'Retry'`)
+	// The first attempt and eight more, and then none.
+	n := p.streamRequests()
+	if n != 9 {
+		t.Errorf("%d requests for a stream, want 9", n)
+	}
+	p.stays(time.Second, `document.body.dataset.state === 'error'`)
+	if now := p.streamRequests(); now != n {
+		t.Errorf("%d more requests after the page had given up", now-n)
+	}
+	via.up()
+	p.click("#retry")
+	p.state("connected")
+	p.hidden("#error-banner")
+	s.publish("t", seq(0, 1)...)
+	p.latest(0)
+}
+
+// answers counts the requests for a stream, and answers them all alike.
+type answers struct {
+	status int
+	header http.Header
+	body   string
+
+	mu sync.Mutex
+	at []time.Time
+}
+
+func (a *answers) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if r.URL.Path == "/sse-stream" {
+		a.mu.Lock()
+		a.at = append(a.at, time.Now())
+		a.mu.Unlock()
+	}
+	for name, values := range a.header {
+		w.Header()[name] = values
+	}
+	w.WriteHeader(a.status)
+	_, _ = io.WriteString(w, a.body)
+}
+
+func (a *answers) times() []time.Time {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return slices.Clone(a.at)
+}
+
+func problemJSON(status int, detail string) string {
+	return fmt.Sprintf(`{"type":"about:blank","title":%q,"status":%d,"detail":%q}`, http.StatusText(status), status, detail)
+}
+
+func TestFinalRefusals(t *testing.T) {
+	t.Parallel()
+	s := startServer(t, "-source", "t=http", "-retry", "5ms")
+	via := startProxy(t, s.addr)
+	p := openPage(t, via.url())
+	p.wait(`window.htmx && document.body.dataset.state === 'disconnected'`)
+	for _, code := range []int{400, 401, 403, 404, 410} {
+		p.expect(status(code))
+		detail := fmt.Sprintf("The reason for %d, <b>in words</b>.", code)
+		a := &answers{status: code, header: http.Header{"Content-Type": {"application/problem+json"}}, body: problemJSON(code, detail)}
+		via.answer(a)
+		p.click("#connect")
+		p.state("error")
+		p.wait(`document.getElementById('error-message').textContent.includes('(%d)')`, code)
+		if got := p.text("#error-detail"); got != detail {
+			t.Errorf("%d: the page says %q, want the server's %q", code, got, detail)
+		}
+		p.stays(300*time.Millisecond, `document.body.dataset.state === 'error' && !document.getElementById('retry-countdown').checkVisibility()`)
+		if n := len(a.times()); n != 1 {
+			t.Errorf("%d is final, but the page asked %d times", code, n)
+		}
+		p.click("#dismiss")
+		p.state("disconnected")
+	}
+	via.answer(nil)
+	p.connect()
+}
+
+func TestRetryAfterIsHonoured(t *testing.T) {
+	t.Parallel()
+	for _, code := range []int{429, 503} {
+		t.Run(strconv.Itoa(code), func(t *testing.T) {
+			s := startServer(t, "-source", "t=http", "-retry", "5ms")
+			via := startProxy(t, s.addr)
+			p := openPage(t, via.url())
+			p.expect(status(code), broken)
+			p.wait(`window.htmx && document.body.dataset.state === 'disconnected'`)
+			a := &answers{status: code, header: http.Header{"Content-Type": {"text/plain"}, "Retry-After": {"3"}}, body: "Come back later.\n"}
+			via.answer(a)
+			p.click("#connect")
+			p.state("error")
+			p.wait(`document.getElementById('error-message').textContent.includes('(%d)')`, code)
+			if got := p.text("#error-detail"); got != "Come back later." {
+				t.Errorf("the page says %q", got)
+			}
+			p.wait(`document.getElementById('retry-countdown').textContent.startsWith('Next try in 3 s')`)
+			p.wait(`document.getElementById('retry-countdown').textContent.startsWith('Next try in 1 s')`)
+			eventually(t, func() bool { return len(a.times()) == 2 }, func() string { return "there was no second attempt" })
+			at := a.times()
+			if wait := at[1].Sub(at[0]); wait < 3*time.Second {
+				t.Errorf("the second attempt came after %v, the server had asked for 3 s", wait)
+			}
+			// A person need not wait.
+			p.state("error")
+			via.answer(nil)
+			p.click("#retry")
+			p.state("connected")
+		})
+	}
+}
+
+func TestServerErrorsAreRetried(t *testing.T) {
+	t.Parallel()
+	s := startServer(t, "-source", "t=http", "-retry", "5ms")
+	via := startProxy(t, s.addr)
+	p := openPage(t, via.url())
+	p.expect(`status of 50\d`, broken)
+	p.wait(`window.htmx && document.body.dataset.state === 'disconnected'`)
+	for _, code := range []int{500, 502, 503} {
+		a := &answers{status: code, header: http.Header{"Content-Type": {"text/html"}}, body: `<h1>Bad Gateway</h1><script>document.title = 'hit'</script>`}
+		via.answer(a)
+		p.click("#connect")
+		eventually(t, func() bool { return len(a.times()) >= 3 }, func() string { return fmt.Sprintf("%d: %d attempts", code, len(a.times())) })
+		via.answer(nil)
+		p.state("connected")
+		p.click("#disconnect")
+		p.state("disconnected")
+	}
+	// An answer that is no stream is no event either, whoever sends it.
+	via.answer(&answers{status: 200, header: http.Header{"Content-Type": {"text/html"}}, body: `<div class="data-item">a captive portal</div>`})
+	p.click("#connect")
+	p.wait(`document.getElementById('error-message').textContent.includes('not an event stream')`)
+	if n := eval[int](p, `document.querySelectorAll('#sse-feed > *').length`); n != 0 {
+		t.Errorf("%d rows in the feed come from what is no stream", n)
+	}
+	p.click("#disconnect")
+	p.state("disconnected")
+	if title := eval[string](p, `document.title`); title == "hit" {
+		t.Error("a script of an error page ran")
+	}
+}
+
+func TestNoContentStops(t *testing.T) {
+	t.Parallel()
+	s := startServer(t, "-source", "t=http", "-retry", "5ms")
+	via := startProxy(t, s.addr)
+	p := openPage(t, via.url())
+	p.wait(`window.htmx && document.body.dataset.state === 'disconnected'`)
+	a := &answers{status: http.StatusNoContent}
+	via.answer(a)
+	p.click("#connect")
+	p.wait(`document.getElementById('notice-banner').dataset.notice === 'nothing' && document.getElementById('notice-banner').checkVisibility()`)
+	p.stays(500*time.Millisecond, `document.body.dataset.state === 'disconnected' && !document.getElementById('error-banner').checkVisibility()`)
+	if n := len(a.times()); n != 1 {
+		t.Errorf("the page asked %d times", n)
+	}
+}
+
+func TestOfflineAndOnline(t *testing.T) {
+	t.Parallel()
+	s := startServer(t, "-source", "t=http", "-retry", "50ms")
+	via := startProxy(t, s.addr)
+	p := openPage(t, via.url())
+	p.expect(broken, offline)
+	p.connect()
+	s.publish("t", seq(0, 1)...)
+	p.latest(0)
+
+	// To be offline is a hint, not a cut: the stream that is open goes on.
+	p.network(false)
+	p.wait(`document.getElementById('network-status').dataset.network === 'offline'`)
+	s.publish("t", seq(1, 2)...)
+	p.latest(1)
+	p.state("connected")
+
+	// The connection breaks, and every attempt fails: the page does not give up.
+	via.cut()
+	p.state("error")
+	s.publish("t", seq(2, 5)...)
+	p.wait(`document.getElementById('retry-countdown').textContent.includes('(8 of 8), or when the network is back')`)
+	if text := p.text("#network-status"); text != "Network offline" {
+		t.Errorf("the page says %q", text)
+	}
+
+	p.network(true)
+	p.state("connected")
+	p.latest(4)
+	contiguous(t, p.seqs(), 0, 5)
+	p.wait(`document.getElementById('network-status').dataset.network === 'online'`)
+	s.connections(1)
+}
+
+func TestWatchdogNoticesAFrozenServer(t *testing.T) {
+	t.Parallel()
+	s := startServer(t, "-source", "t=http", "-retry", "500ms", "-heartbeat", "1s")
+	p := openPage(t, s.url())
+	p.expect(broken)
+	p.connect()
+	s.publish("t", seq(0, 1)...)
+	p.latest(0)
+	// Silence is no alarm as long as there are pings.
+	p.stays(4*time.Second, `document.body.dataset.state === 'connected'`)
+	if n := p.streamRequests(); n != 1 {
+		t.Fatalf("%d requests for a stream, want 1", n)
+	}
+	s.freeze()
+	p.wait(`document.getElementById('error-message').textContent.startsWith('Nothing was heard from the server')`)
+	s.thaw()
+	p.state("connected")
+	s.publish("t", seq(1, 2)...)
+	p.latest(1)
+	contiguous(t, p.seqs(), 0, 2)
+	s.connections(1)
+}
+
+// A connection that is half open is worse than one that is cut: nothing
+// arrives, and nobody says so.
+func TestSlowConnectIsExplained(t *testing.T) {
+	t.Parallel()
+	s := startServer(t, "-source", "t=http")
+	via := startProxy(t, s.addr)
+	p := openPage(t, via.url())
+	p.expect(broken)
+	p.wait(`window.htmx && document.body.dataset.state === 'disconnected'`)
+	via.holdNew()
+	via.cut()
+	p.click("#connect")
+	p.state("connecting")
+	if text := p.text("#connection-status"); text != "Connecting..." {
+		t.Errorf("status %q, want Connecting...", text)
+	}
+	p.visible("#slow-banner")
+	via.release()
+	p.state("connected")
+	p.hidden("#slow-banner")
+}

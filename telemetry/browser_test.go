@@ -197,7 +197,9 @@ func TestHostileReports(t *testing.T) {
 				return browser{r: r, skew: 400 * 24 * time.Hour}.send(honest, honest)
 			}, 204, "time", 2},
 			{"too many reports", func() *httptest.ResponseRecorder { return page.send(many...) }, 400, "size", 1},
-			{"10 MB", func() *httptest.ResponseRecorder { return page.post(strings.NewReader(strings.Repeat(" ", 10<<20)), nil) }, 413, "size", 1},
+			{"10 MB", func() *httptest.ResponseRecorder {
+				return page.post(strings.NewReader(strings.Repeat(" ", 10<<20)), nil)
+			}, 413, "size", 1},
 			{"10 MB of unknown length", func() *httptest.ResponseRecorder {
 				return page.post(io.LimitReader(zeros{}, 10<<20), nil)
 			}, 413, "size", 1},

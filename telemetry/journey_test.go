@@ -1,0 +1,162 @@
+package telemetry_test
+
+import (
+	"errors"
+	"fmt"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"go.opentelemetry.io/otel/trace"
+
+	"weir/stream"
+	"weir/telemetry"
+)
+
+// TestJourney has a broker, two clients and a browser.
+func TestJourney(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := newRig(t, telemetry.Options{}, stream.HubOptions{Broker: slowBroker{&stream.MemoryBroker{}}, Log: stream.LogOptions{Pace: 0}})
+		synctest.Wait()
+		c := r.connect("/sse-stream", nil, func(n int) {
+			if n > 1 {
+				time.Sleep(4 * time.Millisecond)
+			}
+		})
+		synctest.Wait()
+		mine := r.handler.Conns()[0].ID
+		other := r.connect("/sse-stream", nil, nil)
+		time.Sleep(time.Second)
+		id := r.publish(`1`)[0]
+		time.Sleep(10 * time.Millisecond)
+		send := named(r.ended(), "send ")[0]
+		page := browser{r: r, connection: mine}
+		now := time.Now()
+		time.Sleep(time.Millisecond)
+		page.send(page.reported(send, now.Add(-3*time.Millisecond), now))
+		time.Sleep(2 * time.Second)
+		j, err := r.tel.Journey(telemetry.JourneyQuery{TraceID: send.SpanContext().TraceID().String(), EventID: id.String(), StreamID: mine})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got string
+		for _, s := range j.Steps {
+			got += fmt.Sprintf("%s %s %s %v+%v %v\n", s.Name, s.Service, s.Kind, s.Start.Sub(j.Start).Round(time.Microsecond), s.Duration.Round(time.Microsecond), s.Gap)
+		}
+		const want = "send sensor weir producer 0s+2ms false\n" +
+			"deliver sensor weir internal 2ms+4ms false\n" +
+			"network   6ms+3ms true\n" +
+			"process sensor weir-browser consumer 9ms+3ms false\n"
+		if got != want || j.EventID != id.String() || j.Topic != "sensor" || j.Total.Round(time.Microsecond) != 12*time.Millisecond {
+			t.Errorf("the journey is %v\n%s, want\n%s", j.Total, got, want)
+		}
+		c.leave()
+		other.leave()
+		r.close()
+	})
+}
+
+// TestBrokerStep has a broker that takes its time to hand an event on.
+func TestBrokerStep(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		broker := &lateBroker{stream.MemoryBroker{}}
+		r := newRig(t, telemetry.Options{}, stream.HubOptions{Broker: broker})
+		synctest.Wait()
+		c := r.connect("/sse-stream", nil, nil)
+		time.Sleep(time.Second)
+		r.publish(`1`)
+		time.Sleep(time.Second)
+		j, err := r.tel.Journey(telemetry.JourneyQuery{TraceID: named(r.ended(), "send ")[0].SpanContext().TraceID().String()})
+		if err != nil || len(j.Steps) != 3 || j.Steps[1].Name != "broker" || j.Steps[1].Duration != 5*time.Millisecond || !j.Steps[1].Gap {
+			t.Errorf("the journey is %+v, %v", j, err)
+		}
+		c.leave()
+		r.close()
+	})
+}
+
+// A lateBroker hands events on after 5 ms.
+type lateBroker struct{ stream.MemoryBroker }
+
+func (b *lateBroker) Publish(ctx ctx, topic string, events []*stream.Event) error {
+	copies := make([]*stream.Event, len(events))
+	for i, e := range events {
+		e.ID = stream.IDAt(time.Now())
+		own := *e
+		copies[i] = &own
+	}
+	go func() {
+		time.Sleep(5 * time.Millisecond)
+		_ = b.MemoryBroker.Publish(ctx, topic, copies)
+	}()
+	return nil
+}
+
+// TestNoJourney tells an event that was not sampled from one that is no longer
+// held.
+func TestNoJourney(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := newRig(t, telemetry.Options{}, stream.HubOptions{})
+		r.tel.LimitTraces(100, 1<<20)
+		var ids []trace.TraceID
+		for range 300 {
+			r.publish(`1`)
+			time.Sleep(20 * time.Millisecond)
+		}
+		for _, s := range named(r.ended(), "send ") {
+			ids = append(ids, s.SpanContext().TraceID())
+		}
+		for i, id := range ids {
+			var want error
+			if i < len(ids)-100 {
+				want = telemetry.ErrEvicted
+			}
+			if _, err := r.tel.Journey(telemetry.JourneyQuery{TraceID: id.String()}); !errors.Is(err, want) {
+				t.Errorf("trace %d of %d: %v, want %v", i, len(ids), err, want)
+			}
+		}
+		for id, want := range map[string]error{
+			foreignTrace:    telemetry.ErrUnknownTrace,
+			"xyz":           telemetry.ErrBadTraceID,
+			"":              telemetry.ErrBadTraceID,
+			ids[0].String(): telemetry.ErrEvicted,
+		} {
+			if _, err := r.tel.Journey(telemetry.JourneyQuery{TraceID: id}); !errors.Is(err, want) {
+				t.Errorf("trace %q: %v, want %v", id, err, want)
+			}
+		}
+		last := ids[len(ids)-1].String()
+		if _, err := r.tel.Journey(telemetry.JourneyQuery{TraceID: last, EventID: "1-1"}); !errors.Is(err, telemetry.ErrUnknownTrace) {
+			t.Errorf("another event of the trace: %v", err)
+		}
+		r.close()
+	})
+}
+
+// TestRecentTracesAreBounded, by number and by bytes, also when one publisher
+// puts everything into one trace.
+func TestRecentTracesAreBounded(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := newRig(t, telemetry.Options{EventTraces: 1e6}, stream.HubOptions{})
+		r.tel.LimitTraces(1000, 200<<10)
+		c := r.connect("/sse-stream", nil, nil)
+		for i := range 5000 {
+			e := stream.Event{Data: []byte(`1`)}
+			if i%2 == 0 {
+				e.Traceparent = foreign
+			}
+			if _, err := r.hub.Publish(t.Context(), "sensor", e); err != nil {
+				t.Fatal(err)
+			}
+			synctest.Wait()
+			if traces, bytes := r.tel.Held(); traces > 1000 || bytes > 200<<10 || bytes < 0 {
+				t.Fatalf("after %d events %d traces of %d bytes are held", i, traces, bytes)
+			}
+		}
+		if traces, _ := r.tel.Held(); traces < 100 {
+			t.Errorf("only %d traces are held", traces)
+		}
+		c.leave()
+		r.close()
+	})
+}

@@ -1,0 +1,123 @@
+package telemetry_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"os"
+	"strings"
+	"testing"
+	"testing/slogtest"
+	"testing/synctest"
+	"time"
+
+	"weir/stream"
+	"weir/telemetry"
+)
+
+// TestLogs reads the records of a stream, and finds them in its trace.
+func TestLogs(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		var log lockedBuffer
+		logger := slog.New(slog.DiscardHandler)
+		r := newRig(t, telemetry.Options{Logger: logger}, stream.HubOptions{Log: stream.LogOptions{History: 2}, Logger: slog.New(slog.DiscardHandler)})
+		*logger = *slog.New(r.tel.LogHandler(&log))
+		failures := 0
+		if err := r.hub.AddSource("sensor", stream.SourceFunc(func(ctx context.Context, p stream.Publisher) error {
+			if failures++; failures <= 3 {
+				return errors.New("no reading")
+			}
+			if err := p.Publish(ctx, stream.Event{Data: []byte(`1`)}); err != nil {
+				return err
+			}
+			<-ctx.Done()
+			return nil
+		})); err != nil {
+			t.Fatal(err)
+		}
+		c := r.connect("/sse-stream", nil, func(n int) { time.Sleep(2 * time.Second) })
+		synctest.Wait()
+		r.publish(`1`, `2`)
+		r.publish(`3`, `4`)
+		time.Sleep(time.Minute)
+		c.leave()
+		r.close()
+		establish := named(r.ended(), "GET /sse-stream")[0].SpanContext()
+		var messages []string
+		for line := range strings.Lines(log.String()) {
+			var record map[string]any
+			if err := json.Unmarshal([]byte(line), &record); err != nil {
+				t.Fatalf("%v in %s", err, line)
+			}
+			message := record["level"].(string) + " " + record["msg"].(string)
+			if record["connection"] != nil {
+				if record["trace_id"] != establish.TraceID().String() || record["span_id"] != establish.SpanID().String() {
+					t.Errorf("%q is not of the stream's trace", message)
+				}
+			}
+			if reason, ok := record["reason"].(string); ok {
+				message += " " + reason
+			}
+			messages = append(messages, message)
+		}
+		const want = "WARN source failed, INFO stream opened, WARN events lost to a client slow, WARN source failed, ERROR source down, INFO source up, INFO stream closed client"
+		got := strings.Join(messages, ", ")
+		for _, one := range strings.Split(want, ", ") {
+			if !strings.Contains(got, one) {
+				t.Errorf("the log lacks %q: %s", one, got)
+			}
+		}
+	})
+}
+
+func TestTerminalHandler(t *testing.T) {
+	var out bytes.Buffer
+	logger := slog.New(telemetry.TerminalHandler(&out)).With("a", 1).WithGroup("g")
+	logger.Warn("what\x1b[31m happened", "b", "x y", "msg", "kept")
+	line := out.String()
+	if len(line) < 13 || line[12:] != ` WARN  what [31m happened  a=1 g.b="x y" g.msg=kept`+"\n" {
+		t.Errorf("the line is %q", line)
+	}
+}
+
+func TestNoTerminal(t *testing.T) {
+	f, err := os.CreateTemp(t.TempDir(), "log")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	clearEnv(t)
+	tel, err := telemetry.Setup(t.Context(), telemetry.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	slog.New(tel.LogHandler(f)).Info("hello")
+	b, err := os.ReadFile(f.Name())
+	if err != nil || !json.Valid(b) {
+		t.Errorf("the log is %q, %v", b, err)
+	}
+}
+
+func TestLogHandlerConforms(t *testing.T) {
+	clearEnv(t)
+	tel, err := telemetry.Setup(t.Context(), telemetry.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out bytes.Buffer
+	if err := slogtest.TestHandler(tel.LogHandler(&out), func() []map[string]any {
+		var records []map[string]any
+		for line := range bytes.Lines(out.Bytes()) {
+			var record map[string]any
+			if err := json.Unmarshal(line, &record); err != nil {
+				t.Fatal(err)
+			}
+			records = append(records, record)
+		}
+		return records
+	}); err != nil {
+		t.Error(err)
+	}
+}

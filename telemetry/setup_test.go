@@ -1,0 +1,386 @@
+package telemetry_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"runtime"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"go.opentelemetry.io/otel"
+	collectlogs "go.opentelemetry.io/proto/otlp/collector/logs/v1"
+	collectmetrics "go.opentelemetry.io/proto/otlp/collector/metrics/v1"
+	collecttrace "go.opentelemetry.io/proto/otlp/collector/trace/v1"
+	"google.golang.org/protobuf/proto"
+
+	"weir/stream"
+	"weir/telemetry"
+)
+
+func TestBadEnvironment(t *testing.T) {
+	for _, tt := range []struct{ name, value string }{
+		{"OTEL_SDK_DISABLED", "yes"},
+		{"OTEL_TRACES_EXPORTER", "jaeger"},
+		{"OTEL_TRACES_EXPORTER", "otlp,console"},
+		{"OTEL_METRICS_EXPORTER", "statsd"},
+		{"OTEL_LOGS_EXPORTER", "file"},
+		{"OTEL_METRICS_PRODUCERS", "x"},
+		{"OTEL_PROPAGATORS", "tracecontext,w3c"},
+		{"OTEL_TRACES_SAMPLER", "sometimes"},
+		{"OTEL_EXPORTER_OTLP_PROTOCOL", "http/json"},
+		{"OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "udp"},
+		{"OTEL_EXPORTER_OTLP_ENDPOINT", "localhost:4318"},
+		{"OTEL_EXPORTER_OTLP_ENDPOINT", "http://"},
+		{"OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", "http://a b"},
+		{"OTEL_EXPORTER_OTLP_TIMEOUT", "10s"},
+		{"OTEL_BSP_MAX_QUEUE_SIZE", "-1"},
+		{"OTEL_METRIC_EXPORT_INTERVAL", "0"},
+		{"OTEL_RESOURCE_ATTRIBUTES", "no pair"},
+	} {
+		t.Run(tt.name+"="+tt.value, func(t *testing.T) {
+			clearEnv(t)
+			t.Setenv(tt.name, tt.value)
+			_, err := telemetry.Setup(t.Context(), telemetry.Options{})
+			var bad *telemetry.EnvError
+			if !errors.As(err, &bad) || bad.Name != tt.name || bad.Value != tt.value || bad.Accepted == "" {
+				t.Fatalf("the error is %v", err)
+			}
+			if !strings.Contains(err.Error(), tt.name) {
+				t.Errorf("the error does not name the variable: %v", err)
+			}
+		})
+	}
+	t.Run("sampler argument", func(t *testing.T) {
+		clearEnv(t)
+		t.Setenv("OTEL_TRACES_SAMPLER", "parentbased_traceidratio")
+		t.Setenv("OTEL_TRACES_SAMPLER_ARG", "2")
+		var bad *telemetry.EnvError
+		if _, err := telemetry.Setup(t.Context(), telemetry.Options{}); !errors.As(err, &bad) || bad.Name != "OTEL_TRACES_SAMPLER_ARG" {
+			t.Errorf("the error is %v", err)
+		}
+	})
+	t.Run("secrets", func(t *testing.T) {
+		clearEnv(t)
+		t.Setenv("OTEL_EXPORTER_OTLP_HEADERS", "hunter2")
+		if _, err := telemetry.Setup(t.Context(), telemetry.Options{}); err == nil || strings.Contains(err.Error(), "hunter2") {
+			t.Errorf("the error is %v", err)
+		}
+	})
+}
+
+// A collector takes OTLP over HTTP.
+type collector struct {
+	*httptest.Server
+	mu      sync.Mutex
+	paths   map[string]int
+	spans   map[string][]string // names by service
+	hosts   map[string]bool
+	metrics map[string]bool
+	logs    []string // messages of those with a trace
+}
+
+func newCollector(t *testing.T) *collector {
+	c := &collector{paths: map[string]int{}, spans: map[string][]string{}, hosts: map[string]bool{}, metrics: map[string]bool{}}
+	c.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, err := io.ReadAll(r.Body)
+		if err != nil {
+			return
+		}
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.paths[r.URL.Path]++
+		switch r.URL.Path {
+		case "/v1/traces":
+			var req collecttrace.ExportTraceServiceRequest
+			err = proto.Unmarshal(body, &req)
+			for _, rs := range req.ResourceSpans {
+				service := ""
+				for _, a := range rs.Resource.Attributes {
+					switch a.Key {
+					case "service.name":
+						service = a.Value.GetStringValue()
+					case "host.name", "service.version", "service.instance.id":
+						c.hosts[a.Key+"="+a.Value.GetStringValue()] = true
+					}
+				}
+				for _, ss := range rs.ScopeSpans {
+					for _, s := range ss.Spans {
+						c.spans[service] = append(c.spans[service], s.Name)
+					}
+				}
+			}
+		case "/v1/metrics":
+			var req collectmetrics.ExportMetricsServiceRequest
+			err = proto.Unmarshal(body, &req)
+			for _, rm := range req.ResourceMetrics {
+				for _, sm := range rm.ScopeMetrics {
+					for _, m := range sm.Metrics {
+						c.metrics[m.Name] = true
+					}
+				}
+			}
+		case "/v1/logs":
+			var req collectlogs.ExportLogsServiceRequest
+			err = proto.Unmarshal(body, &req)
+			for _, rl := range req.ResourceLogs {
+				for _, sl := range rl.ScopeLogs {
+					for _, l := range sl.LogRecords {
+						if len(l.TraceId) > 0 {
+							c.logs = append(c.logs, l.Body.GetStringValue())
+						}
+					}
+				}
+			}
+		}
+		if err != nil {
+			t.Errorf("%s: %v", r.URL.Path, err)
+		}
+	}))
+	t.Cleanup(c.Close)
+	return c
+}
+
+// run has one client and one event, over the real clock.
+func run(t *testing.T, tel *telemetry.Telemetry) {
+	t.Helper()
+	hub := stream.NewHub(stream.HubOptions{Hooks: tel.Hooks()})
+	defer hub.Close()
+	if err := hub.AddTopic("sensor"); err != nil {
+		t.Fatal(err)
+	}
+	r := &rig{t: t, tel: tel, hub: hub, handler: &stream.Handler{Hub: hub}}
+	r.http = tel.StreamMiddleware(r.handler)
+	delivered := make(chan struct{})
+	c := r.connect("/sse-stream", nil, func(n int) {
+		switch n {
+		case 1:
+			go r.publish(`1`)
+		case 2:
+			close(delivered)
+		}
+	})
+	<-delivered
+	if err := r.handler.Drain(t.Context(), 0); err != nil {
+		t.Error(err)
+	}
+	c.wait()
+}
+
+// TestEndpointIsEnough: one variable, and everything is at the collector.
+func TestEndpointIsEnough(t *testing.T) {
+	clearEnv(t)
+	c := newCollector(t)
+	t.Setenv("OTEL_EXPORTER_OTLP_ENDPOINT", c.URL)
+	logger := slog.New(slog.DiscardHandler)
+	opts := telemetry.Options{Version: "1.2.3", Node: "node-a", Logger: logger}
+	tel, err := telemetry.Setup(t.Context(), opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	*logger = *slog.New(tel.LogHandler(io.Discard))
+	run(t, tel)
+	if err := tel.Shutdown(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	names := strings.Join(c.spans["weir"], ",")
+	for _, name := range []string{"GET /sse-stream", "stream sensor", "send sensor", "deliver sensor"} {
+		if strings.Count(names, name) != 1 {
+			t.Errorf("the collector has the spans %s", names)
+		}
+	}
+	for _, name := range []string{"sse.server.events.delivered", "sse.server.delivery.duration", "http.server.request.duration", "go.goroutine.count"} {
+		if !c.metrics[name] {
+			t.Errorf("the collector lacks %s", name)
+		}
+	}
+	if logs := strings.Join(c.logs, ","); logs != "stream opened,stream closed" {
+		t.Errorf("the collector has the logs %s", logs)
+	}
+	if !c.hosts["service.version=1.2.3"] || !c.hosts["service.instance.id=node-a"] || len(c.hosts) != 3 {
+		t.Errorf("the resource has %v", c.hosts)
+	}
+}
+
+func TestNothingSetNothingSent(t *testing.T) {
+	clearEnv(t)
+	// The default of OTLP is localhost:4318. Whoever listens there shall hear
+	// nothing; the port may be taken, then that one would have heard.
+	heard := make(chan string, 1)
+	if l, err := net.Listen("tcp", "127.0.0.1:4318"); err == nil {
+		server := &http.Server{Handler: http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { heard <- r.URL.Path })}
+		go func() { _ = server.Serve(l) }()
+		defer server.Close()
+	}
+	tel, err := telemetry.Setup(t.Context(), telemetry.Options{Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	run(t, tel)
+	if err := tel.Shutdown(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case path := <-heard:
+		t.Errorf("%s was sent", path)
+	default:
+	}
+}
+
+func TestOneSignalOnly(t *testing.T) {
+	clearEnv(t)
+	c := newCollector(t)
+	t.Setenv("OTEL_EXPORTER_OTLP_ENDPOINT", c.URL)
+	t.Setenv("OTEL_METRICS_EXPORTER", "none")
+	t.Setenv("OTEL_LOGS_EXPORTER", "none")
+	tel, err := telemetry.Setup(t.Context(), telemetry.Options{Logger: slog.New(slog.DiscardHandler), ServiceName: "other"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	run(t, tel)
+	if err := tel.Shutdown(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(c.paths) != 1 || c.paths["/v1/traces"] == 0 || len(c.spans["other"]) == 0 {
+		t.Errorf("the collector was sent %v, spans %v", c.paths, c.spans)
+	}
+}
+
+// A lockedBuffer is a log that goroutines share.
+type lockedBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *lockedBuffer) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *lockedBuffer) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}
+
+// TestDeadCollector: the stream does not wait for it, memory is bounded, and
+// the log has one line.
+func TestDeadCollector(t *testing.T) {
+	clearEnv(t)
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close() // it takes connections, and never answers
+	t.Setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://"+l.Addr().String())
+	t.Setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "20")
+	t.Setenv("OTEL_BSP_SCHEDULE_DELAY", "1")
+	t.Setenv("OTEL_METRIC_EXPORT_INTERVAL", "20")
+	var log lockedBuffer
+	tel, err := telemetry.Setup(t.Context(), telemetry.Options{Logger: slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelWarn}))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	hub := stream.NewHub(stream.HubOptions{Hooks: tel.Hooks()})
+	defer hub.Close()
+	if err := hub.AddTopic("sensor"); err != nil {
+		t.Fatal(err)
+	}
+	publish := func(n int) {
+		for range n {
+			if _, err := hub.Publish(t.Context(), "sensor", stream.Event{Data: []byte(`1`), Traceparent: foreign}); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	heap := func() uint64 {
+		runtime.GC()
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		return m.HeapAlloc
+	}
+	publish(20_000) // all sampled: the queue is full
+	before := heap()
+	publish(20_000)
+	if after := heap(); after > before+8<<20 {
+		t.Errorf("the heap grew from %d to %d bytes", before, after)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
+	defer cancel()
+	_ = tel.Shutdown(ctx) // it cannot deliver what it has
+	if n := strings.Count(log.String(), "\n"); n != 1 || !strings.Contains(log.String(), "telemetry cannot be exported") {
+		t.Errorf("the log has %d lines:\n%s", n, log.String())
+	}
+}
+
+func TestExportErrorsAreLoggedOnceAMinute(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		var log bytes.Buffer
+		r := newRig(t, telemetry.Options{Logger: slog.New(slog.NewTextHandler(&log, nil))}, stream.HubOptions{})
+		for range 600 {
+			otel.Handle(errors.New("the collector is away"))
+			time.Sleep(time.Second)
+		}
+		r.close()
+		if n := strings.Count(log.String(), "the collector is away"); n != 10 {
+			t.Errorf("ten minutes made %d lines", n)
+		}
+		if !strings.Contains(log.String(), "suppressed=59") {
+			t.Error("the log does not say how many were suppressed")
+		}
+	})
+}
+
+// TestMemoryOfAConnection opens some thousands.
+func TestMemoryOfAConnection(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		const connections = 4000
+		open := func(hooks func(*telemetry.Telemetry) stream.Hooks) uint64 {
+			r := newRig(t, telemetry.Options{}, stream.HubOptions{})
+			hub := stream.NewHub(stream.HubOptions{Hooks: hooks(r.tel)})
+			if err := hub.AddTopic("sensor"); err != nil {
+				t.Fatal(err)
+			}
+			r.handler = &stream.Handler{Hub: hub, Heartbeat: time.Hour}
+			r.http = r.handler
+			if hub.Topics(); hooks(r.tel).Connect != nil {
+				r.http = r.tel.StreamMiddleware(r.handler)
+			}
+			var before, after runtime.MemStats
+			runtime.GC()
+			runtime.ReadMemStats(&before)
+			clients := make([]*client, connections)
+			for i := range clients {
+				clients[i] = r.connect("/sse-stream", nil, nil)
+			}
+			synctest.Wait()
+			r.spans.Reset()
+			runtime.GC()
+			runtime.ReadMemStats(&after)
+			for _, c := range clients {
+				c.leave()
+			}
+			r.close()
+			return (after.HeapAlloc - before.HeapAlloc) / connections
+		}
+		without := open(func(*telemetry.Telemetry) stream.Hooks { return stream.Hooks{} })
+		with := open((*telemetry.Telemetry).Hooks)
+		t.Logf("a connection takes %d bytes without telemetry, %d with", without, with)
+		if with > without+1024 {
+			t.Errorf("telemetry costs %d bytes a connection", with-without)
+		}
+	})
+}

@@ -231,11 +231,12 @@ func (o *output) Read(b []byte) (int, error) {
 		_ = o.file.SetReadDeadline(time.Now().Add(o.grace))
 	}
 	n, err := o.file.Read(b)
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		// On a busy machine the deadline may have passed before the read began.
+		n, err = readNow(o.file, b)
+	}
 	if over {
 		o.read += n
-	}
-	if errors.Is(err, os.ErrDeadlineExceeded) {
-		err = io.EOF
 	}
 	return n, err
 }

@@ -4,6 +4,8 @@ package source
 
 import (
 	"errors"
+	"io"
+	"os"
 	"os/exec"
 	"syscall"
 	"time"
@@ -43,6 +45,27 @@ func (p *program) gone() bool {
 			return false
 		}
 		time.Sleep(5 * time.Millisecond)
+	}
+}
+
+// readNow reads what a pipe holds, whatever its deadline. When that is nothing,
+// it is the end.
+func readNow(f *os.File, b []byte) (n int, err error) {
+	raw, err := f.SyscallConn()
+	if err != nil {
+		return 0, err
+	}
+	var failed error
+	err = raw.Control(func(fd uintptr) { n, failed = syscall.Read(int(fd), b) }) // which does not block: see os.Pipe
+	switch {
+	case err != nil:
+		return 0, err
+	case n > 0:
+		return n, nil
+	case failed == nil, errors.Is(failed, syscall.EAGAIN):
+		return 0, io.EOF
+	default:
+		return 0, failed
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/chromedp/cdproto/cdp"
+	"github.com/chromedp/cdproto/input"
 	"github.com/chromedp/cdproto/log"
 	"github.com/chromedp/cdproto/network"
 	cdppage "github.com/chromedp/cdproto/page"
@@ -247,6 +248,12 @@ func (p *page) summary() string {
 func (p *page) click(selector string) {
 	p.t.Helper()
 	p.do(chromedp.Click(chromedp.CSS(selector), chromedp.NodeVisible))
+}
+
+// wheel turns the wheel by so many pixels; a negative number is up.
+func wheel(y float64) chromedp.MouseOption {
+	// The browser wants both, and zero would be left out.
+	return func(p *input.DispatchMouseEventParams) { p.DeltaX, p.DeltaY = 1e-9, y }
 }
 
 // text is an element's text.

@@ -44,8 +44,8 @@ type connection struct {
 	conn      *stream.Conn
 	topic     *topicMetrics
 	shard     *shard
-	establish *establishment    // nil once the client has the headers
-	context   trace.SpanContext // of the establishing span
+	establish *establishment // nil once the client has the headers
+	context   spanRef        // of the establishing span
 
 	// Of the goroutine that has the stream.
 	replayed int64 // events, until the replay is over
@@ -59,11 +59,29 @@ type connection struct {
 	mu       sync.Mutex
 	timer    *time.Timer // nil when the stream has no segments
 	opened   time.Time
-	began    time.Time         // the segment
-	parent   trace.SpanContext // root of the present trace; not valid before the first segment of a later trace
-	previous trace.SpanContext // the last segment
+	began    time.Duration // after opened: the segment
 	segments int
-	before   counts // at the beginning of the segment
+	before   counts  // at the beginning of the segment
+	parent   spanRef // root of the present trace; not valid before the first segment of a later trace
+	previous spanRef // the last segment
+}
+
+// A spanRef is the context of a span made here, in less than half the space of
+// a trace.SpanContext.
+type spanRef struct {
+	trace trace.TraceID
+	span  trace.SpanID
+	flags trace.TraceFlags
+}
+
+func refOf(sc trace.SpanContext) spanRef {
+	return spanRef{sc.TraceID(), sc.SpanID(), sc.TraceFlags()}
+}
+
+func (r spanRef) valid() bool { return r.span.IsValid() }
+
+func (r spanRef) context() trace.SpanContext {
+	return trace.NewSpanContext(trace.SpanContextConfig{TraceID: r.trace, SpanID: r.span, TraceFlags: r.flags})
 }
 
 // counts are a connection's, since it was opened.
@@ -82,7 +100,7 @@ func (t *Telemetry) connect(r *http.Request, conn *stream.Conn) stream.ConnHooks
 		c.establish = &establishment{t: t, r: r, began: conn.Started}
 	}
 	c.establish.start(true)
-	c.context = c.establish.span.SpanContext()
+	c.context = refOf(c.establish.span.SpanContext())
 	attributes := []attribute.KeyValue{keyTopic.String(conn.Topic), keyStreamID.String(conn.ID), keyStreamFormat.String(conn.Format)}
 	if !conn.ResumedFrom.IsZero() {
 		attributes = append(attributes, keyResumedFrom.String(conn.ResumedFrom.String()))
@@ -93,7 +111,7 @@ func (t *Telemetry) connect(r *http.Request, conn *stream.Conn) stream.ConnHooks
 	t.conns[conn.ID] = c
 	t.mu.Unlock()
 	return stream.ConnHooks{
-		Traceparent: traceparent(c.context),
+		Traceparent: traceparent(c.context.context()),
 		Open:        c.open,
 		Flush:       c.flush,
 		Gap:         c.gap,
@@ -104,7 +122,7 @@ func (t *Telemetry) connect(r *http.Request, conn *stream.Conn) stream.ConnHooks
 
 // logContext carries the IDs of the establishing span.
 func (c *connection) logContext() context.Context {
-	return trace.ContextWithSpanContext(context.Background(), c.context)
+	return trace.ContextWithSpanContext(context.Background(), c.context.context())
 }
 
 func (c *connection) log(level slog.Level, message string, attrs ...slog.Attr) {
@@ -119,9 +137,9 @@ func (c *connection) log(level slog.Level, message string, attrs ...slog.Attr) {
 func (c *connection) open(now time.Time) {
 	c.establish.end(now, http.StatusOK, nil)
 	c.establish = nil
-	if c.context.IsSampled() {
+	if c.context.flags.IsSampled() {
 		c.mu.Lock()
-		c.opened, c.began, c.parent = now, now, c.context
+		c.opened, c.parent = now, c.context
 		c.timer = time.AfterFunc(segmentAges[0], c.tick)
 		c.mu.Unlock()
 	}
@@ -287,10 +305,10 @@ func (c *connection) tick() {
 	now := time.Now()
 	c.segment(now, "", nil)
 	age := now.Sub(c.opened)
-	if age/traceEvery > c.began.Sub(c.opened)/traceEvery {
-		c.parent = trace.SpanContext{} // the next segment is the root of a new trace
+	if age/traceEvery > c.began/traceEvery {
+		c.parent = spanRef{} // the next segment is the root of a new trace
 	}
-	c.began = now
+	c.began = age
 	c.timer.Reset(c.opened.Add(nextAge(age)).Sub(now))
 }
 
@@ -311,13 +329,13 @@ func (c *connection) segment(now time.Time, reason stream.CloseReason, err error
 			attributes = append(attributes, keyErrorType.String(kind))
 		}
 	}
-	options := []trace.SpanStartOption{trace.WithTimestamp(c.began), trace.WithAttributes(attributes...)}
-	if c.previous.IsValid() {
-		options = append(options, trace.WithLinks(trace.Link{SpanContext: c.previous, Attributes: []attribute.KeyValue{keyLink.String(linkPrevious)}}))
+	options := []trace.SpanStartOption{trace.WithTimestamp(c.opened.Add(c.began)), trace.WithAttributes(attributes...)}
+	if c.previous.valid() {
+		options = append(options, trace.WithLinks(trace.Link{SpanContext: c.previous.context(), Attributes: []attribute.KeyValue{keyLink.String(linkPrevious)}}))
 	}
 	ctx := decided(context.Background())
-	if c.parent.IsValid() {
-		ctx = trace.ContextWithSpanContext(ctx, c.parent)
+	if c.parent.valid() {
+		ctx = trace.ContextWithSpanContext(ctx, c.parent.context())
 	}
 	_, span := c.t.tracer.Start(ctx, "stream "+c.conn.Topic, options...)
 	if err != nil {
@@ -325,8 +343,8 @@ func (c *connection) segment(now time.Time, reason stream.CloseReason, err error
 		span.SetStatus(codes.Error, err.Error())
 	}
 	span.End(trace.WithTimestamp(now))
-	c.previous = span.SpanContext()
-	if !c.parent.IsValid() {
+	c.previous = refOf(span.SpanContext())
+	if !c.parent.valid() {
 		c.parent = c.previous
 	}
 }
@@ -337,12 +355,12 @@ func (c *connection) traceContext() trace.SpanContext {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	switch {
-	case c.parent.IsValid():
-		return c.parent
-	case c.previous.IsValid():
-		return c.previous // the first segment of a later trace has no ID before it ends
+	case c.parent.valid():
+		return c.parent.context()
+	case c.previous.valid():
+		return c.previous.context() // the first segment of a later trace has no ID before it ends
 	default:
-		return c.context
+		return c.context.context()
 	}
 }
 

@@ -133,7 +133,7 @@ func (e *establishment) end(now time.Time, status int, err error) {
 	e.span.SetAttributes(attributes...)
 	e.t.metrics.request.Record(e.ctx, now.Sub(e.began).Seconds(), metric.WithAttributes(measured...))
 	e.span.End(trace.WithTimestamp(now))
-	e.span, e.ctx = nil, nil // the request, which lives as long as the stream, holds e
+	e.r, e.span, e.ctx = nil, nil, nil // the request, which lives as long as the stream, holds e
 }
 
 // requestAttributes are those of the semantic conventions for HTTP servers. The

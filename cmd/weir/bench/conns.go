@@ -161,15 +161,12 @@ func (g *gate) isOpen() bool {
 }
 
 // dialTo connects and, with cfg, does the TLS handshake.
-func dialTo(ctx context.Context, g *gate, addr string, cfg *tls.Config, timeout time.Duration, slow bool) (raw, conn net.Conn, err error) {
+func dialTo(ctx context.Context, g *gate, addr string, cfg *tls.Config, timeout time.Duration) (raw, conn net.Conn, err error) {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	raw, err = new(net.Dialer).DialContext(ctx, "tcp", addr)
 	if err != nil {
 		return nil, nil, err
-	}
-	if t, ok := raw.(*net.TCPConn); ok && slow {
-		_ = t.SetReadBuffer(4096)
 	}
 	if !g.enter(raw) {
 		_ = raw.Close()
@@ -205,7 +202,7 @@ func (d *connDriver) once(c *client) error {
 	c.sh.Lock()
 	c.dial(clock.now())
 	c.sh.Unlock()
-	raw, conn, err := dialTo(d.ctx, d.gate, d.addr, d.tls, d.swarm.opts.ConnectTimeout, c.slow)
+	raw, conn, err := dialTo(d.ctx, d.gate, d.addr, d.tls, d.swarm.opts.ConnectTimeout)
 	if err != nil {
 		return err
 	}
@@ -226,11 +223,7 @@ func (d *connDriver) once(c *client) error {
 	if d.swarm.opts.Gzip {
 		return d.compressed(c, conn)
 	}
-	size := 16 << 10
-	if c.slow {
-		size = 4 << 10
-	}
-	buf := make([]byte, size)
+	buf := make([]byte, 16<<10)
 	for {
 		n, err := conn.Read(buf)
 		c.sh.Lock()

@@ -178,7 +178,7 @@ type h2Conn struct {
 
 func (b *bundle) once() (err error) {
 	d := b.d
-	raw, conn, err := dialTo(d.ctx, d.gate, d.addr, d.tls, d.swarm.opts.ConnectTimeout, b.clients[0].slow)
+	raw, conn, err := dialTo(d.ctx, d.gate, d.addr, d.tls, d.swarm.opts.ConnectTimeout)
 	if err != nil {
 		b.charge()
 		return err

@@ -141,7 +141,7 @@ func (d *pollDriver) release() {
 	d.all(func(p *poller) {
 		for i, c := range p.sh.clients {
 			if c.state == stuck {
-				p.interest(unix.EPOLL_CTL_MOD, i, unix.EPOLLIN)
+				_ = p.interest(unix.EPOLL_CTL_MOD, i, unix.EPOLLIN)
 			}
 		}
 	})
@@ -257,9 +257,6 @@ func (p *poller) dial(i int) {
 	}
 	p.fds[i] = int32(fd)
 	p.gen[i]++
-	if c.slow { // so that what the kernel takes in is soon full
-		_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF, 4096)
-	}
 	if err := unix.Connect(fd, p.addr); err != nil && err != unix.EINPROGRESS {
 		p.over(i, "connect: "+err.Error())
 		return

@@ -63,7 +63,7 @@ var scenarios = []scenario{
 	{name: "idle", title: "9,000 idle connections", opts: bench.Options{Connections: 9000, Ramp: 3000, Settle: 3 * time.Second}},
 	{name: "storm", title: "5,000 come back at once, 1,000 events each", opts: bench.Options{Connections: 5000, Storm: true, Replay: 1000},
 		only: []string{"weir"}}, // the floor has nothing to replay from
-	{name: "slow", title: "1 slow among 500, 500 events/s of 4 kB", opts: bench.Options{Connections: 500, Rate: 500, Size: 4000, Slow: 1},
+	{name: "slow", title: "1 slow among 200, 200 events/s of 4 kB", opts: bench.Options{Connections: 200, Rate: 200, Size: 4000, Slow: 1},
 		weir: []string{"-write-timeout", "2s"}},
 	{name: "http2", title: "HTTP/2: 1,000 streams, 100 events/s", opts: bench.Options{Connections: 1000, Rate: 100, HTTP2: true, Warmup: time.Second}, once: true},
 }

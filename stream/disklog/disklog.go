@@ -30,6 +30,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"go.etcd.io/bbolt"
@@ -73,6 +74,8 @@ type Broker struct {
 	stop  chan struct{}
 	close func() error
 	work  sync.WaitGroup
+	// waiting is how many publishers wait for the writer.
+	waiting atomic.Int32
 
 	mu     sync.Mutex
 	topics map[string]*topic
@@ -261,6 +264,8 @@ func (b *Broker) Publish(ctx context.Context, topic string, events []*stream.Eve
 }
 
 func (b *Broker) submit(ctx context.Context, r *request) error {
+	b.waiting.Add(1)
+	defer b.waiting.Add(-1)
 	select {
 	case b.queue <- r:
 	case <-ctx.Done():

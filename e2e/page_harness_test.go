@@ -286,6 +286,14 @@ func (p *page) connect() {
 	p.state("connected")
 }
 
+// choose presses a topic, and waits until the page has taken it: its address
+// says so.
+func (p *page) choose(topic string) {
+	p.t.Helper()
+	p.click(fmt.Sprintf(`#topics label:has(input[value=%s])`, topic))
+	p.wait(`location.search === '?topic=%s'`, topic)
+}
+
 // total waits until the page has counted that many events.
 func (p *page) total(want int) {
 	p.t.Helper()

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -212,7 +213,7 @@ func seq(from, to int) []string {
 // client is for the tests' own requests; it follows nobody and gives up.
 var client = &http.Client{
 	Timeout:   patience,
-	Transport: &http.Transport{DisableKeepAlives: true, Proxy: nil},
+	Transport: &http.Transport{DisableKeepAlives: true, TLSClientConfig: &tls.Config{RootCAs: roots}},
 }
 
 // A health is what /sse-health says.

@@ -1,0 +1,191 @@
+package e2e_test
+
+import (
+	"context"
+	"testing"
+
+	"github.com/chromedp/cdproto/cdp"
+	"github.com/chromedp/cdproto/heapprofiler"
+	"github.com/chromedp/cdproto/memory"
+	"github.com/chromedp/cdproto/runtime"
+	"github.com/chromedp/chromedp"
+)
+
+// A footprint is what a page holds after a garbage collection.
+type footprint struct {
+	heap             float64 // bytes
+	nodes, listeners int64
+}
+
+func (p *page) footprint() footprint {
+	p.t.Helper()
+	var f footprint
+	p.do(chromedp.Func(func(ctx context.Context, tab *chromedp.Target) error {
+		for range 3 { // what one collection finalizes, only the next one frees
+			if _, err := cdp.Call(ctx, tab, heapprofiler.CollectGarbage, cdp.Empty{}); err != nil {
+				return err
+			}
+		}
+		usage, err := cdp.Call(ctx, tab, runtime.GetHeapUsage, cdp.Empty{})
+		if err != nil {
+			return err
+		}
+		f.heap = usage.UsedSize
+		counters, err := cdp.Call(ctx, tab, memory.GetDOMCounters, cdp.Empty{})
+		f.nodes, f.listeners = counters.Nodes, counters.JsEventListeners
+		return err
+	}))
+	return f
+}
+
+func TestFiveThousandEventsLeaveTheHeapFlat(t *testing.T) {
+	s := startServer(t, "-source", "t=http", "-publish-rate", "0")
+	p := openPage(t, s.url())
+	p.connect()
+	next := 0
+	// Half one by one, as a stream comes, half in bursts.
+	feed := func(n int) {
+		t.Helper()
+		for end := next + n; next < end; {
+			size := 5
+			if (next/100)%2 == 1 {
+				size = 100
+			}
+			size = min(size, end-next)
+			s.publish("t", seq(next, next+size)...)
+			next += size
+		}
+		p.total(next)
+		p.latest(next - 1)
+	}
+	feed(1000)
+	before := p.footprint()
+	feed(5000)
+	after := p.footprint()
+	t.Logf("after 1,000 events: %.2f MB, %d nodes, %d listeners; after 6,000: %.2f MB, %d nodes, %d listeners",
+		before.heap/1e6, before.nodes, before.listeners, after.heap/1e6, after.nodes, after.listeners)
+	if grown := after.heap - before.heap; grown > 500_000 {
+		t.Errorf("5,000 events left %.0f bytes in the page's heap, %.0f each", grown, grown/5000)
+	}
+	if grown := after.nodes - before.nodes; grown > 500 {
+		t.Errorf("5,000 events left %d nodes", grown)
+	}
+	if grown := after.listeners - before.listeners; grown > 20 {
+		t.Errorf("5,000 events left %d listeners", grown)
+	}
+	contiguous(t, p.seqs(), next-50, next)
+}
+
+// Reconnecting leaves nothing behind either.
+func TestReconnectsLeaveTheHeapFlat(t *testing.T) {
+	s := startServer(t, "-source", "t=http", "-connect-rate", "0")
+	p := openPage(t, s.url())
+	rounds := func(n int) {
+		t.Helper()
+		for range n {
+			p.connect()
+			p.click("#disconnect")
+			p.state("disconnected")
+		}
+		s.connections(0)
+	}
+	rounds(5)
+	before := p.footprint()
+	rounds(30)
+	after := p.footprint()
+	t.Logf("after 5 rounds: %+v; after 35: %+v", before, after)
+	if grown := after.heap - before.heap; grown > 300_000 {
+		t.Errorf("30 rounds left %.0f bytes in the page's heap", grown)
+	}
+	if after.nodes > before.nodes+50 || after.listeners > before.listeners+10 {
+		t.Errorf("30 rounds left %d nodes and %d listeners", after.nodes-before.nodes, after.listeners-before.listeners)
+	}
+}
+
+// Over HTTP/1.1 a browser opens six connections to a host. The seventh tab
+// waits, and says why.
+func TestSeventhTabIsToldWhyItWaits(t *testing.T) {
+	t.Parallel()
+	s := startServer(t, "-source", "t=http")
+	tabs := []*page{openPage(t, s.url())}
+	for len(tabs) < 7 {
+		tabs = append(tabs, tabs[0].openBeside(s.url()))
+	}
+	for _, tab := range tabs[:6] {
+		tab.connect()
+	}
+	s.connections(6)
+	last := tabs[6]
+	last.click("#connect")
+	last.state("connecting")
+	last.visible("#slow-banner")
+	if text := last.text("#slow-banner"); text == "" {
+		t.Error("the hint has no text")
+	}
+	tabs[2].click("#disconnect")
+	last.state("connected")
+	last.hidden("#slow-banner")
+	s.publish("t", seq(0, 1)...)
+	for i, tab := range tabs {
+		if i != 2 {
+			tab.latest(0)
+		}
+	}
+}
+
+// Over HTTP/2 there is no such limit.
+func TestHTTP2OverTLS(t *testing.T) {
+	t.Parallel()
+	s := startServer(t, "-source", "t=http", "-retry", "400ms", "-tls-cert", certFile, "-tls-key", keyFile)
+	tabs := []*page{openPage(t, s.url())}
+	for len(tabs) < 8 {
+		tabs = append(tabs, tabs[0].openBeside(s.url()))
+	}
+	for _, tab := range tabs {
+		tab.expect(broken, `net::ERR_(HTTP2_PROTOCOL_ERROR|HTTP2_PING_FAILED|CONNECTION_CLOSED)`)
+		tab.connect()
+	}
+	p := tabs[0]
+	if protocol := eval[string](p, `performance.getEntriesByType('navigation')[0].nextHopProtocol`); protocol != "h2" {
+		t.Fatalf("the page came over %q, want h2", protocol)
+	}
+	s.connections(len(tabs))
+	s.publish("t", seq(0, 3)...)
+	for _, tab := range tabs {
+		tab.latest(2)
+	}
+	s.kill()
+	for _, tab := range tabs {
+		tab.wait(`document.body.dataset.state !== 'connected'`)
+	}
+	s.start()
+	for _, tab := range tabs {
+		tab.state("connected")
+		tab.wait(`document.querySelectorAll('.feed-note[data-note=gap]').length === 1`)
+	}
+	s.publish("t", seq(3, 5)...)
+	for _, tab := range tabs {
+		tab.latest(4)
+		contiguous(t, tab.seqs(), 0, 5)
+	}
+	p.click("#disconnect")
+	p.state("disconnected")
+	s.connections(len(tabs) - 1)
+}
+
+// A write deadline that was left over would reset an HTTP/2 stream that is
+// idle for longer than the write timeout.
+func TestIdleHTTP2StreamStaysOpen(t *testing.T) {
+	t.Parallel()
+	s := startServer(t, "-source", "t=http", "-write-timeout", "1s", "-heartbeat", "3s", "-tls-cert", certFile, "-tls-key", keyFile)
+	p := openPage(t, s.url())
+	p.connect()
+	s.publish("t", seq(0, 1)...)
+	p.latest(0)
+	p.wait(`document.getElementById('connection-time').textContent >= '00:05'`)
+	s.publish("t", seq(1, 2)...)
+	p.latest(1)
+	if n := p.streamRequests(); n != 1 {
+		t.Errorf("%d requests for a stream, want the one that stayed open", n)
+	}
+}

@@ -1,6 +1,7 @@
 package redislog_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"slices"
@@ -386,4 +387,26 @@ func TestTrimmedPastAnEmptyNode(t *testing.T) {
 	all := c.messages()
 	first := slices.IndexFunc(all, func(m message) bool { return m.event == "message" })
 	c.wants(upTo(all[first].number, 400), min(count(all, "stream-error"), 1), stream.GapSlow)
+}
+
+// Over a link that is too slow for a whole page within the timeout, a node
+// catches up in smaller steps.
+func TestSlowLink(t *testing.T) {
+	t.Parallel()
+	s := startRedis(t)
+	b := openBroker(t, redislog.Options{URL: s.url()})
+	var batch []*stream.Event
+	for range 100 {
+		batch = append(batch, &stream.Event{ContentType: stream.Text, Data: bytes.Repeat([]byte("x"), 64<<10)})
+	}
+	if err := b.Publish(t.Context(), topic, batch); err != nil {
+		t.Fatal(err)
+	}
+	link := newProxy(t, s.addr())
+	link.rate = 4 << 20 // of 6.4 MB
+	n := newNodeStarting(t, openBroker(t, redislog.Options{URL: link.url(), Timeout: short}))
+	n.awaitState(stream.SourceUp)
+	if got := n.hub.Health()[topic].Log; got.Entries < 100 || got.Last != batch[99].ID {
+		t.Errorf("the node has %d entries up to %s, want 100 up to %s", got.Entries, got.Last, batch[99].ID)
+	}
 }

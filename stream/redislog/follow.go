@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"net"
 	"strings"
 	"time"
 
@@ -16,8 +17,8 @@ import (
 	"weir/stream/internal/record"
 )
 
-// page is how many entries are read from Redis at once.
-const page = 256
+// maxPage is how many entries are read from Redis at once at most.
+const maxPage = 256
 
 func maintenanceOff() *maintnotifications.Config {
 	return &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
@@ -32,6 +33,20 @@ type position struct {
 	// entry. The stream has lost or regained something if, later, that and the
 	// entries behind at do not add up to the count.
 	read int64
+	// page is how many entries are read at once. A page that does not come
+	// before the timeout, over a slow link, is tried again with fewer.
+	page int
+}
+
+// paged adapts the size of a page to how reading one went.
+func (p *position) paged(err error) {
+	var network net.Error
+	switch {
+	case err == nil:
+		p.page = min(2*p.page, maxPage)
+	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &network) && network.Timeout():
+		p.page = max(p.page/4, 1)
+	}
 }
 
 // Follow implements [stream.Broker]. It uses a connection of its own. A log is
@@ -103,12 +118,13 @@ func (f *follower) wait(ctx context.Context) ([]redis.XMessage, error) {
 	ctx, cancel := context.WithTimeout(ctx, o.Check+o.Timeout)
 	defer cancel()
 	streams, err := f.client.XRead(ctx, &redis.XReadArgs{
-		Streams: []string{f.key, f.pos.at.String()}, Count: page, Block: o.Check,
+		Streams: []string{f.key, f.pos.at.String()}, Count: int64(f.pos.page), Block: o.Check,
 	}).Result()
-	switch {
-	case errors.Is(err, redis.Nil):
+	if errors.Is(err, redis.Nil) {
 		return nil, nil
-	case err != nil:
+	}
+	f.pos.paged(err)
+	if err != nil {
 		return nil, err
 	}
 	return streams[0].Messages, nil
@@ -123,6 +139,7 @@ type snapshot struct {
 	first   stream.ID // the oldest entry held; zero when there is none
 	last    stream.ID // the newest entry ever
 	entries []redis.XMessage
+	full    bool // there may be more entries
 }
 
 // trimmed is how many entries Redis has dropped.
@@ -159,14 +176,19 @@ func (f *follower) look(ctx context.Context, after stream.ID) (*snapshot, error)
 	var now *redis.TimeCmd
 	var info *redis.XInfoStreamCmd
 	var entries *redis.XMessageSliceCmd
+	page := f.pos.page
 	_, err := f.client.TxPipelined(ctx, func(p redis.Pipeliner) error {
 		now = p.Time(ctx)
 		info = p.XInfoStream(ctx, f.key)
-		entries = p.XRangeN(ctx, f.key, "("+after.String(), "+", page)
+		entries = p.XRangeN(ctx, f.key, "("+after.String(), "+", int64(page))
 		return nil
 	})
 	absent := refused(info.Err(), "ERR no such key")
-	if err != nil && !absent {
+	if absent {
+		err = nil
+	}
+	f.pos.paged(err)
+	if err != nil {
 		return nil, err
 	}
 	s := &snapshot{now: now.Val(), exists: !absent}
@@ -178,6 +200,7 @@ func (f *follower) look(ctx context.Context, after stream.ID) (*snapshot, error)
 	}
 	x := info.Val()
 	s.length, s.added, s.entries = x.Length, x.EntriesAdded, entries.Val()
+	s.full = len(s.entries) == page
 	if s.last, err = stream.ParseID(x.LastGeneratedID); err != nil {
 		return nil, err
 	}
@@ -209,7 +232,6 @@ func (f *follower) check(ctx context.Context) (done bool, err error) {
 		f.reset(s.floor(), trimmed, stream.GapRestart)
 		return false, nil
 	}
-	full := len(s.entries) == page
 	switch {
 	case !s.exists && pos.read == 0 && acked.IsZero():
 		return true, nil // nothing was ever published
@@ -219,16 +241,16 @@ func (f *follower) check(ctx context.Context) (done bool, err error) {
 		f.reset(s.floor(), trimmed, stream.GapSlow)
 		return false, nil
 	case s.length > 0 && s.first.After(pos.at) && trimmed < pos.read,
-		!full && pos.read+int64(len(s.entries)) != s.added:
+		!s.full && pos.read+int64(len(s.entries)) != s.added:
 		return false, f.rejoin(ctx, acked, true)
 	}
-	return !full, f.insert(s.entries)
+	return !s.full, f.insert(s.entries)
 }
 
 // reset begins again at floor, where Redis has dropped so many entries.
 func (f *follower) reset(floor stream.ID, trimmed int64, reason string) {
 	f.log.Reset(floor, reason)
-	*f.pos = position{known: true, at: floor, read: trimmed}
+	f.pos.known, f.pos.at, f.pos.read = true, floor, trimmed
 }
 
 // rejoin finds the newest event that the log and Redis have in common, drops
@@ -266,7 +288,7 @@ walk:
 				break walk
 			}
 		}
-		if len(s.entries) < page {
+		if !s.full {
 			break
 		}
 	}
@@ -283,7 +305,7 @@ walk:
 		if suspect || kept != last {
 			f.log.Rewind(kept, lost, stream.GapReset)
 		}
-		*f.pos = position{known: true, at: kept, read: keptAt}
+		f.pos.known, f.pos.at, f.pos.read = true, kept, keptAt
 	}
 	if suspect {
 		f.broker.logger.WarnContext(ctx, "redis has lost events", "topic", f.topic, "after", kept.String(), "up_to", lost.String())

@@ -309,6 +309,7 @@ type proxy struct {
 	mu     sync.Mutex
 	target string
 	state  linkState
+	rate   int           // bytes a second; 0 is without limit
 	thaw   chan struct{} // closed when the link is no black hole any more
 	conns  map[net.Conn]bool
 	work   sync.WaitGroup
@@ -426,6 +427,12 @@ func (p *proxy) copy(to, from net.Conn) {
 		}
 		if _, err := to.Write(buf[:n]); err != nil {
 			return
+		}
+		p.mu.Lock()
+		rate := p.rate
+		p.mu.Unlock()
+		if rate > 0 {
+			time.Sleep(time.Duration(n) * time.Second / time.Duration(rate)) // this is what is tested
 		}
 	}
 }

@@ -403,7 +403,7 @@ func (b *Broker) position(log *stream.Log) *position {
 	defer b.mu.Unlock()
 	p := b.positions[log]
 	if p == nil {
-		p = &position{}
+		p = &position{page: maxPage}
 		b.positions[log] = p
 	}
 	return p

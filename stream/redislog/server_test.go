@@ -10,7 +10,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
@@ -99,7 +98,7 @@ func (s *server) start() {
 	s.cmd = exec.Command(path, args...)
 	s.out = &logBuffer{ready: make(chan struct{})}
 	s.cmd.Stdout, s.cmd.Stderr = s.out, s.out
-	s.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	s.cmd.SysProcAttr = orphanless
 	if err := s.cmd.Start(); err != nil {
 		s.t.Fatal(err)
 	}

@@ -1,0 +1,7 @@
+//go:build !linux
+
+package redislog_test
+
+import "syscall"
+
+var orphanless *syscall.SysProcAttr

@@ -49,35 +49,43 @@ type scenario struct {
 	name, title string
 	opts        bench.Options
 	weir        []string // further flags of the server
-	only        []string // variants by kind: "floor", "weir", "notelemetry"; none is the first two
-	once        bool     // the transports do not differ: the first is enough
+	kinds       []string // of variants
 }
+
+var (
+	both  = []string{"floor", "weir", "nethttp"}
+	every = []string{"floor", "weir", "notelemetry", "nethttp"}
+	weirs = []string{"weir", "nethttp"}
+	one   = []string{"floor", "weir"} // where Weir's transports do not differ
+)
 
 var scenarios = []scenario{
 	{name: "single", title: "1,000 connections, 20 single events/s", opts: bench.Options{Connections: 1000, Rate: 20},
-		only: []string{"floor", "weir", "notelemetry"}},
+		kinds: every},
 	{name: "high", title: "1,000 connections, 1,000 events/s", opts: bench.Options{Connections: 1000, Rate: 1000, Warmup: 2 * time.Second},
-		only: []string{"floor", "weir", "notelemetry"}},
+		kinds: every},
 	{name: "few", title: "100 connections, 10,000 events/s", opts: bench.Options{Connections: 100, Rate: 10000, Warmup: 2 * time.Second},
-		weir: []string{"-history", "65536"}}, // 6 s of this load
-	{name: "idle", title: "9,000 idle connections", opts: bench.Options{Connections: 9000, Ramp: 3000, Settle: 3 * time.Second}},
+		kinds: both, weir: []string{"-history", "65536"}}, // 6 s of this load
+	{name: "idle", title: "9,000 idle connections", opts: bench.Options{Connections: 9000, Ramp: 3000, Settle: 3 * time.Second},
+		kinds: both},
 	{name: "storm", title: "5,000 come back at once, 1,000 events each", opts: bench.Options{Connections: 5000, Storm: true, Replay: 1000},
-		only: []string{"weir"}}, // the floor has nothing to replay from
+		kinds: weirs}, // the floor has nothing to replay from
 	{name: "slow", title: "1 slow among 200, 200 events/s of 4 kB", opts: bench.Options{Connections: 200, Rate: 200, Size: 4000, Slow: 1},
-		weir: []string{"-write-timeout", "2s"}},
-	{name: "http2", title: "HTTP/2: 1,000 streams, 100 events/s", opts: bench.Options{Connections: 1000, Rate: 100, HTTP2: true, Warmup: time.Second}, once: true},
+		kinds: both, weir: []string{"-write-timeout", "2s"}},
+	{name: "http2", title: "HTTP/2: 1,000 streams, 100 events/s", opts: bench.Options{Connections: 1000, Rate: 100, HTTP2: true, Warmup: time.Second},
+		kinds: one},
 }
 
 // quick are the same kinds of load, small: they show that nothing is lost.
 var quick = []scenario{
-	{name: "single", title: "50 connections, 20 single events/s", opts: bench.Options{Connections: 50, Rate: 20}},
-	{name: "high", title: "100 connections, 500 events/s", opts: bench.Options{Connections: 100, Rate: 500}},
-	{name: "few", title: "10 connections, 2,000 events/s", opts: bench.Options{Connections: 10, Rate: 2000}, weir: []string{"-history", "65536"}},
-	{name: "idle", title: "200 idle connections", opts: bench.Options{Connections: 200}},
-	{name: "storm", title: "100 come back at once, 500 events each", opts: bench.Options{Connections: 100, Storm: true, Replay: 500}},
-	{name: "slow", title: "1 slow among 50, 100 events/s of 4 kB", opts: bench.Options{Connections: 50, Rate: 100, Size: 4000, Slow: 1}},
-	{name: "http2", title: "HTTP/2: 50 streams, 100 events/s", opts: bench.Options{Connections: 50, Rate: 100, HTTP2: true}, once: true},
-	{name: "gzip", title: "gzip: 20 connections, 50 events/s", opts: bench.Options{Connections: 20, Rate: 50, Gzip: true}},
+	{name: "single", title: "50 connections, 20 single events/s", opts: bench.Options{Connections: 50, Rate: 20}, kinds: weirs},
+	{name: "high", title: "100 connections, 500 events/s", opts: bench.Options{Connections: 100, Rate: 500}, kinds: weirs},
+	{name: "few", title: "10 connections, 2,000 events/s", opts: bench.Options{Connections: 10, Rate: 2000}, weir: []string{"-history", "65536"}, kinds: weirs},
+	{name: "idle", title: "200 idle connections", opts: bench.Options{Connections: 200}, kinds: weirs},
+	{name: "storm", title: "100 come back at once, 500 events each", opts: bench.Options{Connections: 100, Storm: true, Replay: 500}, kinds: weirs},
+	{name: "slow", title: "1 slow among 50, 100 events/s of 4 kB", opts: bench.Options{Connections: 50, Rate: 100, Size: 4000, Slow: 1}, kinds: weirs},
+	{name: "http2", title: "HTTP/2: 50 streams, 100 events/s", opts: bench.Options{Connections: 50, Rate: 100, HTTP2: true}, kinds: []string{"weir"}},
+	{name: "gzip", title: "gzip: 20 connections, 50 events/s", opts: bench.Options{Connections: 20, Rate: 50, Gzip: true}, kinds: []string{"weir"}},
 }
 
 type config struct {
@@ -159,28 +167,6 @@ func choose(all []scenario, names string) ([]scenario, error) {
 	return some, nil
 }
 
-// fits reports whether a scenario is for a variant.
-func (s *scenario) fits(v *variant, first bool, quick bool) bool {
-	kind := "notelemetry"
-	switch {
-	case v.floor:
-		kind = "floor"
-	case v.weir:
-		kind = "weir"
-	}
-	if quick {
-		return kind == "weir" && (first || !s.once)
-	}
-	if s.once && !v.floor && !first {
-		return false
-	}
-	only := s.only
-	if only == nil {
-		only = []string{"floor", "weir"}
-	}
-	return slices.Contains(only, kind)
-}
-
 func measure(ctx context.Context, c *config, todo []scenario, stdout, stderr io.Writer) error {
 	dir, err := os.MkdirTemp("", "weir-bench-")
 	if err != nil {
@@ -193,11 +179,10 @@ func measure(ctx context.Context, c *config, todo []scenario, stdout, stderr io.
 			return err
 		}
 	}
-	names, err := transports(ctx, c.weir)
+	servers, err := variants(ctx, c.weir)
 	if err != nil {
 		return err
 	}
-	servers := variants(names)
 	if c.profiles != "" {
 		if err := os.MkdirAll(c.profiles, 0o755); err != nil {
 			return err
@@ -208,13 +193,9 @@ func measure(ctx context.Context, c *config, todo []scenario, stdout, stderr io.
 	for round := range c.rounds {
 		for i := range todo {
 			s := &todo[i]
-			weirs := 0
 			for k := range servers {
 				v := &servers[k]
-				if v.weir {
-					weirs++
-				}
-				if !s.fits(v, weirs <= 1, c.quick) {
+				if !slices.Contains(s.kinds, v.kind) {
 					continue
 				}
 				fmt.Fprintf(stderr, "round %d of %d: %s: %s\n", round+1, c.rounds, s.title, v.title)
@@ -262,7 +243,7 @@ func once(ctx context.Context, c *config, s *scenario, v *variant, round int) (*
 		o.Settle = 100 * time.Millisecond
 	}
 	profiled := make(chan error, 1)
-	if c.profiles != "" && !v.floor {
+	if c.profiles != "" && !v.floor() {
 		o.Measuring = func() {
 			path := filepath.Join(c.profiles, fmt.Sprintf("%s-%s-%d.pprof", s.name, v.name, round+1))
 			profiled <- server.profile(ctx, path, c.duration-time.Second)

@@ -110,7 +110,7 @@ func (r *results) add(s *scenario, v *variant, p *bench.Report) {
 	i := slices.IndexFunc(r.Outcomes, func(e *entry) bool { return e.Scenario == s.name && e.Server == v.name })
 	if i < 0 {
 		i = len(r.Outcomes)
-		r.Outcomes = append(r.Outcomes, &entry{Scenario: s.name, Title: s.title, Server: v.name, Name: v.title, Floor: v.floor})
+		r.Outcomes = append(r.Outcomes, &entry{Scenario: s.name, Title: s.title, Server: v.name, Name: v.title, Floor: v.floor()})
 	}
 	f := figures{
 		OwnCPU: p.Own.PerDelivery, PerSecond: p.Events.PerSecond,
@@ -341,11 +341,10 @@ func (r *results) goals() []goal {
 		case "few":
 			below("p99", m.P99, 15, " ms")
 		case "idle":
-			if base := r.find(e.Scenario, "floor"); base != nil {
-				below("memory a connection", m.Memory/1e3, math.Round(base.Median.Memory/100)/10, " kB, the floor's")
-			}
-			if strings.Contains(e.Server, "lean") {
+			if e.Server == "weir" {
 				below("memory a connection", m.Memory/1e3, 6, " kB")
+			} else if base := r.find(e.Scenario, "floor"); base != nil {
+				below("memory a connection", m.Memory/1e3, math.Round(base.Median.Memory/100)/10, " kB, the floor's")
 			}
 		}
 	}

@@ -10,7 +10,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
 	"strings"
 	"sync"
 	"syscall"
@@ -23,11 +22,12 @@ const token = "bench"
 type variant struct {
 	name  string // as results call it
 	title string // for people
+	kind  string // what scenarios choose by: floor, weir, notelemetry or nethttp
 	args  []string
 	env   []string
-	floor bool
-	weir  bool // with telemetry at its defaults
 }
+
+func (v *variant) floor() bool { return v.kind == "floor" }
 
 // A server is a process that is being measured.
 type server struct {
@@ -63,7 +63,7 @@ func (t *tail) String() string {
 // start runs a server and waits for the address that it prints.
 func start(ctx context.Context, weir string, v *variant, extra []string) (*server, error) {
 	var cmd *exec.Cmd
-	if v.floor {
+	if v.floor() {
 		self, err := os.Executable()
 		if err != nil {
 			return nil, err
@@ -106,7 +106,7 @@ func start(ctx context.Context, weir string, v *variant, extra []string) (*serve
 		_ = cmd.Wait()                  // how it ended is told by stderr
 	}()
 	timeout := time.After(20 * time.Second)
-	for s.url == "" || s.admin == "" && !v.floor {
+	for s.url == "" || s.admin == "" && !v.floor() {
 		select {
 		case l, ok := <-lines:
 			if !ok {
@@ -175,38 +175,20 @@ func build(ctx context.Context, dir string) (string, error) {
 	return path, nil
 }
 
-// transportFlag finds the values of -transport in weir's help, as a|b.
-var transportFlag = regexp.MustCompile(`(?m)^\s*-transport\s+([a-z0-9-]+(?:\|[a-z0-9-]+)+)`)
-
-// transports returns the values that -transport takes; none when there is no
-// such flag.
-func transports(ctx context.Context, weir string) ([]string, error) {
+// variants returns the servers to measure: the floor first, then Weir as it
+// comes, and, where the binary has the choice, on net/http alone.
+func variants(ctx context.Context, weir string) ([]variant, error) {
 	help, err := exec.CommandContext(ctx, weir, "--help").Output()
 	if err != nil {
 		return nil, fmt.Errorf("weir --help: %w", err)
 	}
-	m := transportFlag.FindSubmatch(help)
-	if m == nil {
-		return nil, nil
+	all := []variant{
+		{name: "floor", title: "bare handler", kind: "floor"},
+		{name: "weir", title: "Weir", kind: "weir"},
+		{name: "weir-notelemetry", title: "Weir, no telemetry", kind: "notelemetry", env: []string{"OTEL_SDK_DISABLED=true"}},
 	}
-	return strings.Split(string(m[1]), "|"), nil
-}
-
-// variants returns the servers to measure: the floor first.
-func variants(names []string) []variant {
-	all := []variant{{name: "floor", title: "bare handler", floor: true}}
-	if names == nil {
-		names = []string{""}
+	if bytes.Contains(help, []byte("\n  -transport ")) {
+		all = append(all, variant{name: "weir-nethttp", title: "Weir, -transport net/http", kind: "nethttp", args: []string{"-transport", "net/http"}})
 	}
-	for _, t := range names {
-		v := variant{name: "weir", title: "Weir", weir: true}
-		if t != "" {
-			v.name, v.title, v.args = "weir-"+t, "Weir, "+t, []string{"-transport", t}
-		}
-		quiet := v
-		quiet.name, quiet.title, quiet.weir = v.name+"-notelemetry", v.title+", no telemetry", false
-		quiet.env = []string{"OTEL_SDK_DISABLED=true"}
-		all = append(all, v, quiet)
-	}
-	return all
+	return all, nil
 }

@@ -3,7 +3,9 @@
 //
 // Each topic is one Redis stream, trimmed by length, and Redis numbers the
 // events. Every node follows the stream into its own log, so a client may
-// resume on any node. It needs Redis 7 or later, or what speaks like it.
+// resume on any node. It needs Redis 7 or later, or what speaks like it. It does
+// not speak to Sentinel or to Redis Cluster: where replicas take over, the URL
+// has to lead to the primary.
 //
 // # What is safe
 //

@@ -1,7 +1,6 @@
 package stream
 
 import (
-	"context"
 	"crypto/rand"
 	"encoding/hex"
 	"sync/atomic"
@@ -26,7 +25,7 @@ type Conn struct {
 	ResumedFrom ID
 
 	log    *Log
-	cancel context.CancelCauseFunc
+	cancel func(cause error)
 
 	events atomic.Int64
 	bytes  atomic.Int64

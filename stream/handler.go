@@ -39,7 +39,8 @@ type Handler struct {
 	// Default: DefaultHeartbeat.
 	Heartbeat time.Duration
 	// WriteTimeout is how long one write may take before the client counts as
-	// gone. Default: DefaultWriteTimeout.
+	// gone, up to an eighth more where net/http writes to HTTP/1.1. Default:
+	// DefaultWriteTimeout.
 	WriteTimeout time.Duration
 	// Retry is the reconnection time that clients are told. Default:
 	// DefaultRetry.
@@ -47,6 +48,8 @@ type Handler struct {
 	// Lifetime ends a connection at this age, give or take a tenth; clients
 	// come back. Default: 0, never.
 	Lifetime time.Duration
+	// Transport is how streams are written. Default: TransportAuto.
+	Transport Transport
 	// Admit, if set, decides whether a request gets a stream. The function it
 	// returns, if any, is called once, when the stream is over.
 	Admit func(r *http.Request) (release func(), refusal *Refusal)
@@ -61,7 +64,22 @@ type Handler struct {
 	spread   time.Duration
 	totals   Totals
 	idle     chan struct{} // closed when the last connection has gone in a drain
+
+	pumps pumps
 }
+
+// A Transport is how streams are written.
+type Transport string
+
+// The transports.
+const (
+	// TransportAuto takes plain HTTP/1.1 connections over from net/http where
+	// the system allows it (Linux), and lets a few goroutines write to all
+	// those that have caught up. All others are served as TransportNetHTTP.
+	TransportAuto Transport = "auto"
+	// TransportNetHTTP writes through net/http, with a goroutine a connection.
+	TransportNetHTTP Transport = "net/http"
+)
 
 // A Refusal says why a request gets no stream.
 type Refusal struct {
@@ -93,6 +111,13 @@ type Totals struct {
 	Duration    time.Duration         // of the connections that are over, added up
 	Closed      map[CloseReason]int64 // connections that are over
 	Gaps        int64                 // told
+}
+
+func (h *Handler) logger() *slog.Logger {
+	if h.Logger != nil {
+		return h.Logger
+	}
+	return slog.Default()
 }
 
 // Conns returns the open connections.
@@ -130,6 +155,7 @@ var (
 	errDrain    = errors.New("the server is shutting down")
 	errLifetime = errors.New("the connection has reached its greatest age")
 	errGone     = errors.New("the client has gone")
+	errPanic    = errors.New("panic")
 )
 
 // Drain refuses new streams and ends the open ones, spread over the duration
@@ -347,7 +373,9 @@ func (h *Handler) begin(r *http.Request, ask request) (*session, *Refusal) {
 		return nil, refusal
 	}
 	cur.paced = true
-	ctx, cancel := context.WithCancelCause(r.Context())
+	// Not the request's: net/http cancels that one when it gives a connection
+	// away.
+	ctx, cancel := context.WithCancelCause(context.Background())
 	protocol := "1.1"
 	if r.ProtoMajor > 1 {
 		protocol = strconv.Itoa(r.ProtoMajor)
@@ -356,12 +384,14 @@ func (h *Handler) begin(r *http.Request, ask request) (*session, *Refusal) {
 	}
 	c := &Conn{
 		ID: newConnID(), Topic: ask.topic, Format: ask.format, Protocol: protocol, Client: r.RemoteAddr,
-		Started: time.Now(), Resumed: ask.resume != nil && len(cur.gaps) == 0, log: cur.log, cancel: cancel,
+		Started: time.Now(), Resumed: ask.resume != nil && len(cur.gaps) == 0, log: cur.log,
 	}
 	if ask.resume != nil {
 		c.ResumedFrom = *ask.resume
 	}
 	c.next.Store(cur.next)
+	s := &session{h: h, conn: c, cur: cur, ctx: ctx, cancel: cancel, malformed: ask.malformed}
+	c.cancel = s.stop
 	if !h.enter(c) {
 		cancel(nil)
 		h.mu.Lock()
@@ -370,7 +400,6 @@ func (h *Handler) begin(r *http.Request, ask request) (*session, *Refusal) {
 		return nil, &Refusal{Status: http.StatusServiceUnavailable, Reason: "drain", Detail: "The server is shutting down. Try again in a moment.",
 			RetryAfter: max(time.Second, wait)}
 	}
-	s := &session{h: h, conn: c, cur: cur, ctx: ctx, malformed: ask.malformed}
 	if hook := h.Hub.opts.Hooks.Connect; hook != nil {
 		s.hooks = hook(r, c)
 	}

@@ -309,8 +309,8 @@ func TestSlowClientIsCut(t *testing.T) {
 		if d := time.Since(start); d != 0 {
 			t.Errorf("the other client waited for %v", d)
 		}
-		if reason := <-reasons; reason != stream.CloseSlow || time.Since(start) != 5*time.Second {
-			t.Errorf("cut with reason %s after %v, want slow after 5s", reason, time.Since(start))
+		if reason, d := <-reasons, time.Since(start); reason != stream.CloseSlow || d < 5*time.Second || d > 5*time.Second*9/8 {
+			t.Errorf("cut with reason %s after %v, want slow after 5s, or an eighth more", reason, d)
 		}
 		synctest.Wait()
 		if n := f.handler.Active(); n != 1 {

@@ -82,8 +82,8 @@ type Log struct {
 	begun bool   // it has been told where to begin
 	// rewinds are the last of the times it went back, the newest at the end.
 	rewinds []rewind
-	fault *Entry // the last announcement of a fault that lasts
-	ended string // reason of Close
+	fault   *Entry // the last announcement of a fault that lasts
+	ended   string // reason of Close
 
 	// Followers wait on fresh, which is closed for every append. Connections
 	// wait on paced and see entries below released only; both move together

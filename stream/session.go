@@ -5,25 +5,29 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"math/rand/v2"
 	"net/http"
 	"os"
-	"syscall"
+	"sync/atomic"
 	"time"
 )
 
 // A session is the server's side of one connection: a cursor, and where its
-// batches are written. One goroutine at a time has it.
+// batches are written. One goroutine at a time has it, or, while it is parked,
+// its pump.
 type session struct {
 	h         *Handler
 	conn      *Conn
 	cur       *Cursor
 	hooks     ConnHooks
 	ctx       context.Context
+	cancel    context.CancelCauseFunc // of ctx alone: see stop
 	release   func()
 	malformed bool
 	out       writer
+	lifetime  *time.Timer
+	direct    *direct     // nil on net/http
+	taken     atomic.Bool // direct is set; for who may not look at it
 }
 
 // A writer puts bytes on the way to the client before it returns, or fails
@@ -34,16 +38,26 @@ type writer interface {
 
 // responseWriter writes through net/http, for every version of HTTP.
 type responseWriter struct {
-	w       http.ResponseWriter
-	rc      *http.ResponseController
-	timeout time.Duration
+	w        http.ResponseWriter
+	rc       *http.ResponseController
+	timeout  time.Duration
+	keep     bool      // a deadline may stand while the stream is idle
+	deadline time.Time // the one that stands
 }
 
-// write sets the deadline for this write alone: a deadline that is left over
-// would reset an idle stream on HTTP/2.
+// write sets the deadline for this write. On HTTP/2 it clears it afterwards: a
+// deadline that is left over resets an idle stream there. On HTTP/1.1 it does
+// no harm between writes, and is renewed only now and then.
 func (o *responseWriter) write(p []byte) error {
 	began := time.Now()
-	deadline := o.rc.SetWriteDeadline(began.Add(o.timeout))
+	cleared := error(errors.ErrUnsupported)
+	if !o.keep || o.deadline.Sub(began) < o.timeout {
+		o.deadline = began.Add(o.timeout)
+		if o.keep {
+			o.deadline = o.deadline.Add(o.timeout / 8)
+		}
+		cleared = o.rc.SetWriteDeadline(o.deadline)
+	}
 	_, err := o.w.Write(p)
 	if err == nil {
 		err = o.rc.Flush()
@@ -52,27 +66,74 @@ func (o *responseWriter) write(p []byte) error {
 		// HTTP/2 only says that the stream is closed.
 		return fmt.Errorf("%w: %w", os.ErrDeadlineExceeded, err)
 	}
-	if err != nil || deadline != nil {
+	if err != nil && !o.keep {
+		return fmt.Errorf("%w: %w", errGone, err) // likewise
+	}
+	if err != nil || o.keep || cleared != nil {
 		return err
 	}
 	return o.rc.SetWriteDeadline(time.Time{})
 }
 
-// serve runs the session over net/http.
+// serve runs the session, over net/http until it ends, or until the connection
+// has been taken over from it.
 func (s *session) serve(w http.ResponseWriter, r *http.Request) {
-	reason, err := ClosePanic, error(nil)
+	began := false
 	defer func() {
-		if p := recover(); p != nil {
+		if p := recover(); p != nil && !began {
 			s.end(ClosePanic, fmt.Errorf("panic: %v", p))
 			panic(p)
 		}
-		s.end(reason, err)
 	}()
-	rc := http.NewResponseController(w)
 	setHeader(w.Header())
+	if s.h.Transport != TransportNetHTTP && s.takeOver(w, r) {
+		began = true
+		s.runDirect(true)
+		return
+	}
 	w.WriteHeader(http.StatusOK)
-	s.out = &responseWriter{w: w, rc: rc, timeout: or(s.h.WriteTimeout, DefaultWriteTimeout)}
-	reason, err = s.run()
+	s.out = &responseWriter{
+		w: w, rc: http.NewResponseController(w), timeout: or(s.h.WriteTimeout, DefaultWriteTimeout), keep: r.ProtoMajor == 1,
+	}
+	began = true
+	stop := context.AfterFunc(r.Context(), func() { s.cancel(errGone) })
+	defer stop()
+	s.finish(func() (CloseReason, error) {
+		reason, err := s.greet()
+		if reason == "" {
+			reason, err = s.run()
+		}
+		return reason, err
+	}, true)
+}
+
+// finish runs the last part of a session and ends it. A panic ends this
+// connection alone, and goes on to net/http where that is the caller.
+func (s *session) finish(run func() (CloseReason, error), repanic bool) {
+	defer func() {
+		if p := recover(); p != nil {
+			s.end(ClosePanic, fmt.Errorf("panic: %v", p))
+			if repanic {
+				panic(p)
+			}
+			s.h.logger().Error("panic in a stream", "connection", s.conn.ID, "panic", p)
+		}
+	}()
+	if reason, err := run(); reason != parked {
+		s.end(reason, err)
+	}
+}
+
+// parked is what run returns when a pump has the session now.
+const parked CloseReason = "parked"
+
+// stop ends the session soon, whoever has it. It may be called by any
+// goroutine, but not while a pump is locked.
+func (s *session) stop(cause error) {
+	s.cancel(cause)
+	if s.taken.Load() {
+		s.wake()
+	}
 }
 
 // finished reports whether the topic has ended and this client, who has been
@@ -84,22 +145,24 @@ func (s *session) finished() bool {
 	return s.cur.Lag() == 0
 }
 
-// run writes until something ends the stream.
-func (s *session) run() (CloseReason, error) {
-	now := time.Now()
-	if err := s.send(s.hello(now)); err != nil {
+// greet says hello. The reason is empty unless the stream has ended by it.
+func (s *session) greet() (CloseReason, error) {
+	if err := s.send(s.hello(time.Now())); err != nil {
 		return s.failed(err)
 	}
 	if s.hooks.Open != nil {
 		s.hooks.Open(time.Now())
 	}
-	heartbeat := or(s.h.Heartbeat, DefaultHeartbeat)
-	pulse := time.NewTimer(heartbeat)
-	defer pulse.Stop()
 	if life := s.h.Lifetime; life > 0 {
-		end := time.AfterFunc(time.Duration((0.9+rand.Float64()/5)*float64(life)), func() { s.conn.cancel(errLifetime) })
-		defer end.Stop()
+		s.lifetime = time.AfterFunc(time.Duration((0.9+rand.Float64()/5)*float64(life)), func() { s.conn.cancel(errLifetime) })
 	}
+	return "", nil
+}
+
+// run writes until something ends the stream, or a pump takes the session.
+func (s *session) run() (CloseReason, error) {
+	heartbeat := or(s.h.Heartbeat, DefaultHeartbeat)
+	var pulse *time.Timer
 	for {
 		batch, wake, err := s.cur.read()
 		s.conn.next.Store(s.cur.next)
@@ -122,6 +185,13 @@ func (s *session) run() (CloseReason, error) {
 				continue
 			}
 			return s.stopped()
+		}
+		if s.direct != nil && s.park() {
+			return parked, nil
+		}
+		if pulse == nil {
+			pulse = time.NewTimer(heartbeat - time.Since(s.conn.LastWrite()))
+			defer pulse.Stop()
 		}
 		select {
 		case <-wake:
@@ -157,21 +227,28 @@ func (s *session) wrote(bytes int, now time.Time) {
 }
 
 func (s *session) sendBatch(b *Batch) error {
-	f := Flush{Batch: b, Bytes: len(b.Wire), Replayed: b.replayed(s.cur.since)}
+	var began time.Time
 	if s.hooks.Flush != nil && b.tagged {
-		f.Began = time.Now()
+		began = time.Now()
 	}
 	if err := s.out.write(b.Wire); err != nil {
 		return err
 	}
-	f.Ended = time.Now()
-	s.wrote(f.Bytes, f.Ended)
+	var lag uint64
+	if s.hooks.Flush != nil {
+		lag = s.cur.Lag()
+	}
+	s.delivered(b, began, time.Now(), lag)
+	return nil
+}
+
+// delivered counts a batch that has been flushed.
+func (s *session) delivered(b *Batch, began, ended time.Time, lag uint64) {
+	s.wrote(len(b.Wire), ended)
 	s.conn.events.Add(int64(b.Events))
 	if s.hooks.Flush != nil {
-		f.Lag = s.cur.Lag()
-		s.hooks.Flush(&f)
+		s.hooks.Flush(&Flush{Batch: b, Replayed: b.replayed(s.cur.since), Bytes: len(b.Wire), Began: began, Ended: ended, Lag: lag})
 	}
-	return nil
 }
 
 func (s *session) sendGap(g *Gap) error {
@@ -192,16 +269,20 @@ func (s *session) sendGap(g *Gap) error {
 
 func (s *session) ping() error {
 	now := time.Now()
-	data := append([]byte(nil), `{"time":"`...)
-	data = now.UTC().AppendFormat(data, "2006-01-02T15:04:05.000Z07:00")
-	data = append(data, `"}`...)
-	if err := s.send(Message{Event: "ping", Data: data}.AppendTo(nil)); err != nil {
+	if err := s.send(pingMessage(now)); err != nil {
 		return err
 	}
 	if s.hooks.Heartbeat != nil {
 		s.hooks.Heartbeat(now)
 	}
 	return nil
+}
+
+func pingMessage(now time.Time) []byte {
+	data := append([]byte(nil), `{"time":"`...)
+	data = now.UTC().AppendFormat(data, "2006-01-02T15:04:05.000Z07:00")
+	data = append(data, `"}`...)
+	return Message{Event: "ping", Data: data}.AppendTo(nil)
 }
 
 func reasonJSON(reason string) []byte {
@@ -216,8 +297,7 @@ func (s *session) failed(err error) (CloseReason, error) {
 	switch {
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		return CloseSlow, err
-	case errors.Is(err, syscall.EPIPE), errors.Is(err, syscall.ECONNRESET), errors.Is(err, io.ErrClosedPipe),
-		errors.Is(context.Cause(s.ctx), context.Canceled):
+	case isGone(err), errors.Is(context.Cause(s.ctx), errGone):
 		return CloseClient, nil
 	default:
 		return CloseError, err
@@ -233,6 +313,8 @@ func (s *session) stopped() (CloseReason, error) {
 		reason = CloseDrain
 	case errors.Is(cause, errLifetime):
 		reason = CloseLifetime
+	case errors.Is(cause, errPanic):
+		return ClosePanic, cause
 	default:
 		return CloseClient, nil
 	}
@@ -245,7 +327,13 @@ func (s *session) stopped() (CloseReason, error) {
 
 // end is called once, when the connection is over.
 func (s *session) end(reason CloseReason, err error) {
-	s.conn.cancel(errGone)
+	s.cancel(errGone)
+	if s.lifetime != nil {
+		s.lifetime.Stop()
+	}
+	if s.direct != nil {
+		s.direct.close(s.h, reason)
+	}
 	s.h.leave(s.conn, reason)
 	if s.hooks.Disconnect != nil {
 		s.hooks.Disconnect(reason, err)

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/url"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -92,6 +93,7 @@ func (c *config) settings() []setting {
 		{name: "write-timeout", value: "DURATION", def: stream.DefaultWriteTimeout.String(), group: "Streams", usage: "cut a client that does not take what is written to it for this long", set: duration(&c.writeTimeout, 100*time.Millisecond, time.Hour)},
 		{name: "retry", value: "DURATION", def: stream.DefaultRetry.String(), group: "Streams", usage: "how long clients are told to wait before they come back", set: duration(&c.retry, time.Millisecond, time.Hour)},
 		{name: "pace", value: "DURATION", def: "5ms", group: "Streams", usage: "under load, gather events for this long and write them together; 0 writes each at once", set: duration(&c.pace, 0, time.Second)},
+		{name: "transport", value: "NAME", def: string(stream.TransportAuto), group: "Streams", usage: "auto: on Linux, a few goroutines write to all plain HTTP/1.1 streams; net/http: a goroutine for each", set: oneOf(&c.transport, string(stream.TransportAuto), string(stream.TransportNetHTTP))},
 		{name: "lifetime", value: "DURATION", def: "0s", group: "Streams", usage: "end a stream at this age, give or take a tenth; clients come back; 0 never does", set: duration(&c.lifetime, 0, 365*24*time.Hour)},
 		{name: "drain", value: "DURATION", def: "5s", group: "Streams", usage: "on SIGTERM or Ctrl-C, end the open streams spread over this long; a second signal ends at once", set: duration(&c.drain, 0, time.Hour)},
 
@@ -261,6 +263,16 @@ func text(to *string) func(string) error {
 	return func(v string) error {
 		if v == "" {
 			return errors.New("want a value")
+		}
+		*to = v
+		return nil
+	}
+}
+
+func oneOf(to *string, values ...string) func(string) error {
+	return func(v string) error {
+		if !slices.Contains(values, v) {
+			return fmt.Errorf("want one of %s", strings.Join(values, ", "))
 		}
 		*to = v
 		return nil

@@ -94,7 +94,8 @@ func serve(ctx context.Context, cfg *config, stdin io.Reader, stdout, stderr io.
 	handler := &stream.Handler{
 		Hub: hub, Format: "html", Node: cfg.node,
 		Heartbeat: cfg.heartbeat, WriteTimeout: cfg.writeTimeout, Retry: cfg.retry, Lifetime: cfg.lifetime,
-		Logger: logger,
+		Transport: stream.Transport(cfg.transport),
+		Logger:    logger,
 	}
 	tel.Observe(handler)
 	jaegerUI := (&jaegerProbe{}).url

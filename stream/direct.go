@@ -1,0 +1,434 @@
+package stream
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"runtime"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// The direct transport. A plain HTTP/1.1 connection is taken over from
+// net/http, and its session runs in a goroutine as on net/http, until it has
+// caught up. Then it is parked: it has no goroutine, and a pump, which has one
+// cursor for all its sessions, writes each batch to all of them without
+// blocking. A session that a pump cannot serve (the client does not take a
+// whole write, the log has a gap to tell, the server drains) gets a goroutine
+// again. A poller notices when the client of a parked session goes away.
+
+// direct is the connection of a session that was taken over. The goroutine
+// that has the session uses it; while it is parked, its pump does.
+type direct struct {
+	conn    net.Conn
+	fd      int    // of conn, which is open until close is called
+	key     uint64 // at the poller
+	timeout time.Duration
+	head    []byte // of the response, until it has been written
+	pump    *pump
+	slot    int // in the pump's sessions; guarded by the pump
+
+	// What a pump could not write: the rest of a batch's chunk, and the batch.
+	rest  []byte
+	batch *Batch
+	began time.Time
+}
+
+// takeOver takes the connection of a request over from net/http, if it can.
+func (s *session) takeOver(w http.ResponseWriter, r *http.Request) bool {
+	_, tcp := r.Context().Value(http.LocalAddrContextKey).(*net.TCPAddr)
+	if !tcp || r.ProtoMajor != 1 || r.ProtoMinor != 1 || r.TLS != nil || r.ContentLength != 0 || !s.h.pumps.start() {
+		return false
+	}
+	conn, buffered, err := http.NewResponseController(w).Hijack()
+	if err != nil {
+		s.h.pumps.leave()
+		return false
+	}
+	_ = buffered // what a client sends after its request is of no concern
+	d := &direct{conn: conn, fd: -1, timeout: or(s.h.WriteTimeout, DefaultWriteTimeout), slot: -1}
+	d.head = append(d.head, "HTTP/1.1 200 OK\r\nDate: "...)
+	d.head = time.Now().UTC().AppendFormat(d.head, http.TimeFormat)
+	d.head = append(d.head, "\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n"...)
+	var fields headWriter
+	_ = w.Header().Write(&fields) // cannot fail
+	d.head = append(append(d.head, fields...), "\r\n"...)
+	d.pump = s.h.pumps.of(s.cur.log, s.h)
+	if tcp, ok := conn.(*net.TCPConn); ok {
+		if raw, err := tcp.SyscallConn(); err == nil {
+			_ = raw.Control(func(fd uintptr) { d.fd = int(fd) })
+		}
+	}
+	if d.fd >= 0 {
+		d.key = s.h.pumps.watch(d.fd, s.conn)
+	}
+	s.direct, s.out = d, d
+	s.taken.Store(true)
+	return true
+}
+
+type headWriter []byte
+
+func (h *headWriter) Write(p []byte) (int, error) { *h = append(*h, p...); return len(p), nil }
+
+// runDirect runs a session whose connection was taken over, until it ends or
+// is parked.
+func (s *session) runDirect(first bool) {
+	s.finish(func() (CloseReason, error) {
+		if first {
+			if reason, err := s.greet(); reason != "" {
+				return reason, err
+			}
+		} else if err := s.writeRest(); err != nil {
+			return s.failed(err)
+		}
+		return s.run()
+	}, false)
+}
+
+// write writes one chunk and waits until it is on its way.
+func (d *direct) write(p []byte) error {
+	buf := chunkBuffers.Get().(*[]byte)
+	*buf = append((*buf)[:0], d.head...)
+	*buf = appendChunk(*buf, p)
+	err := d.writeAll(*buf)
+	if cap(*buf) <= 2*maxBatchBytes {
+		chunkBuffers.Put(buf)
+	}
+	d.head = nil
+	return err
+}
+
+var chunkBuffers = sync.Pool{New: func() any { b := make([]byte, 0, 1024); return &b }}
+
+func (d *direct) writeAll(p []byte) error {
+	if err := d.conn.SetWriteDeadline(time.Now().Add(d.timeout)); err != nil {
+		return err
+	}
+	_, err := d.conn.Write(p)
+	return err
+}
+
+// writeRest writes what a pump could not.
+func (s *session) writeRest() error {
+	d := s.direct
+	rest, batch := d.rest, d.batch
+	if rest == nil {
+		return nil
+	}
+	d.rest, d.batch = nil, nil
+	if err := d.writeAll(rest); err != nil {
+		return err
+	}
+	if batch == nil { // it was a ping
+		s.wrote(len(rest), time.Now())
+		return nil
+	}
+	s.delivered(batch, d.began, time.Now(), s.cur.Lag())
+	return nil
+}
+
+// close is called once, by whoever ends the session.
+func (d *direct) close(h *Handler, reason CloseReason) {
+	h.pumps.forget(d.key)
+	switch reason {
+	case CloseEnded, CloseDrain, CloseLifetime:
+		_ = d.writeAll([]byte(lastChunk))
+	}
+	_ = d.conn.Close()
+	h.pumps.leave()
+}
+
+// park hands a session that has caught up to its pump. It fails when the
+// session has been told to end, or must be served alone for now.
+func (s *session) park() bool {
+	p := s.direct.pump
+	if s.cur.skip || s.direct.fd < 0 {
+		return false
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if s.ctx.Err() != nil {
+		return false
+	}
+	if len(p.sessions) == 0 {
+		*p.cur = Cursor{log: s.cur.log, next: s.cur.next, last: s.cur.last, epoch: s.cur.epoch, opened: s.cur.next, since: s.cur.last, paced: true}
+	} else if s.cur.next < p.cur.next || s.cur.epoch != p.cur.epoch {
+		return false // there is more to read already
+	}
+	s.direct.slot = len(p.sessions)
+	p.sessions = append(p.sessions, s)
+	if !p.running {
+		p.running = true
+		go p.run()
+	}
+	return true
+}
+
+// wake gives a parked session a goroutine again.
+func (s *session) wake() {
+	p := s.direct.pump
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if s.direct.slot >= 0 {
+		p.release(s)
+	}
+}
+
+// A pump serves parked sessions of one log, in one goroutine, which is there
+// while there are any.
+type pump struct {
+	h *Handler
+
+	mu       sync.Mutex
+	cur      *Cursor
+	sessions []*session
+	running  bool
+	empty    chan struct{} // told when the last session has gone
+}
+
+// release takes a session out and gives it a goroutine; the caller holds p.mu.
+func (p *pump) release(s *session) {
+	last := len(p.sessions) - 1
+	moved := p.sessions[last]
+	p.sessions[s.direct.slot] = moved
+	moved.direct.slot = s.direct.slot
+	p.sessions[last] = nil
+	p.sessions = p.sessions[:last]
+	s.direct.slot = -1
+	if last == 0 {
+		select {
+		case p.empty <- struct{}{}:
+		default:
+		}
+	}
+	go s.runDirect(false)
+}
+
+func (p *pump) run() {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		p.mu.Lock()
+		if len(p.sessions) == 0 {
+			p.running, p.sessions = false, nil
+			p.mu.Unlock()
+			return
+		}
+		batch, fresh, err := p.cur.read()
+		var due time.Duration
+		switch {
+		case err != nil: // each session has to find out for itself
+			for len(p.sessions) > 0 {
+				p.release(p.sessions[len(p.sessions)-1])
+			}
+		case batch != nil:
+			p.deliver(batch)
+		default:
+			due = p.beat(time.Now())
+		}
+		p.mu.Unlock()
+		if fresh == nil {
+			continue
+		}
+		timer.Reset(due)
+		select {
+		case <-fresh:
+		case <-timer.C:
+		case <-p.empty:
+		}
+	}
+}
+
+// deliver writes a batch to every session that stands before it; the caller
+// holds p.mu.
+func (p *pump) deliver(b *Batch) {
+	chunk := b.chunk()
+	lag := p.cur.Lag()
+	for i := 0; i < len(p.sessions); {
+		s := p.sessions[i]
+		switch {
+		case s.cur.next >= b.to: // it was faster than the pump
+			i++
+		case s.cur.next == b.from && p.deliverTo(s, b, chunk, lag):
+			i++
+		default:
+			p.release(s) // another one is at i now
+		}
+	}
+}
+
+// deliverTo writes a batch to one session. It returns false when the session
+// needs a goroutine, to write the rest or to end.
+func (p *pump) deliverTo(s *session, b *Batch, chunk []byte, lag uint64) (whole bool) {
+	defer p.contain(s, &whole)
+	var began time.Time
+	if b.tagged && s.hooks.Flush != nil {
+		began = time.Now()
+	}
+	n, err := writeNow(s.direct.fd, chunk)
+	if err != nil {
+		s.cancel(errGone)
+		return false
+	}
+	s.cur.next, s.cur.last = b.to, b.Entries[len(b.Entries)-1].ID
+	s.conn.next.Store(b.to)
+	if n < len(chunk) {
+		s.direct.rest, s.direct.batch, s.direct.began = chunk[n:], b, began
+		return false
+	}
+	s.delivered(b, began, time.Now(), lag)
+	return true
+}
+
+// contain turns a panic of a hook into the end of that connection: the pump
+// serves others.
+func (p *pump) contain(s *session, whole *bool) {
+	if r := recover(); r != nil {
+		p.h.logger().Error("panic in a stream", "connection", s.conn.ID, "panic", r)
+		s.cancel(fmt.Errorf("%w: %v", errPanic, r))
+		*whole = false
+	}
+}
+
+// beat pings the sessions that have been quiet for the heartbeat interval, and
+// returns when to look again; the caller holds p.mu.
+func (p *pump) beat(now time.Time) time.Duration {
+	heartbeat := or(p.h.Heartbeat, DefaultHeartbeat)
+	next := heartbeat
+	var ping, chunk []byte
+	for i := 0; i < len(p.sessions); {
+		s := p.sessions[i]
+		left := heartbeat - now.Sub(s.conn.LastWrite())
+		if left > 0 {
+			next = min(next, left)
+			i++
+			continue
+		}
+		if ping == nil {
+			ping = pingMessage(now)
+			chunk = appendChunk(nil, ping)
+		}
+		if p.pingTo(s, chunk, len(ping), now) {
+			i++
+		} else {
+			p.release(s)
+		}
+	}
+	// Looking costs a step for each session: not for every one of thousands
+	// that are due one after the other.
+	return max(next, heartbeat/20)
+}
+
+func (p *pump) pingTo(s *session, chunk []byte, size int, now time.Time) (whole bool) {
+	defer p.contain(s, &whole)
+	n, err := writeNow(s.direct.fd, chunk)
+	if err != nil {
+		s.cancel(errGone)
+		return false
+	}
+	if n < len(chunk) {
+		s.direct.rest = chunk[n:]
+		return false
+	}
+	s.wrote(size, now)
+	if s.hooks.Heartbeat != nil {
+		s.hooks.Heartbeat(now)
+	}
+	return true
+}
+
+// pumps are those of one handler, and what watches their connections.
+type pumps struct {
+	mu     sync.Mutex
+	users  int // sessions taken over
+	byLog  map[*Log][]*pump
+	next   int
+	poller *poller
+	conns  map[uint64]*Conn
+	keys   uint64
+}
+
+// start counts a user in, and reports whether there can be any.
+func (p *pumps) start() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.poller == nil {
+		poller, err := newPoller()
+		if err != nil {
+			return false
+		}
+		p.poller = poller
+		p.conns = make(map[uint64]*Conn)
+		p.byLog = make(map[*Log][]*pump)
+		go poller.run(p.gone)
+	}
+	p.users++
+	return true
+}
+
+// leave counts a user out. With the last one, the poller ends.
+func (p *pumps) leave() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.users--; p.users == 0 {
+		p.poller.close()
+		p.poller, p.conns, p.byLog = nil, nil, nil
+	}
+}
+
+// of returns the pump for the next session of a log: there are as many as can
+// run at a time.
+func (p *pumps) of(l *Log, h *Handler) *pump {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	all := p.byLog[l]
+	if all == nil {
+		all = make([]*pump, min(runtime.GOMAXPROCS(0), maxPumps))
+		for i := range all {
+			all[i] = &pump{h: h, cur: &Cursor{log: l}, empty: make(chan struct{}, 1)}
+		}
+		p.byLog[l] = all
+	}
+	p.next++
+	return all[p.next%len(all)]
+}
+
+// maxPumps is how many pumps a log has at most.
+const maxPumps = 8
+
+// watch has the connection's context cancelled when the client goes.
+func (p *pumps) watch(fd int, c *Conn) uint64 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.keys++
+	if p.poller.add(fd, p.keys) == nil {
+		p.conns[p.keys] = c
+	} // else the next write will tell
+	return p.keys
+}
+
+func (p *pumps) forget(key uint64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	delete(p.conns, key)
+}
+
+// gone is called by the poller.
+func (p *pumps) gone(key uint64) {
+	p.mu.Lock()
+	c := p.conns[key]
+	delete(p.conns, key)
+	p.mu.Unlock()
+	if c != nil {
+		c.cancel(errGone)
+	}
+}
+
+// isGone reports whether a write failed because the client went away.
+func isGone(err error) bool {
+	return errors.Is(err, errGone) || errors.Is(err, syscall.EPIPE) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, io.ErrClosedPipe)
+}

@@ -78,7 +78,7 @@ func newResults(ctx context.Context, c *config) *results {
 		Date: time.Now().UTC().Format("2006-01-02 15:04 MST"), Go: runtime.Version(), Rounds: c.rounds, Seconds: c.duration.Seconds(), Quick: c.quick,
 		Machine: machine{Cores: runtime.NumCPU(), CPU: runtime.GOARCH},
 	}
-	if out, err := exec.CommandContext(ctx, "git", "rev-parse", "--short=12", "HEAD").Output(); err == nil {
+	if out, err := exec.CommandContext(ctx, "git", "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*").Output(); err == nil {
 		r.Commit = strings.TrimSpace(string(out))
 	}
 	if b, err := os.ReadFile("/proc/cpuinfo"); err == nil {
@@ -205,8 +205,11 @@ func (e *entry) cells() []string {
 	delivered := "–"
 	if m.Delivered > 0 {
 		delivered = figure(m.Delivered) + " %"
-		if m.Lost == 0 {
+		switch {
+		case m.Lost == 0:
 			delivered = "all"
+		case m.Delivered == 100:
+			delivered = "all but " + strconv.FormatInt(m.Lost, 10)
 		}
 	}
 	ratio := "–"
@@ -245,8 +248,12 @@ func figure(v float64) string {
 }
 
 func (r *results) about() string {
+	commit := r.Commit
+	if commit == "" {
+		commit = "unknown"
+	}
 	return fmt.Sprintf("%s, %d cores, %s, %s, %s; medians of %d × %s s; commit %s, %s.",
-		r.Machine.CPU, r.Machine.Cores, r.Machine.Memory, r.Machine.Kernel, r.Go, r.Rounds, strconv.FormatFloat(r.Seconds, 'f', -1, 64), r.Commit, r.Date)
+		r.Machine.CPU, r.Machine.Cores, r.Machine.Memory, r.Machine.Kernel, r.Go, r.Rounds, strconv.FormatFloat(r.Seconds, 'f', -1, 64), commit, r.Date)
 }
 
 func (r *results) writeText(w io.Writer) error {
@@ -277,7 +284,7 @@ func (r *results) writeText(w io.Writer) error {
 
 func (r *results) writeMarkdown(w io.Writer) error {
 	var b strings.Builder
-	fmt.Fprintf(&b, "| %s |\n|%s\n", strings.Join(headings, " | "), strings.Repeat("---|---|", 1)+strings.Repeat("--:|", len(headings)-2))
+	fmt.Fprintf(&b, "| %s |\n|%s\n", strings.Join(headings, " | "), "---|---|"+strings.Repeat("--:|", len(headings)-2))
 	last := ""
 	for _, e := range r.Outcomes {
 		title := e.Title
@@ -324,6 +331,9 @@ func (r *results) goals() []goal {
 		if m.Delivered > 0 {
 			add(m.Lost+m.Repeated+m.OutOfOrder == 0, "every event, once, in order",
 				fmt.Sprintf("lost %d, repeated %d, out of order %d", m.Lost, m.Repeated, m.OutOfOrder))
+		}
+		if m.CPU > 0 && m.OwnCPU >= m.CPU {
+			add(false, "the bench costs less than the server", figure(m.OwnCPU)+" µs a delivery")
 		}
 		below := func(what string, v, limit float64, unit string) {
 			add(v <= limit, fmt.Sprintf("%s at most %s%s", what, strconv.FormatFloat(limit, 'f', -1, 64), unit), figure(v)+unit)

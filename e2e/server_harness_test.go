@@ -29,6 +29,7 @@ const token = "publish-here"
 type server struct {
 	t     *testing.T
 	args  []string
+	env   []string // variables, beside those of every run
 	stdin io.Reader
 	log   *logBuffer
 
@@ -39,8 +40,8 @@ type server struct {
 	status error         // of its exit, when it is
 }
 
-// startServer runs the server with the flags given, on a free port, until the
-// end of the test.
+// startServer runs the server with the flags given, on a free port and open for
+// publishing, until the end of the test.
 func startServer(t *testing.T, args ...string) *server {
 	t.Helper()
 	s := newServer(t, args...)
@@ -86,7 +87,8 @@ func (s *server) start() {
 }
 
 func (s *server) tryStart() (string, error) {
-	cmd := command(append([]string{"-addr", s.addr, "-publish-token", token}, s.args...)...)
+	cmd := command(append([]string{"-addr", s.addr}, s.args...)...)
+	cmd.Env = append(append(cmd.Env, "WEIR_PUBLISH_TOKEN="+token), s.env...)
 	cmd.Stdin = s.stdin
 	stdout, err := cmd.StdoutPipe()
 	if err != nil {
@@ -129,6 +131,18 @@ func (s *server) kill() {
 	}
 	_ = s.cmd.Process.Kill()
 	<-s.ended
+}
+
+// wait waits until the server has ended by itself, and returns its exit status.
+func (s *server) wait() int {
+	s.t.Helper()
+	select {
+	case <-s.ended:
+		return exitStatus(s.status)
+	case <-time.After(patience):
+		s.t.Fatalf("the server has not ended after %v\n%s", patience, s.log)
+		return -1
+	}
 }
 
 func (s *server) signal(sig os.Signal) {

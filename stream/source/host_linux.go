@@ -15,6 +15,7 @@ import (
 type machine struct {
 	proc       string
 	idle, busy uint64 // ticks of all processors, at the last reading
+	cpu        *float64
 }
 
 func newMachine(proc string) *machine {
@@ -30,8 +31,13 @@ func (m *machine) read(r *hostReading) {
 	if idle, busy, ok := m.ticks(); ok {
 		// The counter of the time that was spent waiting for disks may go back.
 		idled, worked := float64(idle)-float64(m.idle), float64(busy)-float64(m.busy)
-		r.CPUPercent = percent(worked, max(idled, 0)+worked)
+		if now := percent(worked, max(idled, 0)+worked); now != nil {
+			m.cpu = now
+		}
 		m.idle, m.busy = idle, busy
+		// On a busy machine two readings may come so close that the counters
+		// stand still: then the value stands too.
+		r.CPUPercent = m.cpu
 	}
 	if total, available, ok := m.memory(); ok {
 		r.MemoryPercent = percent(float64(total)-float64(available), float64(total))

@@ -40,7 +40,7 @@ func TestHost(t *testing.T) {
 		known = append(known, "cpu_percent", "memory_percent", "open_fds", "fd_limit")
 	}
 	runtime.GC()
-	for _, r := range readings(t, &source.Host{Connections: func() int { return 7 }}, 3) {
+	for _, r := range readings(t, &source.Host{Interval: 100 * time.Millisecond, Connections: func() int { return 7 }}, 3) {
 		for _, key := range known {
 			v, ok := r[key]
 			high := 1e9

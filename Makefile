@@ -68,7 +68,7 @@ test: ## everything that a change must pass: lint, unit tests with -race, a shor
 	@.ci/parts 'make test' deps assets -- fmt+vet+staticcheck+scripts unit fuzz e2e
 
 .PHONY: deps
-deps: ## install what the tests need (Chromium, nginx, redis-server, cc), or say what is missing
+deps: ## install what the tests run (Chromium, nginx, Redis, promtool, systemd-analyze, cc), or say what is missing
 	@.ci/deps
 
 .PHONY: unit

@@ -1,0 +1,565 @@
+package stack_test
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"net"
+	"net/url"
+	"os"
+	"os/exec"
+	"path"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// settings are the flags that the server knows, as flags and as variables.
+func settings(t *testing.T) (flags, variables map[string]bool) {
+	t.Helper()
+	out, err := exec.Command(binary, "help").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	flags, variables = map[string]bool{}, map[string]bool{}
+	for _, m := range regexp.MustCompile(`(?m)^  -([a-z-]+)`).FindAllStringSubmatch(string(out), -1) {
+		flags["-"+m[1]] = true
+		variables["WEIR_"+strings.ToUpper(strings.ReplaceAll(m[1], "-", "_"))] = true
+	}
+	if len(flags) < 20 {
+		t.Fatalf("weir help lists %d flags", len(flags))
+	}
+	return flags, variables
+}
+
+func read(t *testing.T, name string) string {
+	t.Helper()
+	b, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
+}
+
+// Every flag and variable that one of the files names is one that the server has.
+func TestFlagsExist(t *testing.T) {
+	t.Parallel()
+	flags, variables := settings(t)
+	variable := regexp.MustCompile(`\bWEIR_[A-Z_]+`)
+	flag := regexp.MustCompile(`(?:^|[\s("'])(-[a-z]{2,}(?:-[a-z]+)*)`)
+	// Those of other programs, in the commands that the comments show.
+	foreign := map[string]bool{"-trimpath": true}
+	for _, name := range []string{"nginx/nginx.conf", "nginx/weir/nodes.conf", "nginx/weir/listen.conf", "weir.service", "weir.env", "compose.yaml", "Dockerfile", "prometheus.yml", "alerts.yml", "jaeger.yaml", "grafana.json"} {
+		text := read(t, name)
+		for _, v := range variable.FindAllString(text, -1) {
+			if !variables[v] {
+				t.Errorf("%s: weir knows no variable %s", name, v)
+			}
+		}
+		for _, m := range flag.FindAllStringSubmatch(text, -1) {
+			if !flags[m[1]] && !foreign[m[1]] {
+				t.Errorf("%s: weir knows no flag %s", name, m[1])
+			}
+		}
+	}
+}
+
+func TestUnit(t *testing.T) {
+	t.Parallel()
+	unit := read(t, "weir.service")
+	exe := regexp.MustCompile(`(?m)^ExecStart=(\S+)`).FindStringSubmatch(unit)
+	if exe == nil {
+		t.Fatal("no ExecStart")
+	}
+	// A root of its own, with all that the unit starts.
+	root := t.TempDir()
+	put := func(name, content string, mode os.FileMode) {
+		to := filepath.Join(root, name)
+		if err := errors.Join(os.MkdirAll(filepath.Dir(to), 0o755), os.WriteFile(to, []byte(content), mode)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	put("/etc/systemd/system/weir.service", unit, 0o644)
+	for _, program := range []string{exe[1], "/bin/kill"} {
+		put(program, "#!/bin/sh\n", 0o755)
+	}
+	for _, target := range []string{"sysinit", "basic", "shutdown", "network-online", "multi-user"} {
+		put("/etc/systemd/system/"+target+".target", "[Unit]\nDescription="+target+"\n", 0o644)
+	}
+	analyze := find(t, "systemd-analyze")
+	if out, err := exec.Command(analyze, "--root", root, "--man=no", "verify", "weir.service").CombinedOutput(); err != nil || strings.Contains(string(out), "weir.service") {
+		t.Errorf("systemd-analyze verify: %v\n%s", err, out)
+	}
+	// From 0, no exposure, to 100.
+	if out, err := exec.Command(analyze, "--no-pager", "security", "--offline=yes", "--threshold=20", "weir.service").CombinedOutput(); err != nil {
+		t.Errorf("systemd-analyze security: %v\n%s", err, out)
+	}
+	// The environment file is one that the server takes.
+	cmd := exec.Command(binary, "version")
+	cmd.Env = cleanEnv()
+	for _, line := range strings.Split(read(t, "weir.env"), "\n") {
+		if line != "" && !strings.HasPrefix(line, "#") {
+			cmd.Env = append(cmd.Env, line)
+		}
+	}
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Errorf("weir with weir.env: %v\n%s", err, out)
+	}
+}
+
+// A composition is what the tests look at of compose.yaml.
+type composition struct {
+	Services map[string]struct {
+		Image       string
+		Build       struct{ Context, Dockerfile string }
+		Command     []string
+		Environment map[string]string
+		DependsOn   []string `yaml:"depends_on"`
+		Ports       []string
+		Volumes     []string
+		Configs     []struct{ Source, Target string }
+		ReadOnly    bool `yaml:"read_only"`
+	}
+	Volumes map[string]any
+	Configs map[string]struct{ Content string }
+}
+
+func compose(t *testing.T) composition {
+	t.Helper()
+	var c composition
+	if err := yaml.Unmarshal([]byte(read(t, "compose.yaml")), &c); err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// There are no containers where the tests run, so the file is checked against
+// what it names: files, services, ports, flags.
+func TestCompose(t *testing.T) {
+	t.Parallel()
+	c := compose(t)
+	mounted := map[string]map[string]string{} // service → path in the container → content
+	for name, s := range c.Services {
+		mounted[name] = map[string]string{}
+		tag := s.Image[strings.LastIndex(s.Image, "/")+1:]
+		if s.Build.Context == "" && !regexp.MustCompile(`^[a-z]+:v?\d+\.\d+`).MatchString(tag) {
+			t.Errorf("%s: image %s is not pinned", name, s.Image)
+		}
+		for _, other := range s.DependsOn {
+			if _, ok := c.Services[other]; !ok {
+				t.Errorf("%s depends on %s, which there is not", name, other)
+			}
+		}
+		for _, v := range s.Volumes {
+			from, to, _ := strings.Cut(strings.TrimSuffix(v, ":ro"), ":")
+			if strings.HasPrefix(from, ".") {
+				mounted[name][to] = read(t, from)
+			} else if _, ok := c.Volumes[from]; !ok {
+				t.Errorf("%s: volume %s is not declared", name, from)
+			}
+		}
+		for _, use := range s.Configs {
+			content, ok := c.Configs[use.Source]
+			if !ok {
+				t.Errorf("%s: config %s is not declared", name, use.Source)
+			}
+			mounted[name][use.Target] = content.Content
+			if strings.HasSuffix(use.Target, ".yaml") {
+				if err := yaml.Unmarshal([]byte(content.Content), new(any)); err != nil {
+					t.Errorf("config %s: %v", use.Source, err)
+				}
+			}
+		}
+		for _, p := range s.Ports {
+			if !strings.HasPrefix(p, "127.0.0.1:") {
+				t.Errorf("%s: port %s is open to other machines", name, p)
+			}
+		}
+	}
+
+	// The nodes: every flag is taken, with its value.
+	ports := map[string]string{}
+	for _, name := range []string{"weir-1", "weir-2"} {
+		s := c.Services[name]
+		if !s.ReadOnly {
+			t.Errorf("%s is not read-only", name)
+		}
+		dockerfile := filepath.Join(s.Build.Context, s.Build.Dockerfile)
+		addr := regexp.MustCompile(`WEIR_ADDR=\S+:(\d+)`).FindStringSubmatch(read(t, dockerfile))
+		if addr == nil {
+			t.Fatalf("%s sets no address", dockerfile)
+		}
+		ports[name] = addr[1]
+		// There is no Redis of that name here, so the node gives up, but not over
+		// what it was told: an unknown or malformed flag comes first.
+		cmd := exec.Command(binary, append(s.Command, "-redis-wait=false", "-addr", "127.0.0.1:0")...)
+		cmd.Env = cleanEnv()
+		for key, value := range s.Environment {
+			if strings.HasPrefix(key, "WEIR_") && !strings.HasPrefix(value, "$") && value != "" {
+				cmd.Env = append(cmd.Env, key+"="+value)
+			}
+		}
+		if out, err := cmd.CombinedOutput(); err == nil || !strings.Contains(string(out), "-redis: ") {
+			t.Errorf("%s: weir %q: %v\n%s", name, s.Command, err, out)
+		}
+		for key, value := range s.Environment {
+			u, err := url.Parse(value)
+			if err != nil || u.Host == "" || u.Hostname() == "127.0.0.1" {
+				continue
+			}
+			if _, ok := c.Services[u.Hostname()]; !ok {
+				t.Errorf("%s: %s=%s, but there is no service %s", name, key, value, u.Hostname())
+			}
+		}
+	}
+
+	// Those who look for the nodes find them.
+	target := regexp.MustCompile(`weir-\d:\d+`)
+	for who, text := range map[string]string{
+		"nginx":      mounted["nginx"]["/etc/nginx/weir/nodes.conf"],
+		"Prometheus": mounted["prometheus"]["/etc/prometheus/prometheus.yml"],
+	} {
+		found := map[string]bool{}
+		for _, hostPort := range target.FindAllString(text, -1) {
+			host, port, _ := net.SplitHostPort(hostPort)
+			found[host] = true
+			if port != ports[host] {
+				t.Errorf("%s looks for a node at %s, which listens on %s", who, hostPort, ports[host])
+			}
+		}
+		if len(found) != 2 {
+			t.Errorf("%s knows the nodes %v", who, slices.Collect(maps.Keys(found)))
+		}
+	}
+
+	// The command lines of the others name files that are mounted.
+	for name, s := range c.Services {
+		for _, arg := range s.Command {
+			if _, file, ok := strings.Cut(arg, "/"); ok && path.Ext(file) != "" {
+				file := arg[strings.Index(arg, "/"):]
+				if mounted[name][file] == "" {
+					t.Errorf("%s: %s is not mounted", name, file)
+				}
+			}
+		}
+	}
+
+	// nginx takes the composition's own parts too.
+	dir := t.TempDir()
+	for name, content := range mounted["nginx"] {
+		content = target.ReplaceAllString(content, "127.0.0.1:1") // the names are known inside only
+		content = strings.ReplaceAll(content, "127.0.0.1:80;", "127.0.0.1:1;")
+		to := filepath.Join(dir, strings.TrimPrefix(name, "/etc/nginx/"))
+		if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(to, []byte(content), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if out, err := exec.Command(find(t, "nginx"), "-t", "-e", "stderr", "-p", dir, "-c", "nginx.conf", "-g", "pid "+dir+"/pid;").CombinedOutput(); err != nil {
+		t.Errorf("nginx -t: %v\n%s", err, out)
+	}
+}
+
+func TestDockerfile(t *testing.T) {
+	t.Parallel()
+	text := read(t, "Dockerfile")
+	ignored := strings.Fields(regexp.MustCompile(`(?m)^#.*$`).ReplaceAllString(read(t, "../../.dockerignore"), ""))
+	stages := map[string]bool{}
+	for _, m := range regexp.MustCompile(`(?m)^FROM (\S+)(?: AS (\S+))?`).FindAllStringSubmatch(text, -1) {
+		if !regexp.MustCompile(`^[a-z]+:\d+`).MatchString(m[1]) {
+			t.Errorf("image %s is not pinned", m[1])
+		}
+		stages[m[2]] = true
+	}
+	for _, m := range regexp.MustCompile(`(?m)^COPY (.+)$`).FindAllStringSubmatch(text, -1) {
+		args := strings.Fields(m[1])
+		if from, ok := strings.CutPrefix(args[0], "--from="); ok {
+			if !stages[from] {
+				t.Errorf("COPY %s: there is no such stage", m[1])
+			}
+			continue
+		}
+		for _, file := range args[:len(args)-1] {
+			if _, err := os.Stat(filepath.Join("../..", file)); err != nil {
+				t.Errorf("COPY %s: %v", m[1], err)
+			}
+			if slices.Contains(ignored, file) {
+				t.Errorf("COPY %s: .dockerignore leaves %s out", m[1], file)
+			}
+		}
+	}
+	// What the packages import lies in the folders that are copied.
+	out, err := exec.Command("go", "list", "-deps", "-f", "{{if not .Standard}}{{.ImportPath}}{{end}}", "weir/cmd/weir").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, pkg := range strings.Fields(string(out)) {
+		if inside, ok := strings.CutPrefix(pkg, "weir/"); ok {
+			if top, _, _ := strings.Cut(inside, "/"); !regexp.MustCompile(`(?m)^COPY ` + top + ` `).MatchString(text) {
+				t.Errorf("%s is not copied", pkg)
+			}
+		}
+	}
+	for _, want := range []string{"USER 65532:65532", "CGO_ENABLED=0", "HEALTHCHECK"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("no %s", want)
+		}
+	}
+}
+
+func TestPrometheusTakesItsFiles(t *testing.T) {
+	t.Parallel()
+	promtool := find(t, "promtool")
+	for _, args := range [][]string{{"check", "config", "prometheus.yml"}, {"check", "rules", "alerts.yml"}, {"test", "rules", "alerts_test.yml"}} {
+		if out, err := exec.Command(promtool, args...).CombinedOutput(); err != nil {
+			t.Errorf("promtool %s: %v\n%s", strings.Join(args, " "), err, out)
+		}
+	}
+	// Each alert has a case in which it fires.
+	cases := read(t, "alerts_test.yml")
+	for _, m := range regexp.MustCompile(`- alert: (\w+)`).FindAllStringSubmatch(read(t, "alerts.yml"), -1) {
+		if !strings.Contains(cases, "- alertname: "+m[1]+"\n") {
+			t.Errorf("alerts_test.yml has no case in which %s fires", m[1])
+		}
+	}
+	// The dashboard's queries are read by Prometheus as rules would be.
+	var rules strings.Builder
+	rules.WriteString("groups:\n- name: dashboard\n  rules:\n")
+	for i, q := range dashboard(t).queries() {
+		q = strings.NewReplacer("$__rate_interval", "1m", "$instance", ".*", "$topic", ".*").Replace(q)
+		text, _ := json.Marshal(q)
+		fmt.Fprintf(&rules, "  - {record: 'q%d', expr: %s}\n", i, text)
+	}
+	file := filepath.Join(t.TempDir(), "dashboard.yml")
+	if err := os.WriteFile(file, []byte(rules.String()), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := exec.Command(promtool, "check", "rules", file).CombinedOutput(); err != nil {
+		t.Errorf("promtool check rules, of the dashboard: %v\n%s", err, out)
+	}
+}
+
+type grafana struct {
+	UID, Title string
+	Panels     []struct {
+		ID          int
+		Type, Title string
+		GridPos     struct{ X, Y, W, H int }
+		Targets     []struct{ Expr string }
+	}
+}
+
+func dashboard(t *testing.T) grafana {
+	t.Helper()
+	var g grafana
+	if err := json.Unmarshal([]byte(read(t, "grafana.json")), &g); err != nil {
+		t.Fatal(err)
+	}
+	return g
+}
+
+func (g grafana) queries() []string {
+	var queries []string
+	for _, p := range g.Panels {
+		for _, target := range p.Targets {
+			queries = append(queries, target.Expr)
+		}
+	}
+	return queries
+}
+
+func TestDashboard(t *testing.T) {
+	t.Parallel()
+	g := dashboard(t)
+	if g.UID != "weir" {
+		t.Errorf("uid %q", g.UID)
+	}
+	ids := map[int]bool{}
+	cells := map[[2]int]string{}
+	for _, p := range g.Panels {
+		if ids[p.ID] {
+			t.Errorf("panel %q: ID %d is taken", p.Title, p.ID)
+		}
+		ids[p.ID] = true
+		if p.Type != "row" && len(p.Targets) == 0 {
+			t.Errorf("panel %q shows nothing", p.Title)
+		}
+		for x := p.GridPos.X; x < p.GridPos.X+p.GridPos.W; x++ {
+			for y := p.GridPos.Y; y < p.GridPos.Y+p.GridPos.H; y++ {
+				if other := cells[[2]int{x, y}]; other != "" || x >= 24 {
+					t.Fatalf("panel %q lies on %q or outside, at %d, %d", p.Title, other, x, y)
+				}
+				cells[[2]int{x, y}] = p.Title
+			}
+		}
+	}
+}
+
+// The names in alerts and dashboard are names that the server serves, and every
+// one of its own has a panel.
+func TestMetricsExist(t *testing.T) {
+	t.Parallel()
+	type instrument struct{ Name, Instrument, Unit string }
+	var registry struct{ Metrics []instrument }
+	if err := yaml.Unmarshal([]byte(read(t, "../../telemetry/registry.yaml")), &registry); err != nil {
+		t.Fatal(err)
+	}
+	registry.Metrics = append(registry.Metrics, instrument{"http.server.request.duration", "histogram", "s"})
+	known := map[string]string{} // Prometheus's names, and the metric of each
+	for _, m := range registry.Metrics {
+		name := strings.ReplaceAll(m.Name, ".", "_")
+		switch m.Unit {
+		case "s":
+			name += "_seconds"
+		case "By":
+			name += "_bytes"
+		}
+		switch m.Instrument {
+		case "counter":
+			known[name+"_total"] = m.Name
+		case "histogram":
+			for _, part := range []string{"_bucket", "_sum", "_count"} {
+				known[name+part] = m.Name
+			}
+		default:
+			known[name] = m.Name
+		}
+	}
+
+	// What a server says when it has had something to do.
+	n := startNode(t, "one", "-source", "t=http")
+	s := subscribe(t, "subscriber", direct, "http://"+n.addr+"/sse-stream?topic=t&format=json")
+	s.connected(t, 1)
+	id, _, err := publish(direct, "http://"+n.addr, "t", `{"seq":1}`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.has(t, id)
+	served := map[string]bool{}
+	eventually(t, func() bool {
+		resp, err := direct.Get("http://" + n.addr + "/metrics")
+		if err != nil {
+			return false
+		}
+		defer resp.Body.Close()
+		text, _ := io.ReadAll(resp.Body)
+		for _, m := range regexp.MustCompile(`(?m)^([a-z_]+)[{ ]`).FindAllStringSubmatch(string(text), -1) {
+			served[m[1]] = true
+		}
+		return served["sse_server_events_delivered_total"] && served["sse_server_delivery_duration_seconds_bucket"]
+	}, "/metrics does not tell of a delivery")
+	for name := range served {
+		if strings.HasPrefix(name, "sse_") && known[name] == "" {
+			t.Errorf("the server serves %s, which the registry does not explain", name)
+		}
+	}
+
+	name := regexp.MustCompile(`\b(?:sse|go|http|process)_[a-z_]+`)
+	shown := map[string]bool{}
+	label := regexp.MustCompile(`\{[^{}]*\}|(?:by|on) \([^()]*\)`)
+	for _, q := range dashboard(t).queries() {
+		for _, n := range name.FindAllString(label.ReplaceAllString(q, ""), -1) {
+			if !served[n] && known[n] == "" {
+				t.Errorf("the dashboard shows %s, which there is not", n)
+			}
+			shown[known[n]] = true
+		}
+	}
+	var rules struct {
+		Groups []struct {
+			Rules []struct{ Alert, Expr string }
+		}
+	}
+	if err := yaml.Unmarshal([]byte(read(t, "alerts.yml")), &rules); err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range rules.Groups[0].Rules {
+		for _, n := range name.FindAllString(label.ReplaceAllString(r.Expr, ""), -1) {
+			if !served[n] && known[n] == "" {
+				t.Errorf("%s looks at %s, which there is not", r.Alert, n)
+			}
+		}
+	}
+	for _, m := range registry.Metrics {
+		if !shown[m.Name] {
+			t.Errorf("the dashboard has no panel for %s", m.Name)
+		}
+	}
+}
+
+// Jaeger's links search for attributes that spans have.
+func TestJaegerLinks(t *testing.T) {
+	t.Parallel()
+	var registry struct {
+		Spans []struct{ Attributes []string }
+	}
+	if err := yaml.Unmarshal([]byte(read(t, "../../telemetry/registry.yaml")), &registry); err != nil {
+		t.Fatal(err)
+	}
+	attributes := map[string]bool{}
+	for _, s := range registry.Spans {
+		for _, a := range s.Attributes {
+			attributes[a] = true
+		}
+	}
+	var ui struct {
+		LinkPatterns []struct{ Type, Key, URL, Text string }
+		Menu         []struct {
+			Items []struct{ Label, URL string }
+		}
+	}
+	if err := json.Unmarshal([]byte(read(t, "jaeger-ui.json")), &ui); err != nil {
+		t.Fatal(err)
+	}
+	check := func(link string) {
+		// The UI puts values into "#{…}", encoded for a URL.
+		link = regexp.MustCompile(`#\{[^}]*\}`).ReplaceAllStringFunc(link, func(m string) string {
+			if key := m[2 : len(m)-1]; !attributes[key] {
+				t.Errorf("%s: no span has %s", link, key)
+			}
+			return "1"
+		})
+		u, err := url.Parse(link)
+		if err != nil || u.Path != "/search" || u.Query().Get("service") != "weir" {
+			t.Errorf("%s: is no search", link)
+			return
+		}
+		tags := map[string]string{}
+		if text := u.Query().Get("tags"); text != "" {
+			if err := json.Unmarshal([]byte(text), &tags); err != nil {
+				t.Errorf("%s: tags: %v", link, err)
+			}
+		}
+		for key := range tags {
+			if !attributes[key] {
+				t.Errorf("%s: no span has %s", link, key)
+			}
+		}
+	}
+	keys := map[string]bool{}
+	for _, p := range ui.LinkPatterns {
+		if p.Type != "tags" || !attributes[p.Key] {
+			t.Errorf("pattern %q: no span has %s", p.Text, p.Key)
+		}
+		keys[p.Key] = true
+		check(p.URL)
+	}
+	for _, key := range []string{"sse.stream.id", "sse.event.id"} {
+		if !keys[key] {
+			t.Errorf("nothing leads on from %s", key)
+		}
+	}
+	for _, m := range ui.Menu {
+		for _, item := range m.Items {
+			check(item.URL)
+		}
+	}
+}

@@ -1,0 +1,150 @@
+package e2e_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+)
+
+func TestJourneyOfAnEvent(t *testing.T) {
+	t.Parallel()
+	s := startServer(t, "-source", "t=http")
+	p := openPage(t, s.url())
+	p.connect()
+	s.publish("t", seq(0, 3)...)
+	p.latest(2)
+	trace := eval[string](p, `document.querySelector('#sse-feed .data-item').dataset.traceparent.slice(3, 35)`)
+	p.click(`#sse-feed .data-item`)
+	p.wait(`document.querySelector('#sse-feed .data-item').getAttribute('aria-pressed') === 'true'`)
+	p.wait(`document.getElementById('journey').dataset.journey === 'loaded'`)
+	p.wait(`document.querySelector('#journey-content')?.dataset.traceId === %q`, trace)
+
+	// From the source to the screen: the browser's own part comes a little later.
+	p.wait(`document.querySelector('#waterfall [data-service="weir-browser"]')`)
+	spans := eval[[]string](p, `[...document.querySelectorAll('#waterfall [data-span]')].map((e) => e.dataset.span)`)
+	for _, want := range []string{"send t", "deliver t", "process t"} {
+		found := 0
+		for _, span := range spans {
+			if span == want {
+				found++
+			}
+		}
+		if found != 1 {
+			t.Errorf("%q stands %d times in the waterfall %q", want, found, spans)
+		}
+	}
+	if total := p.text("#journey-total"); !strings.HasSuffix(total, "s") || strings.HasPrefix(total, "-") {
+		t.Errorf("the journey took %q", total)
+	}
+	if text := p.text("#journey .journey-total"); !strings.Contains(text, "from t to screen") {
+		t.Errorf("the journey is told as %q", text)
+	}
+	// Every bar lies in its track.
+	if bad := eval[[]string](p, `[...document.querySelectorAll('#waterfall .span-row')].filter((row) => {
+		const [track, bar] = row.querySelectorAll('rect');
+		const [t, b] = [track.getBoundingClientRect(), bar.getBoundingClientRect()];
+		return b.left < t.left - 1 || b.right > t.right + 1 || b.width < 1;
+	}).map((row) => row.innerText)`); len(bad) > 0 {
+		t.Errorf("bars out of their tracks: %q", bad)
+	}
+	if id := p.text("#journey-trace"); id != trace {
+		t.Errorf("the panel shows trace %s, want %s", id, trace)
+	}
+	if link := eval[bool](p, `Boolean(document.getElementById('open-jaeger'))`); link {
+		t.Error("a link to Jaeger, and none is running")
+	}
+	p.click("#copy-trace")
+	p.wait(`['Copied', 'Not copied'].includes(document.getElementById('copy-trace').textContent)`)
+
+	// Another event, then none.
+	p.click(`#sse-feed .data-item:nth-of-type(2)`)
+	p.wait(`document.querySelector('#journey-content')?.dataset.traceId === document.querySelectorAll('#sse-feed .data-item')[1].dataset.traceparent.slice(3, 35)`)
+	p.wait(`document.querySelectorAll('#sse-feed [aria-pressed=true]').length === 1`)
+	p.click("#journey-close")
+	p.wait(`document.getElementById('journey').dataset.journey === 'empty' && !document.querySelector('#sse-feed [aria-pressed=true]')`)
+	p.state("connected")
+}
+
+func TestJourneyLinksToJaeger(t *testing.T) {
+	t.Parallel()
+	s := startServer(t, "-source", "t=http", "-jaeger-ui", "http://127.0.0.1:16999/ui")
+	p := openPage(t, s.url())
+	p.connect()
+	s.publish("t", seq(0, 1)...)
+	p.latest(0)
+	p.click(`#sse-feed .data-item`)
+	p.wait(`document.getElementById('open-jaeger')`)
+	trace := eval[string](p, `document.querySelector('#sse-feed .data-item').dataset.traceparent.slice(3, 35)`)
+	if got, want := eval[string](p, `document.getElementById('open-jaeger').href`), "http://127.0.0.1:16999/ui/trace/"+trace; got != want {
+		t.Errorf("the link leads to %s, want %s", got, want)
+	}
+}
+
+func TestJourneysThatNobodyKept(t *testing.T) {
+	t.Parallel()
+	s := startServer(t, "-source", "t=http", "-retry", "200ms")
+	p := openPage(t, s.url())
+	p.expect(broken, status(404))
+	p.connect()
+	s.publish("t", seq(0, 1)...)
+	p.latest(0)
+	s.kill()
+	p.wait(`document.body.dataset.state !== 'connected'`)
+
+	// Nobody there to ask.
+	p.click(`#sse-feed .data-item`)
+	p.wait(`document.getElementById('journey').dataset.journey === 'failed'`)
+	if text := p.text("#journey-missing"); !strings.Contains(text, "cannot be reached") {
+		t.Errorf("with the server away the panel says %q", text)
+	}
+	// A new process knows nothing of the old one's events.
+	s.start()
+	p.state("connected")
+	p.click("#journey-close")
+	p.click(`#sse-feed .data-item`)
+	p.wait(`document.getElementById('journey').dataset.journey === 'missing'`)
+	if text := p.text("#journey-missing"); text == "" {
+		t.Error("the panel does not say why there is no journey")
+	}
+	p.state("connected")
+}
+
+func TestUnsampledEventsSaySo(t *testing.T) {
+	t.Parallel()
+	s := startServer(t, "-source", "t=http", "-event-traces", "0")
+	p := openPage(t, s.url())
+	p.connect()
+	s.publish("t", seq(0, 2)...)
+	p.latest(1)
+	p.click(`#sse-feed .data-item`)
+	p.wait(`document.getElementById('journey').dataset.journey === 'unsampled'`)
+	if text := p.text("#journey-missing"); !strings.Contains(text, "sampled") {
+		t.Errorf("the panel says %q", text)
+	}
+}
+
+// With a listener for operators, details and journeys are there alone.
+func TestAdminListener(t *testing.T) {
+	t.Parallel()
+	admin := freeAddr(t)
+	s := startServer(t, "-source", "t=http", "-admin-addr", admin)
+	p := openPage(t, s.url())
+	p.connect()
+	s.publish("t", seq(0, 1)...)
+	p.latest(0)
+	p.click(`#sse-feed .data-item`)
+	p.wait(`document.getElementById('journey').dataset.journey === 'moved'`)
+	for path, want := range map[string]int{"/metrics": 404, "/traces/" + strings.Repeat("a", 32): 404, "/debug/pprof/": 404, "/sse-health": 200} {
+		if a := get(t, s.url()+path, ""); a.StatusCode != want {
+			t.Errorf("%s on the public address: %s, want %d", path, a.Status, want)
+		}
+	}
+	if n := len(s.health().ConnectionDetails); n != 0 {
+		t.Errorf("the public address tells of %d connections", n)
+	}
+	for _, path := range []string{"/metrics", "/sse-health", "/debug/pprof/cmdline"} {
+		if a := get(t, fmt.Sprintf("http://%s%s", admin, path), ""); a.StatusCode != 200 {
+			t.Errorf("%s on the admin address: %s", path, a.Status)
+		}
+	}
+}

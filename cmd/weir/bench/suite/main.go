@@ -70,7 +70,7 @@ var scenarios = []scenario{
 		kinds: both},
 	{name: "storm", title: "5,000 come back at once, 1,000 events each", opts: bench.Options{Connections: 5000, Storm: true, Replay: 1000},
 		kinds: weirs}, // the floor has nothing to replay from
-	{name: "slow", title: "1 slow among 200, 200 events/s of 4 kB", opts: bench.Options{Connections: 200, Rate: 200, Size: 4000, Slow: 1},
+	{name: "slow", title: "1 slow among 100, 200 events/s of 10 kB", opts: bench.Options{Connections: 100, Rate: 200, Size: 10_000, Slow: 1},
 		kinds: both, weir: []string{"-write-timeout", "2s"}},
 	{name: "http2", title: "HTTP/2: 1,000 streams, 100 events/s", opts: bench.Options{Connections: 1000, Rate: 100, HTTP2: true, Warmup: time.Second},
 		kinds: one},

@@ -350,6 +350,8 @@ func (r *results) goals() []goal {
 			below("p99", m.P99, 25, " ms")
 		case "few":
 			below("p99", m.P99, 15, " ms")
+		case "slow":
+			add(m.SlowLetGo == 1, "the one that stops reading is cut off", fmt.Sprintf("%d cut off", m.SlowLetGo))
 		case "idle":
 			if e.Server == "weir" {
 				below("memory a connection", m.Memory/1e3, 6, " kB")

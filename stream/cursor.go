@@ -58,8 +58,12 @@ type Batch struct {
 	Wire []byte
 
 	from, to uint64
-	tagged   bool          // an event has a Tag
-	chunk    func() []byte // Wire as one chunk of HTTP/1.1
+	tagged   bool // an event has a Tag
+	// What encoded has made, once for all connections.
+	made [3]struct {
+		once  sync.Once
+		bytes []byte
+	}
 }
 
 // A Cursor is one reader's position in a log. It holds no entries. One
@@ -322,7 +326,35 @@ func (b *Batch) join() {
 			b.Wire = append(b.Wire, e.wire...)
 		}
 	}
-	b.chunk = sync.OnceValue(func() []byte { return appendChunk(nil, b.Wire) })
+}
+
+// encoded returns the batch as it goes out: compressed or not, as a chunk of
+// HTTP/1.1 or not.
+func (b *Batch) encoded(gzip, chunked bool) []byte {
+	if !gzip && !chunked {
+		return b.Wire
+	}
+	form := &b.made[0]
+	switch {
+	case gzip && chunked:
+		form = &b.made[1]
+	case gzip:
+		form = &b.made[2]
+	}
+	form.once.Do(func() {
+		out := b.Wire
+		if gzip {
+			out = nil
+			for _, e := range b.Entries {
+				out = append(out, e.deflated()...)
+			}
+		}
+		if chunked {
+			out = appendChunk(nil, out)
+		}
+		form.bytes = out
+	})
+	return form.bytes
 }
 
 // replayed returns how many events of the batch came up to and including an ID.

@@ -56,7 +56,7 @@ func (s *session) takeOver(w http.ResponseWriter, r *http.Request) bool {
 	var fields headWriter
 	_ = w.Header().Write(&fields) // cannot fail
 	d.head = append(append(d.head, fields...), "\r\n"...)
-	d.pump = s.h.pumps.of(s.cur.log, s.h)
+	d.pump = s.h.pumps.of(s.cur.log, s.gzip != nil, s.h)
 	if tcp, ok := conn.(*net.TCPConn); ok {
 		if raw, err := tcp.SyscallConn(); err == nil {
 			_ = raw.Control(func(fd uintptr) { d.fd = int(fd) })
@@ -132,10 +132,9 @@ func (s *session) writeRest() error {
 }
 
 // close is called once, by whoever ends the session.
-func (d *direct) close(h *Handler, reason CloseReason) {
+func (d *direct) close(h *Handler, orderly bool) {
 	h.pumps.forget(d.key)
-	switch reason {
-	case CloseEnded, CloseDrain, CloseLifetime:
+	if orderly {
 		_ = d.writeAll([]byte(lastChunk))
 	}
 	_ = d.conn.Close()
@@ -181,7 +180,8 @@ func (s *session) wake() {
 // A pump serves parked sessions of one log, in one goroutine, which is there
 // while there are any.
 type pump struct {
-	h *Handler
+	h    *Handler
+	gzip bool // its sessions are compressed
 
 	mu       sync.Mutex
 	cur      *Cursor
@@ -246,7 +246,7 @@ func (p *pump) run() {
 // deliver writes a batch to every session that stands before it; the caller
 // holds p.mu.
 func (p *pump) deliver(b *Batch) {
-	chunk := b.chunk()
+	chunk := b.encoded(p.gzip, true)
 	lag := p.cur.Lag()
 	for i := 0; i < len(p.sessions); {
 		s := p.sessions[i]
@@ -311,8 +311,11 @@ func (p *pump) beat(now time.Time) time.Duration {
 		if ping == nil {
 			ping = pingMessage(now)
 			chunk = appendChunk(nil, ping)
+			if p.gzip {
+				chunk = appendChunk(nil, store(nil, ping))
+			}
 		}
-		if p.pingTo(s, chunk, len(ping), now) {
+		if p.pingTo(s, ping, chunk, now) {
 			i++
 		} else {
 			p.release(s)
@@ -323,18 +326,21 @@ func (p *pump) beat(now time.Time) time.Duration {
 	return max(next, heartbeat/20)
 }
 
-func (p *pump) pingTo(s *session, chunk []byte, size int, now time.Time) (whole bool) {
+func (p *pump) pingTo(s *session, ping, chunk []byte, now time.Time) (whole bool) {
 	defer p.contain(s, &whole)
 	n, err := writeNow(s.direct.fd, chunk)
 	if err != nil {
 		s.cancel(errGone)
 		return false
 	}
+	if s.gzip != nil {
+		s.gzip.add(ping)
+	}
 	if n < len(chunk) {
 		s.direct.rest = chunk[n:]
 		return false
 	}
-	s.wrote(size, now)
+	s.wrote(len(ping), now)
 	if s.hooks.Heartbeat != nil {
 		s.hooks.Heartbeat(now)
 	}
@@ -345,7 +351,7 @@ func (p *pump) pingTo(s *session, chunk []byte, size int, now time.Time) (whole 
 type pumps struct {
 	mu     sync.Mutex
 	users  int // sessions taken over
-	byLog  map[*Log][]*pump
+	byLog  map[pumpKey][]*pump
 	next   int
 	poller *poller
 	conns  map[uint64]*Conn
@@ -363,7 +369,7 @@ func (p *pumps) start() bool {
 		}
 		p.poller = poller
 		p.conns = make(map[uint64]*Conn)
-		p.byLog = make(map[*Log][]*pump)
+		p.byLog = make(map[pumpKey][]*pump)
 		go poller.run(p.gone)
 	}
 	p.users++
@@ -382,19 +388,26 @@ func (p *pumps) leave() {
 
 // of returns the pump for the next session of a log: there are as many as can
 // run at a time.
-func (p *pumps) of(l *Log, h *Handler) *pump {
+func (p *pumps) of(l *Log, gzip bool, h *Handler) *pump {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	all := p.byLog[l]
+	key := pumpKey{l, gzip}
+	all := p.byLog[key]
 	if all == nil {
 		all = make([]*pump, min(runtime.GOMAXPROCS(0), maxPumps))
 		for i := range all {
-			all[i] = &pump{h: h, cur: &Cursor{log: l}, empty: make(chan struct{}, 1)}
+			all[i] = &pump{h: h, gzip: gzip, cur: &Cursor{log: l}, empty: make(chan struct{}, 1)}
 		}
-		p.byLog[l] = all
+		p.byLog[key] = all
 	}
 	p.next++
 	return all[p.next%len(all)]
+}
+
+// The sessions of one pump write the same bytes.
+type pumpKey struct {
+	log  *Log
+	gzip bool
 }
 
 // maxPumps is how many pumps a log has at most.

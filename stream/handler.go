@@ -50,6 +50,9 @@ type Handler struct {
 	Lifetime time.Duration
 	// Transport is how streams are written. Default: TransportAuto.
 	Transport Transport
+	// Compress serves gzip to clients that accept it. An event is compressed
+	// once for all of them; each costs a checksum more.
+	Compress bool
 	// Admit, if set, decides whether a request gets a stream. The function it
 	// returns, if any, is called once, when the stream is over.
 	Admit func(r *http.Request) (release func(), refusal *Refusal)
@@ -415,17 +418,30 @@ func (s *session) hello(now time.Time) []byte {
 		Resumed     bool   `json:"resumed"`
 		LastEventID string `json:"last_event_id,omitempty"`
 		Traceparent string `json:"traceparent"`
+		Position    string `json:"position"`
 		Time        int64  `json:"time"`
 	}
 	c := connected{
 		Connection: s.conn.ID, Node: s.h.Node, Topic: s.conn.Topic, Resumed: s.conn.Resumed,
-		Traceparent: s.hooks.Traceparent, Time: now.UnixMilli(),
+		Traceparent: s.hooks.Traceparent, Position: s.position().String(), Time: now.UnixMilli(),
 	}
 	if s.malformed {
 		c.LastEventID = "malformed"
 	}
 	data, _ := json.Marshal(c) // cannot fail
-	return Message{Retry: or(s.h.Retry, DefaultRetry), Event: "connected", Data: data}.AppendTo(nil)
+	hello := Message{Retry: or(s.h.Retry, DefaultRetry), Event: "connected", Data: data}.AppendTo(nil)
+	// An ID without data dispatches nothing, but a client that is cut off
+	// before its first event knows by it where to resume.
+	return Message{ID: s.position().String()}.AppendTo(hello)
+}
+
+// position is the ID behind which the client's stream begins. Before a gap has
+// been told that is where the gap begins.
+func (s *session) position() ID {
+	if len(s.cur.gaps) > 0 {
+		return s.cur.gaps[0].From
+	}
+	return s.cur.last
 }
 
 func or(d, fallback time.Duration) time.Duration {

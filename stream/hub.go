@@ -482,6 +482,9 @@ func (l *Log) project(opts LogOptions, encode func([]byte, *Event) ([]byte, erro
 				view.rewind(*gap.rewind)
 				continue
 			case errors.As(err, &gap):
+				if gap.Reason == GapSlow {
+					gap.Reason = GapExpired // it is not the client who was slow
+				}
 				view.Reset(gap.To, gap.Reason)
 				continue
 			case errors.As(err, &ended):

@@ -54,13 +54,23 @@ type Entry struct {
 	// At is when the entry entered its first log, with the monotonic clock.
 	At time.Time
 
-	wire    []byte
+	wire []byte
+	gzip struct {
+		once   sync.Once
+		blocks []byte
+	}
 	lasting bool // an announcement that those hear too who connect later
 }
 
 // Wire returns the entry as a block of text/event-stream. It must not be
 // changed.
 func (e *Entry) Wire() []byte { return e.wire }
+
+// deflated returns the entry as deflate blocks, made once.
+func (e *Entry) deflated() []byte {
+	e.gzip.once.Do(func() { e.gzip.blocks = deflate(e.wire) })
+	return e.gzip.blocks
+}
 
 // A Log is one topic's append-only sequence of entries, bounded by number and
 // by bytes: the oldest make room for the newest. Readers are cursors, each

@@ -26,6 +26,7 @@ type session struct {
 	malformed bool
 	out       writer
 	lifetime  *time.Timer
+	gzip      *gzipped    // nil: not compressed
 	direct    *direct     // nil on net/http
 	taken     atomic.Bool // direct is set; for who may not look at it
 }
@@ -86,6 +87,13 @@ func (s *session) serve(w http.ResponseWriter, r *http.Request) {
 		}
 	}()
 	setHeader(w.Header())
+	if s.h.Compress {
+		w.Header().Add("Vary", "Accept-Encoding")
+		if acceptsGzip(r.Header) {
+			w.Header().Set("Content-Encoding", "gzip")
+			s.gzip = new(gzipped)
+		}
+	}
 	if s.h.Transport != TransportNetHTTP && s.takeOver(w, r) {
 		began = true
 		s.runDirect(true)
@@ -214,6 +222,9 @@ func (s *session) run() (CloseReason, error) {
 
 // send writes what is not an event of the log.
 func (s *session) send(p []byte) error {
+	if s.gzip != nil {
+		p = s.gzip.encode(p)
+	}
 	if err := s.out.write(p); err != nil {
 		return err
 	}
@@ -231,7 +242,7 @@ func (s *session) sendBatch(b *Batch) error {
 	if s.hooks.Flush != nil && b.tagged {
 		began = time.Now()
 	}
-	if err := s.out.write(b.Wire); err != nil {
+	if err := s.out.write(b.encoded(s.gzip != nil, false)); err != nil {
 		return err
 	}
 	var lag uint64
@@ -244,10 +255,15 @@ func (s *session) sendBatch(b *Batch) error {
 
 // delivered counts a batch that has been flushed.
 func (s *session) delivered(b *Batch, began, ended time.Time, lag uint64) {
-	s.wrote(len(b.Wire), ended)
+	bytes := len(b.Wire)
+	if s.gzip != nil {
+		s.gzip.add(b.Wire)
+		bytes = len(b.encoded(true, false))
+	}
+	s.wrote(bytes, ended)
 	s.conn.events.Add(int64(b.Events))
 	if s.hooks.Flush != nil {
-		s.hooks.Flush(&Flush{Batch: b, Replayed: b.replayed(s.cur.since), Bytes: len(b.Wire), Began: began, Ended: ended, Lag: lag})
+		s.hooks.Flush(&Flush{Batch: b, Replayed: b.replayed(s.cur.since), Bytes: bytes, Began: began, Ended: ended, Lag: lag})
 	}
 }
 
@@ -331,8 +347,12 @@ func (s *session) end(reason CloseReason, err error) {
 	if s.lifetime != nil {
 		s.lifetime.Stop()
 	}
+	orderly := reason == CloseEnded || reason == CloseDrain || reason == CloseLifetime
+	if s.gzip != nil && orderly && s.out != nil {
+		_ = s.out.write(s.gzip.end())
+	}
 	if s.direct != nil {
-		s.direct.close(s.h, reason)
+		s.direct.close(s.h, orderly)
 	}
 	s.h.leave(s.conn, reason)
 	if s.hooks.Disconnect != nil {

@@ -2,11 +2,13 @@ package stream_test
 
 import (
 	"bufio"
+	"compress/gzip"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -410,5 +412,94 @@ func TestTransportPanicInAHook(t *testing.T) {
 		})
 		s.publish(t, "2")
 		other.want(t, "message")
+	})
+}
+
+// A compressed stream is one valid gzip member, whatever is written to it, and
+// what is flushed can be read at once.
+func TestTransportCompresses(t *testing.T) {
+	onEveryTransport(t, func(t *testing.T, open func(stream.HubOptions, *stream.Handler) *site) {
+		s := open(stream.HubOptions{}, &stream.Handler{Compress: true, Heartbeat: 50 * time.Millisecond})
+		sub := func(last string) (*stream.Decoder, *http.Response) {
+			req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, s.url, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			req.Header.Set("Accept-Encoding", "gzip")
+			req.Header.Set("Last-Event-ID", last)
+			resp, err := s.client.Do(req)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if resp.Header.Get("Content-Encoding") != "gzip" || resp.Header.Get("Vary") != "Accept-Encoding" {
+				t.Fatalf("header: %v", resp.Header)
+			}
+			r, err := gzip.NewReader(resp.Body)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return stream.NewDecoder(r), resp
+		}
+		read := func(d *stream.Decoder, event string) stream.Message {
+			for {
+				m, err := d.Next()
+				if err != nil {
+					t.Fatalf("waiting for %s: %v", event, err)
+				}
+				if m.Event == event {
+					return m
+				}
+			}
+		}
+		long := `"` + strings.Repeat("long ", 40_000) + `"`
+		noise := make([]byte, 100_000)
+		for i := range noise {
+			noise[i] = "0123456789abcdef"[rand.IntN(16)]
+		}
+		ids := s.publish(t, "1", long, `"`+string(noise)+`"`)
+		plain := s.subscribe(t, "", "Last-Event-ID", "0", "Accept-Encoding", "gzip;q=0")
+		if plain.header.Get("Content-Encoding") != "" {
+			t.Errorf("header: %v", plain.header)
+		}
+		var streams []*stream.Decoder
+		for range 3 {
+			d, resp := sub("0")
+			defer resp.Body.Close()
+			streams = append(streams, d)
+		}
+		for _, d := range streams {
+			read(d, "connected")
+			for _, id := range ids {
+				if m := read(d, "message"); m.ID != id.String() {
+					t.Fatalf("got %s, want %s", m.ID, id)
+				}
+			}
+			read(d, "ping")
+		}
+		for round := range 20 {
+			id := s.publish(t, fmt.Sprintf(`{"round":%d,"text":%q}`, round, strings.Repeat("text ", 20)))[0]
+			for _, d := range streams {
+				if m := read(d, "message"); m.ID != id.String() || !strings.Contains(string(m.Data), fmt.Sprintf(`"round":%d,`, round)) {
+					t.Fatalf("got %s %s", m.ID, m.Data)
+				}
+			}
+		}
+		for _, c := range s.handler.Conns() {
+			if c.Bytes() > 300_000 {
+				continue // the plain one
+			}
+			if c.Bytes() < 50_000 || c.Bytes() > 250_000 {
+				t.Errorf("%d bytes for 300 kB of which 200 kB are repetitions", c.Bytes())
+			}
+		}
+		if err := s.hub.EndTopic("a", "over"); err != nil {
+			t.Fatal(err)
+		}
+		for _, d := range streams {
+			read(d, "close")
+			if _, err := d.Next(); !errors.Is(err, io.EOF) { // the checksum is right
+				t.Errorf("at the end: %v", err)
+			}
+		}
 	})
 }

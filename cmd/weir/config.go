@@ -94,6 +94,7 @@ func (c *config) settings() []setting {
 		{name: "retry", value: "DURATION", def: stream.DefaultRetry.String(), group: "Streams", usage: "how long clients are told to wait before they come back", set: duration(&c.retry, time.Millisecond, time.Hour)},
 		{name: "pace", value: "DURATION", def: "5ms", group: "Streams", usage: "under load, gather events for this long and write them together; 0 writes each at once", set: duration(&c.pace, 0, time.Second)},
 		{name: "transport", value: "NAME", def: string(stream.TransportAuto), group: "Streams", usage: "auto: on Linux, a few goroutines write to all plain HTTP/1.1 streams; net/http: a goroutine for each", set: oneOf(&c.transport, string(stream.TransportAuto), string(stream.TransportNetHTTP))},
+		{name: "compress", group: "Streams", usage: "serve gzip to clients that accept it; each event is compressed once for all of them", set: boolean(&c.compress)},
 		{name: "lifetime", value: "DURATION", def: "0s", group: "Streams", usage: "end a stream at this age, give or take a tenth; clients come back; 0 never does", set: duration(&c.lifetime, 0, 365*24*time.Hour)},
 		{name: "drain", value: "DURATION", def: "5s", group: "Streams", usage: "on SIGTERM or Ctrl-C, end the open streams spread over this long; a second signal ends at once", set: duration(&c.drain, 0, time.Hour)},
 

@@ -94,8 +94,8 @@ func serve(ctx context.Context, cfg *config, stdin io.Reader, stdout, stderr io.
 	handler := &stream.Handler{
 		Hub: hub, Format: "html", Node: cfg.node,
 		Heartbeat: cfg.heartbeat, WriteTimeout: cfg.writeTimeout, Retry: cfg.retry, Lifetime: cfg.lifetime,
-		Transport: stream.Transport(cfg.transport),
-		Logger:    logger,
+		Transport: stream.Transport(cfg.transport), Compress: cfg.compress,
+		Logger: logger,
 	}
 	tel.Observe(handler)
 	jaegerUI := (&jaegerProbe{}).url
@@ -223,7 +223,11 @@ func shutdown(second context.Context, cfg *config, handler *stream.Handler, serv
 	var all sync.WaitGroup
 	for _, s := range servers {
 		all.Go(func() {
-			ctx, cancel := context.WithTimeout(second, 2*time.Second)
+			grace := 2 * time.Second
+			if second.Err() != nil {
+				grace = 200 * time.Millisecond // for the streams' last bytes
+			}
+			ctx, cancel := context.WithTimeout(context.WithoutCancel(second), grace)
 			defer cancel()
 			if err := s.Shutdown(ctx); err != nil && !errors.Is(err, http.ErrServerClosed) {
 				_ = s.Close()

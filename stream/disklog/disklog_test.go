@@ -72,16 +72,21 @@ func follow(t testing.TB, b *disklog.Broker, topic string) (log *stream.Log, sto
 	t.Helper()
 	log = stream.NewLog(stream.LogOptions{History: 1 << 20, Bytes: 1 << 30})
 	ctx, cancel := context.WithCancel(context.Background())
-	up, done := make(chan struct{}), make(chan error, 1)
-	go func() { done <- b.Follow(ctx, topic, log, func() { close(up) }) }()
-	stop = sync.OnceValue(func() error {
+	up, done := make(chan struct{}), make(chan struct{})
+	var err error
+	go func() {
+		defer close(done)
+		err = b.Follow(ctx, topic, log, func() { close(up) })
+	}()
+	stop = func() error {
 		cancel()
-		return <-done
-	})
+		<-done
+		return err
+	}
 	t.Cleanup(func() { _ = stop() })
 	select {
 	case <-up:
-	case err := <-done:
+	case <-done:
 		t.Fatalf("follow: %v", err)
 	case <-time.After(patience):
 		t.Fatal("the follower is not up")

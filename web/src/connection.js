@@ -222,6 +222,8 @@ export class Connection {
       case 'connected':
         // A reconnect is to link to the stream that it continues.
         if (typeof parsed.traceparent === 'string' && parsed.traceparent) this.#parent = parsed.traceparent;
+        // Cut off before its first event, the page asks for what came since it connected.
+        if (!this.lastId && /^\d+-\d+$/.test(parsed.position)) this.lastId = parsed.position;
         break;
       case 'gap':
         // What is lost stays lost: to ask for it again would tell of it again.

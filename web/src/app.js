@@ -270,13 +270,13 @@ function weir() {
 
     // plan asks for a refresh soon: many events, one update of the figures.
     plan() {
+      if (connection && connection.state !== this.state) this.refresh(); // a change of state is shown at once
       if (planned) return;
       planned = true;
       setTimeout(() => {
         planned = false;
         this.refresh();
       }, 50);
-      if (connection && connection.state !== this.state) this.refresh();
     },
 
     refresh() {

@@ -406,6 +406,32 @@ func TestMeasureRefusals(t *testing.T) {
 	}
 }
 
+// Where a representation is for people, the mark travels inside of a string;
+// where it does not come through at all, the report says so.
+func TestOtherRepresentations(t *testing.T) {
+	_, server := newSite(t, false, func(s *site, _ *http.ServeMux) {
+		opts := stream.HubOptions{Formats: map[string]func([]byte, string, *stream.Event) ([]byte, error){
+			"html": func(dst []byte, _ string, e *stream.Event) ([]byte, error) {
+				return append(append(append(dst, "<p>\n"...), strings.Trim(string(e.Data), "{}\n")...), "\n</p>"...), nil
+			},
+			"length": func(dst []byte, _ string, e *stream.Event) ([]byte, error) {
+				return fmt.Appendf(dst, "%d bytes", len(e.Data)), nil
+			},
+		}}
+		s.hub = stream.NewHub(opts)
+		if err := s.hub.AddTopic("bench"); err != nil {
+			t.Fatal(err)
+		}
+		s.handler.Hub = s.hub
+	})
+	wantExact(t, mustMeasure(t, short(server.URL+"/sse-stream?format=html")), 60)
+	o := short(server.URL + "/sse-stream?format=length")
+	r := mustMeasure(t, o)
+	if r.Events.Unmarked != 60*20 || len(r.Warnings) == 0 || !strings.Contains(r.Warnings[len(r.Warnings)-1], "format=json") {
+		t.Errorf("%+v, %q", r.Events, r.Warnings)
+	}
+}
+
 // A run that is interrupted reports what it has.
 func TestMeasureInterrupted(t *testing.T) {
 	_, server := newSite(t, false, nil)

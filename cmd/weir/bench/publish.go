@@ -33,6 +33,7 @@ type publisher struct {
 	clock clock
 	base  int64
 	pad   []byte
+	text  bool // the mark is inside of a string
 
 	conn  net.Conn
 	br    *bufio.Reader
@@ -50,7 +51,9 @@ type publisher struct {
 
 func newPublisher(o *Options, clock clock, base int64) *publisher {
 	p := &publisher{opts: o, clock: clock, base: base, batch: maxBatchEvents, late: newHistogram(), took: newHistogram()}
-	p.pad = bytes.Repeat([]byte{'x'}, o.Size-minSize)
+	// As HTML, Weir rounds numbers for people; a string comes through whole.
+	p.text = o.url.Query().Get("format") == "html"
+	p.pad = bytes.Repeat([]byte{'x'}, max(0, o.Size-len(p.appendData(nil, 1e18, 0))))
 	if o.PublishURL != "" {
 		p.batch = 1
 	}
@@ -66,11 +69,15 @@ func (p *publisher) close() {
 
 // appendData appends the data of an event.
 func (p *publisher) appendData(b []byte, sent, seq int64) []byte {
-	b = append(b, `{"t":`...)
+	between := [3]string{`{"t":`, `,"n":`, `,"pad":"`}
+	if p.text {
+		between = [3]string{`{"pad":"bench-t=`, ` bench-n=`, ` `}
+	}
+	b = append(b, between[0]...)
 	b = strconv.AppendInt(b, sent, 10)
-	b = append(b, `,"n":`...)
+	b = append(b, between[1]...)
 	b = strconv.AppendInt(b, p.base+seq, 10)
-	b = append(b, `,"pad":"`...)
+	b = append(b, between[2]...)
 	b = append(b, p.pad...)
 	return append(b, `"}`...)
 }

@@ -252,6 +252,9 @@ func (r *Report) fill(b *bench, end tally, expected, lost int64, latency, openin
 			r.warn("%d events may have been lost on the way to the server: their requests broke.", p.Uncertain)
 		}
 	}
+	if r.Published != nil && end.delivered == 0 && end.unmarked > 0 {
+		r.warn("The events that came do not carry what was published, so nothing can be said of them: ask the server for the data as it is, as by format=json.")
+	}
 	if o.Gzip && s.Gzipped == 0 {
 		r.warn("The server did not compress.")
 	}

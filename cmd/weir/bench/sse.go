@@ -170,12 +170,13 @@ func (p *sseParser) dispatch() {
 }
 
 // forms are the ways in which the publisher's members can come back: as JSON,
-// inside a JSON string, and escaped for HTML in two manners.
+// inside a JSON string, escaped for HTML in two manners, and as plain text.
 var forms = [...]struct{ sent, seq []byte }{
 	{[]byte(`"t":`), []byte(`"n":`)},
 	{[]byte(`\"t\":`), []byte(`\"n\":`)},
 	{[]byte(`&#34;t&#34;:`), []byte(`&#34;n&#34;:`)},
 	{[]byte(`&quot;t&quot;:`), []byte(`&quot;n&quot;:`)},
+	{[]byte(`bench-t=`), []byte(`bench-n=`)},
 }
 
 // scan looks for the mark in a line of data: first where it was last time, for

@@ -60,6 +60,7 @@ func TestSSEParser(t *testing.T) {
 		{name: "CRLF, no space, a comment", stream: ": hello\r\nid:7\r\ndata:{\"t\":5,\"n\":6}\r\n\r\n", events: []mark{{5, 6, true}}, id: "7"},
 		{name: "inside a JSON string", stream: "data: {\"d\":\"{\\\"t\\\":5,\\\"n\\\":6}\"}\n\n", events: []mark{{5, 6, true}}},
 		{name: "escaped for HTML, on the second line", stream: "data: <li>\ndata: {&#34;t&#34;:5,&#34;n&#34;:6}</li>\n\ndata: {&quot;t&quot;:17638340251234,&quot;n&quot;:7}\n\n", events: []mark{{5, 6, true}, {t2, 7, true}}},
+		{name: "as text in HTML", stream: "data: <b>bench-t=17638340251234 bench-n=7 xxx</b>\n\n", events: []mark{{t2, 7, true}}},
 		{name: "another order, and spaces", stream: "data: {\"n\": 6, \"pad\":\"\", \"t\": 5}\n\n", events: []mark{{5, 6, true}}},
 		{name: "marks move", stream: "data: {\"t\":5,\"n\":6}\n\ndata: {\"longer\":1,\"t\":7,\"n\":8}\n\ndata: {\"t\":9,\"n\":10}\n\n", events: []mark{{5, 6, true}, {7, 8, true}, {9, 10, true}}},
 		{name: "events of somebody else", stream: "event: tick\ndata: 1\n\ndata: {\"t\":\"x\"}\n\ndata\n\ndata:\n\n", events: []mark{{}, {}, {}}},

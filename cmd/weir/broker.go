@@ -47,8 +47,10 @@ func openRedis(ctx context.Context, cfg *config, stderr io.Writer, logger *slog.
 		switch {
 		case err == nil:
 			return b, nil
-		case !cfg.redisWait || !errors.Is(err, stream.ErrUnavailable):
+		case !errors.Is(err, stream.ErrUnavailable):
 			return nil, usagef("-redis: %w", err)
+		case !cfg.redisWait:
+			return nil, setupError{fmt.Errorf("-redis: %w (with -redis-wait, Weir waits for it)", err)}
 		}
 		fmt.Fprintf(stderr, "waiting for Redis for %v: %v\n", time.Since(began).Round(time.Second), err)
 		select {

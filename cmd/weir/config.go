@@ -21,6 +21,10 @@ import (
 // A usageError is a mistake in the flags or the environment: exit status 2.
 type usageError struct{ error }
 
+// A setupError is a setting that is well-formed and does not work, such as the
+// address of a Redis that is not there: exit status 2, and no word of --help.
+type setupError struct{ error }
+
 func usagef(format string, args ...any) error { return usageError{fmt.Errorf(format, args...)} }
 
 // config is what the flags say.

@@ -83,6 +83,7 @@ func TestThreeFailures(t *testing.T) {
 		if after != 3*time.Second {
 			t.Errorf("the stream-error came after %v, want it with the third failure, after 3 s", after)
 		}
+		synctest.Wait()
 		if h := hub.Health()["room"].Source; h.State != stream.SourceDown || h.Failures != 3 {
 			t.Errorf("health is %+v", h)
 		}
@@ -91,6 +92,7 @@ func TestThreeFailures(t *testing.T) {
 		if got, _ := c.next(); got != reading {
 			t.Fatalf("got %q after the sensor had recovered", got)
 		}
+		synctest.Wait()
 		if h := hub.Health()["room"].Source; h.State != stream.SourceUp || h.Failures != 0 || h.Total < 60 {
 			t.Errorf("health is %+v", h)
 		}
@@ -180,12 +182,14 @@ func TestRestartAndPanic(t *testing.T) {
 				t.Fatalf("got %q", got)
 			}
 		}
+		synctest.Wait()
 		if h := hub.Health()["again"].Source; h.Total != 0 || h.State != stream.SourceUp {
 			t.Errorf("health is %+v after orderly ends", h)
 		}
 		if got, _ := c.next(); got != "1" {
 			t.Fatalf("got %q after the panic", got)
 		}
+		synctest.Wait()
 		if h := hub.Health()["again"].Source; h.Total != 1 {
 			t.Errorf("health is %+v after a panic", h)
 		}

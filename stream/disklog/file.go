@@ -17,8 +17,8 @@ import (
 
 // The file has a bucket of topics, and in it a bucket for each topic: its
 // state under the key "state", and in the bucket "events" each event under its
-// ID. All that is beside the keys ends in a checksum, since bbolt has one only
-// for its own root.
+// ID. Every value ends in a checksum of itself and of the name that it stands
+// for, since bbolt has one only for its own root.
 var (
 	topicsBucket = []byte("topics")
 	eventsBucket = []byte("events")
@@ -30,16 +30,26 @@ const formatVersion = 1
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-func seal(b []byte) []byte {
-	return binary.BigEndian.AppendUint32(b, crc32.Checksum(b, castagnoli))
+const sumSize = 4
+
+func checksum(body, name []byte) uint32 {
+	return crc32.Update(crc32.Checksum(body, castagnoli), castagnoli, name)
 }
 
-func unseal(b []byte) ([]byte, error) {
-	if len(b) < 4 {
+// seal puts the checksum into the last bytes of a value.
+func seal(value, name []byte) []byte {
+	body := value[:len(value)-sumSize]
+	binary.BigEndian.PutUint32(value[len(body):], checksum(body, name))
+	return value
+}
+
+// unseal returns a value without its checksum, which must be right.
+func unseal(value, name []byte) ([]byte, error) {
+	if len(value) < sumSize {
 		return nil, fmt.Errorf("%w: a record is cut off", ErrDamaged)
 	}
-	body, sum := b[:len(b)-4], binary.BigEndian.Uint32(b[len(b)-4:])
-	if crc32.Checksum(body, castagnoli) != sum {
+	body := value[:len(value)-sumSize]
+	if checksum(body, name) != binary.BigEndian.Uint32(value[len(body):]) {
 		return nil, fmt.Errorf("%w: the checksum of a record is wrong", ErrDamaged)
 	}
 	return body, nil
@@ -75,17 +85,17 @@ type state struct {
 
 const stateSize = 1 + 2*idSize + 8 + 8
 
-func (s *state) encode() []byte {
-	b := append(make([]byte, 0, stateSize+4), formatVersion)
+func (s *state) encode(topic []byte) []byte {
+	b := append(make([]byte, 0, stateSize+sumSize), formatVersion)
 	b = appendID(b, s.last)
 	b = appendID(b, s.floor)
 	b = binary.BigEndian.AppendUint64(b, uint64(s.count))
 	b = binary.BigEndian.AppendUint64(b, uint64(s.bytes))
-	return seal(b)
+	return seal(b[:stateSize+sumSize], topic)
 }
 
-func decodeState(b []byte) (state, error) {
-	b, err := unseal(b)
+func decodeState(topic, value []byte) (state, error) {
+	b, err := unseal(value, topic)
 	switch {
 	case err != nil:
 		return state{}, err
@@ -99,23 +109,23 @@ func decodeState(b []byte) (state, error) {
 }
 
 // encode returns an event as it is stored: the version, the attributes behind
-// their length, the data.
+// their length, the data, and room for the checksum, which needs the ID.
 func encode(e *stream.Event) ([]byte, error) {
 	attrs, err := record.Attributes(e)
 	if err != nil {
 		return nil, err
 	}
-	b := make([]byte, 0, 1+binary.MaxVarintLen64+len(attrs)+len(e.Data)+4)
+	b := make([]byte, 0, 1+binary.MaxVarintLen64+len(attrs)+len(e.Data)+sumSize)
 	b = append(b, formatVersion)
 	b = binary.AppendUvarint(b, uint64(len(attrs)))
 	b = append(b, attrs...)
 	b = append(b, e.Data...)
-	return seal(b), nil
+	return append(b, make([]byte, sumSize)...), nil
 }
 
 // decode copies the event out of the file.
-func decode(id stream.ID, b []byte) (*stream.Event, error) {
-	b, err := unseal(b)
+func decode(key, value []byte) (*stream.Event, error) {
+	b, err := unseal(value, key)
 	if err != nil {
 		return nil, err
 	}
@@ -127,7 +137,7 @@ func decode(id stream.ID, b []byte) (*stream.Event, error) {
 		return nil, fmt.Errorf("%w: an event is cut off", ErrDamaged)
 	}
 	attrs := b[1+used:]
-	return record.Event(id, attrs[:n], bytes.Clone(attrs[n:]))
+	return record.Event(readID(key), attrs[:n], bytes.Clone(attrs[n:]))
 }
 
 func entrySize(value []byte) int64 { return idSize + int64(len(value)) }
@@ -170,15 +180,15 @@ func (b *Broker) verifyTx(tx *bbolt.Tx) error {
 		if t == nil {
 			return fmt.Errorf("%w: topic %.64q has no events", ErrDamaged, name)
 		}
-		if err := verifyTopic(t); err != nil {
+		if err := verifyTopic(name, t); err != nil {
 			return fmt.Errorf("topic %.64q: %w", name, err)
 		}
 		return nil
 	})
 }
 
-func verifyTopic(t *bbolt.Bucket) error {
-	s, err := decodeState(t.Get(stateKey))
+func verifyTopic(name []byte, t *bbolt.Bucket) error {
+	s, err := decodeState(name, t.Get(stateKey))
 	if err != nil {
 		return err
 	}
@@ -193,8 +203,11 @@ func verifyTopic(t *bbolt.Bucket) error {
 			return fmt.Errorf("%w: events are out of order", ErrDamaged)
 		}
 		found.last = readID(k)
-		if _, err := unseal(v); err != nil {
+		if _, err := unseal(v, k); err != nil {
 			return fmt.Errorf("event %s: %w", found.last, err)
+		}
+		if len(events.Get(k)) != len(v) {
+			return fmt.Errorf("%w: the index does not lead to event %s", ErrDamaged, found.last)
 		}
 		found.count++
 		found.bytes += entrySize(v)

@@ -75,7 +75,7 @@ func (b *Broker) read(topic string, after stream.ID) (events []*stream.Event, s 
 				return nil
 			}
 			var err error
-			if s, err = decodeState(t.Get(stateKey)); err != nil {
+			if s, err = decodeState([]byte(topic), t.Get(stateKey)); err != nil {
 				return err
 			}
 			stored := t.Bucket(eventsBucket)
@@ -89,7 +89,7 @@ func (b *Broker) read(topic string, after stream.ID) (events []*stream.Event, s 
 			}
 			size := 0
 			for ; k != nil && len(events) < maxReadEvents && size < maxReadBytes; k, v = c.Next() {
-				e, err := decode(readID(k), v)
+				e, err := decode(k, v)
 				if err != nil {
 					return fmt.Errorf("event %s: %w", readID(k), err)
 				}

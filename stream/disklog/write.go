@@ -100,7 +100,7 @@ func (b *Broker) put(tx *bbolt.Tx, batch []*request, now time.Time) error {
 		if t == nil {
 			t = new(open)
 			if t.Bucket = topics.Bucket([]byte(r.topic)); t.Bucket != nil {
-				if t.state, err = decodeState(t.Get(stateKey)); err != nil {
+				if t.state, err = decodeState([]byte(r.topic), t.Get(stateKey)); err != nil {
 					return err
 				}
 				if t.events = t.Bucket.Bucket(eventsBucket); t.events == nil {
@@ -123,18 +123,19 @@ func (b *Broker) put(tx *bbolt.Tx, batch []*request, now time.Time) error {
 		for i, v := range r.values {
 			t.last = following(t.last, now)
 			r.ids[i] = t.last
-			if err := t.events.Put(appendID(make([]byte, 0, idSize), t.last), v); err != nil {
+			key := appendID(make([]byte, 0, idSize), t.last)
+			if err := t.events.Put(key, seal(v, key)); err != nil {
 				return err
 			}
 			t.count++
 			t.bytes += entrySize(v)
 		}
 	}
-	for _, t := range touched {
+	for name, t := range touched {
 		if err := b.trim(t.events, &t.state); err != nil {
 			return err
 		}
-		if err := t.Put(stateKey, t.encode()); err != nil {
+		if err := t.Put(stateKey, t.encode([]byte(name))); err != nil {
 			return err
 		}
 	}

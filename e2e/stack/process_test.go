@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
 	"net"
@@ -327,4 +328,21 @@ func (l *logBuffer) String() string {
 func (l *logBuffer) tail(n int) string {
 	s := l.String()
 	return s[max(0, len(s)-n):]
+}
+
+// streams is how many streams the node has open.
+func (n *node) streams(t *testing.T) int {
+	t.Helper()
+	resp, err := direct.Get("http://" + n.addr + "/sse-health")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	var health struct {
+		ActiveConnections int `json:"active_connections"`
+	}
+	if err := json.NewDecoder(resp.Body).Decode(&health); err != nil {
+		t.Fatal(err)
+	}
+	return health.ActiveConnections
 }

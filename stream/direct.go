@@ -102,6 +102,9 @@ func (d *direct) write(p []byte) error {
 	return err
 }
 
+// writeBatch writes what all connections share, without a copy.
+func (d *direct) writeBatch(b *Batch, gzip bool) error { return d.writeAll(b.encoded(gzip, true)) }
+
 var chunkBuffers = sync.Pool{New: func() any { b := make([]byte, 0, 1024); return &b }}
 
 func (d *direct) writeAll(p []byte) error {
@@ -127,7 +130,7 @@ func (s *session) writeRest() error {
 		s.wrote(len(rest), time.Now())
 		return nil
 	}
-	s.delivered(batch, d.began, time.Now(), s.cur.Lag())
+	s.delivered(batch, new(Flush), d.began, time.Now(), s.cur.Lag())
 	return nil
 }
 
@@ -187,6 +190,7 @@ type pump struct {
 	cur      *Cursor
 	sessions []*session
 	running  bool
+	flush    Flush         // what a hook is given, each time anew
 	empty    chan struct{} // told when the last session has gone
 }
 
@@ -280,7 +284,7 @@ func (p *pump) deliverTo(s *session, b *Batch, chunk []byte, lag uint64) (whole 
 		s.direct.rest, s.direct.batch, s.direct.began = chunk[n:], b, began
 		return false
 	}
-	s.delivered(b, began, time.Now(), lag)
+	s.delivered(b, &p.flush, began, time.Now(), lag)
 	return true
 }
 

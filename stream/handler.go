@@ -2,7 +2,6 @@ package stream
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -266,7 +265,8 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 	}
-	s, refusal := h.begin(r, ask)
+	var s *session
+	onOtherStack(func() { s, refusal = h.begin(r, ask) })
 	if refusal != nil {
 		if release != nil {
 			release()
@@ -306,7 +306,9 @@ func (h *Handler) parse(r *http.Request) (request, *Refusal) {
 	if ask.topic == "" && len(topics) > 0 {
 		ask.topic = topics[0]
 	}
-	if !slices.Contains(topics, ask.topic) {
+	if i := slices.Index(topics, ask.topic); i >= 0 {
+		ask.topic = topics[i] // not a piece of the request, which would be kept with it
+	} else {
 		return ask, &Refusal{Status: http.StatusNotFound, Reason: "topic",
 			Detail: fmt.Sprintf("There is no topic %.80q. Topics are: %s.", ask.topic, strings.Join(topics, ", "))}
 	}
@@ -317,8 +319,10 @@ func (h *Handler) parse(r *http.Request) (request, *Refusal) {
 	if ask.format == "" {
 		ask.format = FormatJSON
 	}
-	if _, known := h.Hub.opts.Formats[ask.format]; !known && ask.format != FormatJSON {
-		formats := append(slices.Sorted(maps.Keys(h.Hub.opts.Formats)), FormatJSON)
+	formats := append(slices.Sorted(maps.Keys(h.Hub.opts.Formats)), FormatJSON)
+	if i := slices.Index(formats, ask.format); i >= 0 {
+		ask.format = formats[i] // likewise
+	} else {
 		return ask, &Refusal{Status: http.StatusBadRequest, Reason: "format",
 			Detail: fmt.Sprintf("There is no format %.80q. Formats are: %s.", ask.format, strings.Join(formats, ", "))}
 	}
@@ -411,24 +415,19 @@ func (h *Handler) begin(r *http.Request, ask request) (*session, *Refusal) {
 
 // hello is what every client gets first.
 func (s *session) hello(now time.Time) []byte {
-	type connected struct {
-		Connection  string `json:"connection"`
-		Node        string `json:"node"`
-		Topic       string `json:"topic"`
-		Resumed     bool   `json:"resumed"`
-		LastEventID string `json:"last_event_id,omitempty"`
-		Traceparent string `json:"traceparent"`
-		Position    string `json:"position"`
-		Time        int64  `json:"time"`
-	}
-	c := connected{
-		Connection: s.conn.ID, Node: s.h.Node, Topic: s.conn.Topic, Resumed: s.conn.Resumed,
-		Traceparent: s.hooks.Traceparent, Position: s.position().String(), Time: now.UnixMilli(),
-	}
+	// By hand: encoding/json needs a stack that a goroutine of a stream would
+	// keep for as long as it lasts.
+	data := append([]byte(nil), `{"connection":`...)
+	data = appendJSONString(data, s.conn.ID)
+	data = appendJSONString(append(data, `,"node":`...), s.h.Node)
+	data = appendJSONString(append(data, `,"topic":`...), s.conn.Topic)
+	data = strconv.AppendBool(append(data, `,"resumed":`...), s.conn.Resumed)
 	if s.malformed {
-		c.LastEventID = "malformed"
+		data = append(data, `,"last_event_id":"malformed"`...)
 	}
-	data, _ := json.Marshal(c) // cannot fail
+	data = appendJSONString(append(data, `,"traceparent":`...), s.hooks.Traceparent)
+	data = append(s.position().AppendTo(append(data, `,"position":"`...)), '"')
+	data = append(strconv.AppendInt(append(data, `,"time":`...), now.UnixMilli(), 10), '}')
 	hello := Message{Retry: or(s.h.Retry, DefaultRetry), Event: "connected", Data: data}.AppendTo(nil)
 	// An ID without data dispatches nothing, but a client that is cut off
 	// before its first event knows by it where to resume.

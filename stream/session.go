@@ -35,6 +35,7 @@ type session struct {
 // when the client does not take them before the deadline.
 type writer interface {
 	write(p []byte) error
+	writeBatch(b *Batch, gzip bool) error
 }
 
 // responseWriter writes through net/http, for every version of HTTP.
@@ -76,6 +77,10 @@ func (o *responseWriter) write(p []byte) error {
 	return o.rc.SetWriteDeadline(time.Time{})
 }
 
+func (o *responseWriter) writeBatch(b *Batch, gzip bool) error {
+	return o.write(b.encoded(gzip, false))
+}
+
 // serve runs the session, over net/http until it ends, or until the connection
 // has been taken over from it.
 func (s *session) serve(w http.ResponseWriter, r *http.Request) {
@@ -107,12 +112,28 @@ func (s *session) serve(w http.ResponseWriter, r *http.Request) {
 	stop := context.AfterFunc(r.Context(), func() { s.cancel(errGone) })
 	defer stop()
 	s.finish(func() (CloseReason, error) {
-		reason, err := s.greet()
+		var reason CloseReason
+		var err error
+		onOtherStack(func() { reason, err = s.greet() })
 		if reason == "" {
 			reason, err = s.run()
 		}
 		return reason, err
 	}, true)
+}
+
+// onOtherStack runs f in a goroutine of its own and waits for it. The stack
+// that f needs is then not kept by a goroutine that waits for hours. A panic of
+// f goes on in the caller.
+func onOtherStack(f func()) {
+	panicked := make(chan any, 1)
+	go func() {
+		defer func() { panicked <- recover() }()
+		f()
+	}()
+	if p := <-panicked; p != nil {
+		panic(p)
+	}
 }
 
 // finish runs the last part of a session and ends it. A panic ends this
@@ -171,19 +192,18 @@ func (s *session) greet() (CloseReason, error) {
 func (s *session) run() (CloseReason, error) {
 	heartbeat := or(s.h.Heartbeat, DefaultHeartbeat)
 	var pulse *time.Timer
+	var flush Flush // what the hook is given, each time anew
 	for {
 		batch, wake, err := s.cur.read()
 		s.conn.next.Store(s.cur.next)
-		switch gap, ended := (*Gap)(nil), (*Ended)(nil); {
-		case errors.As(err, &gap):
-			err = s.sendGap(gap)
-		case errors.As(err, &ended):
-			if err := s.send(Message{Event: "close", Data: reasonJSON(ended.Reason)}.AppendTo(nil)); err != nil {
-				return s.failed(err)
-			}
-			return CloseEnded, nil
+		switch {
 		case batch != nil:
-			err = s.sendBatch(batch)
+			err = s.sendBatch(batch, &flush)
+		case err != nil:
+			var done bool
+			if done, err = s.tell(err); done && err == nil {
+				return CloseEnded, nil
+			}
 		}
 		if err != nil {
 			return s.failed(err)
@@ -220,6 +240,20 @@ func (s *session) run() (CloseReason, error) {
 	}
 }
 
+// tell writes what the cursor has found instead of entries: a gap, or the end,
+// after which the session is done.
+func (s *session) tell(found error) (done bool, err error) {
+	var gap *Gap
+	if errors.As(found, &gap) {
+		return false, s.sendGap(gap)
+	}
+	var ended *Ended
+	if errors.As(found, &ended) {
+		return true, s.send(Message{Event: "close", Data: reasonJSON(ended.Reason)}.AppendTo(nil))
+	}
+	return false, found
+}
+
 // send writes what is not an event of the log.
 func (s *session) send(p []byte) error {
 	if s.gzip != nil {
@@ -237,24 +271,24 @@ func (s *session) wrote(bytes int, now time.Time) {
 	s.conn.wrote.Store(int64(now.Sub(s.conn.Started)))
 }
 
-func (s *session) sendBatch(b *Batch) error {
+func (s *session) sendBatch(b *Batch, f *Flush) error {
 	var began time.Time
 	if s.hooks.Flush != nil && b.tagged {
 		began = time.Now()
 	}
-	if err := s.out.write(b.encoded(s.gzip != nil, false)); err != nil {
+	if err := s.out.writeBatch(b, s.gzip != nil); err != nil {
 		return err
 	}
 	var lag uint64
 	if s.hooks.Flush != nil {
 		lag = s.cur.Lag()
 	}
-	s.delivered(b, began, time.Now(), lag)
+	s.delivered(b, f, began, time.Now(), lag)
 	return nil
 }
 
 // delivered counts a batch that has been flushed.
-func (s *session) delivered(b *Batch, began, ended time.Time, lag uint64) {
+func (s *session) delivered(b *Batch, f *Flush, began, ended time.Time, lag uint64) {
 	bytes := len(b.Wire)
 	if s.gzip != nil {
 		s.gzip.add(b.Wire)
@@ -263,7 +297,8 @@ func (s *session) delivered(b *Batch, began, ended time.Time, lag uint64) {
 	s.wrote(bytes, ended)
 	s.conn.events.Add(int64(b.Events))
 	if s.hooks.Flush != nil {
-		s.hooks.Flush(&Flush{Batch: b, Replayed: b.replayed(s.cur.since), Bytes: bytes, Began: began, Ended: ended, Lag: lag})
+		*f = Flush{Batch: b, Replayed: b.replayed(s.cur.since), Bytes: bytes, Began: began, Ended: ended, Lag: lag}
+		s.hooks.Flush(f)
 	}
 }
 

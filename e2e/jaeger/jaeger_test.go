@@ -33,7 +33,7 @@ const patience = 60 * time.Second
 func TestStreamAndEventInJaeger(t *testing.T) {
 	j := startJaeger(t)
 	// What the README tells a user to set, and nothing else.
-	weir := startWeir(t, "OTEL_EXPORTER_OTLP_ENDPOINT="+j.otlp)
+	weir, log := startWeir(t, "OTEL_EXPORTER_OTLP_ENDPOINT="+j.otlp)
 	page := openPage(t, weir)
 	do(t, page, chromedp.Click(chromedp.CSS("#connect"), chromedp.NodeVisible))
 	wait(t, page, `document.body.dataset.state === 'connected' && document.querySelectorAll('#sse-feed .data-item[data-traceparent]').length >= 2`)
@@ -187,6 +187,11 @@ func TestStreamAndEventInJaeger(t *testing.T) {
 			}
 		}
 	})
+
+	// Traces, metrics and logs: Jaeger has taken all that it was sent.
+	if text := log.String(); strings.Contains(text, "export") {
+		t.Errorf("the server complains:\n%s", text)
+	}
 }
 
 // What Jaeger's API answers.
@@ -384,7 +389,7 @@ var client = &http.Client{Timeout: patience, Transport: &http.Transport{DisableK
 var listening = regexp.MustCompile(`^listening on (http://\S+)$`)
 
 // startWeir builds and runs the server with its default sources.
-func startWeir(t *testing.T, env ...string) string {
+func startWeir(t *testing.T, env ...string) (address string, log *logBuffer) {
 	t.Helper()
 	if _, err := os.Stat("../../web/dist/app.js"); err != nil {
 		t.Fatal("the page's assets are not built: run make build first")
@@ -399,7 +404,7 @@ func startWeir(t *testing.T, env ...string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	start(t, "weir", cmd, in)
+	log = start(t, "weir", cmd, in)
 	_ = in.Close()
 	lines := bufio.NewReader(out)
 	line, err := lines.ReadString('\n')
@@ -411,7 +416,7 @@ func startWeir(t *testing.T, env ...string) string {
 	if m == nil {
 		t.Fatalf("the server's first line is %q: %v", line, err)
 	}
-	return m[1]
+	return m[1], log
 }
 
 // open tells whether the server has the connection.
@@ -439,9 +444,9 @@ func cleanEnv() []string {
 
 // start runs the command until the end of the test, and shows what it said if
 // the test fails.
-func start(t *testing.T, name string, cmd *exec.Cmd, stdout *os.File) {
+func start(t *testing.T, name string, cmd *exec.Cmd, stdout *os.File) (log *logBuffer) {
 	t.Helper()
-	log := &logBuffer{}
+	log = &logBuffer{}
 	cmd.Stdout, cmd.Stderr = log, log
 	if stdout != nil {
 		cmd.Stdout = stdout
@@ -456,6 +461,7 @@ func start(t *testing.T, name string, cmd *exec.Cmd, stdout *os.File) {
 			t.Logf("%s said:\n%s", name, log)
 		}
 	})
+	return log
 }
 
 type logBuffer struct {

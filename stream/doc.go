@@ -19,7 +19,18 @@
 // A [Hub] holds the topics and runs their [Source] plug-ins; a [Handler]
 // serves them over HTTP; a [Decoder] is the client's side. [Hooks] observe
 // without touching the path of an event when they are not set. A [Broker]
-// carries events between processes.
+// carries events between processes. A representation other than JSON is a log
+// of its own, projected from the topic's.
+//
+// # From a publisher to a client
+//
+// Append numbers and encodes an event and wakes who follows the log, which are
+// few. A goroutine of its own then releases what has come to the connections,
+// at most once in LogOptions.Pace. On net/http each connection has a goroutine
+// that reads a batch, writes and flushes it. On Linux, plain HTTP/1.1
+// connections are taken over: those that have caught up are parked without a
+// goroutine, and a few pumps write each batch to all of them, without ever
+// waiting for one. See [Transport].
 //
 // The package imports the standard library only.
 package stream

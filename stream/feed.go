@@ -1,0 +1,184 @@
+package stream
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"time"
+)
+
+// failuresToTell is how many failures in a row the clients hear of.
+const failuresToTell = 3
+
+// The wait before a source or a broker is tried again.
+const (
+	minBackoff = 250 * time.Millisecond
+	maxBackoff = 15 * time.Second
+)
+
+// backoff returns the wait after so many failures in a row, with jitter.
+func backoff(failures int) time.Duration {
+	d := minBackoff << min(failures, 10)
+	return time.Duration((0.5 + rand.Float64()/2) * float64(min(d, maxBackoff)))
+}
+
+func (h *Hub) changed(t *topic, health *SourceHealth, state SourceState, err error) {
+	t.mu.Lock()
+	before := health.State
+	switch state {
+	case SourceUp:
+		health.Failures, health.Err = 0, nil
+	case SourceFailing:
+		health.Failures++
+		health.Total++
+		health.Err = err
+		if health.Failures >= failuresToTell {
+			state = SourceDown
+		}
+	}
+	if before != state {
+		health.State, health.Since = state, time.Now()
+	}
+	failures := health.Failures
+	t.mu.Unlock()
+	if h.opts.Hooks.Source != nil && (before != state || err != nil) {
+		h.opts.Hooks.Source(SourceChange{Topic: t.name, Broker: health == &t.broker, State: state, Failures: failures, Err: err})
+	}
+	if state == SourceDown && before != SourceDown {
+		what := "The source of this topic has failed repeatedly. The stream stays open and goes on when it recovers."
+		if health == &t.broker {
+			what = "The event broker cannot be reached. The stream stays open and goes on when it is back."
+		}
+		t.log.Announce("stream-error", messageJSON(what), true)
+	}
+}
+
+func messageJSON(message string) []byte {
+	b, _ := json.Marshal(struct {
+		Message string `json:"message"`
+	}{message}) // cannot fail for a string
+	return b
+}
+
+// AddSource feeds a topic, which must exist, from a source until the hub is
+// closed. A source that fails is run again with backoff; the third failure in
+// a row is told to the clients; one that returns nil ends the topic.
+func (h *Hub) AddSource(name string, s Source) error {
+	t, err := h.topic(name)
+	if err != nil {
+		return err
+	}
+	h.changed(t, &t.source, SourceStarting, nil)
+	h.work.Go(func() { h.feed(t, s) })
+	return nil
+}
+
+func (h *Hub) feed(t *topic, s Source) {
+	p := &publisher{hub: h, topic: t}
+	for {
+		err := runSource(h.ctx, s, p)
+		switch {
+		case h.ctx.Err() != nil:
+			return
+		case err == nil:
+			p.settle()
+			h.changed(t, &t.source, SourceEnded, nil)
+			t.log.Close("the source has ended")
+			return
+		case !errors.Is(err, ErrRestart):
+			p.Fail(err)
+		}
+		t.mu.Lock()
+		wait := backoff(t.source.Failures)
+		t.mu.Unlock()
+		select {
+		case <-time.After(wait):
+		case <-h.ctx.Done():
+			return
+		}
+	}
+}
+
+// runSource turns a panic of a plug-in into a failure.
+func runSource(ctx context.Context, s Source, p Publisher) (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("source panicked: %v", r)
+		}
+	}()
+	return s.Run(ctx, p)
+}
+
+// A publisher is the Publisher that a hub gives a source.
+type publisher struct {
+	hub   *Hub
+	topic *topic
+
+	mu   sync.Mutex
+	last ID // of what the source has published
+}
+
+// settle waits until what the source has published is in the log, so that the
+// topic ends behind it: with a broker, that comes round later. It waits no
+// longer when the broker has lost the thread, and with it perhaps the events.
+func (p *publisher) settle() {
+	p.mu.Lock()
+	last := p.last
+	p.mu.Unlock()
+	for c := p.topic.log.Live(); last.After(p.topic.log.Last()); {
+		_, err := c.Next(p.hub.ctx)
+		var gap *Gap
+		if err != nil && (!errors.As(err, &gap) || gap.Reason != GapSlow) {
+			return
+		}
+	}
+}
+
+func (p *publisher) Publish(ctx context.Context, events ...Event) error {
+	ids, err := p.hub.Publish(ctx, p.topic.name, events...)
+	switch {
+	case err == nil:
+		p.mu.Lock()
+		for _, id := range ids {
+			if id.After(p.last) {
+				p.last = id
+			}
+		}
+		p.mu.Unlock()
+		p.hub.changed(p.topic, &p.topic.source, SourceUp, nil)
+	case errors.Is(err, ErrInvalid):
+		p.Fail(err)
+	}
+	return err
+}
+
+func (p *publisher) Fail(err error) {
+	p.hub.changed(p.topic, &p.topic.source, SourceFailing, err)
+}
+
+// follow keeps a topic's log in touch with the broker.
+func (h *Hub) follow(t *topic) {
+	for {
+		err := h.opts.Broker.Follow(h.ctx, t.name, t.log, func() {
+			t.mu.Lock()
+			t.joined = true
+			t.mu.Unlock()
+			h.changed(t, &t.broker, SourceUp, nil)
+		})
+		if h.ctx.Err() != nil || errors.Is(err, ErrClosed) {
+			return
+		}
+		h.changed(t, &t.broker, SourceFailing, err)
+		t.mu.Lock()
+		wait := backoff(t.broker.Failures)
+		t.mu.Unlock()
+		select {
+		case <-time.After(wait):
+		case <-h.ctx.Done():
+			return
+		}
+	}
+}

@@ -12,11 +12,20 @@ import (
 	"time"
 )
 
+// transports are the ways in which the server writes to its clients.
+var transports = []string{"auto", "net/http"}
+
 // Clients leave at every moment: before they have said what they want, while
 // they are refused, while events come. No place is lost by it.
 func TestNoSlotIsLost(t *testing.T) {
+	for _, transport := range transports {
+		t.Run(transport, func(t *testing.T) { loseNoSlot(t, transport) })
+	}
+}
+
+func loseNoSlot(t *testing.T, transport string) {
 	const places, clients, atOnce = 40, 4000, 100
-	s := startServer(t, "-source", "t=http", "-max-conns", fmt.Sprint(places), "-max-conns-per-client", "0", "-connect-rate", "0", "-publish-rate", "0")
+	s := startServer(t, "-transport", transport, "-source", "t=http", "-max-conns", fmt.Sprint(places), "-max-conns-per-client", "0", "-connect-rate", "0", "-publish-rate", "0")
 	pub := startPublisher(s, time.Millisecond)
 	var all sync.WaitGroup
 	turn := make(chan struct{}, atOnce)
@@ -58,8 +67,14 @@ func TestNoSlotIsLost(t *testing.T) {
 // A client that takes nothing is cut after the write timeout. Meanwhile the
 // others get every event, and the publisher does not wait.
 func TestSlowClientIsCutWhileOthersFlow(t *testing.T) {
+	for _, transport := range transports {
+		t.Run(transport, func(t *testing.T) { cutTheSlow(t, transport) })
+	}
+}
+
+func cutTheSlow(t *testing.T, transport string) {
 	const events = 3000
-	s := startServer(t, "-source", "t=http", "-write-timeout", "1s", "-publish-rate", "0")
+	s := startServer(t, "-transport", transport, "-source", "t=http", "-write-timeout", "1s", "-publish-rate", "0")
 	slow, err := net.Dial("tcp", s.addr)
 	if err != nil {
 		t.Fatal(err)

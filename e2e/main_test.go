@@ -35,6 +35,9 @@ var (
 )
 
 func TestMain(m *testing.M) {
+	// The tests wait more than they work, so that three at a time are no burden
+	// for two cores. The command line may say otherwise.
+	_ = flag.Set("test.parallel", "3")
 	flag.Parse()
 	os.Exit(runAll(m))
 }

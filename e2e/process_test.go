@@ -169,8 +169,8 @@ func TestAddressInUseIsOneLine(t *testing.T) {
 
 func TestSIGTERMEndsOpenStreamsBetweenEvents(t *testing.T) {
 	t.Parallel()
-	for _, sig := range []syscall.Signal{syscall.SIGTERM, syscall.SIGINT} {
-		s := startServer(t, "-source", "t=http", "-drain", "1s", "-publish-rate", "0")
+	for i, sig := range []syscall.Signal{syscall.SIGTERM, syscall.SIGINT} {
+		s := startServer(t, "-transport", transports[i], "-source", "t=http", "-drain", "1s", "-publish-rate", "0")
 		var streams []*subscription
 		for range 20 {
 			streams = append(streams, subscribe(t, s.url()+"/sse-stream?format=json", nil))

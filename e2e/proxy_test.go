@@ -99,7 +99,8 @@ func (p *proxy) end(reset bool) int {
 }
 
 // cutBehind lets pass what the server sends up to the next mark and n bytes
-// more, then cuts that connection: in the middle of an event.
+// more, then cuts that connection: in the middle of an event. Without a mark
+// that is behind n bytes of whatever comes next.
 func (p *proxy) cutBehind(mark string, n int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -201,7 +202,7 @@ func (p *proxy) download(to, from net.Conn) {
 		b := buf[:n]
 		if left < 0 {
 			p.mu.Lock()
-			if i := bytes.Index(b, p.cutAt); p.cutAt != nil && i >= 0 {
+			if i := bytes.Index(b, p.cutAt); p.cutAt != nil && n > 0 && i >= 0 {
 				left = i + len(p.cutAt) + p.cutAfter
 				p.cutAt = nil
 			}

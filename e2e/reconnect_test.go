@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -87,30 +88,50 @@ func (pub *publisher) finish(t *testing.T) int {
 
 func TestNoEventIsLostOrRepeatedAcrossCuts(t *testing.T) {
 	t.Parallel()
-	s := startServer(t, "-source", "t=http", "-retry", "50ms", "-publish-rate", "0")
+	// Cuts of every kind: between events, in the middle of an ID, of the data,
+	// of the empty line that ends an event, and in an orderly way.
+	inClear := []func(*proxy){
+		func(via *proxy) { via.cut() },
+		func(via *proxy) { via.cutBehind("\nid: ", 6) },
+		func(via *proxy) { via.cutBehind(`data-measure=`, 3) },
+		func(via *proxy) { via.hangUp() },
+		func(via *proxy) { via.cutBehind("</div>\n", 0) },
+		func(via *proxy) { via.cutBehind("</div>\n\n", 0) },
+		func(via *proxy) { via.cutBehind("event: connected", 4); via.cut() },
+	}
+	// What is compressed has no marks to go by.
+	anywhere := []func(*proxy){
+		func(via *proxy) { via.cut() },
+		func(via *proxy) { via.cutBehind("", 1) },
+		func(via *proxy) { via.cutBehind("", 150) },
+		func(via *proxy) { via.cutBehind("", 777) },
+		func(via *proxy) { via.hangUp() },
+	}
+	for name, c := range map[string]struct {
+		flags []string
+		cuts  []func(*proxy)
+	}{
+		"auto":       {nil, inClear},
+		"net-http":   {[]string{"-transport", "net/http"}, inClear},
+		"compressed": {[]string{"-compress"}, anywhere},
+	} {
+		t.Run(name, func(t *testing.T) { acrossCuts(t, c.flags, c.cuts) })
+	}
+}
+
+func acrossCuts(t *testing.T, flags []string, cuts []func(*proxy)) {
+	s := startServer(t, append(flags, "-source", "t=http", "-retry", "50ms", "-publish-rate", "0")...)
 	via := startProxy(t, s.addr)
 	p := openPage(t, via.url())
-	p.expect(broken)
+	p.expect(broken, `net::ERR_CONTENT_DECODING_FAILED`)
 	p.connect()
 	p.record()
 	pub := startPublisher(s, 40*time.Millisecond)
 	p.wait(`recorded.length >= 5`)
-
-	// Cuts of every kind: between events, in the middle of an ID, of the data,
-	// of the empty line that ends an event, and in an orderly way.
-	cuts := []func(){
-		func() { via.cut() },
-		func() { via.cutBehind("\nid: ", 6) },
-		func() { via.cutBehind(`data-measure=`, 3) },
-		func() { via.hangUp() },
-		func() { via.cutBehind("</div>\n", 0) },
-		func() { via.cutBehind("</div>\n\n", 0) },
-		func() { via.cutBehind("event: connected", 4); via.cut() },
-	}
 	for i, cut := range cuts {
 		before := eval[int](p, `recorded.length`)
 		requests := p.streamRequests()
-		cut()
+		cut(via)
 		// A person at the button: the waits between the page's own attempts
 		// would grow with every cut, and the backlog beyond what a feed holds.
 		eventually(t, func() bool {
@@ -130,6 +151,84 @@ func TestNoEventIsLostOrRepeatedAcrossCuts(t *testing.T) {
 	p.total(n)
 	p.wait(`document.getElementById('stream-gaps').textContent === '0' && document.querySelectorAll('.feed-note').length === 0`)
 	p.wait(`document.getElementById('stream-resumed').textContent.includes('nothing missed')`)
+}
+
+// Who is cut off before the first event has no ID to resume from, but knows
+// where the stream began.
+func TestNothingIsLostBeforeTheFirstEvent(t *testing.T) {
+	t.Parallel()
+	s := startServer(t, "-source", "t=http", "-retry", "50ms")
+	via := startProxy(t, s.addr)
+	p := openPage(t, via.url())
+	p.expect(broken)
+	s.publish("t", `{"seq":-1}`) // before the page is there: not for it
+	p.connect()
+	p.wait(`document.getElementById('stream-connection').textContent`)
+	via.down()
+	s.publish("t", seq(0, 3)...)
+	via.up()
+	p.latest(2)
+	contiguous(t, p.seqs(), 0, 3)
+	p.total(3)
+}
+
+// A log on disk survives what the process does not: no gap, nothing lost,
+// nothing twice.
+func TestServerKilledWithTheLogOnDisk(t *testing.T) {
+	t.Parallel()
+	s := startServer(t, "-source", "t=http", "-retry", "200ms", "-data", t.TempDir())
+	p := openPage(t, s.url())
+	p.expect(broken)
+	p.connect()
+	p.record()
+	next := 0
+	for range 3 {
+		s.publish("t", seq(next, next+5)...)
+		next += 5
+		p.latest(next - 1)
+		s.kill()
+		p.wait(`document.body.dataset.state !== 'connected'`)
+		s.start()
+		s.publish("t", seq(next, next+5)...) // as likely before the page is back as after
+		next += 5
+		p.state("connected")
+		p.latest(next - 1)
+	}
+	contiguous(t, eval[[]int](p, `recorded`), 0, next)
+	p.total(next)
+	p.wait(`document.getElementById('stream-gaps').textContent === '0'`)
+}
+
+// A shutdown is not the end of the topic: the page comes back to the next
+// server. The same goes for a stream that has reached its greatest age.
+func TestOrderlyEndsAreNoClose(t *testing.T) {
+	t.Parallel()
+	s := startServer(t, "-source", "t=http", "-retry", "400ms", "-drain", "200ms", "-data", t.TempDir(), "-lifetime", "2s")
+	p := openPage(t, s.url())
+	p.expect(broken, status(503))
+	p.connect()
+	p.record()
+	s.publish("t", seq(0, 3)...)
+	p.latest(2)
+	requests := p.streamRequests()
+	eventually(t, func() bool { return p.streamRequests() > requests }, func() string { return "the stream was not renewed" })
+	p.state("connected")
+	s.publish("t", seq(3, 6)...)
+	p.latest(5)
+
+	s.signal(syscall.SIGTERM)
+	if status := s.wait(); status != 0 {
+		t.Errorf("exit status %d", status)
+	}
+	p.wait(`document.body.dataset.state !== 'connected'`)
+	s.start()
+	s.publish("t", seq(6, 9)...)
+	p.state("connected")
+	p.latest(8)
+	contiguous(t, eval[[]int](p, `recorded`), 0, 9)
+	if n := eval[int](p, `document.querySelectorAll('.feed-note').length`); n != 0 {
+		t.Errorf("%d notes in the feed, want none: nothing was lost and nothing has ended", n)
+	}
 }
 
 // A backlog that is far larger than the feed goes through the page's short cut

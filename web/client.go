@@ -1,6 +1,7 @@
 package web
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"net/netip"
@@ -11,7 +12,7 @@ import (
 type TrustedProxies []netip.Prefix
 
 // ParseTrustedProxies reads networks ("10.0.0.0/8") and addresses, separated
-// by commas.
+// by commas. A list without any is an error.
 func ParseTrustedProxies(list string) (TrustedProxies, error) {
 	var nets TrustedProxies
 	for _, part := range strings.Split(list, ",") {
@@ -27,7 +28,13 @@ func ParseTrustedProxies(list string) (TrustedProxies, error) {
 		if err != nil {
 			return nil, fmt.Errorf("%q is neither an address nor a network such as 10.0.0.0/8", part)
 		}
+		if prefix.Addr().Is4In6() && prefix.Bits() >= 96 { // addresses are compared as IPv4
+			prefix = netip.PrefixFrom(prefix.Addr().Unmap(), prefix.Bits()-96)
+		}
 		nets = append(nets, prefix.Masked())
+	}
+	if len(nets) == 0 {
+		return nil, errors.New("want an address or a network such as 10.0.0.0/8")
 	}
 	return nets, nil
 }
@@ -56,8 +63,8 @@ func (t TrustedProxies) Client(r *http.Request) netip.Addr {
 	}
 	hops := strings.Split(strings.Join(r.Header.Values("X-Forwarded-For"), ","), ",")
 	for i := len(hops) - 1; i >= 0; i-- {
-		addr, err := netip.ParseAddr(strings.TrimSpace(hops[i]))
-		if err != nil {
+		addr, ok := parseHop(strings.TrimSpace(hops[i]))
+		if !ok {
 			break
 		}
 		client = addr.Unmap().WithZone("")
@@ -68,7 +75,24 @@ func (t TrustedProxies) Client(r *http.Request) netip.Addr {
 	return client
 }
 
-// key is what limits count by: an IPv4 address, or the network of an IPv6
+// parseHop reads one entry of X-Forwarded-For. Some proxies write the port too.
+func parseHop(s string) (netip.Addr, bool) {
+	if addr, err := netip.ParseAddr(s); err == nil {
+		return addr, true
+	}
+	if port, err := netip.ParseAddrPort(s); err == nil {
+		return port.Addr(), true
+	}
+	if inner, ok := strings.CutPrefix(s, "["); ok {
+		if inner, ok = strings.CutSuffix(inner, "]"); ok {
+			addr, err := netip.ParseAddr(inner)
+			return addr, err == nil && addr.Is6()
+		}
+	}
+	return netip.Addr{}, false
+}
+
+// clientKey is what limits count by: an IPv4 address, or the network of an IPv6
 // subscriber, who has 2^64 addresses to choose from.
 func clientKey(addr netip.Addr) netip.Addr {
 	if !addr.Is6() {

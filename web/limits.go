@@ -46,17 +46,26 @@ type gate struct {
 func newGate(limits Limits, proxies TrustedProxies) *gate {
 	return &gate{
 		limits: limits, proxies: proxies, client: make(map[netip.Addr]int),
-		connect: rates{limit: rate.Limit(limits.ConnectRate), burst: int(math.Ceil(limits.ConnectRate * burstSeconds))},
+		connect: connectRates(limits),
 	}
 }
 
-// admit is a stream.Handler's Admit.
-func (g *gate) admit(r *http.Request) (func(), *stream.Refusal) {
-	key := clientKey(g.proxies.Client(r))
-	if wait := g.connect.take(key); wait > 0 {
-		return nil, problemLater(http.StatusTooManyRequests, "connect_rate",
+func connectRates(limits Limits) rates {
+	return rates{limit: rate.Limit(limits.ConnectRate), burst: int(math.Ceil(limits.ConnectRate * burstSeconds))}
+}
+
+// knock counts an attempt to open a stream, granted or not.
+func (g *gate) knock(r *http.Request) *stream.Refusal {
+	if wait := g.connect.take(clientKey(g.proxies.Client(r))); wait > 0 {
+		return problemLater(http.StatusTooManyRequests, "connect_rate",
 			"Too many streams were opened from your address within a short time. Wait a moment.", wait)
 	}
+	return nil
+}
+
+// enter takes a slot, which the returned function gives back.
+func (g *gate) enter(r *http.Request) (release func(), refusal *stream.Refusal) {
+	key := clientKey(g.proxies.Client(r))
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.limits.Conns > 0 && g.total >= g.limits.Conns {
@@ -129,15 +138,15 @@ func (l *rates) take(key netip.Addr) time.Duration {
 }
 
 // sweep forgets the clients whose buckets are full, for whom it makes no
-// difference; when all are busy, everybody, which only errs on the lenient
-// side.
+// difference; when most are busy, everybody, which only errs on the lenient
+// side. It always makes so much room that looking at all of them is rare.
 func (l *rates) sweep(now time.Time) {
 	for key, bucket := range l.clients {
 		if bucket.TokensAt(now) >= float64(bucket.Burst()) {
 			delete(l.clients, key)
 		}
 	}
-	if len(l.clients) >= maxClients {
+	if len(l.clients) > maxClients/2 {
 		clear(l.clients)
 	}
 }

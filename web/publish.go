@@ -25,19 +25,24 @@ func (s *Server) publish(w http.ResponseWriter, r *http.Request) {
 		writeProblem(w, r, problem(http.StatusMethodNotAllowed, "method", "Events are published with POST."))
 		return
 	}
-	topic := r.URL.Query().Get("topic")
-	if refusal := s.opts.Tokens.mayPublish(r, topic); refusal != nil {
-		writeProblem(w, r, refusal)
+	if !s.opts.Tokens.needed("publish") {
+		writeProblem(w, r, problem(http.StatusForbidden, "publish_off", "Publishing is off. Start the server with -publish-token TOKEN (or WEIR_PUBLISH_TOKEN) to turn it on."))
 		return
 	}
+	// Before the token is looked at: the rate bounds guessing too.
 	if wait := s.publishRate.take(clientKey(s.opts.TrustedProxies.Client(r))); wait > 0 {
 		writeProblem(w, r, problemLater(http.StatusTooManyRequests, "publish_rate",
 			"Too many requests to publish came from your address. Send several events in one request, as application/x-ndjson.", wait))
 		return
 	}
 	topics := s.opts.Hub.Topics()
+	topic := r.URL.Query().Get("topic")
 	if topic == "" && len(topics) == 1 {
 		topic = topics[0]
+	}
+	if refusal := s.opts.Tokens.check("publish", bearer(r), topic); refusal != nil {
+		writeProblem(w, r, refusal)
+		return
 	}
 	if topic == "" {
 		writeProblem(w, r, problem(http.StatusBadRequest, "topic", "Say where to publish: ?topic=NAME. Topics are: "+strings.Join(topics, ", ")+"."))
@@ -87,9 +92,6 @@ func (s *Server) publishProblem(err error, topics []string) *stream.Refusal {
 	}
 }
 
-// bodyTimeout is how long the body of a request may take to arrive.
-const bodyTimeout = 30 * time.Second
-
 // accepted are the content types that publish takes.
 const accepted = "application/json, application/x-ndjson, application/cloudevents+json or text/plain"
 
@@ -99,7 +101,7 @@ func (s *Server) readEvents(w http.ResponseWriter, r *http.Request) ([]stream.Ev
 	if err != nil {
 		return nil, problem(http.StatusUnsupportedMediaType, "content_type", "Say with Content-Type what the body is: "+accepted+".")
 	}
-	if charset := params["charset"]; charset != "" && !strings.EqualFold(charset, "utf-8") {
+	if charset := params["charset"]; charset != "" && !strings.EqualFold(charset, "utf-8") && !strings.EqualFold(charset, "utf8") {
 		return nil, problem(http.StatusUnsupportedMediaType, "content_type", fmt.Sprintf("The charset %.40q is not supported, only UTF-8 is.", charset))
 	}
 	if coding := r.Header.Get("Content-Encoding"); coding != "" && !strings.EqualFold(coding, "identity") {
@@ -118,16 +120,18 @@ func (s *Server) readEvents(w http.ResponseWriter, r *http.Request) ([]stream.Ev
 	default:
 		return nil, problem(http.StatusUnsupportedMediaType, "content_type", fmt.Sprintf("The content type %.80q is not supported. Send %s.", media, accepted))
 	}
-	// A body that trickles in must not hold the connection for ever.
-	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(bodyTimeout))
+	tooLarge := problem(http.StatusRequestEntityTooLarge, "body_size", fmt.Sprintf("The body is larger than %d bytes. Send fewer events at once.", s.opts.MaxBody))
+	if r.ContentLength > s.opts.MaxBody {
+		return nil, tooLarge // it need not come at all
+	}
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, s.opts.MaxBody))
-	var tooLarge *http.MaxBytesError
 	switch {
-	case errors.As(err, &tooLarge):
-		return nil, problem(http.StatusRequestEntityTooLarge, "body_size", fmt.Sprintf("The body is larger than %d bytes. Send fewer events at once.", s.opts.MaxBody))
+	case errors.As(err, new(*http.MaxBytesError)):
+		return nil, tooLarge
 	case err != nil:
 		return nil, problem(http.StatusBadRequest, "body", "The body did not arrive whole.")
 	}
+	_ = http.NewResponseController(w).SetReadDeadline(time.Time{}) // storing may take longer
 	events, err := read(body)
 	if err != nil {
 		return nil, problem(http.StatusBadRequest, "event", "The event is refused: "+err.Error()+".")
@@ -143,6 +147,9 @@ func readJSONEvent(body []byte) ([]stream.Event, error) {
 }
 
 func readCloudEvent(body []byte) ([]stream.Event, error) {
+	if err := wellFormed(body); err != nil {
+		return nil, err
+	}
 	e, err := stream.ParseCloudEvent(body)
 	if err != nil {
 		return nil, err

@@ -7,6 +7,8 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
+	"io"
 	"log/slog"
 	"net/http"
 	"net/http/pprof"
@@ -84,6 +86,7 @@ type Server struct {
 	started     time.Time
 	gate        *gate
 	publishRate rates
+	ticketRate  rates
 	cors        *cors.Cors
 }
 
@@ -114,15 +117,24 @@ func NewServer(opts Options) (*Server, error) {
 	if opts.InstrumentStream == nil {
 		opts.InstrumentStream = func(next http.Handler) http.Handler { return next }
 	}
+	var origins []string
+	for _, list := range opts.CORSOrigins {
+		some, err := ParseOrigins(list)
+		if err != nil {
+			return nil, fmt.Errorf("web: origin %.80q: %w", list, err)
+		}
+		origins = append(origins, some...)
+	}
 	s := &Server{
 		opts: opts, started: time.Now(),
 		gate:        newGate(opts.Limits, opts.TrustedProxies),
+		ticketRate:  connectRates(opts.Limits),
 		publishRate: rates{limit: rate.Limit(opts.Limits.PublishRate), burst: int(opts.Limits.PublishRate) + 1},
 	}
-	if len(opts.CORSOrigins) > 0 {
+	if len(origins) > 0 {
 		s.cors = cors.New(cors.Options{
-			AllowedOrigins: opts.CORSOrigins,
-			AllowedMethods: []string{http.MethodGet, http.MethodPost},
+			AllowedOrigins: origins,
+			AllowedMethods: []string{http.MethodGet, http.MethodHead, http.MethodPost},
 			AllowedHeaders: []string{"Authorization", "Content-Type", "Last-Event-ID", "Traceparent", "Cache-Control"},
 			ExposedHeaders: []string{"Retry-After"},
 			MaxAge:         600,
@@ -135,14 +147,22 @@ func NewServer(opts Options) (*Server, error) {
 
 // admit is the stream handler's: who may subscribe, then whether there is room.
 func (s *Server) admit(r *http.Request) (func(), *stream.Refusal) {
-	topic := r.URL.Query().Get("topic")
-	if topic == "" {
-		topic = s.firstTopic()
-	}
-	if refusal := s.opts.Tokens.maySubscribe(r, topic); refusal != nil {
+	// The rate is counted before the token is looked at: it bounds guessing too.
+	if refusal := s.gate.knock(r); refusal != nil {
 		return nil, refusal
 	}
-	return s.gate.admit(r)
+	if refusal := s.opts.Tokens.maySubscribe(r, s.topicOf(r)); refusal != nil {
+		return nil, refusal
+	}
+	return s.gate.enter(r)
+}
+
+// topicOf returns the topic that a request to read is about.
+func (s *Server) topicOf(r *http.Request) string {
+	if topic := r.URL.Query().Get("topic"); topic != "" {
+		return topic
+	}
+	return s.firstTopic()
 }
 
 func (s *Server) firstTopic() string {
@@ -164,7 +184,7 @@ func (s *Server) Handler() http.Handler {
 	}
 	route("/{$}", get(s.page))
 	route("/assets/", get(s.asset))
-	mux.Handle("/sse-stream", s.crossOrigin(s.opts.InstrumentStream(s.opts.Stream)))
+	mux.Handle("/sse-stream", s.crossOrigin(s.stream(s.opts.InstrumentStream(s.opts.Stream))))
 	mux.Handle("/publish", s.crossOrigin(s.opts.Instrument("/publish", http.HandlerFunc(s.publish))))
 	mux.Handle("/ticket", s.crossOrigin(s.opts.Instrument("/ticket", http.HandlerFunc(s.mint))))
 	mux.Handle("/sse-health", s.crossOrigin(s.opts.Instrument("/sse-health", getHandler(s.health(!s.opts.Admin)))))
@@ -208,6 +228,32 @@ func (s *Server) adminRoutes(mux *http.ServeMux) {
 	}
 }
 
+// stream refuses what the stream's handler cannot know of.
+func (s *Server) stream(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodHead {
+			// It takes no slot, but must not tell what GET would refuse to.
+			if refusal := s.opts.Tokens.maySubscribe(r, s.topicOf(r)); refusal != nil {
+				writeProblem(w, r, refusal)
+				return
+			}
+		}
+		if r.Method == http.MethodGet && r.ContentLength != 0 {
+			// A body means nothing here. It is read off, so that the deadline
+			// for it does not meet the open stream.
+			if n, err := io.Copy(io.Discard, io.LimitReader(r.Body, maxStreamBody+1)); err != nil || n > maxStreamBody {
+				writeProblem(w, r, problem(http.StatusBadRequest, "body", "A request for a stream has no body."))
+				return
+			}
+			_ = http.NewResponseController(w).SetReadDeadline(time.Time{})
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// maxStreamBody is how large a body is passed over that a GET should not have.
+const maxStreamBody = 4 << 10
+
 func get(f http.HandlerFunc) http.Handler { return getHandler(f) }
 
 // getHandler refuses what is neither GET nor HEAD.
@@ -237,7 +283,12 @@ func (s *Server) crossOrigin(next http.Handler) http.Handler {
 const contentSecurityPolicy = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; " +
 	"base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
-// secure puts the security headers on every answer.
+// bodyTimeout is how long the body of a request may take to arrive.
+const bodyTimeout = 30 * time.Second
+
+// secure puts the security headers on every answer. And it bounds how long a
+// body may take to arrive, on every route: net/http reads off a body that the
+// handler did not want, and would wait for it for ever.
 func secure(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
@@ -245,6 +296,9 @@ func secure(next http.Handler) http.Handler {
 		h.Set("X-Content-Type-Options", "nosniff")
 		h.Set("Referrer-Policy", "no-referrer")
 		h.Set("Cross-Origin-Opener-Policy", "same-origin")
+		if r.ContentLength != 0 {
+			_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(bodyTimeout)) // not every test's writer can
+		}
 		next.ServeHTTP(w, r)
 	})
 }

@@ -47,8 +47,10 @@ func NewTokens(publish, subscribe, file string) (*Tokens, error) {
 }
 
 // Load replaces the rules. Each line of the file is "publish TOKEN [TOPIC,…]"
-// or "subscribe TOKEN [TOPIC,…]"; "#" begins a comment. When the file is
-// faulty, the error says in which line, and the rules stay as they were.
+// or "subscribe TOKEN [TOPIC,…]"; a word that begins with "#" begins a comment.
+// When the file is faulty, the error says in which line, and the rules stay as
+// they were. So they do when the last rule to subscribe would go: taking a
+// token back must not open the streams to everybody.
 func (t *Tokens) Load(publish, subscribe, file string) error {
 	var rules []rule
 	for _, one := range []struct{ action, token string }{{"publish", publish}, {"subscribe", subscribe}} {
@@ -62,8 +64,12 @@ func (t *Tokens) Load(publish, subscribe, file string) error {
 			return fmt.Errorf("token file: %w", err)
 		}
 		for i, line := range strings.Split(string(text), "\n") {
-			line, _, _ = strings.Cut(line, "#")
 			fields := strings.Fields(line)
+			// A "#" within a word is part of the token: cutting there would
+			// make a shorter one valid.
+			if i := slices.IndexFunc(fields, func(f string) bool { return f[0] == '#' }); i >= 0 {
+				fields = fields[:i]
+			}
 			if len(fields) == 0 {
 				continue
 			}
@@ -73,9 +79,17 @@ func (t *Tokens) Load(publish, subscribe, file string) error {
 			r := rule{action: fields[0], hash: sha256.Sum256([]byte(fields[1]))}
 			if len(fields) == 3 {
 				r.topics = strings.Split(fields[2], ",")
+				for _, topic := range r.topics {
+					if !stream.ValidTopic(topic) {
+						return fmt.Errorf("token file %s, line %d: bad topic %.80q: 1 to 64 letters, digits, dots, dashes and underscores", file, i+1, topic)
+					}
+				}
 			}
 			rules = append(rules, r)
 		}
+	}
+	if t.needed("subscribe") && !slices.ContainsFunc(rules, func(r rule) bool { return r.action == "subscribe" }) {
+		return errors.New("no token to subscribe is left, which would let everybody read: give another, or restart to mean that")
 	}
 	t.rules.Store(&rules)
 	return nil
@@ -116,13 +130,6 @@ func bearer(r *http.Request) string {
 	return strings.TrimSpace(token)
 }
 
-func (t *Tokens) mayPublish(r *http.Request, topic string) *stream.Refusal {
-	if !t.needed("publish") {
-		return problem(http.StatusForbidden, "publish_off", "Publishing is off. Start the server with -publish-token TOKEN (or WEIR_PUBLISH_TOKEN) to turn it on.")
-	}
-	return t.check("publish", bearer(r), topic)
-}
-
 func (t *Tokens) check(action, token, topic string) *stream.Refusal {
 	if token == "" {
 		return problem(http.StatusUnauthorized, "token", "This needs the header Authorization: Bearer TOKEN.")
@@ -132,7 +139,7 @@ func (t *Tokens) check(action, token, topic string) *stream.Refusal {
 	case !known:
 		return problem(http.StatusUnauthorized, "token", "The token is not valid.")
 	case !allowed:
-		return problem(http.StatusForbidden, "topic_token", "The token is not valid for this topic.")
+		return problem(http.StatusForbidden, "topic_token", fmt.Sprintf("The token is not valid for topic %.80q.", topic))
 	}
 	return nil
 }
@@ -167,7 +174,7 @@ func (t *Tokens) sign(expiry []byte, topic string) []byte {
 }
 
 func (t *Tokens) checkTicket(ticket, topic string, now time.Time) error {
-	b, err := base64.RawURLEncoding.DecodeString(ticket)
+	b, err := base64.RawURLEncoding.Strict().DecodeString(ticket)
 	if err != nil || len(b) != 8+sha256.Size || !hmac.Equal(b[8:], t.sign(b[:8], topic)) {
 		return errors.New("it is not valid for this topic and server")
 	}
@@ -185,14 +192,17 @@ func (s *Server) mint(w http.ResponseWriter, r *http.Request) {
 		writeProblem(w, r, problem(http.StatusMethodNotAllowed, "method", "A ticket is made with POST."))
 		return
 	}
-	topic := r.URL.Query().Get("topic")
-	if topic == "" {
-		topic = s.firstTopic()
-	}
 	if !s.opts.Tokens.needed("subscribe") {
 		writeProblem(w, r, problem(http.StatusNotFound, "ticket_off", "No ticket is needed: everybody may subscribe."))
 		return
 	}
+	// Before the token is looked at: the rate bounds guessing too.
+	if wait := s.ticketRate.take(clientKey(s.opts.TrustedProxies.Client(r))); wait > 0 {
+		writeProblem(w, r, problemLater(http.StatusTooManyRequests, "connect_rate",
+			"Too many tickets were asked for from your address within a short time. Wait a moment.", wait))
+		return
+	}
+	topic := s.topicOf(r)
 	if refusal := s.opts.Tokens.check("subscribe", bearer(r), topic); refusal != nil {
 		writeProblem(w, r, refusal)
 		return

@@ -5,10 +5,12 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"maps"
 	"math"
 	"net"
 	"net/url"
 	"os"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -191,11 +193,17 @@ func (c *config) fromEnviron(settings []setting, environ []string) error {
 			}
 		}
 	}
-	for name := range values {
-		return usagef("unknown variable %s: weir --help lists them", name)
+	for _, name := range slices.Sorted(maps.Keys(values)) {
+		if !serviceLink.MatchString(name) {
+			return usagef("unknown variable %s: weir --help lists them", name)
+		}
 	}
 	return nil
 }
+
+// serviceLink matches the variables by which Kubernetes tells every container
+// of a service that happens to be called weir, or weir-something.
+var serviceLink = regexp.MustCompile(`^WEIR_(\w+_)?(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?)$`)
 
 func (c *config) forget(name string) {
 	switch name {
@@ -247,15 +255,9 @@ func (c *config) addSource(spec string) error {
 }
 
 func (c *config) addOrigin(value string) error {
-	for _, origin := range strings.Split(value, ",") {
-		origin = strings.TrimSpace(origin)
-		u, err := url.Parse(origin)
-		if origin != "*" && (err != nil || u.Scheme == "" || u.Host == "" || u.Path != "" || u.RawQuery != "" || u.Fragment != "" || u.User != nil || strings.Contains(origin, "*")) {
-			return errors.New("want an origin such as https://example.org (no path), or *")
-		}
-		c.corsOrigins = append(c.corsOrigins, origin)
-	}
-	return nil
+	origins, err := web.ParseOrigins(value)
+	c.corsOrigins = append(c.corsOrigins, origins...)
+	return err
 }
 
 func (c *config) addProxy(value string) error {

@@ -76,11 +76,11 @@ func version() string {
 
 // listen opens the listeners before anything else starts, so that an address
 // in use is one clear line and not half a start.
-func listen(addr string) (net.Listener, error) {
+func listen(flag, addr string) (net.Listener, error) {
 	l, err := net.Listen("tcp", addr)
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE):
-		return nil, fmt.Errorf("%s is in use: another program listens there; choose another with -addr", addr)
+		return nil, fmt.Errorf("%s is in use: another program listens there; choose another with -%s", addr, flag)
 	case errors.Is(err, syscall.EACCES):
 		return nil, fmt.Errorf("%s needs a privilege that this user does not have", addr)
 	case err != nil:

@@ -61,14 +61,14 @@ func serve(ctx context.Context, cfg *config, stdin io.Reader, stdout, stderr io.
 		}
 		cert.Store(pair)
 	}
-	listener, err := listen(cfg.addr)
+	listener, err := listen("addr", cfg.addr)
 	if err != nil {
 		return err
 	}
 	defer listener.Close()
 	var admin net.Listener
 	if cfg.adminAddr != "" {
-		if admin, err = listen(cfg.adminAddr); err != nil {
+		if admin, err = listen("admin-addr", cfg.adminAddr); err != nil {
 			return err
 		}
 		defer admin.Close()
@@ -194,19 +194,21 @@ func addSources(hub *stream.Hub, cfg *config, stdin io.Reader, handler *stream.H
 	return nil
 }
 
-// reload reads the token file and the certificate again.
+// reload reads the token file and the certificate again. A fault in either
+// leaves both as they were.
 func reload(cfg *config, tokens *web.Tokens, cert *atomic.Pointer[tls.Certificate], logger *slog.Logger) {
-	err := tokens.Load(cfg.publishToken, cfg.subscribeToken, cfg.tokenFile)
-	if err == nil && cfg.tlsCert != "" {
-		var pair *tls.Certificate
-		if pair, err = cfg.certificate(); err == nil {
-			cert.Store(pair)
-		}
+	pair, err := cert.Load(), error(nil)
+	if cfg.tlsCert != "" {
+		pair, err = cfg.certificate()
+	}
+	if err == nil {
+		err = tokens.Load(cfg.publishToken, cfg.subscribeToken, cfg.tokenFile)
 	}
 	if err != nil {
 		logger.Error("reload failed, the old settings stay", "error", err)
 		return
 	}
+	cert.Store(pair)
 	logger.Info("tokens and certificate read again")
 }
 

@@ -26,6 +26,7 @@ type Decoder struct {
 	begun  bool // the byte order mark has been looked for
 	skipLF bool // the line before ended in CR: an LF now belongs to it
 
+	nextID string // becomes lastID at the end of the message that is being read
 	lastID string
 	retry  time.Duration
 	data   []byte
@@ -34,7 +35,9 @@ type Decoder struct {
 // NewDecoder returns a Decoder that reads from r.
 func NewDecoder(r io.Reader) *Decoder { return &Decoder{r: r} }
 
-// LastEventID returns what a client would send as Last-Event-ID now.
+// LastEventID returns what a client would send as Last-Event-ID now. The ID of
+// a message counts from its closing empty line on: of one that is cut off, the
+// server must send it all again.
 func (d *Decoder) LastEventID() string { return d.lastID }
 
 // Retry returns the reconnection time that the server asked for last, or 0.
@@ -59,6 +62,7 @@ func (d *Decoder) Next() (Message, error) {
 			return Message{}, err
 		}
 		if len(line) == 0 {
+			d.lastID = d.nextID
 			if !seen {
 				name = ""
 				continue
@@ -86,8 +90,8 @@ func (d *Decoder) Next() (Message, error) {
 		case "event":
 			name = string(bytes.ToValidUTF8(value, []byte("\uFFFD")))
 		case "id":
-			if bytes.IndexByte(value, 0) < 0 && d.lastID != string(value) {
-				d.lastID = string(bytes.ToValidUTF8(value, []byte("\uFFFD")))
+			if bytes.IndexByte(value, 0) < 0 && d.nextID != string(value) {
+				d.nextID = string(bytes.ToValidUTF8(value, []byte("\uFFFD")))
 			}
 		case "retry":
 			if ms, err := parseDecimal(string(value)); err == nil && ms <= uint64(24*time.Hour/time.Millisecond) && len(value) > 0 {

@@ -83,6 +83,32 @@ func TestDecoderRetryAndLastEventID(t *testing.T) {
 
 // An event is complete at the CR that ends it: waiting for a possible LF would
 // hold it back until the next event.
+// A client that took over the ID of a message that was cut off would resume
+// behind it, and never get it.
+func TestDecoderLastEventIDOfCutMessage(t *testing.T) {
+	const whole = "id: 1\ndata: a\n\nid: 2\n\nid: 3\ndata: b\n\n"
+	for cut := range len(whole) + 1 {
+		d := stream.NewDecoder(strings.NewReader(whole[:cut]))
+		for {
+			if _, err := d.Next(); err != nil {
+				break
+			}
+		}
+		want := ""
+		for _, end := range []struct {
+			at int
+			id string
+		}{{strings.Index(whole, "\n\n") + 2, "1"}, {strings.Index(whole, "id: 3"), "2"}, {len(whole), "3"}} {
+			if cut >= end.at {
+				want = end.id
+			}
+		}
+		if d.LastEventID() != want {
+			t.Errorf("after %q the last event ID is %q, want %q", whole[:cut], d.LastEventID(), want)
+		}
+	}
+}
+
 func TestDecoderDoesNotWaitBehindCR(t *testing.T) {
 	r, w := io.Pipe()
 	defer w.Close()

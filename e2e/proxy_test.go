@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"testing"
 )
 
@@ -28,7 +29,10 @@ type proxy struct {
 }
 
 // A proxied is one connection through the proxy.
-type proxied struct{ client, server net.Conn }
+type proxied struct {
+	client, server net.Conn
+	stream         atomic.Bool // the last request on it was for a stream
+}
 
 // startProxy listens on a port of its own, for the server at target.
 func startProxy(t *testing.T, target string) *proxy {
@@ -98,7 +102,7 @@ func (p *proxy) end(reset bool) int {
 	return n
 }
 
-// cutBehind lets pass what the server sends up to the next mark and n bytes
+// cutBehind lets pass what the server sends on a stream up to the next mark and n bytes
 // more, then cuts that connection: in the middle of an event. Without a mark
 // that is behind n bytes of whatever comes next.
 func (p *proxy) cutBehind(mark string, n int) {
@@ -185,16 +189,25 @@ func (p *proxy) serve(conn net.Conn) {
 		return
 	}
 	go func() {
-		_, _ = io.Copy(server, conn)
+		_, _ = io.Copy(io.MultiWriter(c, server), conn)
 		if tcp, ok := server.(*net.TCPConn); ok {
 			_ = tcp.CloseWrite()
 		}
 	}()
-	p.download(conn, server)
+	p.download(c)
+}
+
+// Write looks at what the page sends: a browser writes each head in one go.
+func (c *proxied) Write(b []byte) (int, error) {
+	if bytes.HasPrefix(b, []byte("GET ")) || bytes.HasPrefix(b, []byte("POST ")) {
+		c.stream.Store(bytes.HasPrefix(b, []byte("GET /sse-stream")))
+	}
+	return len(b), nil
 }
 
 // download passes on what the server sends, up to where it is to be cut.
-func (p *proxy) download(to, from net.Conn) {
+func (p *proxy) download(c *proxied) {
+	to, from := c.client, c.server
 	buf := make([]byte, 32<<10)
 	left := -1 // bytes that may still pass
 	for {
@@ -202,7 +215,7 @@ func (p *proxy) download(to, from net.Conn) {
 		b := buf[:n]
 		if left < 0 {
 			p.mu.Lock()
-			if i := bytes.Index(b, p.cutAt); p.cutAt != nil && n > 0 && i >= 0 {
+			if i := bytes.Index(b, p.cutAt); p.cutAt != nil && c.stream.Load() && n > 0 && i >= 0 {
 				left = i + len(p.cutAt) + p.cutAfter
 				p.cutAt = nil
 			}

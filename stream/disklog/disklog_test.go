@@ -407,7 +407,7 @@ func TestDamaged(t *testing.T) {
 		"zeros":       func(b []byte) []byte { clear(b[4*4096:]); return b },
 		"both roots":  func(b []byte) []byte { clear(b[:8192]); return b },
 	}
-	for i := range 150 {
+	for i := range 60 {
 		damages[fmt.Sprintf("bit %d", i)] = func(b []byte) []byte {
 			random := rand.New(rand.NewPCG(seed, uint64(i)))
 			b[random.IntN(len(b))] ^= 1 << random.IntN(8)
@@ -468,7 +468,7 @@ func TestDamaged(t *testing.T) {
 		}
 		shut(t, b)
 	}
-	if found < 50 || unharmed < 10 {
+	if found < 20 || unharmed < 10 {
 		t.Errorf("%d damages were found, %d did no harm: the test has not tried both", found, unharmed)
 	}
 	t.Logf("%d damages were found, %d did no harm", found, unharmed)

@@ -88,8 +88,8 @@ fuzz: ## fuzz every target for FUZZTIME (5s) each
 	done
 
 .PHONY: soak
-soak: build ## hours in minutes: churning clients, slow ones, restarts of node and Redis, for SOAK (10m)
-	@go run ./e2e/soak -for $(SOAK) $(ARGS)
+soak: assets ## two nodes, Redis and nginx, restarted in turn under load for SOAK (10m): what is lost, repeated, left over
+	@go test -count=1 -v -timeout 0 -run '^TestSoak$$' ./e2e/stack -soak $(SOAK)
 
 ##### lint
 
@@ -119,6 +119,12 @@ vuln: ## govulncheck: known holes in what the code calls (asks vuln.go.dev, so i
 .PHONY: bench
 bench: build ## measure Weir beside a bare handler, several rounds, and print medians and ratios (ARGS="-quick")
 	@go run ./cmd/weir/bench/suite $(ARGS)
+
+# A few seconds of each scenario, for CI: the figures mean little, but a lost
+# or repeated event fails it.
+.PHONY: bench-smoke
+bench-smoke:
+	@$(MAKE) --no-print-directory bench ARGS=-quick
 
 .PHONY: microbench
 microbench: ## the Go benchmarks of log, cursor, encoder, decoder, handler, telemetry (RUN=regexp)

@@ -108,7 +108,7 @@ const newest = `[...document.querySelectorAll('#sse-feed .data-item [data-measur
 // is killed, and the page goes on on the other one.
 func TestPageGoesOnOnAnotherNode(t *testing.T) {
 	t.Parallel()
-	redis := startRedis(t)
+	redis := startRedis(t).url()
 	nodes := map[string]*node{}
 	var all []*node
 	for _, name := range []string{"one", "two"} {

@@ -208,10 +208,11 @@ func publish(client *http.Client, base, topic, event string) (id string, refused
 
 // A load publishes numbered events through the proxy until it is stopped.
 type load struct {
-	acked  map[string]int // number by ID
-	count  atomic.Int64   // of them
-	unsure int            // events of which it is not known whether they are in
-	stop   func()
+	acked   map[string]int // number by ID
+	count   atomic.Int64   // of them
+	unsure  int            // events of which it is not known whether they are in
+	refused int            // requests that were
+	stop    func()
 }
 
 // startLoad publishes about so many events a second. It returns when every
@@ -238,6 +239,7 @@ func startLoad(t *testing.T, base, topic string, rate int, subscribers []*subscr
 				if !refused {
 					break
 				}
+				l.refused++
 			}
 		}
 	}()
@@ -256,8 +258,9 @@ func startLoad(t *testing.T, base, topic string, rate int, subscribers []*subscr
 }
 
 // settle stops the load, and checks that every subscriber has had every event
-// once, in order, and was told of no gap.
-func (l *load) settle(t *testing.T, base, topic string, subscribers []*subscriber) {
+// once, in order, and was told of no gap. It returns how many were not there, or
+// were there again or too late.
+func (l *load) settle(t *testing.T, base, topic string, subscribers []*subscriber) (missing, repeated int) {
 	t.Helper()
 	eventually(t, func() bool { return l.count.Load() >= 100 }, "there was next to no load")
 	l.stop()
@@ -282,6 +285,7 @@ func (l *load) settle(t *testing.T, base, topic string, subscribers []*subscribe
 			}
 			if id.Compare(before) <= 0 {
 				t.Errorf("%s: %s came after %s", s.name, text, before)
+				repeated++
 			}
 			before, seen[text] = id, true
 		}
@@ -291,6 +295,7 @@ func (l *load) settle(t *testing.T, base, topic string, subscribers []*subscribe
 				lost = append(lost, n)
 			}
 		}
+		missing += len(lost)
 		if len(lost) > 0 {
 			slices.Sort(lost)
 			t.Errorf("%s: %d of %d events are lost: %v", s.name, len(lost), len(l.acked), lost[:min(len(lost), 20)])
@@ -303,4 +308,5 @@ func (l *load) settle(t *testing.T, base, topic string, subscribers []*subscribe
 		}
 		s.mu.Unlock()
 	}
+	return missing, repeated
 }

@@ -21,7 +21,10 @@ import (
 	"time"
 )
 
-var prebuilt = flag.String("binary", "", "test this `file` in place of a server built from the source")
+var (
+	prebuilt = flag.String("binary", "", "test this `file` in place of a server built from the source")
+	soak     = flag.Duration("soak", 15*time.Second, "how long TestSoak disturbs the stack")
+)
 
 var (
 	binary  string // the server under test

@@ -129,7 +129,7 @@ func TestReloadUnderLoad(t *testing.T) {
 
 func TestNodeKilledUnderLoad(t *testing.T) {
 	t.Parallel()
-	redis := startRedis(t)
+	redis := startRedis(t).url()
 	nodes := []*node{startNode(t, "one", "-redis", redis, "-source", "t=http"), startNode(t, "two", "-redis", redis, "-source", "t=http")}
 	p := startProxy(t, nodes...)
 	var subscribers []*subscriber
@@ -161,7 +161,7 @@ func TestNodeKilledUnderLoad(t *testing.T) {
 
 func TestRollingRestartUnderLoad(t *testing.T) {
 	t.Parallel()
-	redis := startRedis(t)
+	redis := startRedis(t).url()
 	nodes := []*node{
 		startNode(t, "one", "-redis", redis, "-source", "t=http", "-drain", "2s"),
 		startNode(t, "two", "-redis", redis, "-source", "t=http", "-drain", "2s"),
@@ -214,7 +214,7 @@ func countStreams(endings []string) int {
 
 func TestDrainingNodeIsPassedOver(t *testing.T) {
 	t.Parallel()
-	redis := startRedis(t)
+	redis := startRedis(t).url()
 	nodes := []*node{
 		startNode(t, "one", "-redis", redis, "-source", "t=http", "-drain", "1m"),
 		startNode(t, "two", "-redis", redis, "-source", "t=http"),

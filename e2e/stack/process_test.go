@@ -130,6 +130,12 @@ func (n *node) start(t *testing.T) {
 			t.Fatalf("%s did not start: %q\n%s", n.name, line, n.log)
 		}
 	}
+	n.ready(t)
+}
+
+// ready waits until the node says that it is.
+func (n *node) ready(t *testing.T) {
+	t.Helper()
 	eventually(t, func() bool {
 		resp, err := direct.Get("http://" + n.addr + "/readyz")
 		if err != nil {
@@ -154,14 +160,27 @@ func cleanEnv() []string {
 // direct asks nodes without the proxy.
 var direct = &http.Client{Timeout: patience, Transport: &http.Transport{DisableKeepAlives: true, Proxy: nil}}
 
-// startRedis returns the URL of a Redis that keeps nothing on disk.
-func startRedis(t *testing.T) string {
+// A redisServer is one run after another of Redis, on one address.
+type redisServer struct {
+	*process
+	addr, dir string
+}
+
+// startRedis runs a Redis that has on disk what it has answered for.
+func startRedis(t *testing.T) *redisServer {
 	t.Helper()
-	addr := freeAddr(t)
-	host, port, _ := net.SplitHostPort(addr)
-	start(t, "redis-server", exec.Command(find(t, "redis-server"), "--bind", host, "--port", port, "--save", "", "--appendonly", "no", "--dir", t.TempDir()))
+	r := &redisServer{addr: freeAddr(t), dir: t.TempDir()}
+	r.start(t)
+	return r
+}
+
+func (r *redisServer) start(t *testing.T) {
+	t.Helper()
+	host, port, _ := net.SplitHostPort(r.addr)
+	r.process = start(t, "redis-server", exec.Command(find(t, "redis-server"), "--bind", host, "--port", port, "--dir", r.dir,
+		"--save", "", "--appendonly", "yes", "--appendfsync", "always", "--loglevel", "warning"))
 	eventually(t, func() bool {
-		conn, err := net.Dial("tcp", addr)
+		conn, err := net.Dial("tcp", r.addr)
 		if err != nil {
 			return false
 		}
@@ -171,8 +190,9 @@ func startRedis(t *testing.T) string {
 		answer, _ := bufio.NewReader(conn).ReadString('\n')
 		return answer == "+PONG\r\n"
 	}, "redis-server does not answer")
-	return "redis://" + addr + "/0"
 }
+
+func (r *redisServer) url() string { return "redis://" + r.addr + "/0" }
 
 // A proxy is nginx with the configuration that users copy.
 type proxy struct {

@@ -1,0 +1,153 @@
+package main
+
+import (
+	"slices"
+	"testing"
+
+	"weir/stream"
+)
+
+func id(n int) stream.ID { return stream.ID{Milli: 1000, Seq: uint64(n)} }
+
+// topic returns a ledger in which the events 0 to 9 were acknowledged, with
+// the IDs 1 to 10, but for 3, which was refused, and 6, of which nobody knows.
+func topic(t *testing.T) *ledger {
+	t.Helper()
+	l := &ledger{}
+	if first := l.begin(10); first != 0 {
+		t.Fatalf("the first number is %d", first)
+	}
+	for n := range 10 {
+		switch n {
+		case 3:
+			l.fail(n, 1, refused)
+		case 6:
+			l.fail(n, 1, unanswered)
+		default:
+			l.acknowledge(n, []stream.ID{id(n + 1)})
+		}
+	}
+	return l
+}
+
+func client(l *ledger, start stream.ID, got ...int) *account {
+	a := &account{name: "c", ledger: l}
+	a.begin(start)
+	for _, n := range got {
+		if err := a.receive(n, id(n+1)); err != nil {
+			panic(err)
+		}
+	}
+	return a
+}
+
+func TestAudit(t *testing.T) {
+	for name, c := range map[string]struct {
+		got      []int
+		start    stream.ID
+		gaps     []gap
+		owed     stream.ID
+		lost     []int
+		covered  int
+		repeated int
+	}{
+		"everything":                      {got: []int{0, 1, 2, 4, 5, 7, 8, 9}, owed: id(10)},
+		"from the middle":                 {start: id(5), got: []int{5, 7, 8, 9}, owed: id(10)},
+		"nothing yet":                     {start: id(10), owed: id(10)},
+		"one is missing":                  {got: []int{0, 1, 2, 4, 7, 8, 9}, owed: id(10), lost: []int{5}},
+		"the end is missing":              {got: []int{0, 1, 2, 4, 5, 7}, owed: id(10), lost: []int{8, 9}},
+		"the end is missing to one gone":  {got: []int{0, 1, 2, 4, 5, 7}},
+		"all is missing":                  {owed: id(10), lost: []int{0, 1, 2, 4, 5, 7, 8, 9}},
+		"a gap covers it":                 {got: []int{0, 1, 7, 8, 9}, gaps: []gap{{from: id(2), to: id(6)}}, owed: id(10), covered: 3},
+		"a gap begins after what it has":  {got: []int{0, 7, 8, 9}, gaps: []gap{{from: id(2), to: id(6)}}, owed: id(10), covered: 3, lost: []int{1}},
+		"a gap is too short":              {got: []int{0, 1, 7, 8, 9}, gaps: []gap{{from: id(2), to: id(5)}}, owed: id(10), covered: 2, lost: []int{5}},
+		"a gap ends the stream":           {got: []int{0}, gaps: []gap{{from: id(1), to: id(10)}}, covered: 7},
+		"one is there again":              {got: []int{0, 1, 2, 4, 4, 5, 7, 8, 9}, owed: id(10), repeated: 1},
+		"one comes out of order":          {got: []int{0, 1, 2, 5, 4, 7, 8, 9}, owed: id(10), repeated: 1},
+		"what was not acknowledged comes": {got: []int{0, 1, 2, 3, 4, 5, 7, 8, 9}, owed: id(10)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			l := topic(t)
+			a := client(l, c.start, c.got...)
+			for _, g := range c.gaps {
+				a.gap(g)
+			}
+			v := a.audit(l.facts(), c.owed)
+			if !slices.Equal(v.lost, c.lost) || v.covered != c.covered || len(v.repeated) != c.repeated || v.delivered != len(c.got) {
+				t.Errorf("lost %v, covered %d, repeated %v of %d; want %v, %d, %d of %d",
+					v.lost, v.covered, v.repeated, v.delivered, c.lost, c.covered, c.repeated, len(c.got))
+			}
+		})
+	}
+}
+
+// An event that was not acknowledged may be in or not; but once one client has
+// it, it is owed to all.
+func TestUnacknowledgedIsOwedOnceSeen(t *testing.T) {
+	l := topic(t)
+	one := client(l, stream.ID{}, 0, 1, 2, 4, 5, 6, 7, 8, 9)
+	other := client(l, stream.ID{}, 0, 1, 2, 4, 5, 7, 8, 9)
+	if v := one.audit(l.facts(), id(10)); len(v.lost) > 0 {
+		t.Errorf("the client that has everything has lost %v", v.lost)
+	}
+	if v := other.audit(l.facts(), id(10)); !slices.Equal(v.lost, []int{6}) {
+		t.Errorf("the other one has lost %v, want 6", v.lost)
+	}
+	want := sums{published: 10, acknowledged: 8, refused: 1, unanswered: 1, surfaced: 1}
+	if got := l.sums(); got != want {
+		t.Errorf("sums are %+v, want %+v", got, want)
+	}
+}
+
+// A publish that somebody repeated in secret is in under two IDs.
+func TestInTwice(t *testing.T) {
+	l := topic(t)
+	a := client(l, stream.ID{}, 0)
+	if err := a.receive(1, id(12)); err != nil {
+		t.Fatal(err)
+	}
+	if d := l.doubles(); len(d) != 1 {
+		t.Errorf("found twice: %q, want number 1", d)
+	}
+}
+
+func TestNeverPublished(t *testing.T) {
+	l := topic(t)
+	a := client(l, stream.ID{})
+	for _, n := range []int{-1, 10} {
+		if err := a.receive(n, id(20)); err == nil {
+			t.Errorf("number %d was never published, and nobody minds", n)
+		}
+	}
+}
+
+func TestReached(t *testing.T) {
+	l := topic(t)
+	a := &account{ledger: l}
+	if a.reached(stream.ID{}) {
+		t.Error("a client that was never connected has reached something")
+	}
+	a.begin(id(3))
+	a.begin(id(9)) // a second connection does not change where it began
+	if !a.reached(id(3)) || a.reached(id(4)) {
+		t.Error("a client stands where its stream begins")
+	}
+	a.gap(gap{from: id(3), to: id(7)})
+	if !a.reached(id(7)) || a.reached(id(8)) {
+		t.Error("a client stands behind the gap that it was told")
+	}
+}
+
+func TestNumbers(t *testing.T) {
+	var s numbers
+	for _, n := range []int{1000, 70, 1001, 0, 5000} {
+		if !s.add(n) || s.add(n) || !s.has(n) {
+			t.Errorf("number %d is not in once", n)
+		}
+	}
+	for _, n := range []int{1, 71, 999, 4999, 5001, 100000} {
+		if s.has(n) {
+			t.Errorf("number %d is in and was never put in", n)
+		}
+	}
+}

@@ -1,0 +1,395 @@
+package web_test
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+	"testing/iotest"
+	"testing/synctest"
+	"time"
+
+	"weir/stream"
+	"weir/web"
+)
+
+const secret = "s3cret-t0ken"
+
+func mustTokens(t testing.TB, publish, subscribe, file string) *web.Tokens {
+	t.Helper()
+	tokens, err := web.NewTokens(publish, subscribe, file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return tokens
+}
+
+func newPublishSite(t testing.TB, change func(*web.Options)) *site {
+	return newSite(t, func(o *web.Options) {
+		o.Tokens = mustTokens(t, secret, "", "")
+		if change != nil {
+			change(o)
+		}
+	})
+}
+
+var bearerHeader = []string{"Authorization", "Bearer " + secret}
+
+func withToken(header ...string) []string { return append(slices.Clone(bearerHeader), header...) }
+
+func TestPublishTakesEachContentType(t *testing.T) {
+	const cloud = `{"specversion":"1.0","id":"x1","source":"/here","type":"t","data":{"a":1}}`
+	for _, tc := range []struct {
+		name, contentType, body string
+		want                    []string
+	}{
+		{"json", "application/json", ` {"a":1} `, []string{`{"a":1}`}},
+		{"json with charset", `Application/JSON; Charset="UTF-8"`, `[1]`, []string{`[1]`}},
+		{"charset as it is often written", "application/json;charset=utf8", `"x"`, []string{`"x"`}},
+		{"json over several lines", "application/json", "{\n\"a\":\r\n1}", []string{"{\n\"a\":\r\n1}"}},
+		{"any JSON value", "application/json", `null`, []string{`null`}},
+		{"ndjson", "application/x-ndjson", "1\n2\r\n\n  \n{\"a\":3}", []string{"1", "2", `{"a":3}`}},
+		{"cloudevent", "application/cloudevents+json; charset=utf-8", cloud, []string{`{"a":1}`}},
+		{"text", "text/plain", "two\nlines\n", []string{"two\nlines\n"}},
+		{"text with charset", "text/plain; charset=UTF-8", "é", []string{"é"}},
+		{"identity is no coding", "text/plain", "x", []string{"x"}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			s := newPublishSite(t, nil)
+			w := s.do("POST", "/publish?topic=two", tc.body, withToken("Content-Type", tc.contentType, "Content-Encoding", "identity")...)
+			answer := decode[struct{ IDs []string }](t, w, 200)
+			if len(answer.IDs) != len(tc.want) {
+				t.Errorf("IDs %v for %d events", answer.IDs, len(tc.want))
+			}
+			for i, text := range answer.IDs {
+				id, err := stream.ParseID(text)
+				if err != nil || id.IsZero() || i > 0 && text == answer.IDs[i-1] {
+					t.Errorf("ID %q: %v", text, err)
+				}
+			}
+			if got := s.held("two"); !slices.Equal(got, tc.want) {
+				t.Errorf("the topic holds %q, want %q", got, tc.want)
+			}
+			if s.entries("one") != 0 {
+				t.Error("the other topic got something")
+			}
+			if ct := w.Header().Get("Content-Type"); ct != "application/json" {
+				t.Errorf("Content-Type %q", ct)
+			}
+		})
+	}
+}
+
+// Whatever is refused, nothing of it is in.
+func TestPublishRefuses(t *testing.T) {
+	many := strings.Repeat("1\n", 10_001)
+	deep := strings.Repeat("[", 200_000) + strings.Repeat("]", 200_000)
+	cloud := func(rest string) string { return `{"specversion":"1.0","id":"1","source":"s","type":"t"` + rest + `}` }
+	for _, tc := range []struct {
+		name, method, target, contentType, body string
+		header                                  []string
+		status                                  int
+		reason, says                            string
+	}{
+		{name: "GET", method: "GET", status: 405, reason: "method", says: "POST"},
+		{name: "PUT", method: "PUT", body: "1", status: 405, reason: "method", says: "POST"},
+		{name: "OPTIONS", method: "OPTIONS", status: 405, reason: "method", says: "POST"},
+		{name: "no token", header: []string{"X", "y"}, body: "1", status: 401, reason: "token", says: "Authorization: Bearer"},
+		{name: "wrong token", header: []string{"Authorization", "Bearer nope"}, body: "1", status: 401, reason: "token", says: "not valid"},
+		{name: "wrong scheme", header: []string{"Authorization", "Basic " + secret}, body: "1", status: 401, reason: "token", says: "Bearer"},
+		{name: "no scheme", header: []string{"Authorization", secret}, body: "1", status: 401, reason: "token", says: "Bearer"},
+		{name: "prefix of the token", header: []string{"Authorization", "Bearer " + secret[:5]}, body: "1", status: 401, reason: "token", says: "not valid"},
+		{name: "token and more", header: []string{"Authorization", "Bearer " + secret + "x"}, body: "1", status: 401, reason: "token", says: "not valid"},
+		{name: "token in the query", target: "/publish?topic=one&token=" + secret, header: []string{"X", "y"}, body: "1", status: 401, reason: "token", says: "Bearer"},
+		{name: "no topic", target: "/publish", body: "1", status: 400, reason: "topic", says: "one, two"},
+		{name: "unknown topic", target: "/publish?topic=three", body: "1", status: 404, reason: "topic", says: "one, two"},
+		{name: "topic with markup", target: "/publish?topic=%3Cb%3E", body: "1", status: 404, reason: "topic", says: "one, two"},
+		{name: "no content type", contentType: "-", body: "1", status: 415, reason: "content_type", says: "application/x-ndjson"},
+		{name: "form", contentType: "application/x-www-form-urlencoded", body: "a=1", status: 415, reason: "content_type", says: "application/x-ndjson"},
+		{name: "multipart", contentType: "multipart/form-data; boundary=x", body: "--x--", status: 415, reason: "content_type", says: "text/plain"},
+		{name: "batch of cloudevents", contentType: "application/cloudevents-batch+json", body: "[]", status: 415, reason: "content_type", says: "application/x-ndjson"},
+		{name: "malformed content type", contentType: "application/json;", body: "1", status: 200},
+		{name: "senseless content type", contentType: ";;;", body: "1", status: 415, reason: "content_type", says: "Content-Type"},
+		{name: "latin1", contentType: "text/plain; charset=iso-8859-1", body: "x", status: 415, reason: "content_type", says: "UTF-8"},
+		{name: "utf-16", contentType: "application/json; charset=utf-16le", body: "1", status: 415, reason: "content_type", says: "UTF-8"},
+		{name: "gzip", header: withToken("Content-Encoding", "gzip"), body: "\x1f\x8b\x08", status: 415, reason: "content_encoding", says: "compressed"},
+		{name: "brotli and identity", header: withToken("Content-Encoding", "br, identity"), body: "1", status: 415, reason: "content_encoding", says: "compressed"},
+		{name: "empty", body: "", status: 400, reason: "event", says: "empty"},
+		{name: "blank", body: " \n ", status: 400, reason: "event", says: "empty"},
+		{name: "malformed", body: `{"a":}`, status: 400, reason: "event", says: "byte 6"},
+		{name: "cut short", body: `{"a":`, status: 400, reason: "event", says: "malformed"},
+		{name: "two values", body: `1 2`, status: 400, reason: "event", says: "byte 3"},
+		{name: "not a number", body: `NaN`, status: 400, reason: "event", says: "malformed"},
+		{name: "a byte order mark", body: "\uFEFF1", status: 400, reason: "event", says: "malformed"},
+		{name: "broken UTF-8", body: "\"\xc3\x28\"", status: 400, reason: "event", says: "UTF-8"},
+		{name: "NUL", body: "\"\x00\"", status: 400, reason: "event", says: "malformed"},
+		{name: "nested deeper than anybody reads", body: deep, status: 400, reason: "event", says: "malformed"},
+		{name: "line 3", contentType: "application/x-ndjson", body: "1\n2\n{\"a\":\n4\n", status: 400, reason: "event", says: "line 3"},
+		{name: "line 4, blank ones counted", contentType: "application/x-ndjson", body: "1\n\n2\r\n\xff\n", status: 400, reason: "event", says: "line 4"},
+		{name: "last line, without newline", contentType: "application/x-ndjson", body: "1\n2\n3 4", status: 400, reason: "event", says: "line 3"},
+		{name: "an array is one event, over lines it is none", contentType: "application/x-ndjson", body: "[\n1\n]", status: 400, reason: "event", says: "line 1"},
+		{name: "no line", contentType: "application/x-ndjson", body: "\n\n", status: 400, reason: "event", says: "no event"},
+		{name: "too many lines", contentType: "application/x-ndjson", body: many, status: 400, reason: "event", says: "line 10001: a request carries at most 10000"},
+		{name: "cloudevent: empty", contentType: "application/cloudevents+json", body: "", status: 400, reason: "event", says: "empty"},
+		{name: "cloudevent: an array", contentType: "application/cloudevents+json", body: "[]", status: 400, reason: "event", says: "invalid event"},
+		{name: "cloudevent: null", contentType: "application/cloudevents+json", body: "null", status: 400, reason: "event", says: "specversion"},
+		{name: "cloudevent: no id", contentType: "application/cloudevents+json", body: `{"specversion":"1.0","source":"s","type":"t"}`, status: 400, reason: "event", says: "id, source and type"},
+		{name: "cloudevent: binary", contentType: "application/cloudevents+json", body: cloud(`,"data_base64":"AA=="`), status: 400, reason: "event", says: "data_base64"},
+		{name: "cloudevent: bad time", contentType: "application/cloudevents+json", body: cloud(`,"time":"yesterday"`), status: 400, reason: "event", says: "RFC 3339"},
+		{name: "cloudevent: a type that is no text", contentType: "application/cloudevents+json", body: `{"specversion":"1.0","id":"1","source":"s","type":1}`, status: 400, reason: "event", says: "type"},
+		{name: "cloudevent: control characters in the type", contentType: "application/cloudevents+json", body: `{"specversion":"1.0","id":"1","source":"s","type":"a\nb"}`, status: 400, reason: "event", says: "control"},
+		{name: "cloudevent: broken UTF-8", contentType: "application/cloudevents+json", body: cloud(",\"data\":\"\xff\""), status: 400, reason: "event", says: "UTF-8"},
+		{name: "cloudevent: an extension that is an object", contentType: "application/cloudevents+json", body: cloud(`,"ext":{}`), status: 400, reason: "event", says: "ext"},
+		{name: "too large", body: `"` + strings.Repeat("x", 1<<20) + `"`, status: 413, reason: "body_size", says: "1048576 bytes"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			s := newPublishSite(t, nil)
+			method, target, header := orElse(tc.method, "POST"), orElse(tc.target, "/publish?topic=one"), tc.header
+			if header == nil {
+				header = bearerHeader
+			}
+			if ct := orElse(tc.contentType, "application/json"); ct != "-" {
+				header = append(slices.Clone(header), "Content-Type", ct)
+			}
+			w := s.do(method, target, tc.body, header...)
+			if tc.status == 200 {
+				decode[any](t, w, 200)
+				return
+			}
+			p := wantProblem(t, w, tc.status, tc.says)
+			if p.Reason != tc.reason {
+				t.Errorf("reason %q, want %q", p.Reason, tc.reason)
+			}
+			if n := s.entries("one") + s.entries("two"); n != 0 {
+				t.Errorf("%d events got in", n)
+			}
+			if got := w.Header().Get("Allow"); (tc.status == 405) != (got == "POST") {
+				t.Errorf("Allow: %q", got)
+			}
+			if got := w.Header().Get("WWW-Authenticate"); (tc.status == 401) != (got == `Bearer realm="weir"`) {
+				t.Errorf("WWW-Authenticate: %q", got)
+			}
+			if strings.Contains(w.Body.String(), secret) {
+				t.Error("the token is in the answer")
+			}
+			// A person gets the same in words.
+			person := s.do(method, target, tc.body, append(slices.Clone(header), "Accept", "text/html,*/*;q=0.8")...)
+			if person.Code != tc.status || person.Header().Get("Content-Type") != "text/plain; charset=utf-8" || strings.TrimSpace(person.Body.String()) != p.Detail {
+				t.Errorf("a person gets %d %q", person.Code, person.Body)
+			}
+		})
+	}
+}
+
+func orElse(s, fallback string) string {
+	if s == "" {
+		return fallback
+	}
+	return s
+}
+
+func TestPublishIsOffWithoutAToken(t *testing.T) {
+	for name, s := range map[string]*site{
+		"none":                 newSite(t, nil),
+		"one to subscribe":     newSite(t, func(o *web.Options) { o.Tokens = mustTokens(t, "", secret, "") }),
+		"a file with comments": newSite(t, func(o *web.Options) { o.Tokens = mustTokens(t, "", "", tokenFile(t, "# nobody\n")) }),
+	} {
+		w := s.do("POST", "/publish?topic=one", "1", withToken("Content-Type", "application/json")...)
+		if p := wantProblem(t, w, 403, "-publish-token"); p.Reason != "publish_off" {
+			t.Errorf("%s: reason %q", name, p.Reason)
+		}
+	}
+}
+
+func TestPublishHeaderCase(t *testing.T) {
+	s := newPublishSite(t, nil)
+	for _, value := range []string{"Bearer " + secret, "bearer " + secret, "BEARER   " + secret + " "} {
+		if w := s.do("POST", "/publish?topic=one", "1", "authorization", value, "content-type", "APPLICATION/json"); w.Code != 200 {
+			t.Errorf("%q: %d %s", value, w.Code, w.Body)
+		}
+	}
+}
+
+// With one topic there is no need to name it.
+func TestPublishDefaultTopic(t *testing.T) {
+	hub := stream.NewHub(stream.HubOptions{})
+	t.Cleanup(hub.Close)
+	if err := hub.AddTopic("only"); err != nil {
+		t.Fatal(err)
+	}
+	s, err := web.NewServer(web.Options{Hub: hub, Stream: &stream.Handler{Hub: hub}, Tokens: mustTokens(t, "", "", tokenFile(t, "publish "+secret+" only\npublish other elsewhere"))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for token, status := range map[string]int{secret: 200, "other": 403} {
+		w := ask(s.Handler(), newRequest("POST", "/publish", "1", "Authorization", "Bearer "+token, "Content-Type", "application/json"))
+		if w.Code != status {
+			t.Errorf("%s: %d, want %d: %s", token, w.Code, status, w.Body)
+		}
+	}
+}
+
+func TestPublishLimitOfEvents(t *testing.T) {
+	s := newPublishSite(t, nil)
+	w := s.do("POST", "/publish?topic=one", strings.Repeat("1\n", 10_000), withToken("Content-Type", "application/x-ndjson")...)
+	if ids := decode[struct{ IDs []string }](t, w, 200).IDs; len(ids) != 10_000 {
+		t.Errorf("%d IDs", len(ids))
+	}
+}
+
+// What is deep or wide, and still JSON, is an event: shown, and not the end of
+// anybody.
+func TestPublishLargeJSON(t *testing.T) {
+	wide := "{" + strings.Repeat(`"k":1,`, 150_000) + `"z":1}`
+	for name, body := range map[string]string{
+		"deep":        strings.Repeat(`{"a":`, 9_000) + "1" + strings.Repeat("}", 9_000),
+		"wide":        wide,
+		"long number": strings.Repeat("9", 1<<19),
+		"long text":   `"` + strings.Repeat(`\u0000`, 1<<17) + `"`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newPublishSite(t, nil)
+			sub := subscribe(t, s.listen().URL+"/sse-stream?topic=one&format=html")
+			if w := s.do("POST", "/publish?topic=one", body, withToken("Content-Type", "application/json")...); w.Code != 200 {
+				t.Fatalf("%d %s", w.Code, w.Body)
+			}
+			m, err := sub.Next()
+			if err != nil || !strings.Contains(string(m.Data), `class="data-item"`) {
+				t.Errorf("%v: %.200s", err, m.Data)
+			}
+			if len(m.Data) > 64<<10 {
+				t.Errorf("a row of %d bytes", len(m.Data))
+			}
+		})
+	}
+}
+
+func TestPublishEndedTopic(t *testing.T) {
+	s := newPublishSite(t, nil)
+	if err := s.hub.EndTopic("one", "over"); err != nil {
+		t.Fatal(err)
+	}
+	w := s.do("POST", "/publish?topic=one", "1", withToken("Content-Type", "application/json")...)
+	if p := wantProblem(t, w, http.StatusGone, "ended"); p.Reason != "ended" {
+		t.Errorf("reason %q", p.Reason)
+	}
+}
+
+// A brokenBroker cannot be reached.
+type brokenBroker struct{}
+
+func (brokenBroker) Publish(context.Context, string, []*stream.Event) error {
+	return fmt.Errorf("dial 10.1.2.3:6379: %w", stream.ErrUnavailable)
+}
+
+func (brokenBroker) Follow(context.Context, string, *stream.Log, func()) error {
+	return fmt.Errorf("dial 10.1.2.3:6379: %w", stream.ErrUnavailable)
+}
+
+func TestPublishWithoutBroker(t *testing.T) {
+	s := newSiteOn(t, stream.HubOptions{Broker: brokenBroker{}}, func(o *web.Options) { o.Tokens = mustTokens(t, secret, "", "") })
+	w := s.do("POST", "/publish?topic=one", "1", withToken("Content-Type", "application/json")...)
+	p := wantProblem(t, w, 503, "not acknowledged")
+	if p.Reason != "broker" || w.Header().Get("Retry-After") == "" {
+		t.Errorf("reason %q, Retry-After %q", p.Reason, w.Header().Get("Retry-After"))
+	}
+	if strings.Contains(w.Body.String(), "10.1.2.3") {
+		t.Error("the answer tells internals")
+	}
+	w = s.glance("/sse-stream?topic=one")
+	if wantProblem(t, w, 503, "broker"); w.Header().Get("Retry-After") == "" {
+		t.Error("no Retry-After")
+	}
+}
+
+func TestPublishBodyThatBreaksOff(t *testing.T) {
+	s := newPublishSite(t, nil)
+	r := newRequest("POST", "/publish?topic=one", "", withToken("Content-Type", "text/plain")...)
+	r.Body = io.NopCloser(iotest.TimeoutReader(iotest.OneByteReader(strings.NewReader("half of it"))))
+	r.ContentLength = -1
+	wantProblem(t, ask(s.public, r), 400, "did not arrive whole")
+	if s.entries("one") != 0 {
+		t.Error("half an event got in")
+	}
+}
+
+// The trace context of the request is that of its events, unless they have one.
+func TestPublishTraceparent(t *testing.T) {
+	const own = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+	for _, tc := range []struct{ header, body, want string }{
+		{traceparent, `{"specversion":"1.0","id":"1","source":"s","type":"t"}`, traceparent},
+		{traceparent, `{"specversion":"1.0","id":"1","source":"s","type":"t","traceparent":"` + own + `"}`, own},
+		{"not one", `{"specversion":"1.0","id":"1","source":"s","type":"t"}`, ""},
+	} {
+		s := newPublishSite(t, nil)
+		if w := s.do("POST", "/publish?topic=one", tc.body, withToken("Content-Type", "application/cloudevents+json", "Traceparent", tc.header)...); w.Code != 200 {
+			t.Fatalf("%d %s", w.Code, w.Body)
+		}
+		log, err := s.hub.Log("one", stream.FormatJSON)
+		if err != nil {
+			t.Fatal(err)
+		}
+		batch, err := log.From(stream.ID{}).Next(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := batch.Entries[0].Event.Traceparent; got != tc.want {
+			t.Errorf("traceparent %q, want %q", got, tc.want)
+		}
+	}
+}
+
+func TestPublishRate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newPublishSite(t, func(o *web.Options) { o.Limits.PublishRate = 5 })
+		post := func(addr, token string) int {
+			r := newRequest("POST", "/publish?topic=one", "1", "Authorization", "Bearer "+token, "Content-Type", "application/json")
+			r.RemoteAddr = addr
+			w := ask(s.public, r)
+			if w.Code == 429 {
+				if p := wantProblem(t, w, 429, "application/x-ndjson"); p.Reason != "publish_rate" || w.Header().Get("Retry-After") != "1" {
+					t.Errorf("reason %q, Retry-After %q", p.Reason, w.Header().Get("Retry-After"))
+				}
+			}
+			return w.Code
+		}
+		count := func(n int, addr, token string) map[int]int {
+			codes := map[int]int{}
+			for range n {
+				codes[post(addr, token)]++
+			}
+			return codes
+		}
+		if got := count(20, "192.0.2.1:1", secret); got[200] != 6 || got[429] != 14 {
+			t.Errorf("at first %v", got)
+		}
+		if got := count(1, "192.0.2.2:1", secret); got[200] != 1 {
+			t.Errorf("another client: %v", got)
+		}
+		time.Sleep(time.Second)
+		if got := count(20, "192.0.2.1:2", secret); got[200] != 5 {
+			t.Errorf("after a second %v", got)
+		}
+		time.Sleep(time.Hour)
+		if got := count(20, "192.0.2.1:3", secret); got[200] != 6 {
+			t.Errorf("after an hour %v", got)
+		}
+		// Guessing tokens costs as much.
+		if got := count(20, "192.0.2.3:1", "guess"); got[401] != 6 || got[429] != 14 {
+			t.Errorf("a guesser: %v", got)
+		}
+	})
+}
+
+// An empty text is a text.
+func TestPublishEmptyText(t *testing.T) {
+	s := newPublishSite(t, nil)
+	w := s.do("POST", "/publish?topic=one", "", withToken("Content-Type", "text/plain")...)
+	decode[struct{ IDs []string }](t, w, 200)
+	if got := s.held("one"); !slices.Equal(got, []string{""}) {
+		t.Errorf("the topic holds %q", got)
+	}
+}

@@ -1,0 +1,291 @@
+package web_test
+
+import (
+	"encoding/base64"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"weir/web"
+)
+
+func tokenFile(t testing.TB, text string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "tokens")
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func TestTokenFile(t *testing.T) {
+	for _, tc := range []struct{ name, text, err string }{
+		{"empty", "", ""},
+		{"comments and blank lines", "# who may\n\n   \t\npublish abc # the till\n", ""},
+		{"carriage returns", "publish abc one\r\nsubscribe def\r\n", ""},
+		{"a hash within a token", "publish to#ken one", ""},
+		{"unknown word", "publish abc\npubli hush-hush one\n", "line 2"},
+		{"no token", "\n\npublish\n", "line 3"},
+		{"a token that is a comment", "publish #hush-hush", "line 1"},
+		{"too many words", "publish hush-hush one two", "line 1"},
+		{"a space in the topics", "publish hush-hush one, two", "line 1"},
+		{"an empty topic", "publish hush-hush one,", "line 1"},
+		{"a bad topic", "publish abc\nsubscribe hush-hush a/b", "line 2"},
+		{"upper case", "PUBLISH hush-hush", "line 1"},
+	} {
+		path := tokenFile(t, tc.text)
+		_, err := web.NewTokens("", "", path)
+		if tc.err == "" {
+			if err != nil {
+				t.Errorf("%s: %v", tc.name, err)
+			}
+			continue
+		}
+		if err == nil || !strings.Contains(err.Error(), tc.err) || !strings.Contains(err.Error(), path) {
+			t.Errorf("%s: error %v, want one of %s", tc.name, err, tc.err)
+		} else if strings.Contains(err.Error(), "hush-hush") {
+			t.Errorf("%s: the error tells the token: %v", tc.name, err)
+		}
+	}
+	if _, err := web.NewTokens("", "", filepath.Join(t.TempDir(), "none")); err == nil || !strings.Contains(err.Error(), "token file") {
+		t.Errorf("a file that is not there: %v", err)
+	}
+}
+
+// Several rules may be about one token: all of them count, wherever they stand.
+func TestTokenTopics(t *testing.T) {
+	s := newSite(t, func(o *web.Options) {
+		o.Tokens = mustTokens(t, "all", "", tokenFile(t, `
+publish first one
+publish both one
+publish last two
+publish both two
+publish sha#rp two
+subscribe reader one,two
+subscribe both one
+`))
+	})
+	for _, tc := range []struct {
+		token, topic string
+		status       int
+	}{
+		{"all", "one", 200}, {"all", "two", 200},
+		{"first", "one", 200}, {"first", "two", 403},
+		{"both", "one", 200}, {"both", "two", 200},
+		{"last", "two", 200}, {"last", "one", 403},
+		{"sha#rp", "two", 200}, {"sha", "two", 401},
+		{"reader", "one", 401}, // it may do something else
+		{"First", "one", 401}, {"first,", "one", 401},
+		{"first", "nowhere", 403}, {"all", "nowhere", 404},
+		{"first", "", 403},
+	} {
+		w := s.do("POST", "/publish?topic="+tc.topic, "1", "Authorization", "Bearer "+tc.token, "Content-Type", "application/json")
+		if w.Code != tc.status {
+			t.Errorf("publish %s to %s: %d, want %d: %s", tc.token, tc.topic, w.Code, tc.status, w.Body)
+		}
+	}
+	for _, tc := range []struct {
+		token, topic string
+		status       int
+	}{
+		{"reader", "one", 200}, {"reader", "two", 200}, {"reader", "", 200}, {"reader", "nowhere", 404},
+		{"both", "one", 200}, {"both", "", 200}, {"both", "two", 403},
+		{"all", "one", 401}, {"", "one", 401},
+	} {
+		if w := s.glance("/sse-stream?topic="+tc.topic, "Authorization", "Bearer "+tc.token); w.Code != tc.status {
+			t.Errorf("subscribe %s to %s: %d, want %d: %s", tc.token, tc.topic, w.Code, tc.status, w.Body)
+		}
+		r := newRequest("HEAD", "/sse-stream?topic="+tc.topic, "", "Authorization", "Bearer "+tc.token)
+		if w := ask(s.public, r); tc.topic != "nowhere" && w.Code != tc.status {
+			t.Errorf("HEAD as %s for %s: %d, want %d", tc.token, tc.topic, w.Code, tc.status)
+		}
+	}
+}
+
+func TestTokensReload(t *testing.T) {
+	path := tokenFile(t, "publish old\nsubscribe reader\n")
+	tokens := mustTokens(t, "", "", path)
+	s := newSite(t, func(o *web.Options) { o.Tokens = tokens })
+	check := func(when, token string, status int) {
+		t.Helper()
+		if w := s.do("POST", "/publish?topic=one", "1", "Authorization", "Bearer "+token, "Content-Type", "application/json"); w.Code != status {
+			t.Errorf("%s: %s gets %d, want %d", when, token, w.Code, status)
+		}
+		if w := s.glance("/sse-stream"); w.Code != 401 {
+			t.Errorf("%s: the stream is open to everybody", when)
+		}
+	}
+	reload := func(text string) error {
+		t.Helper()
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return tokens.Load("", "", path)
+	}
+	check("at first", "old", 200)
+	check("at first", "new", 401)
+	if err := reload("publish new\nsubscribe reader\noops\n"); err == nil || !strings.Contains(err.Error(), "line 3") {
+		t.Errorf("a faulty file: %v", err)
+	}
+	check("after a faulty file", "old", 200)
+	check("after a faulty file", "new", 401)
+	if err := reload("publish new\n"); err == nil || !strings.Contains(err.Error(), "everybody") {
+		t.Errorf("the last token to subscribe is gone: %v", err)
+	}
+	check("after a file that would open the streams", "old", 200)
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	if err := tokens.Load("", "", path); err == nil {
+		t.Error("a file that is gone is no error")
+	}
+	check("after the file is gone", "old", 200)
+	if err := reload("publish new\nsubscribe other\n"); err != nil {
+		t.Fatal(err)
+	}
+	check("after a good file", "new", 200)
+	check("after a good file", "old", 401)
+}
+
+type ticketAnswer struct{ Ticket, Topic, Expires string }
+
+func TestTickets(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		path := tokenFile(t, "subscribe reader one\nsubscribe all\n")
+		s := newSite(t, func(o *web.Options) { o.Tokens = mustTokens(t, "", "", path) })
+		mint := func(token, topic string) ticketAnswer {
+			t.Helper()
+			return decode[ticketAnswer](t, s.do("POST", "/ticket?topic="+topic, "", "Authorization", "Bearer "+token), 200)
+		}
+		one := mint("reader", "")
+		if one.Topic != "one" || one.Expires != time.Now().Add(web.TicketLife).UTC().Format(time.RFC3339) {
+			t.Errorf("%+v", one)
+		}
+		use := func(ticket, topic string, header ...string) int {
+			t.Helper()
+			w := s.glance("/sse-stream?topic="+topic+"&ticket="+url.QueryEscape(ticket), header...)
+			if w.Code != 200 {
+				if p := wantProblem(t, w, 401, "POST /ticket"); p.Reason != "ticket" || w.Header().Get("WWW-Authenticate") == "" {
+					t.Errorf("%+v", p)
+				}
+				if strings.Contains(w.Body.String(), ticket) {
+					t.Error("the answer repeats the ticket")
+				}
+			}
+			return w.Code
+		}
+		if got := use(one.Ticket, "one"); got != 200 {
+			t.Errorf("a good ticket: %d", got)
+		}
+		if got := use(one.Ticket, ""); got != 200 {
+			t.Errorf("the default topic: %d", got)
+		}
+		if got := use(mint("all", "two").Ticket, "two"); got != 200 {
+			t.Errorf("a good ticket for two: %d", got)
+		}
+
+		// Forged ones.
+		raw, err := base64.RawURLEncoding.DecodeString(one.Ticket)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := range raw {
+			forged := append([]byte(nil), raw...)
+			forged[i] ^= 1
+			if got := use(base64.RawURLEncoding.EncodeToString(forged), "one"); got != 401 {
+				t.Fatalf("byte %d changed: %d", i, got)
+			}
+		}
+		for name, ticket := range map[string]string{
+			"truncated":       one.Ticket[:len(one.Ticket)-4],
+			"longer":          one.Ticket + "AAAA",
+			"padded":          one.Ticket + "==",
+			"only the expiry": base64.RawURLEncoding.EncodeToString(raw[:8]),
+			"no base64":       "!!!",
+			"a token":         "reader",
+			"huge":            strings.Repeat("A", 16<<10),
+			"with a newline":  one.Ticket + "\n",
+		} {
+			if got := use(ticket, "one"); got != 401 {
+				t.Errorf("%s: %d", name, got)
+			}
+		}
+		if got := use(one.Ticket, "two"); got != 401 {
+			t.Errorf("another topic: %d", got)
+		}
+		if got := use("bad", "one", "Authorization", "Bearer all"); got != 401 {
+			t.Errorf("a bad ticket and a good token: %d", got)
+		}
+
+		// Another process signs otherwise.
+		other := newSite(t, func(o *web.Options) { o.Tokens = mustTokens(t, "", "", path) })
+		wantProblem(t, other.glance("/sse-stream?ticket="+one.Ticket), 401, "this topic and server")
+
+		// It expires.
+		time.Sleep(web.TicketLife)
+		if got := use(one.Ticket, "one"); got != 200 {
+			t.Errorf("in its last second: %d", got)
+		}
+		time.Sleep(time.Second + time.Millisecond)
+		wantProblem(t, s.glance("/sse-stream?ticket="+one.Ticket), 401, "expired")
+
+		// Who gets one.
+		for _, tc := range []struct {
+			method, target, token string
+			status                int
+			says                  string
+		}{
+			{"GET", "/ticket", "all", 405, "POST"},
+			{"POST", "/ticket", "", 401, "Bearer"},
+			{"POST", "/ticket", "nobody", 401, "not valid"},
+			{"POST", "/ticket?topic=two", "reader", 403, "two"},
+		} {
+			w := s.do(tc.method, tc.target, "", "Authorization", "Bearer "+tc.token)
+			wantProblem(t, w, tc.status, tc.says)
+			if tc.status == 405 && w.Header().Get("Allow") != "POST" {
+				t.Error("no Allow")
+			}
+		}
+	})
+}
+
+func TestTicketsAreOffWithoutTokens(t *testing.T) {
+	wantProblem(t, newSite(t, nil).do("POST", "/ticket", ""), 404, "everybody may subscribe")
+}
+
+// A ticket cannot publish, nor can it mint another.
+func TestTicketOnlySubscribes(t *testing.T) {
+	s := newSite(t, func(o *web.Options) { o.Tokens = mustTokens(t, "p", "s", "") })
+	ticket := decode[ticketAnswer](t, s.do("POST", "/ticket", "", "Authorization", "Bearer s"), 200).Ticket
+	for _, target := range []string{"/publish?topic=one&ticket=" + ticket, "/ticket?ticket=" + ticket} {
+		wantProblem(t, s.do("POST", target, "1", "Content-Type", "application/json"), 401, "Bearer")
+		wantProblem(t, s.do("POST", target, "1", "Content-Type", "application/json", "Authorization", "Bearer "+ticket), 401, "not valid")
+	}
+}
+
+func TestGuessingIsLimited(t *testing.T) {
+	s := newSite(t, func(o *web.Options) {
+		o.Tokens = mustTokens(t, "", "s", "")
+		o.Limits.ConnectRate = 0.1
+	})
+	for _, target := range []string{"/sse-stream", "/ticket"} {
+		ask := func() (int, string) {
+			if target == "/ticket" {
+				w := s.do("POST", target, "", "Authorization", "Bearer guess")
+				return w.Code, w.Header().Get("Retry-After")
+			}
+			w := s.glance(target, "Authorization", "Bearer guess")
+			return w.Code, w.Header().Get("Retry-After")
+		}
+		if code, _ := ask(); code != 401 {
+			t.Errorf("%s: the first guess gets %d", target, code)
+		}
+		if code, after := ask(); code != 429 || after == "" {
+			t.Errorf("%s: the second guess gets %d, Retry-After %q", target, code, after)
+		}
+	}
+}

@@ -88,7 +88,8 @@ func TestRefusals(t *testing.T) {
 	both(t, 405, "GET", "DELETE", u+"/sse-health", "")
 	both(t, 405, "GET", "POST", u+"/", "")
 	both(t, 406, "text/event-stream", "GET", u+"/sse-stream", "")
-	both(t, 413, "larger than", "POST", u+"/publish?topic=one", strings.Repeat("x", 1<<20+1), with("Content-Type", "text/plain")...)
+	// Refused before it is sent: who does not ask first may only see a reset.
+	both(t, 413, "larger than", "POST", u+"/publish?topic=one", strings.Repeat("x", 1<<20+1), with("Content-Type", "text/plain", "Expect", "100-continue")...)
 	both(t, 415, "application/x-ndjson", "POST", u+"/publish?topic=one", `<a/>`, with("Content-Type", "text/xml")...)
 	both(t, 415, "Content-Type", "POST", u+"/publish?topic=one", `{}`, auth...)
 	both(t, 415, "UTF-8", "POST", u+"/publish?topic=one", `x`, with("Content-Type", "text/plain; charset=latin1")...)

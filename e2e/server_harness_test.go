@@ -227,7 +227,7 @@ func seq(from, to int) []string {
 // client is for the tests' own requests; it follows nobody and gives up.
 var client = &http.Client{
 	Timeout:   patience,
-	Transport: &http.Transport{DisableKeepAlives: true, TLSClientConfig: &tls.Config{RootCAs: roots}},
+	Transport: &http.Transport{DisableKeepAlives: true, TLSClientConfig: &tls.Config{RootCAs: roots}, ExpectContinueTimeout: patience},
 }
 
 // A health is what /sse-health says.

@@ -37,7 +37,8 @@ type page struct {
 // wants it to: not faults of the page.
 const (
 	refused = `net::ERR_CONNECTION_REFUSED`
-	broken  = `net::ERR_(INCOMPLETE_CHUNKED_ENCODING|CONNECTION_RESET|CONNECTION_REFUSED|EMPTY_RESPONSE|CONNECTION_CLOSED|SOCKET_NOT_CONNECTED)`
+	broken  = `net::ERR_(INCOMPLETE_CHUNKED_ENCODING|CONNECTION_RESET|CONNECTION_REFUSED|EMPTY_RESPONSE|CONNECTION_CLOSED|SOCKET_NOT_CONNECTED)` +
+		`|status of 404 .*/sse-health\?connection=` // asked just when the server saw the connection go
 	offline = `net::ERR_INTERNET_DISCONNECTED`
 )
 

@@ -47,17 +47,17 @@ func (p *publisher) run(ctx context.Context) {
 	var open sync.WaitGroup
 	defer open.Wait()
 	slots := make(chan struct{}, inFlight)
-	tick := time.NewTicker(batchEvery)
-	defer tick.Stop()
+	due := time.Now()
 	for turn := 0; ; turn++ {
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			return
-		}
+		// What a busy machine has delayed is made up for, but not for long.
+		due = later(due.Add(batchEvery), time.Now().Add(-time.Second))
+		sleep(ctx, time.Until(due))
 		select {
 		case slots <- struct{}{}:
 		case <-ctx.Done():
+			return
+		}
+		if ctx.Err() != nil {
 			return
 		}
 		open.Go(func() {

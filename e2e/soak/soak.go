@@ -273,7 +273,8 @@ func cause(ctx context.Context, err error) error {
 func (s *soak) watch(ctx context.Context, abort context.CancelCauseFunc) {
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
-	for second := 1; ; second++ {
+	told := time.Now()
+	for {
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
@@ -297,7 +298,8 @@ func (s *soak) watch(ctx context.Context, abort context.CancelCauseFunc) {
 				return
 			}
 		}
-		if second%10 == 0 {
+		if now := time.Now(); now.Sub(told) >= 10*time.Second {
+			told = now
 			s.progress()
 		}
 	}

@@ -88,8 +88,8 @@ fuzz: ## fuzz every target for FUZZTIME (5s) each
 	done
 
 .PHONY: soak
-soak: assets ## two nodes, Redis and nginx, restarted in turn under load for SOAK (10m): what is lost, repeated, left over
-	@go test -count=1 -v -timeout 0 -run '^TestSoak$$' ./e2e/stack -soak $(SOAK)
+soak: ## two nodes over Redis under load and misfortune for SOAK (10m), every event accounted for (ARGS="flags of soak")
+	@go run ./e2e/soak -for $(SOAK) $(ARGS)
 
 ##### lint
 

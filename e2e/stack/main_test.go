@@ -23,7 +23,7 @@ import (
 
 var (
 	prebuilt = flag.String("binary", "", "test this `file` in place of a server built from the source")
-	soak     = flag.Duration("soak", 15*time.Second, "how long TestSoak disturbs the stack")
+	restarts = flag.Duration("restarts", 15*time.Second, "how long TestEverythingRestartsUnderLoad goes on")
 )
 
 var (

@@ -23,11 +23,11 @@ import (
 	"weir/stream"
 )
 
-// TestSoak runs two nodes, Redis and nginx under 200 events a second, with clients
+// TestEverythingRestartsUnderLoad runs two nodes, Redis and nginx under 200 events a second, with clients
 // that come and go and clients that do not read, and restarts each of the parts in
 // turn. In the end nothing may be lost or repeated, and what the nodes hold must be
-// what they held at the beginning. make soak runs it for longer.
-func TestSoak(t *testing.T) {
+// what they held at the beginning. (make soak accounts for more, without nginx.)
+func TestEverythingRestartsUnderLoad(t *testing.T) {
 	redis := startRedis(t)
 	var nodes []*node
 	for _, name := range []string{"one", "two"} {
@@ -67,7 +67,7 @@ func TestSoak(t *testing.T) {
 	}
 	counts := make([]int, len(disturbances))
 	// At least each once, and on until the time is over.
-	for end, i := time.Now().Add(*soak), 0; time.Now().Before(end) || i < len(disturbances); i++ {
+	for end, i := time.Now().Add(*restarts), 0; time.Now().Before(end) || i < len(disturbances); i++ {
 		disturbances[i%len(disturbances)].do()
 		counts[i%len(disturbances)]++
 		// The next comes when the stack has got over this one: a node that stands

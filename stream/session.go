@@ -36,7 +36,10 @@ type session struct {
 func (s *session) serve(w http.ResponseWriter, r *http.Request) {
 	began := false
 	defer func() {
-		if p := recover(); p != nil && !began {
+		if began {
+			return // finish has seen to it, and a panic goes on
+		}
+		if p := recover(); p != nil {
 			s.end(ClosePanic, fmt.Errorf("panic: %v", p))
 			panic(p)
 		}

@@ -40,21 +40,20 @@ func nextAge(age time.Duration) time.Duration {
 // of thousands, so it holds what it must and no span: a segment's span is made
 // when the segment ends.
 type connection struct {
+	tally tally // first: what every delivery needs, in few cache lines
+
+	// Of the goroutine that has the stream.
+	replay int64 // events, until the replay is over
+	live   bool  // the replay is over
+	gapped bool  // the next event comes behind a gap
+
 	t         *Telemetry
 	conn      *stream.Conn
 	topic     *topicMetrics
-	shard     *shard
 	establish *establishment // nil once the client has the headers
 	context   spanRef        // of the establishing span
-
-	// Of the goroutine that has the stream.
-	replayed int64 // events, until the replay is over
-	live     bool  // the replay is over
-	gapped   bool  // the next event comes behind a gap
-
-	slowest atomic.Int64 // latency within the segment, in nanoseconds
-	missed  atomic.Int64 // events that the client was told are lost
-	gaps    atomic.Int64
+	missed    atomic.Int64   // events that the client was told are lost
+	gaps      atomic.Int64
 
 	mu       sync.Mutex
 	timer    *time.Timer // nil when the stream has no segments
@@ -94,7 +93,6 @@ func (c *connection) counts() counts {
 // connect begins the observation of a connection that has been admitted.
 func (t *Telemetry) connect(r *http.Request, conn *stream.Conn) stream.ConnHooks {
 	c := &connection{t: t, conn: conn, topic: t.metrics.topic(conn.Topic), live: conn.ResumedFrom.IsZero()}
-	c.shard = c.topic.shard()
 	c.establish, _ = r.Context().Value(establishKey{}).(*establishment)
 	if c.establish == nil { // no middleware
 		c.establish = &establishment{t: t, r: r, began: conn.Started}
@@ -149,45 +147,39 @@ func (c *connection) open(now time.Time) {
 
 // flush is the path of every delivery.
 func (c *connection) flush(f *stream.Flush) {
-	b := f.Batch
 	replayed := f.Replayed
-	var slowest time.Duration
-	s := c.shard
-	s.mu.Lock()
-	s.bytes += int64(f.Bytes)
-	s.replayed += int64(replayed)
-	s.delivered += int64(b.Events - replayed)
-	for _, e := range b.Entries {
-		if e.Event == nil {
-			continue
-		}
-		if replayed > 0 { // how long it waited in the log is not the stream's latency
+	c.tally.mu.Lock()
+	c.tally.bytes += int64(f.Bytes)
+	c.tally.replayed += int64(replayed)
+	for _, e := range f.Batch.Entries {
+		switch {
+		case e.Event == nil:
+		case replayed > 0: // how long it waited in the log is not the stream's latency
 			replayed--
-			continue
+		default:
+			c.tally.observe(f.Ended.Sub(e.At))
 		}
-		d := f.Ended.Sub(e.At)
-		s.latency.observe(d)
-		slowest = max(slowest, d)
 	}
-	s.mu.Unlock()
-	if int64(slowest) > c.slowest.Load() {
-		c.slowest.Store(int64(slowest)) // a timer that empties it meanwhile loses to the next segment
+	full := c.tally.full
+	c.tally.mu.Unlock()
+	if full {
+		c.merge()
 	}
 	if !c.live {
-		c.replay(f)
+		c.catchUp(f)
 	}
 	if !f.Began.IsZero() {
 		c.deliver(f)
 	}
-	if c.gapped && b.Events > 0 {
+	if c.gapped && f.Batch.Events > 0 {
 		c.gapped = false
 	}
 }
 
-// replay follows the events of a client that has come back, until it has
-// caught up.
-func (c *connection) replay(f *stream.Flush) {
-	c.replayed += int64(f.Replayed)
+// catchUp follows the events of a client that has come back, until it has had
+// all that it missed.
+func (c *connection) catchUp(f *stream.Flush) {
+	c.replay += int64(f.Replayed)
 	if f.Replayed < f.Batch.Events {
 		c.endReplay()
 	}
@@ -195,7 +187,7 @@ func (c *connection) replay(f *stream.Flush) {
 
 func (c *connection) endReplay() {
 	c.live = true
-	c.t.metrics.replay.Record(c.logContext(), c.replayed, c.topic.option)
+	c.t.metrics.replay.Record(c.logContext(), c.replay, c.topic.option)
 }
 
 // deliver gives those events of a batch that are sampled to their traces.
@@ -232,9 +224,9 @@ func (c *connection) gap(g *stream.Gap, _ time.Time) {
 }
 
 func (c *connection) heartbeat(time.Time) {
-	c.shard.mu.Lock()
-	c.shard.heartbeats++
-	c.shard.mu.Unlock()
+	c.tally.mu.Lock()
+	c.tally.heartbeats++
+	c.tally.mu.Unlock()
 }
 
 // disconnect is called once, last.
@@ -255,6 +247,7 @@ func (c *connection) disconnect(reason stream.CloseReason, err error) {
 	}
 	segments := c.segments
 	c.mu.Unlock()
+	c.merge()
 	c.t.mu.Lock()
 	delete(c.t.conns, c.conn.ID)
 	c.t.mu.Unlock()
@@ -320,7 +313,7 @@ func (c *connection) segment(now time.Time, reason stream.CloseReason, err error
 		keyTopic.String(c.conn.Topic), keyStreamID.String(c.conn.ID), keySegment.Int(c.segments),
 		keySegmentEvents.Int64(after.events - c.before.events), keySegmentBytes.Int64(after.bytes - c.before.bytes),
 		keySegmentDropped.Int64(after.missed - c.before.missed), keySegmentGaps.Int64(after.gaps - c.before.gaps),
-		keySegmentLatency.Float64(time.Duration(c.slowest.Swap(0)).Seconds()),
+		keySegmentLatency.Float64(c.tally.takeSlowest().Seconds()),
 	}
 	c.before = after
 	if reason != "" {

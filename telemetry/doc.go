@@ -50,9 +50,8 @@
 //
 // # Cost
 //
-// A delivery of an event that is not sampled adds plain numbers to a counter
-// that few connections share. They become metrics when somebody reads the
-// metrics. A connection costs less than a kilobyte and no goroutine.
+// A delivery of an event that is not sampled adds to plain numbers of its
+// connection. They become metrics when somebody reads the metrics. A connection costs less than a kilobyte and no goroutine.
 //
 // The file registry.yaml lists every span, metric and attribute.
 package telemetry

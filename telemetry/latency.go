@@ -36,12 +36,7 @@ var firstBucket = func() (first [65]uint8) {
 	return first
 }()
 
-// latencies are a histogram.
-type latencies struct {
-	buckets [len(latencyBounds) + 1]uint64
-	sum     time.Duration
-}
-
+// bucketOf returns the bucket of a latency, which is not negative.
 func bucketOf(d time.Duration) int {
 	i := int(firstBucket[bits.Len64(uint64(d))])
 	for i < len(latencyBounds) && d > latencyBounds[i] {
@@ -50,17 +45,17 @@ func bucketOf(d time.Duration) int {
 	return i
 }
 
-func (l *latencies) observe(d time.Duration) {
-	d = max(d, 0)
-	l.buckets[bucketOf(d)]++
-	l.sum += d
+// latencies are a histogram.
+type latencies struct {
+	sum     time.Duration
+	buckets [len(latencyBounds) + 1]uint64
 }
 
-func (l *latencies) add(o *latencies) {
-	for i, n := range o.buckets {
-		l.buckets[i] += n
+func (l *latencies) count() (n uint64) {
+	for _, b := range l.buckets {
+		n += b
 	}
-	l.sum += o.sum
+	return n
 }
 
 // A latencyExemplar leads from a bucket to a delivery that was in it.
@@ -80,7 +75,7 @@ func (tm *topicMetrics) exemplar(d time.Duration, at time.Time, sc trace.SpanCon
 	tm.exemplars[bucketOf(max(d, 0))] = latencyExemplar{d, at, sc}
 }
 
-// A deliveryProducer makes sse.server.delivery.duration of the shards, for one
+// A deliveryProducer makes sse.server.delivery.duration of the tallies, for one
 // or more readers. A histogram instrument would cost 150 ns for each delivery.
 type deliveryProducer struct {
 	t     *Telemetry
@@ -101,16 +96,14 @@ func (p *deliveryProducer) Produce(context.Context) ([]metricdata.ScopeMetrics, 
 	for i, b := range latencyBounds {
 		bounds[i] = b.Seconds()
 	}
+	p.t.merge()
 	now := time.Now()
 	h := metricdata.Histogram[float64]{Temporality: metricdata.CumulativeTemporality}
 	for tm := range p.t.metrics.all() {
 		total, exemplars := tm.total()
 		point := metricdata.HistogramDataPoint[float64]{
 			Attributes: tm.set, StartTime: p.began, Time: now, Bounds: bounds,
-			BucketCounts: total.latency.buckets[:], Sum: total.latency.sum.Seconds(),
-		}
-		for _, n := range point.BucketCounts {
-			point.Count += n
+			BucketCounts: total.latency.buckets[:], Sum: total.latency.sum.Seconds(), Count: total.latency.count(),
 		}
 		if point.Count == 0 {
 			continue

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"net/http"
-	"runtime"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -27,8 +26,9 @@ var (
 	requestBounds = []float64{.005, .01, .025, .05, .075, .1, .25, .5, .75, 1, 2.5, 5, 7.5, 10} // those of otelhttp
 )
 
-// metrics are the instruments. What happens at every delivery is counted in
-// shards and read by callbacks; the rest is rare enough to be recorded at once.
+// metrics are the instruments. What happens at every delivery each connection
+// counts for itself, and it is added up when it is read; the rest is rare
+// enough to be recorded at once.
 type metrics struct {
 	published, dropped, gaps, rejected, refusedReports metric.Int64Counter
 	fanout, replay                                     metric.Int64Histogram
@@ -89,9 +89,10 @@ func (t *Telemetry) setMetrics() error {
 	errs = append(errs, err)
 	_, err = meter.RegisterCallback(func(_ context.Context, o metric.Observer) error {
 		lags := t.lags()
+		t.merge()
 		for tm := range m.all() {
 			total, _ := tm.total()
-			o.ObserveInt64(delivered, total.delivered, tm.live)
+			o.ObserveInt64(delivered, int64(total.latency.count()), tm.live)
 			o.ObserveInt64(delivered, total.replayed, tm.replay)
 			o.ObserveInt64(io, total.bytes, tm.option)
 			o.ObserveInt64(heartbeats, total.heartbeats, tm.option)
@@ -135,26 +136,9 @@ type topicMetrics struct {
 	brokered    atomic.Bool // its events come through a broker
 	known       atomic.Bool // brokered is
 
-	shards []shard
-	turn   atomic.Uint32
-
 	mu        sync.Mutex
+	sums      sums // of what the connections have handed in
 	exemplars [len(latencyBounds) + 1]latencyExemplar
-}
-
-// A shard counts for a share of a topic's connections. A lock that is hardly
-// ever contended costs less than an atomic operation for each number, and the
-// numbers of few shards stay in the processor's cache, those of thousands of
-// connections do not.
-type shard struct {
-	mu sync.Mutex
-	sums
-	_ [64]byte // apart from the next one's cache line
-}
-
-type sums struct {
-	delivered, replayed, bytes, heartbeats int64
-	latency                                latencies
 }
 
 func withSet(kvs ...attribute.KeyValue) metric.MeasurementOption {
@@ -170,8 +154,7 @@ func (m *metrics) topic(name string) *topicMetrics {
 	tm := &topicMetrics{
 		name: name, set: attribute.NewSet(topic), option: withSet(topic),
 		live: withSet(topic, keyDeliveryKind.String(kindLive)), replay: withSet(topic, keyDeliveryKind.String(kindReplay)),
-		types:  map[string]metric.MeasurementOption{other: withSet(topic, keyEventType.String(other))},
-		shards: make([]shard, min(4*runtime.GOMAXPROCS(0), 64)),
+		types: map[string]metric.MeasurementOption{other: withSet(topic, keyEventType.String(other))},
 	}
 	for i, version := range versions {
 		tm.byVersion[i] = withSet(topic, keyProtocol.String(version))
@@ -214,10 +197,6 @@ func (m *metrics) topicReason(topic, reason string) metric.MeasurementOption {
 	return metric.WithAttributes(keyTopic.String(topic), keyReason.String(reason))
 }
 
-func (tm *topicMetrics) shard() *shard {
-	return &tm.shards[int(tm.turn.Add(1))%len(tm.shards)]
-}
-
 func (tm *topicMetrics) opened(version string, n int64) {
 	i := max(0, slices.Index(versions[:], version))
 	tm.seen[i].Store(true)
@@ -233,19 +212,8 @@ func (tm *topicMetrics) active() int64 {
 	return n
 }
 
-// total adds up the shards.
+// total returns what the connections have handed in.
 func (tm *topicMetrics) total() (total sums, exemplars []latencyExemplar) {
-	for i := range tm.shards {
-		s := &tm.shards[i]
-		s.mu.Lock()
-		one := s.sums
-		s.mu.Unlock()
-		total.delivered += one.delivered
-		total.replayed += one.replayed
-		total.bytes += one.bytes
-		total.heartbeats += one.heartbeats
-		total.latency.add(&one.latency)
-	}
 	tm.mu.Lock()
 	defer tm.mu.Unlock()
 	for _, e := range tm.exemplars {
@@ -253,7 +221,7 @@ func (tm *topicMetrics) total() (total sums, exemplars []latencyExemplar) {
 			exemplars = append(exemplars, e)
 		}
 	}
-	return total, exemplars
+	return tm.sums, exemplars
 }
 
 // MetricsHandler serves the metrics to Prometheus, in its text format or, for

@@ -40,42 +40,28 @@ type establishment struct {
 // StreamMiddleware makes the span "GET /sse-stream" of each request for a
 // stream. It ends with the first flush, or with the refusal, and
 // http.server.request.duration gets the same time; the stream goes on in
-// segments.
+// segments. The status is what the hooks tell: the writer is not wrapped, which
+// every write of every connection would pay for.
 func (t *Telemetry) StreamMiddleware(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		e := &establishment{t: t, began: time.Now()}
-		r = r.WithContext(context.WithValue(r.Context(), establishKey{}, e))
+		// In place: a second request would be held as long as the stream is open.
+		*r = *r.WithContext(context.WithValue(r.Context(), establishKey{}, e))
 		e.r = r
-		status := &statusWriter{ResponseWriter: w}
 		defer func() {
 			if p := recover(); p != nil {
 				e.end(time.Now(), http.StatusInternalServerError, fmt.Errorf("panic: %v", p))
 				panic(p)
 			}
-			code := status.code
-			if code == 0 {
-				code = http.StatusOK
+			status := http.StatusOK
+			if e.refusal != nil {
+				status = e.refusal.Status
 			}
-			e.end(time.Now(), code, nil)
+			e.end(time.Now(), status, nil)
 		}()
-		next.ServeHTTP(status, r)
+		next.ServeHTTP(w, r)
 	})
 }
-
-// A statusWriter notes the status. It adds nothing to a write.
-type statusWriter struct {
-	http.ResponseWriter
-	code int
-}
-
-func (w *statusWriter) WriteHeader(code int) {
-	if w.code == 0 && code >= 200 {
-		w.code = code
-	}
-	w.ResponseWriter.WriteHeader(code)
-}
-
-func (w *statusWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
 // start begins the span, at the time of the request. Streams are always
 // sampled, unless OTEL_TRACES_SAMPLER says otherwise; refusals, of which there

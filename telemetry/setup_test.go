@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net"
@@ -13,7 +14,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"go.opentelemetry.io/otel"
@@ -344,43 +344,49 @@ func TestExportErrorsAreLoggedOnceAMinute(t *testing.T) {
 	})
 }
 
-// TestMemoryOfAConnection opens some thousands.
+// TestMemoryOfAConnection holds some thousands, with the request that the
+// middleware made, as the server does while a stream is open.
 func TestMemoryOfAConnection(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		const connections = 4000
-		open := func(hooks func(*telemetry.Telemetry) stream.Hooks) uint64 {
-			r := newRig(t, telemetry.Options{}, stream.HubOptions{})
-			hub := stream.NewHub(stream.HubOptions{Hooks: hooks(r.tel)})
-			if err := hub.AddTopic("sensor"); err != nil {
-				t.Fatal(err)
-			}
-			r.handler = &stream.Handler{Hub: hub, Heartbeat: time.Hour}
-			r.http = r.handler
-			if hub.Topics(); hooks(r.tel).Connect != nil {
-				r.http = r.tel.StreamMiddleware(r.handler)
-			}
-			var before, after runtime.MemStats
-			runtime.GC()
-			runtime.ReadMemStats(&before)
-			clients := make([]*client, connections)
-			for i := range clients {
-				clients[i] = r.connect("/sse-stream", nil, nil)
-			}
-			synctest.Wait()
-			r.spans.Reset()
-			runtime.GC()
-			runtime.ReadMemStats(&after)
-			for _, c := range clients {
-				c.leave()
-			}
-			r.close()
-			return (after.HeapAlloc - before.HeapAlloc) / connections
+		r := newRig(t, telemetry.Options{}, stream.HubOptions{})
+		type open struct {
+			r     *http.Request
+			hooks stream.ConnHooks
 		}
-		without := open(func(*telemetry.Telemetry) stream.Hooks { return stream.Hooks{} })
-		with := open((*telemetry.Telemetry).Hooks)
-		t.Logf("a connection takes %d bytes without telemetry, %d with", without, with)
-		if with > without+1024 {
-			t.Errorf("telemetry costs %d bytes a connection", with-without)
+		held := make([]open, 0, connections)
+		hooks := r.tel.Hooks()
+		conns := make([]stream.Conn, connections)
+		for i := range conns {
+			conns[i] = stream.Conn{ID: fmt.Sprint("c", i), Topic: "sensor", Protocol: "1.1", Format: "json", Started: time.Now()}
 		}
+		next := r.tel.StreamMiddleware(http.HandlerFunc(func(_ http.ResponseWriter, req *http.Request) {
+			o := open{req, hooks.Connect(req, &conns[len(held)])}
+			o.hooks.Open(time.Now())
+			held = append(held, o)
+		}))
+		w, req := httptest.NewRecorder(), httptest.NewRequest("GET", "/sse-stream", nil)
+		heap := func() uint64 {
+			for range 3 {
+				runtime.GC()
+			}
+			var m runtime.MemStats
+			runtime.ReadMemStats(&m)
+			return m.HeapAlloc
+		}
+		before := heap()
+		for range conns {
+			next.ServeHTTP(w, req)
+		}
+		r.spans.Reset()
+		each := (int64(heap()) - int64(before)) / connections
+		t.Logf("a connection costs %d bytes", each)
+		if each > 1024 || each < 100 {
+			t.Errorf("a connection costs %d bytes", each)
+		}
+		for _, o := range held {
+			o.hooks.Disconnect(stream.CloseClient, nil)
+		}
+		r.close()
 	})
 }

@@ -1,0 +1,258 @@
+package web_test
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"weir/stream"
+	"weir/web"
+)
+
+type healthAnswer struct {
+	Status            string
+	Node              string
+	ActiveConnections int                       `json:"active_connections"`
+	ConnectionDetails map[string]map[string]any `json:"connection_details"`
+	Topics            map[string]map[string]any
+	Cluster           any
+}
+
+func TestHealth(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSite(t, func(o *web.Options) {
+			o.Stream.Heartbeat = 15 * time.Second
+			o.Segments = func(string) int { return 3 }
+		})
+		h := decode[healthAnswer](t, s.do("GET", "/sse-health", ""), 200)
+		if h.Status != "ok" || h.Node != "node-1" || h.ActiveConnections != 0 || h.ConnectionDetails == nil || len(h.ConnectionDetails) != 0 || h.Cluster != nil {
+			t.Errorf("%+v", h)
+		}
+		_, leave := s.hold("192.0.2.1:1")
+		defer leave()
+		_, leave2 := s.hold("192.0.2.1:2")
+		if _, err := s.hub.Publish(t.Context(), "one", stream.Event{Data: []byte("1")}); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(10 * time.Second)
+		h = decode[healthAnswer](t, s.do("GET", "/sse-health", ""), 200)
+		if h.ActiveConnections != 2 || len(h.ConnectionDetails) != 2 {
+			t.Fatalf("%+v", h)
+		}
+		var id string
+		for key, d := range h.ConnectionDetails {
+			id = key
+			if d["uptime_seconds"] != 10.0 || d["last_ping_seconds_ago"] != 10.0 || d["error_count"] != 0.0 || d["topic"] != "one" ||
+				d["events_sent"] != 1.0 || d["lag_events"] != 0.0 || d["segments"] != 3.0 || d["bytes_sent"].(float64) < 100 {
+				t.Errorf("%v", d)
+			}
+		}
+		if one := h.Topics["one"]; one["entries"] != 1.0 || one["last_id"] == "0-0" || one["bytes"].(float64) < 1 {
+			t.Errorf("%v", one)
+		}
+		// A heartbeat moves the last ping, and nothing else.
+		time.Sleep(7 * time.Second)
+		h = decode[healthAnswer](t, s.do("GET", "/sse-health?connection="+id, ""), 200)
+		if d := h.ConnectionDetails[id]; len(h.ConnectionDetails) != 1 || d["uptime_seconds"] != 17.0 || d["last_ping_seconds_ago"] != 2.0 || d["events_sent"] != 1.0 || h.ActiveConnections != 2 {
+			t.Errorf("%+v", h)
+		}
+		for _, none := range []string{"x", strings.Repeat("f", 24), "%00", strings.Repeat("x", 5000)} {
+			w := s.do("GET", "/sse-health?connection="+none, "")
+			if p := wantProblem(t, w, 404, "No such connection"); p.Reason != "connection" {
+				t.Errorf("%+v", p)
+			}
+		}
+		leave2()
+		if h = decode[healthAnswer](t, s.do("GET", "/sse-health", ""), 200); h.ActiveConnections != 1 || len(h.ConnectionDetails) != 1 {
+			t.Errorf("%+v", h)
+		}
+	})
+}
+
+// With an admin listener, the public one tells of a connection only to who
+// knows its ID.
+func TestHealthWithAdmin(t *testing.T) {
+	s := newSite(t, func(o *web.Options) { o.Admin = true })
+	_, leave := s.hold("192.0.2.1:1")
+	defer leave()
+	admin := decode[healthAnswer](t, ask(s.server.AdminHandler(), newRequest("GET", "/sse-health", "")), 200)
+	if len(admin.ConnectionDetails) != 1 {
+		t.Errorf("%+v", admin)
+	}
+	public := decode[healthAnswer](t, s.do("GET", "/sse-health", ""), 200)
+	if public.ActiveConnections != 1 || public.ConnectionDetails == nil || len(public.ConnectionDetails) != 0 {
+		t.Errorf("%+v", public)
+	}
+	for id := range admin.ConnectionDetails {
+		if own := decode[healthAnswer](t, s.do("GET", "/sse-health?connection="+id, ""), 200); len(own.ConnectionDetails) != 1 {
+			t.Errorf("%+v", own)
+		}
+	}
+}
+
+func TestHealthOfTheCluster(t *testing.T) {
+	fail := errors.New("dial 10.1.2.3:6379: refused")
+	for _, err := range []error{nil, fail} {
+		s := newSite(t, func(o *web.Options) {
+			o.Cluster = func(ctx context.Context) (any, error) {
+				if _, bounded := ctx.Deadline(); !bounded {
+					t.Error("it may take for ever")
+				}
+				return []string{"node-1", "node-2"}, err
+			}
+		})
+		w := s.do("GET", "/sse-health", "")
+		h := decode[healthAnswer](t, w, 200)
+		if _, list := h.Cluster.([]any); list != (err == nil) || strings.Contains(w.Body.String(), "10.1.2.3") {
+			t.Errorf("%s", w.Body)
+		}
+	}
+}
+
+type metricsAnswer struct {
+	Active    int            `json:"active_connections"`
+	Events    int            `json:"total_events_sent"`
+	Average   float64        `json:"average_connection_duration"`
+	ErrorRate float64        `json:"error_rate"`
+	Total     int            `json:"total_connections"`
+	Rejected  int            `json:"rejected_connections"`
+	ClosedBy  map[string]int `json:"closed_connections"`
+	Bytes     int            `json:"total_bytes_sent"`
+	Gaps      int
+	Uptime    float64 `json:"uptime_seconds"`
+}
+
+func TestMetricsAreTrue(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSite(t, func(o *web.Options) { o.Stream.Heartbeat = time.Hour; o.Limits.ConnsPerClient = 2 })
+		metrics := func() metricsAnswer {
+			t.Helper()
+			return decode[metricsAnswer](t, s.do("GET", "/sse-metrics", ""), 200)
+		}
+		if m := metrics(); m.Active != 0 || m.Events != 0 || m.Average != 0 || m.ErrorRate != 0 || m.ClosedBy == nil {
+			t.Errorf("at first %+v", m)
+		}
+		_, leave1 := s.hold("192.0.2.1:1")
+		_, leave2 := s.hold("192.0.2.1:2")
+		s.hold("192.0.2.1:3")
+		s.glance("/sse-stream?topic=none")
+		for range 3 {
+			if _, err := s.hub.Publish(t.Context(), "one", stream.Event{Data: []byte("1")}); err != nil {
+				t.Fatal(err)
+			}
+			synctest.Wait()
+		}
+		time.Sleep(10 * time.Second)
+		m := metrics()
+		if m.Active != 2 || m.Events != 6 || m.Average != 10 || m.ErrorRate != 0 || m.Total != 2 || m.Rejected != 2 || m.Gaps != 0 || m.Uptime != 10 {
+			t.Errorf("with two streams %+v", m)
+		}
+		leave1()
+		synctest.Wait()
+		time.Sleep(10 * time.Second)
+		m2 := metrics()
+		if m2.Active != 1 || m2.Events != 6 || m2.Average != 15 || m2.ErrorRate != 0 || m2.ClosedBy["client"] != 1 || m2.Bytes != m.Bytes {
+			t.Errorf("with one stream %+v", m2)
+		}
+		// One that resumes from before the log is told of a gap, and gets the rest.
+		_, leave3 := s.hold("192.0.2.9:1", "Last-Event-ID", "1-0")
+		synctest.Wait()
+		leave2()
+		leave3()
+		// A client that is cut off counts as an error.
+		w := &stuck{flushes: flushes{header: map[string][]string{}, first: make(chan struct{})}}
+		s.public.ServeHTTP(w, newRequest("GET", "/sse-stream", ""))
+		synctest.Wait()
+		m = metrics()
+		if m.Active != 0 || m.Events != 9 || m.Gaps != 1 || m.ClosedBy["client"] != 3 || m.ClosedBy["error"] != 1 || m.ErrorRate != 0.25 || m.Average != 7.5 || m.Total != 4 {
+			t.Errorf("at last %+v", m)
+		}
+	})
+}
+
+// stuck cannot be written to.
+type stuck struct{ flushes }
+
+func (*stuck) Write([]byte) (int, error) { return 0, errors.New("broken") }
+
+func TestReady(t *testing.T) {
+	type readyAnswer struct {
+		Status  string
+		Reasons []string
+	}
+	check := func(t *testing.T, s *site, want ...string) {
+		t.Helper()
+		if w := s.do("GET", "/livez", ""); w.Code != 200 || !strings.Contains(w.Body.String(), "alive") {
+			t.Errorf("livez: %d %s", w.Code, w.Body)
+		}
+		w := s.do("GET", "/readyz", "")
+		status, text := 503, "not ready"
+		if want == nil {
+			status, text = 200, "ready"
+		}
+		got := decode[readyAnswer](t, w, status)
+		if got.Status != text || !slices.Equal(got.Reasons, want) || (w.Header().Get("Retry-After") != "") != (want != nil) {
+			t.Errorf("%s, Retry-After %q; want %q", w.Body, w.Header().Get("Retry-After"), want)
+		}
+		h := decode[healthAnswer](t, s.do("GET", "/sse-health", ""), 200)
+		if (h.Status == "ok") != (want == nil) {
+			t.Errorf("health says %s", h.Status)
+		}
+	}
+	t.Run("draining", func(t *testing.T) {
+		s := newSite(t, nil)
+		check(t, s)
+		if err := s.handler.Drain(t.Context(), 0); err != nil {
+			t.Fatal(err)
+		}
+		check(t, s, "the server is shutting down")
+		if h := decode[healthAnswer](t, s.do("GET", "/sse-health", ""), 200); h.Status != "draining" {
+			t.Errorf("health says %s", h.Status)
+		}
+	})
+	t.Run("source", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			s := newSite(t, nil)
+			works := make(chan bool, 1)
+			works <- false
+			ok := false
+			source := stream.SourceFunc(func(ctx context.Context, p stream.Publisher) error {
+				select {
+				case ok = <-works:
+				default:
+				}
+				if !ok {
+					return errors.New("dial 10.1.2.3: refused")
+				}
+				if err := p.Publish(ctx, stream.Event{Data: []byte("1")}); err != nil {
+					return err
+				}
+				<-ctx.Done()
+				return ctx.Err()
+			})
+			if err := s.hub.AddSource("one", source); err != nil {
+				t.Fatal(err)
+			}
+			synctest.Wait()
+			check(t, s) // one failure is none
+			time.Sleep(time.Minute)
+			check(t, s, "topic one: the source is down")
+			works <- true
+			time.Sleep(time.Minute)
+			check(t, s)
+			s.hub.Close()
+		})
+	})
+	t.Run("broker", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			s := newSiteOn(t, stream.HubOptions{Broker: brokenBroker{}}, nil)
+			time.Sleep(time.Minute)
+			check(t, s, "topic one: the broker is down", "topic two: the broker is down")
+			s.hub.Close()
+		})
+	})
+}

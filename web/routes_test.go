@@ -1,0 +1,280 @@
+package web_test
+
+import (
+	"io/fs"
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+	"testing/fstest"
+
+	"weir/stream"
+	"weir/web"
+)
+
+// The assets of a checkout in which none were built are not enough for a test.
+func init() {
+	web.Dist = overlay{web.Dist, fstest.MapFS{
+		"test.txt":   {Data: []byte("tested")},
+		"test.css":   {Data: []byte("a{}")},
+		".test-keep": {Data: []byte("hidden")},
+	}}
+}
+
+type overlay struct {
+	fs.FS
+	extra fstest.MapFS
+}
+
+func (o overlay) Open(name string) (fs.File, error) {
+	if o.extra[name] != nil {
+		return o.extra.Open(name)
+	}
+	return o.FS.Open(name)
+}
+
+func (o overlay) ReadDir(name string) ([]fs.DirEntry, error) {
+	list, err := fs.ReadDir(o.FS, name)
+	if name == "." && err == nil {
+		var more []fs.DirEntry
+		more, err = o.extra.ReadDir(name)
+		list = append(list, more...)
+	}
+	return list, err
+}
+
+func full(o *web.Options) {
+	o.Metrics = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { _, _ = w.Write([]byte("metrics")) })
+	o.Browser = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { http.Error(w, "refused", 403) })
+	o.Journey = func(traceID, eventID, connection string) web.Journey {
+		if strings.HasPrefix(traceID, "0") {
+			return web.Journey{Missing: "unknown <here>"}
+		}
+		return web.Journey{Topic: "one", EventID: eventID}
+	}
+	o.Traceparent = func(*http.Request) string { return traceparent }
+	o.CORSOrigins = []string{friend}
+}
+
+var requests = []struct {
+	method, target string
+	status         int
+	allow          string
+}{
+	{"GET", "/", 200, ""},
+	{"HEAD", "/", 200, ""},
+	{"GET", "/?topic=two", 200, ""},
+	{"POST", "/", 405, "GET, HEAD"},
+	{"GET", "/nothing", 404, ""},
+	{"POST", "/nothing", 404, ""},
+	{"GET", "/index.html", 404, ""},
+	{"GET", "/.git/config", 404, ""},
+	{"GET", "/publish/", 404, ""},
+	{"GET", "//", 307, ""},
+	{"GET", "/a/../assets/test.txt", 307, ""},
+	{"GET", "/assets", 307, ""},
+	{"GET", "/assets/", 404, ""},
+	{"GET", "/assets/test.txt", 200, ""},
+	{"HEAD", "/assets/test.txt", 200, ""},
+	{"POST", "/assets/test.txt", 405, "GET, HEAD"},
+	{"GET", "/assets/none.js", 404, ""},
+	{"HEAD", "/sse-stream", 200, ""},
+	{"POST", "/sse-stream", 405, "GET, HEAD"},
+	{"GET", "/sse-stream?topic=none", 404, ""},
+	{"GET", "/sse-stream?format=xml", 400, ""},
+	{"GET", "/publish", 405, "POST"},
+	{"POST", "/publish?topic=one", 403, ""},
+	{"GET", "/ticket", 405, "POST"},
+	{"POST", "/ticket", 404, ""},
+	{"GET", "/sse-health", 200, ""},
+	{"HEAD", "/sse-health", 200, ""},
+	{"DELETE", "/sse-health", 405, "GET, HEAD"},
+	{"GET", "/sse-health?connection=none", 404, ""},
+	{"GET", "/sse-metrics", 200, ""},
+	{"PUT", "/sse-metrics", 405, "GET, HEAD"},
+	{"GET", "/livez", 200, ""},
+	{"POST", "/livez", 405, "GET, HEAD"},
+	{"GET", "/readyz", 200, ""},
+	{"POST", "/readyz", 405, "GET, HEAD"},
+	{"POST", "/telemetry/browser", 403, ""},
+	{"GET", "/metrics", 200, ""},
+	{"POST", "/metrics", 405, "GET, HEAD"},
+	{"GET", "/traces/" + strings.Repeat("a", 32), 200, ""},
+	{"GET", "/traces/" + strings.Repeat("0", 32), 404, ""},
+	{"GET", "/traces/" + strings.Repeat("A", 32), 400, ""},
+	{"GET", "/traces/x", 400, ""},
+	{"GET", "/traces/", 404, ""},
+	{"POST", "/traces/" + strings.Repeat("a", 32), 405, "GET, HEAD"},
+	{"GET", "/debug/pprof/", 404, ""}, // on the admin listener alone
+	{"OPTIONS", "/sse-stream", 405, "GET, HEAD"},
+	{"OPTIONS", "/livez", 405, "GET, HEAD"},
+	{"BREW", "/livez", 405, "GET, HEAD"},
+}
+
+var securityHeaders = map[string]string{
+	"Content-Security-Policy":    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+	"X-Content-Type-Options":     "nosniff",
+	"Referrer-Policy":            "no-referrer",
+	"Cross-Origin-Opener-Policy": "same-origin",
+}
+
+func wantSecure(t *testing.T, what string, h http.Header) {
+	t.Helper()
+	for name, want := range securityHeaders {
+		if got := h.Values(name); len(got) != 1 || got[0] != want {
+			t.Errorf("%s: %s is %q", what, name, got)
+		}
+	}
+}
+
+func TestRoutes(t *testing.T) {
+	s := newSite(t, full)
+	for _, tc := range requests {
+		w := s.do(tc.method, tc.target, "")
+		what := tc.method + " " + tc.target
+		if w.Code != tc.status || w.Header().Get("Allow") != tc.allow {
+			t.Errorf("%s: status %d, Allow %q; want %d, %q", what, w.Code, w.Header().Get("Allow"), tc.status, tc.allow)
+		}
+		wantSecure(t, what, w.Header())
+		own := strings.HasPrefix(tc.target, "/telemetry") || tc.status == 307 || strings.HasPrefix(tc.target, "/traces/0")
+		if w.Code >= 400 && !own {
+			wantProblem(t, w, tc.status, "")
+		}
+		if w.Code == 307 {
+			if to, err := url.Parse(w.Header().Get("Location")); err != nil || to.Host != "" {
+				t.Errorf("%s leads to %q", what, w.Header().Get("Location"))
+			}
+		}
+	}
+	// Preflights, both transports' streams and the admin listener, too.
+	wantSecure(t, "preflight", s.do("OPTIONS", "/publish", "", "Origin", friend, "Access-Control-Request-Method", "POST").Header())
+	admin := s.server.AdminHandler()
+	for _, target := range []string{"/", "/metrics", "/sse-health", "/sse-metrics", "/livez", "/readyz", "/debug/pprof/", "/debug/pprof/cmdline", "/nothing", "/traces/x"} {
+		wantSecure(t, "admin "+target, ask(admin, newRequest("GET", target, "")).Header())
+	}
+	wantSecure(t, "not modified", s.do("GET", "/assets/test.txt", "", "If-None-Match", s.do("GET", "/assets/test.txt", "").Header().Get("ETag")).Header())
+	for _, transport := range []stream.Transport{stream.TransportAuto, stream.TransportNetHTTP} {
+		s := newSite(t, func(o *web.Options) { o.Stream.Transport = transport })
+		sub := subscribe(t, s.listen().URL+"/sse-stream")
+		wantSecure(t, "stream by "+string(transport), sub.resp.Header)
+		if ct := sub.resp.Header.Get("Content-Type"); ct != "text/event-stream" {
+			t.Errorf("Content-Type %q", ct)
+		}
+	}
+}
+
+func TestAdminMovesRoutes(t *testing.T) {
+	s := newSite(t, func(o *web.Options) { full(o); o.Admin = true })
+	admin := s.server.AdminHandler()
+	trace := "/traces/" + strings.Repeat("a", 32)
+	for _, target := range []string{"/metrics", trace, "/debug/pprof/", "/debug/pprof/goroutine?debug=1"} {
+		wantProblem(t, s.do("GET", target, ""), 404, "nothing at this address")
+		if w := ask(admin, newRequest("GET", target, "")); w.Code != 200 {
+			t.Errorf("admin %s: %d", target, w.Code)
+		}
+	}
+	for _, target := range []string{"/", "/sse-stream", "/publish", "/assets/test.txt"} {
+		if w := ask(admin, newRequest("GET", target, "")); w.Code != 404 {
+			t.Errorf("admin %s: %d", target, w.Code)
+		}
+	}
+	for _, target := range []string{"/sse-health", "/sse-metrics", "/livez", "/readyz"} {
+		if w := ask(admin, newRequest("GET", target, "")); w.Code != 200 {
+			t.Errorf("admin %s: %d", target, w.Code)
+		}
+		if w := s.do("GET", target, ""); w.Code != 200 {
+			t.Errorf("%s: %d", target, w.Code)
+		}
+	}
+	if w := ask(admin, newRequest("POST", "/sse-health", "")); w.Code != 405 {
+		t.Errorf("admin POST: %d", w.Code)
+	}
+}
+
+func TestProblemNegotiation(t *testing.T) {
+	s := newSite(t, nil)
+	for accept, text := range map[string]bool{
+		"":    false,
+		"*/*": false,
+		"text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8": true,
+		"text/plain":                           true,
+		"TEXT/HTML":                            true,
+		"application/json":                     false,
+		"application/problem+json, text/plain": false,
+		"text/event-stream":                    false,
+	} {
+		w := s.do("GET", "/nothing", "", "Accept", accept)
+		if got := w.Header().Get("Content-Type") == "text/plain; charset=utf-8"; got != text {
+			t.Errorf("%q gets %s", accept, w.Header().Get("Content-Type"))
+		}
+		if !varies(w.Header(), "Accept") {
+			t.Errorf("Vary %q", w.Header().Values("Vary"))
+		}
+	}
+	if w := s.do("GET", "/sse-stream", "", "Accept", "image/png"); w.Code != 406 {
+		t.Errorf("status %d", w.Code)
+	} else {
+		wantProblem(t, w, 406, "text/event-stream")
+	}
+}
+
+func TestAssets(t *testing.T) {
+	s := newSite(t, nil)
+	w := s.do("GET", "/assets/test.txt", "")
+	tag := w.Header().Get("ETag")
+	if w.Body.String() != "tested" || tag == "" || w.Header().Get("Cache-Control") != "no-cache" || !strings.HasPrefix(w.Header().Get("Content-Type"), "text/plain") {
+		t.Errorf("%q %v", w.Body, w.Header())
+	}
+	if other := s.do("GET", "/assets/test.css", ""); other.Header().Get("ETag") == tag || !strings.HasPrefix(other.Header().Get("Content-Type"), "text/css") {
+		t.Errorf("another file has the header %v", other.Header())
+	}
+	for condition, status := range map[string]int{tag: 304, `"x", ` + tag: 304, "W/" + tag: 304, "*": 304, `"x"`: 200, "": 200} {
+		w := s.do("GET", "/assets/test.txt", "", "If-None-Match", condition)
+		if w.Code != status || status == 304 && w.Body.Len() > 0 {
+			t.Errorf("If-None-Match %s: %d, want %d", condition, w.Code, status)
+		}
+	}
+	if w := s.do("GET", "/assets/test.txt", "", "Range", "bytes=1-2"); w.Code != 206 || w.Body.String() != "es" {
+		t.Errorf("a range: %d %q", w.Code, w.Body)
+	}
+	server := s.listen() // paths as they come over the wire
+	for _, path := range []string{
+		"/assets/.keep", "/assets/.test-keep", "/assets/./.keep", "/assets/../web/server.go", "/assets/%2e%2e/templates/index.html", "/assets/..%2ftemplates%2findex.html",
+		"/assets/..%5c..%5cgo.mod", "/assets//etc/passwd", "/assets/%2fetc%2fpasswd", "/assets/test.txt/", "/assets/test.txt%00", "/assets/test.txt/..", "/assets/TEST.txt",
+		"/assets/" + strings.Repeat("../", 50) + "etc/passwd", "/assets/" + strings.Repeat("a/", 4000),
+	} {
+		resp, err := http.Get(server.URL + path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		if resp.StatusCode != 404 {
+			t.Errorf("%.80s: %d", path, resp.StatusCode)
+		}
+	}
+}
+
+func TestPageSaysNothingOfTheQuery(t *testing.T) {
+	s := newSite(t, full)
+	w := s.do("GET", "/?topic=%22%3E%3Cscript%3Ealert(1)%3C/script%3E&x=%3Cb%3E", "")
+	if w.Code != 200 || strings.Contains(w.Body.String(), "alert(1)") || strings.Contains(w.Body.String(), "<b>") {
+		t.Errorf("%d: the query is on the page", w.Code)
+	}
+	if w.Header().Get("Cache-Control") != "no-store" {
+		t.Error("the page may be stored, with its trace context")
+	}
+	w = s.do("GET", "/traces/"+strings.Repeat("a", 32)+"?event=%3Cscript%3E", "")
+	if strings.Contains(w.Body.String(), "<script>") {
+		t.Error("the query is on the page")
+	}
+	w = s.do("GET", "/traces/"+strings.Repeat("0", 32), "")
+	if w.Code != 404 || !strings.Contains(w.Body.String(), "unknown &lt;here&gt;") {
+		t.Errorf("%d %s", w.Code, w.Body)
+	}
+}
+
+func TestNewServerNeedsParts(t *testing.T) {
+	if _, err := web.NewServer(web.Options{}); err == nil {
+		t.Error("a server without a hub")
+	}
+}

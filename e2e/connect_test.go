@@ -1,9 +1,14 @@
 package e2e_test
 
 import (
+	"context"
 	"fmt"
 	"testing"
 	"time"
+
+	"github.com/chromedp/cdproto/cdp"
+	cdppage "github.com/chromedp/cdproto/page"
+	"github.com/chromedp/chromedp"
 )
 
 func TestNothingConnectsBeforeConnect(t *testing.T) {
@@ -127,7 +132,7 @@ func TestTopicSwitch(t *testing.T) {
 	}
 	// The address brings back the topic.
 	p.run(`void location.reload()`)
-	p.wait(`document.querySelector('#topics input[value=two]')?.checked && document.body.dataset.state === 'disconnected'`)
+	p.wait(`document.querySelector('#topics input[value=two]')?.checked && document.getElementById('theme').title`)
 	// A choice while disconnected connects nothing.
 	p.choose("one")
 	p.stays(300*time.Millisecond, `document.body.dataset.state === 'disconnected'`)
@@ -135,4 +140,24 @@ func TestTopicSwitch(t *testing.T) {
 	p.connect()
 	s.publish("one", seq(4, 5)...)
 	p.latest(4)
+}
+
+// A browser that restores what was chosen does so before the page's scripts
+// run, and a quick reader may choose then, too.
+func TestTopicChosenBeforeTheScripts(t *testing.T) {
+	t.Parallel()
+	s := startServer(t, "-source", "one=http", "-source", "two=http")
+	p := openPage(t, s.url())
+	p.do(chromedp.Func(func(ctx context.Context, tab *chromedp.Target) error {
+		_, err := cdp.Call(ctx, tab, cdppage.AddScriptToEvaluateOnNewDocument, cdppage.AddScriptToEvaluateOnNewDocumentParams{
+			Source: `document.addEventListener('readystatechange', () => {
+				if (document.readyState === 'interactive') document.querySelector('#topics input[value=two]').checked = true })`,
+		})
+		return err
+	}), chromedp.Navigate(s.url()))
+	p.connect()
+	s.publish("one", seq(0, 1)...)
+	s.publish("two", seq(1, 2)...)
+	p.latest(1)
+	p.total(1)
 }

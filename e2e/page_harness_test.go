@@ -287,6 +287,12 @@ func (p *page) connect() {
 	p.state("connected")
 }
 
+// retry presses Retry, if it is there: the page may be quicker.
+func (p *page) retry() {
+	p.t.Helper()
+	p.run(`void (document.body.dataset.state === 'error' && document.getElementById('retry').click())`)
+}
+
 // choose presses a topic, and waits until the page has taken it: its address
 // says so.
 func (p *page) choose(topic string) {

@@ -173,7 +173,7 @@ func TestClear(t *testing.T) {
 
 func TestDismiss(t *testing.T) {
 	t.Parallel()
-	s := startServer(t, "-source", "t=http", "-retry", "2s")
+	s := startServer(t, "-source", "t=http", "-retry", "5s")
 	via := startProxy(t, s.addr)
 	p := openPage(t, via.url())
 	p.expect(broken)
@@ -190,7 +190,7 @@ func TestDismiss(t *testing.T) {
 	p.click("#dismiss")
 	p.state("disconnected")
 	p.hidden("#error-banner")
-	p.stays(3*time.Second, `document.body.dataset.state === 'disconnected'`)
+	p.stays(6*time.Second, `document.body.dataset.state === 'disconnected'`)
 	if now := p.streamRequests(); now != n {
 		t.Errorf("%d more requests after the error was dismissed", now-n)
 	}
@@ -200,7 +200,7 @@ func TestDismiss(t *testing.T) {
 	via.holdNew()
 	via.cut()
 	p.state("error")
-	p.click("#retry")
+	p.retry()
 	p.state("connecting")
 	p.visible("#error-banner")
 	p.click("#dismiss")

@@ -135,7 +135,7 @@ func acrossCuts(t *testing.T, flags []string, cuts []func(*proxy)) {
 		// A person at the button: the waits between the page's own attempts
 		// would grow with every cut, and the backlog beyond what a feed holds.
 		eventually(t, func() bool {
-			p.run(`document.body.dataset.state === 'error' && document.getElementById('retry').click()`)
+			p.retry()
 			return p.streamRequests() > requests
 		}, func() string { return fmt.Sprintf("cut %d: the page did not come back", i) })
 		p.state("connected")
@@ -289,10 +289,7 @@ func TestServerDownAtFirstConnect(t *testing.T) {
 	p.wait(`window.htmx && document.body.dataset.state === 'disconnected'`)
 	s.kill()
 	p.click("#connect")
-	p.state("error")
-	if text := p.text("#connection-status"); text != "Error" {
-		t.Errorf("status %q, want Error", text)
-	}
+	p.wait(`document.body.dataset.state === 'error' && document.getElementById('connection-status').textContent === 'Error'`)
 	p.wait(`document.getElementById('error-message').textContent.includes('cannot be reached')`)
 	p.wait(`/Next try in \d+ s \(\d of 8\)/.test(document.getElementById('retry-countdown').textContent)`)
 	s.start()
@@ -418,7 +415,7 @@ func TestRetryAfterIsHonoured(t *testing.T) {
 			// A person need not wait.
 			p.state("error")
 			via.answer(nil)
-			p.click("#retry")
+			p.retry()
 			p.state("connected")
 		})
 	}

@@ -123,7 +123,7 @@ func photograph(t *testing.T, width int64, theme string, readings int, name func
 	// A gap: what the page has seen last is older than the server.
 	via.answer(&answers{status: 503, header: http.Header{"Content-Type": {"application/problem+json"}, "Retry-After": {"30"}}, body: problemJSON(503, "This server has as many streams open as it may have. Try again later.")})
 	p.state("error")
-	p.click("#retry")
+	p.retry()
 	p.wait(`document.getElementById('retry-countdown').textContent.includes('Next try in') && document.body.dataset.state === 'error' && document.getElementById('error-message').textContent.includes('503')`)
 	take("error-countdown")
 	s.kill()

@@ -14,6 +14,7 @@ import (
 	"net"
 	"net/http"
 	"strconv"
+	"strings"
 	"syscall"
 	"time"
 
@@ -46,10 +47,13 @@ type linkOptions struct {
 	narrow bool   // small buffers: the server feels it when nobody reads
 }
 
-// errStatus is an answer that is no stream.
-type errStatus int
+// An errStatus is an answer that is no stream.
+type errStatus struct {
+	code int
+	text string
+}
 
-func (e errStatus) Error() string { return "status " + strconv.Itoa(int(e)) }
+func (e errStatus) Error() string { return fmt.Sprintf("status %d: %s", e.code, e.text) }
 
 // open opens a stream. It is closed when ctx is done, or by close.
 func open(ctx context.Context, o linkOptions) (*link, error) {
@@ -73,7 +77,8 @@ func open(ctx context.Context, o linkOptions) (*link, error) {
 		resp, err = l.ask1(o)
 	}
 	if err == nil && resp.StatusCode != http.StatusOK {
-		err = errStatus(resp.StatusCode)
+		text, _ := io.ReadAll(io.LimitReader(resp.Body, 500)) // as much as there is
+		err = errStatus{resp.StatusCode, fmt.Sprintf("%s, %s", resp.Proto, strings.TrimSpace(string(text)))}
 	}
 	if err != nil {
 		l.close()

@@ -1,0 +1,75 @@
+//go:build unix
+
+package main
+
+import (
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+func signalSelf(t *testing.T, s syscall.Signal) {
+	t.Helper()
+	if err := syscall.Kill(os.Getpid(), s); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// SIGHUP reads the token file again; a faulty one changes nothing and is told.
+func TestHangupReloadsTokens(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "tokens")
+	write := func(text string) {
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("publish old-hush t\n")
+	p := start(t, 1, "-token-file", path)
+	publish := func(token string) int {
+		return status(t, "POST", p.url+"/publish?topic=t", "Authorization", "Bearer "+token, "Content-Type", "application/json")
+	}
+	if got := publish("old-hush"); got != 200 {
+		t.Errorf("%d", got)
+	}
+	write("publish new-hush t\nnonsense\n")
+	signalSelf(t, syscall.SIGHUP)
+	until(t, "the refusal", func() bool { return strings.Contains(p.stderr.String(), "reload failed") })
+	if !strings.Contains(p.stderr.String(), "line 2") {
+		t.Errorf("stderr: %s", p.stderr)
+	}
+	if old, fresh := publish("old-hush"), publish("new-hush"); old != 200 || fresh != 401 {
+		t.Errorf("after a faulty file: %d, %d", old, fresh)
+	}
+	write("publish new-hush t\n")
+	signalSelf(t, syscall.SIGHUP)
+	until(t, "the new tokens", func() bool { return publish("new-hush") == 200 })
+	if got := publish("old-hush"); got != 401 {
+		t.Errorf("the old token is good still: %d", got)
+	}
+	if strings.Contains(p.stderr.String(), "hush") {
+		t.Errorf("a token is in the log: %s", p.stderr)
+	}
+}
+
+// The first SIGTERM drains; the second ends at once.
+func TestSecondSignalEndsAtOnce(t *testing.T) {
+	p := start(t, 1, "-drain", "1h")
+	resp, err := http.Get(p.url + "/sse-stream")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	signalSelf(t, syscall.SIGTERM)
+	until(t, "the drain", func() bool { return strings.Contains(p.stderr.String(), "ending 1 streams") })
+	until(t, "the server not to be ready", func() bool { return status(t, "GET", p.url+"/readyz") == 503 })
+	if got := status(t, "GET", p.url+"/sse-stream"); got != 503 {
+		t.Errorf("a new stream gets %d", got)
+	}
+	signalSelf(t, syscall.SIGTERM)
+	if err := p.end(); err != nil {
+		t.Error(err)
+	}
+}

@@ -5,7 +5,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"time"
 )
@@ -17,12 +19,14 @@ const failuresToTell = 3
 const (
 	minBackoff = 250 * time.Millisecond
 	maxBackoff = 15 * time.Second
+	// A broker costs little to ask, and without it every topic is deaf.
+	maxBrokerBackoff = 2 * time.Second
 )
 
 // backoff returns the wait after so many failures in a row, with jitter.
-func backoff(failures int) time.Duration {
+func backoff(failures int, longest time.Duration) time.Duration {
 	d := minBackoff << min(failures, 10)
-	return time.Duration((0.5 + rand.Float64()/2) * float64(min(d, maxBackoff)))
+	return time.Duration((0.5 + rand.Float64()/2) * float64(min(d, longest)))
 }
 
 func (h *Hub) changed(t *topic, health *SourceHealth, state SourceState, err error) {
@@ -47,12 +51,28 @@ func (h *Hub) changed(t *topic, health *SourceHealth, state SourceState, err err
 	if h.opts.Hooks.Source != nil && (before != state || err != nil) {
 		h.opts.Hooks.Source(SourceChange{Topic: t.name, Broker: health == &t.broker, State: state, Failures: failures, Err: err})
 	}
+	if state == SourceUp && before == SourceDown && health == &t.broker {
+		t.recovered()
+	}
 	if state == SourceDown && before != SourceDown {
 		what := "The source of this topic has failed repeatedly. The stream stays open and goes on when it recovers."
 		if health == &t.broker {
 			what = "The event broker cannot be reached. The stream stays open and goes on when it is back."
 		}
 		t.log.Announce("stream-error", messageJSON(what), true)
+	}
+}
+
+// recovered takes the broker's fault off the topic, so that who connects on a
+// quiet topic does not hear of it any more.
+func (t *topic) recovered() {
+	t.mu.Lock()
+	logs := append(slices.Collect(maps.Values(t.views)), t.log)
+	t.mu.Unlock()
+	for _, l := range logs {
+		l.mu.Lock()
+		l.fault = nil
+		l.mu.Unlock()
 	}
 }
 
@@ -92,7 +112,7 @@ func (h *Hub) feed(t *topic, s Source) {
 			p.Fail(err)
 		}
 		t.mu.Lock()
-		wait := backoff(t.source.Failures)
+		wait := backoff(t.source.Failures, maxBackoff)
 		t.mu.Unlock()
 		select {
 		case <-time.After(wait):
@@ -173,7 +193,7 @@ func (h *Hub) follow(t *topic) {
 		}
 		h.changed(t, &t.broker, SourceFailing, err)
 		t.mu.Lock()
-		wait := backoff(t.broker.Failures)
+		wait := backoff(t.broker.Failures, maxBrokerBackoff)
 		t.mu.Unlock()
 		select {
 		case <-time.After(wait):

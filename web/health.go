@@ -68,7 +68,7 @@ func (s *Server) health(all bool) http.Handler {
 			Status: "ok", Node: s.opts.Stream.Node, ActiveConnections: s.opts.Stream.Active(),
 			ConnectionDetails: map[string]connectionDetails{}, Topics: map[string]topicHealth{},
 		}
-		if s.unready() != nil {
+		if s.unready(r.Context()) != nil {
 			h.Status = "degraded"
 		}
 		if s.opts.Stream.Draining() {
@@ -156,10 +156,16 @@ func ratio(a, b float64) float64 {
 }
 
 // unready says why an event could not go round, or returns nil.
-func (s *Server) unready() []string {
+func (s *Server) unready(ctx context.Context) []string {
 	var why []string
 	if s.opts.Stream.Draining() {
 		why = append(why, "the server is shutting down")
+	}
+	if s.opts.Ready != nil {
+		if err := s.opts.Ready(ctx); err != nil {
+			s.opts.Logger.DebugContext(ctx, "not ready", "error", err)
+			why = append(why, "events cannot be kept: the log says why")
+		}
 	}
 	all := s.opts.Hub.Health()
 	for _, name := range slices.Sorted(maps.Keys(all)) {
@@ -175,7 +181,7 @@ func (s *Server) unready() []string {
 }
 
 func (s *Server) readyz(w http.ResponseWriter, r *http.Request) {
-	why := s.unready()
+	why := s.unready(r.Context())
 	status, answer := http.StatusOK, map[string]any{"status": "ready"}
 	if why != nil {
 		status, answer = http.StatusServiceUnavailable, map[string]any{"status": "not ready", "reasons": why}

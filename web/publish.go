@@ -85,7 +85,7 @@ func (s *Server) publishProblem(err error, topics []string) *stream.Refusal {
 		return problem(http.StatusGone, "ended", "This topic has ended; it takes no more events.")
 	case errors.Is(err, stream.ErrUnavailable):
 		s.opts.Logger.Warn("publish failed", "error", err)
-		return problemLater(http.StatusServiceUnavailable, "broker", "The event is not acknowledged: the server cannot store it now. Try again in a moment.", 2*time.Second)
+		return problemLater(http.StatusServiceUnavailable, "broker", "The event is not acknowledged: the server cannot store it now, or does not know whether it did. Try again in a moment.", 2*time.Second)
 	default:
 		s.opts.Logger.Error("publish failed", "error", err)
 		return problem(http.StatusInternalServerError, "internal", "The server could not publish the event; its log says why.")

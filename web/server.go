@@ -73,6 +73,9 @@ type Options struct {
 	Traceparent func(r *http.Request) string
 	// Segments returns how many segments of a connection were exported.
 	Segments func(connection string) int
+	// Ready says why an event could not be kept, for /readyz. Default: nothing
+	// is asked.
+	Ready func(ctx context.Context) error
 	// Cluster tells of every node's connections.
 	Cluster func(ctx context.Context) (any, error)
 

@@ -17,6 +17,7 @@ import (
 type carrier struct {
 	broker stream.Broker // nil: the logs in memory alone
 	redis  *redislog.Broker
+	ready  func(ctx context.Context) error // nil: nothing to ask
 	close  func() error
 }
 
@@ -34,7 +35,7 @@ func openBroker(ctx context.Context, cfg *config, stderr io.Writer, logger *slog
 		if err != nil {
 			return carrier{}, fmt.Errorf("-data: %w", err)
 		}
-		return carrier{broker: b, close: b.Close}, nil
+		return carrier{broker: b, ready: b.Ping, close: b.Close}, nil
 	}
 	return carrier{close: func() error { return nil }}, nil
 }

@@ -107,7 +107,7 @@ func serve(ctx context.Context, cfg *config, stdin io.Reader, stdout, stderr io.
 		CORSOrigins: cfg.corsOrigins, TrustedProxies: cfg.trustedProxies, Admin: admin != nil,
 		Templates: templates, Version: version(), JaegerUI: jaegerUI, Logger: logger,
 		Instrument: tel.Middleware, InstrumentStream: tel.StreamMiddleware, Metrics: tel.MetricsHandler(), Browser: tel.BrowserHandler(),
-		Journey: journey(tel), Traceparent: tel.PageTraceparent, Segments: tel.StreamSegments, Cluster: carrier.cluster(),
+		Journey: journey(tel), Traceparent: tel.PageTraceparent, Segments: tel.StreamSegments, Ready: carrier.ready, Cluster: carrier.cluster(),
 	})
 	if err != nil {
 		return err

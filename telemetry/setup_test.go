@@ -163,7 +163,11 @@ func run(t *testing.T, tel *telemetry.Telemetry) {
 	c := r.connect("/sse-stream", nil, func(n int) {
 		switch n {
 		case 1:
-			go r.publish(`1`)
+			go func() {
+				if _, err := hub.Publish(t.Context(), "sensor", stream.Event{Data: []byte(`1`)}); err != nil {
+					t.Error(err)
+				}
+			}()
 		case 2:
 			close(delivered)
 		}

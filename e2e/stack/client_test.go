@@ -176,8 +176,8 @@ func (s *subscriber) has(t *testing.T, id string) {
 	s.until(t, "event "+id, patience, func() bool { return slices.Contains(s.ids, id) })
 }
 
-// publish puts one event in. Only an ID that comes back says that it is in; an
-// error that is not a refusal leaves it open whether it is.
+// publish puts one event in. Only an ID that comes back says that it is in; what is
+// refused can be published again.
 func publish(client *http.Client, base, topic, event string) (id string, refused bool, err error) {
 	req, err := http.NewRequest("POST", base+"/publish?topic="+topic, strings.NewReader(event))
 	if err != nil {
@@ -300,8 +300,10 @@ func (l *load) settle(t *testing.T, base, topic string, subscribers []*subscribe
 			slices.Sort(lost)
 			t.Errorf("%s: %d of %d events are lost: %v", s.name, len(lost), len(l.acked), lost[:min(len(lost), 20)])
 		}
-		if len(s.ids) > len(l.acked)+l.unsure+1 {
-			t.Errorf("%s: %d events arrived of %d published", s.name, len(s.ids), len(l.acked)+l.unsure+1)
+		// A 503 may mean that the broker went away after it took the event and
+		// before it said so.
+		if most := len(l.acked) + l.unsure + l.refused + 1; len(s.ids) > most {
+			t.Errorf("%s: %d events arrived of %d published", s.name, len(s.ids), most)
 		}
 		if len(s.gaps) > 0 {
 			t.Errorf("%s: was told of gaps %q", s.name, s.gaps)

@@ -23,9 +23,9 @@ import (
 	"weir/stream"
 )
 
-// TestEverythingRestartsUnderLoad runs two nodes, Redis and nginx under 200 events a second, with clients
-// that come and go and clients that do not read, and restarts each of the parts in
-// turn. In the end nothing may be lost or repeated, and what the nodes hold must be
+// TestEverythingRestartsUnderLoad runs two nodes, Redis and nginx under 200 events a
+// second, with clients that come and go and clients that do not read, and restarts
+// each of the parts in turn. In the end nothing may be lost or repeated, and what the nodes hold must be
 // what they held at the beginning. (make soak accounts for more, without nginx.)
 func TestEverythingRestartsUnderLoad(t *testing.T) {
 	redis := startRedis(t)

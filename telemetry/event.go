@@ -75,7 +75,7 @@ func (t *Telemetry) newEventTrace(topic string, sc trace.SpanContext, expected i
 // comparisons.
 func (et *eventTrace) deliver(d *delivery) {
 	latency := int64(d.ended.Sub(d.at))
-	if et.begun.CompareAndSwap(false, true) {
+	if !et.begun.Load() && et.begun.CompareAndSwap(false, true) {
 		if !d.replay {
 			et.slowest.CompareAndSwap(0, latency) // the candidate must be slower
 		}
@@ -84,12 +84,20 @@ func (et *eventTrace) deliver(d *delivery) {
 		return
 	}
 	chance := !d.replay && et.expected > 0 && rand.Int64N(et.expected) < maxRandom
-	if !d.gapped && !d.replay && !chance && latency <= et.slowest.Load() {
+	if !d.gapped && !d.replay && !chance && !et.slower(latency) {
 		return
 	}
 	if pick := et.pick(d, latency, chance); pick != "" {
 		et.span(d, pick)
 	}
+}
+
+// slower reports whether a delivery is to take the place of the slowest so far:
+// by a twentieth at least. In a fan-out each delivery is a little slower than
+// the one before, and they would all queue for the lock.
+func (et *eventTrace) slower(latency int64) bool {
+	slowest := et.slowest.Load()
+	return latency > slowest+slowest/20
 }
 
 // pick decides on a delivery other than the first.
@@ -104,11 +112,11 @@ func (et *eventTrace) pick(d *delivery, latency int64, chance bool) string {
 		et.random++
 		return pickRandom
 	case d.replay || et.closed:
-		if (d.replay || latency > et.slowest.Load()) && et.late < maxLate {
+		if (d.replay || et.slower(latency)) && et.late < maxLate {
 			et.late++
 			return pickLate
 		}
-	case latency > et.slowest.Load():
+	case et.slower(latency):
 		et.slowest.Store(latency)
 		et.candidate = *d
 	}

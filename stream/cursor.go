@@ -92,14 +92,11 @@ func (l *Log) live() *Cursor {
 	return &Cursor{log: l, next: l.head, last: l.last, epoch: l.epoch, opened: l.head, since: l.last, fault: l.fault}
 }
 
-// behind makes a live cursor of a view skip what its source had already: the
+// skipTo makes a live cursor of a view skip what its source had already: the
 // view may not have caught up yet.
-func (c *Cursor) behind(source ID) {
-	if source.After(c.since) {
-		c.since = source
-		if c.next == c.opened && len(c.gaps) == 0 {
-			c.last, c.skip = source, true
-		}
+func (c *Cursor) skipTo(source ID) {
+	if source.After(c.last) {
+		c.last, c.since, c.skip = source, source, true
 	}
 }
 

@@ -480,6 +480,24 @@ func TestProjection(t *testing.T) {
 	})
 }
 
+// The first client of a view comes back: the view is empty still, and yet it
+// gets all that it has missed.
+func TestResumeInAViewThatIsBehind(t *testing.T) {
+	hub := stream.HubOptions{Formats: map[string]func([]byte, string, *stream.Event) ([]byte, error){
+		"html": func(dst []byte, topic string, e *stream.Event) ([]byte, error) { return append(dst, e.Data...), nil },
+	}}
+	bubble(t, hub, &stream.Handler{Format: "html"}, func(t *testing.T, f *fixture) {
+		time.Sleep(time.Second)
+		ids := f.publish(t, `1`, `2`, `3`)
+		s := f.subscribe(t, "", "Last-Event-ID", ids[0].String())
+		if s.hello["position"] != ids[0].String() {
+			t.Errorf("connected says %v", s.hello)
+		}
+		s.wantIDs(t, ids[1:]...)
+		s.wantIDs(t, f.publish(t, `4`)...)
+	})
+}
+
 func TestPanicInAHookEndsTheConnectionOnly(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		reasons := make(chan stream.CloseReason, 1)

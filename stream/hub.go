@@ -173,13 +173,15 @@ func (h *Hub) open(name, format string, resume *ID) (*Cursor, error) {
 		}
 	}
 	source := t.log.Last()
-	var c *Cursor
-	if resume != nil {
-		c = view.From(*resume)
-	} else {
-		c = view.Live()
+	if resume == nil {
+		c := view.Live()
+		c.skipTo(source)
+		return c, nil
 	}
-	c.behind(source)
+	c := view.From(*resume)
+	if source.After(c.since) {
+		c.since = source // what a view has yet to take over is history, too
+	}
 	return c, nil
 }
 

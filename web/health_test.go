@@ -61,9 +61,9 @@ func TestHealth(t *testing.T) {
 			t.Errorf("%+v", h)
 		}
 		for _, none := range []string{"x", strings.Repeat("f", 24), "%00", strings.Repeat("x", 5000)} {
-			w := s.do("GET", "/sse-health?connection="+none, "")
-			if p := wantProblem(t, w, 404, "No such connection"); p.Reason != "connection" {
-				t.Errorf("%+v", p)
+			h := decode[healthAnswer](t, s.do("GET", "/sse-health?connection="+none, ""), 200)
+			if len(h.ConnectionDetails) != 0 {
+				t.Errorf("%+v", h)
 			}
 		}
 		leave2()
@@ -244,6 +244,31 @@ func TestReady(t *testing.T) {
 			works <- true
 			time.Sleep(time.Minute)
 			check(t, s)
+			s.hub.Close()
+		})
+	})
+	t.Run("storage", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			var fault error
+			hang := false
+			s := newSite(t, func(o *web.Options) {
+				o.Ready = func(ctx context.Context) error {
+					if hang {
+						<-ctx.Done()
+						return ctx.Err()
+					}
+					return fault
+				}
+			})
+			check(t, s)
+			fault = errors.New("/var/lib/weir: no space left on device")
+			check(t, s, "events cannot be kept at present")
+			hang = true
+			began := time.Now()
+			check(t, s, "events cannot be kept at present")
+			if took := time.Since(began); took > 5*time.Second { // two requests
+				t.Errorf("it took %v", took)
+			}
 			s.hub.Close()
 		})
 	})

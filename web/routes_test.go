@@ -45,7 +45,7 @@ func (o overlay) ReadDir(name string) ([]fs.DirEntry, error) {
 
 func full(o *web.Options) {
 	o.Metrics = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { _, _ = w.Write([]byte("metrics")) })
-	o.Browser = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { http.Error(w, "refused", 403) })
+	o.Browser = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { http.Error(w, "refused", http.StatusForbidden) })
 	o.Journey = func(traceID, eventID, connection string) web.Journey {
 		if strings.HasPrefix(traceID, "0") {
 			return web.Journey{Missing: "unknown <here>"}
@@ -89,7 +89,7 @@ var requests = []struct {
 	{"GET", "/sse-health", 200, ""},
 	{"HEAD", "/sse-health", 200, ""},
 	{"DELETE", "/sse-health", 405, "GET, HEAD"},
-	{"GET", "/sse-health?connection=none", 404, ""},
+	{"GET", "/sse-health?connection=none", 200, ""},
 	{"GET", "/sse-metrics", 200, ""},
 	{"PUT", "/sse-metrics", 405, "GET, HEAD"},
 	{"GET", "/livez", 200, ""},

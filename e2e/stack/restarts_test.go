@@ -41,6 +41,9 @@ func TestEverythingRestartsUnderLoad(t *testing.T) {
 	for i := range 20 {
 		steady = append(steady, subscribe(t, fmt.Sprint("subscriber ", i), newClient(1+i%2, ""), p.url()+path))
 	}
+	for _, s := range steady {
+		s.connected(t, 1)
+	}
 	load := startLoad(t, p.url(), "t", 200, steady)
 	before := measure(t, nodes)
 

@@ -235,7 +235,10 @@ func (s *soak) load(ctx context.Context) (marker stream.ID, err error) {
 	s.say("no more faults; clients leave")
 	stopChurn()
 	churn.Wait()
-	_ = eventually(ctx, patience, "", func() bool { return s.stalled.Load() == 0 }) // they say themselves what is wrong
+	err = eventually(ctx, patience, "", func() bool { return s.stalled.Load() == 0 })
+	if err != nil && ctx.Err() == nil {
+		s.fault("%d clients that stopped reading have not been cut", s.stalled.Load())
+	}
 	stopStalled()
 	stalled.Wait()
 	stopPublish()
@@ -251,7 +254,7 @@ func (s *soak) load(ctx context.Context) (marker stream.ID, err error) {
 		}
 		return true
 	})
-	if err != nil {
+	if err != nil && ctx.Err() == nil {
 		for _, a := range staid {
 			if !a.reached(marker) {
 				s.fault("%s has not come to the end of the topic", a.name)

@@ -269,7 +269,7 @@ func TestSlotsAreNeverLost(t *testing.T) {
 			s := newSite(t, func(o *web.Options) {
 				o.Stream.Transport = transport
 				o.Stream.WriteTimeout = 2 * time.Second
-				o.Limits = web.Limits{Conns: 60, ConnsPerClient: 55}
+				o.Limits = web.Limits{Conns: 25, ConnsPerClient: 20}
 			})
 			server := s.listen()
 			payload := []byte(`"` + strings.Repeat("x", 1000) + `"`)
@@ -295,7 +295,7 @@ func TestSlotsAreNeverLost(t *testing.T) {
 					}
 				}
 			})
-			const workers, each = 64, 20
+			const workers, each = 64, 15
 			var opened, refused atomic.Int64
 			for range workers {
 				clients.Go(func() {
@@ -320,14 +320,15 @@ func TestSlotsAreNeverLost(t *testing.T) {
 			if closed != totals.Connections || totals.Connections < opened.Load() {
 				t.Errorf("%d were admitted, %d seen open, %d are over", totals.Connections, opened.Load(), closed)
 			}
-			if opened.Load() < workers || refused.Load() == 0 {
+			t.Logf("%d streams were open, %d refused", opened.Load(), refused.Load())
+			if opened.Load() < workers/2 || refused.Load() == 0 {
 				t.Errorf("%d streams were open, %d refused: that tests little", opened.Load(), refused.Load())
 			}
 			// And there is room for everybody again.
-			for range 55 {
+			for range 20 {
 				subscribe(t, server.URL+"/sse-stream")
 			}
-			s.wantSlots(55, 1)
+			s.wantSlots(20, 1)
 		})
 	}
 }

@@ -42,11 +42,6 @@ func nextAge(age time.Duration) time.Duration {
 type connection struct {
 	tally tally // first: what every delivery needs, in few cache lines
 
-	// Of the goroutine that has the stream.
-	replay int64 // events, until the replay is over
-	live   bool  // the replay is over
-	gapped bool  // the next event comes behind a gap
-
 	t         *Telemetry
 	conn      *stream.Conn
 	topic     *topicMetrics
@@ -54,6 +49,7 @@ type connection struct {
 	context   spanRef        // of the establishing span
 	missed    atomic.Int64   // events that the client was told are lost
 	gaps      atomic.Int64
+	replay    int64 // events, until the replay is over
 
 	mu       sync.Mutex
 	timer    *time.Timer // nil when the stream has no segments
@@ -92,7 +88,8 @@ func (c *connection) counts() counts {
 
 // connect begins the observation of a connection that has been admitted.
 func (t *Telemetry) connect(r *http.Request, conn *stream.Conn) stream.ConnHooks {
-	c := &connection{t: t, conn: conn, topic: t.metrics.topic(conn.Topic), live: conn.ResumedFrom.IsZero()}
+	c := &connection{t: t, conn: conn, topic: t.metrics.topic(conn.Topic)}
+	c.tally.live = conn.ResumedFrom.IsZero()
 	c.establish, _ = r.Context().Value(establishKey{}).(*establishment)
 	if c.establish == nil { // no middleware
 		c.establish = &establishment{t: t, r: r, began: conn.Started}
@@ -165,14 +162,14 @@ func (c *connection) flush(f *stream.Flush) {
 	if full {
 		c.merge()
 	}
-	if !c.live {
+	if !c.tally.live {
 		c.catchUp(f)
 	}
 	if !f.Began.IsZero() {
 		c.deliver(f)
 	}
-	if c.gapped && f.Batch.Events > 0 {
-		c.gapped = false
+	if c.tally.gapped && f.Batch.Events > 0 {
+		c.tally.gapped = false
 	}
 }
 
@@ -186,7 +183,7 @@ func (c *connection) catchUp(f *stream.Flush) {
 }
 
 func (c *connection) endReplay() {
-	c.live = true
+	c.tally.live = true
 	c.t.metrics.replay.Record(c.logContext(), c.replay, c.topic.option)
 }
 
@@ -202,7 +199,7 @@ func (c *connection) deliver(f *stream.Flush) {
 			replayed--
 		}
 		if et, ok := e.Event.Tag.(*eventTrace); ok {
-			d := delivery{conn: c, id: e.ID, at: e.At, began: f.Began, ended: f.Ended, batch: f.Batch.Events, replay: isReplay, gapped: c.gapped}
+			d := delivery{conn: c, id: e.ID, at: e.At, began: f.Began, ended: f.Ended, batch: f.Batch.Events, replay: isReplay, gapped: c.tally.gapped}
 			et.deliver(&d)
 		}
 	}
@@ -210,7 +207,7 @@ func (c *connection) deliver(f *stream.Flush) {
 
 // gap is called when the client has been told that events are lost.
 func (c *connection) gap(g *stream.Gap, _ time.Time) {
-	c.gapped = true
+	c.tally.gapped = true
 	c.gaps.Add(1)
 	c.missed.Add(int64(g.Missed))
 	ctx, m := c.logContext(), c.t.metrics
@@ -252,7 +249,7 @@ func (c *connection) disconnect(reason stream.CloseReason, err error) {
 	delete(c.t.conns, c.conn.ID)
 	c.t.mu.Unlock()
 	c.topic.opened(c.conn.Protocol, -1)
-	if !c.live {
+	if !c.tally.live {
 		c.endReplay()
 	}
 	age := now.Sub(c.conn.Started)

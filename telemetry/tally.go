@@ -19,7 +19,12 @@ type tally struct {
 	slowest    time.Duration // within the segment
 	heartbeats uint32
 	full       bool // it must be handed in before a bucket overflows
-	buckets    [len(latencyBounds) + 1]uint32
+
+	// Of the goroutine that has the stream; here to be in the same cache line.
+	live   bool // the replay is over
+	gapped bool // the next event comes behind a gap
+
+	buckets [len(latencyBounds) + 1]uint32
 }
 
 // maxBatch is more than the events of one batch.

@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -190,18 +191,34 @@ func (s *soak) awaitCut(ctx context.Context, l *link) {
 		if pid == 0 || life != l.life {
 			return
 		}
-		resp, err := plain.Get("http://" + l.node.addr + "/sse-health?connection=" + l.connection)
-		if err == nil {
-			_ = resp.Body.Close()
-			if resp.StatusCode == http.StatusNotFound {
-				if pid, life := l.node.pid(); pid != 0 && life == l.life && ctx.Err() == nil {
-					s.mu.Lock()
-					s.cuts[fmt.Sprint(l.node.name, life)]++
-					s.mu.Unlock()
-				}
-				return
+		open, err := l.known()
+		if err == nil && !open {
+			if pid, life := l.node.pid(); pid != 0 && life == l.life && ctx.Err() == nil {
+				s.mu.Lock()
+				s.cuts[fmt.Sprint(l.node.name, life)]++
+				s.mu.Unlock()
 			}
+			return
 		}
 		sleep(ctx, 250*time.Millisecond)
 	}
+}
+
+// known reports whether the node has the stream among its open ones.
+func (l *link) known() (bool, error) {
+	resp, err := plain.Get("http://" + l.node.addr + "/sse-health?connection=" + l.connection)
+	if err != nil {
+		return false, err
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		return false, errStatus{code: resp.StatusCode}
+	}
+	var health struct {
+		Details map[string]json.RawMessage `json:"connection_details"`
+	}
+	if err := json.NewDecoder(resp.Body).Decode(&health); err != nil {
+		return false, err
+	}
+	return health.Details[l.connection] != nil, nil
 }

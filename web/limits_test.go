@@ -345,6 +345,8 @@ func visit(t *testing.T, addr string, first stream.ID, opened, refused *atomic.I
 		_ = conn.(*net.TCPConn).SetLinger(0) // leave by RST
 	}
 	request := fmt.Sprintf("GET /sse-stream?topic=one HTTP/1.1\r\nHost: x\r\nLast-Event-ID: %v\r\n\r\n", first)
+	moment := func() time.Time { return time.Now().Add(time.Duration(rand.IntN(50)) * time.Millisecond) }
+	deadline := moment() // for the answer
 	switch rand.IntN(6) {
 	case 0: // before the request is whole
 		_, _ = io.WriteString(conn, request[:rand.IntN(len(request))])
@@ -355,12 +357,15 @@ func visit(t *testing.T, addr string, first stream.ID, opened, refused *atomic.I
 	case 2: // having closed its side only
 		_, _ = io.WriteString(conn, request)
 		_ = conn.(*net.TCPConn).CloseWrite()
-	default:
+	case 3: // about when the answer comes
 		_, _ = io.WriteString(conn, request)
+	default: // having had the answer
+		_, _ = io.WriteString(conn, request)
+		deadline = time.Now().Add(20 * time.Second)
 	}
 	// After so many bytes, or after so long, whichever is first.
-	_ = conn.SetReadDeadline(time.Now().Add(time.Duration(rand.IntN(200)) * time.Millisecond))
-	r := bufio.NewReader(io.LimitReader(conn, int64(rand.IntN(150_000))))
+	r := bufio.NewReader(io.LimitReader(conn, int64(20+rand.IntN(150_000))))
+	_ = conn.SetReadDeadline(deadline)
 	status, err := r.ReadString('\n')
 	switch {
 	case err != nil:
@@ -372,5 +377,6 @@ func visit(t *testing.T, addr string, first stream.ID, opened, refused *atomic.I
 	default:
 		t.Errorf("answer %q", status)
 	}
+	_ = conn.SetReadDeadline(moment())
 	_, _ = io.Copy(io.Discard, r)
 }

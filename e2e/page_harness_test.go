@@ -2,7 +2,6 @@ package e2e_test
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"regexp"
@@ -37,8 +36,7 @@ type page struct {
 // wants it to: not faults of the page.
 const (
 	refused = `net::ERR_CONNECTION_REFUSED`
-	broken  = `net::ERR_(INCOMPLETE_CHUNKED_ENCODING|CONNECTION_RESET|CONNECTION_REFUSED|EMPTY_RESPONSE|CONNECTION_CLOSED|SOCKET_NOT_CONNECTED)` +
-		`|status of 404 .*/sse-health\?connection=` // asked just when the server saw the connection go
+	broken  = `net::ERR_(INCOMPLETE_CHUNKED_ENCODING|CONNECTION_RESET|CONNECTION_REFUSED|EMPTY_RESPONSE|CONNECTION_CLOSED|SOCKET_NOT_CONNECTED)`
 	offline = `net::ERR_INTERNET_DISCONNECTED`
 )
 
@@ -356,10 +354,4 @@ func contiguous(t *testing.T, got []int, from, to int) {
 	if len(got) != to-from {
 		t.Fatalf("%d events, want %d", len(got), to-from)
 	}
-}
-
-// quote makes a JavaScript string of any text.
-func quote(s string) string {
-	b, _ := json.Marshal(s) // cannot fail
-	return string(b)
 }

@@ -21,7 +21,6 @@ type proxy struct {
 	mu       sync.Mutex
 	listener net.Listener
 	conns    map[*proxied]struct{}
-	accepted int
 	fixed    http.Handler  // answers in place of the server
 	hold     chan struct{} // new connections wait until it is closed
 	cutAt    []byte        // cut a connection when this has passed on the way to the page
@@ -136,16 +135,8 @@ func (p *proxy) release() {
 	}
 }
 
-// count returns how many connections there were.
-func (p *proxy) count() int {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.accepted
-}
-
 func (p *proxy) serve(conn net.Conn) {
 	p.mu.Lock()
-	p.accepted++
 	fixed, hold := p.fixed, p.hold
 	c := &proxied{client: conn}
 	p.conns[c] = struct{}{}

@@ -263,11 +263,13 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	var s *session
+	defer func() {
+		if s == nil && release != nil {
+			release() // refused, or a hook has panicked
+		}
+	}()
 	onOtherStack(func() { s, refusal = h.begin(r, ask) })
 	if refusal != nil {
-		if release != nil {
-			release()
-		}
 		h.refuse(w, r, refusal)
 		return
 	}
@@ -328,6 +330,12 @@ func (h *Handler) begin(r *http.Request, ask request) (*session, *Refusal) {
 			RetryAfter: max(time.Second, wait)}
 	}
 	if hook := h.Hub.opts.Hooks.Connect; hook != nil {
+		defer func() {
+			if p := recover(); p != nil {
+				h.leave(c, ClosePanic)
+				panic(p)
+			}
+		}()
 		s.hooks = hook(r, c)
 	}
 	return s, nil

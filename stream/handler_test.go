@@ -205,6 +205,13 @@ func TestResumeOverHTTP(t *testing.T) {
 		s.wantIDs(t, ids[2:]...)
 		s.close()
 
+		// An ID that cannot exist: the client is told, and served.
+		s = f.subscribe(t, "", "Last-Event-ID", "18446744073709551615-18446744073709551615")
+		if m := s.want(t, "gap"); !strings.Contains(string(m.Data), stream.GapUnknown) {
+			t.Errorf("gap says %s", m.Data)
+		}
+		s.close()
+
 		s = f.subscribe(t, "", "Last-Event-ID", "no-such-thing")
 		if s.hello["resumed"] != false || s.hello["last_event_id"] != "malformed" {
 			t.Errorf("connected says %v", s.hello)
@@ -495,6 +502,23 @@ func TestResumeInAViewThatIsBehind(t *testing.T) {
 		}
 		s.wantIDs(t, ids[1:]...)
 		s.wantIDs(t, f.publish(t, `4`)...)
+	})
+}
+
+func TestPanicAtConnectLeavesNothingBehind(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		released := 0
+		hooks := stream.Hooks{Connect: func(*http.Request, *stream.Conn) stream.ConnHooks { panic(http.ErrAbortHandler) }}
+		f := newFixture(t, stream.HubOptions{Hooks: hooks}, &stream.Handler{
+			Admit: func(*http.Request) (func(), *stream.Refusal) { return func() { released++ }, nil },
+		})
+		if _, err := f.client.Get("http://weir/"); err == nil {
+			t.Error("a stream began")
+		}
+		synctest.Wait()
+		if f.handler.Active() != 0 || released != 1 {
+			t.Errorf("%d connections are left, the slot was released %d times", f.handler.Active(), released)
+		}
 	})
 }
 

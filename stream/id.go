@@ -3,6 +3,7 @@ package stream
 import (
 	"errors"
 	"fmt"
+	"math"
 	"strconv"
 	"strings"
 	"time"
@@ -79,7 +80,7 @@ func (id ID) After(other ID) bool { return id.Compare(other) > 0 }
 func (id ID) IsZero() bool { return id == ID{} }
 
 // Time returns the millisecond in which the event entered the log.
-func (id ID) Time() time.Time { return time.UnixMilli(int64(id.Milli)) }
+func (id ID) Time() time.Time { return time.UnixMilli(int64(min(id.Milli, math.MaxInt64))) }
 
 // IDAt returns the first ID of the millisecond that t falls in.
 func IDAt(t time.Time) ID { return ID{Milli: uint64(max(t.UnixMilli(), 0))} }

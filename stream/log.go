@@ -33,8 +33,9 @@ type LogOptions struct {
 	Floor ID
 	// Pace is the shortest time between two wake-ups of the connections that
 	// follow the log. The first event after a quiet time is released at once;
-	// under load, events are gathered and released together. Default: 0, every
-	// event is released at once.
+	// under load, events are gathered and released together. It grows up to
+	// threefold where writing to all connections takes that long. Default: 0,
+	// every event is released at once.
 	Pace time.Duration
 	// Encode makes the payload of an event as it goes on the wire. It is
 	// called once for each event. Default: Event.AppendCloudEvent.
@@ -105,6 +106,7 @@ type Log struct {
 	released uint64
 	relAt    time.Time
 	armed    bool
+	sweep    atomic.Int64 // how long writing a release to the parked connections took, in nanoseconds
 
 	runsMu sync.Mutex
 	runs   map[uint64]*Batch // joined since the last release, by their first index
@@ -305,11 +307,18 @@ func (l *Log) signal() {
 		return
 	}
 	l.armed = true
-	if wait := l.opts.Pace - time.Since(l.relAt); wait > 0 {
+	if wait := l.pace() - time.Since(l.relAt); wait > 0 {
 		time.AfterFunc(wait, l.release)
 	} else {
 		go l.release()
 	}
+}
+
+// pace is how long to gather. Where writing to all connections takes a good
+// part of LogOptions.Pace, that is longer, within a limit: fewer, larger writes
+// are what a server short of time needs.
+func (l *Log) pace() time.Duration {
+	return min(max(l.opts.Pace, 3*time.Duration(l.sweep.Load())), 3*l.opts.Pace)
 }
 
 // release lets the connections see what has come in. It runs in a goroutine

@@ -77,6 +77,8 @@ func (p *pump) run() {
 // deliver writes a batch to every session that stands before it; the caller
 // holds p.mu.
 func (p *pump) deliver(b *Batch) {
+	began := time.Now()
+	defer func() { p.cur.log.sweep.Store(int64(time.Since(began))) }()
 	chunk := b.encoded(p.gzip, true)
 	lag := p.cur.Lag()
 	for i := 0; i < len(p.sessions); {

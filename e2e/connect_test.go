@@ -23,9 +23,7 @@ func TestNothingConnectsBeforeConnect(t *testing.T) {
 	if n := s.health().ActiveConnections; n != 0 {
 		t.Errorf("the server has %d streams open before anybody pressed Connect", n)
 	}
-	if text := p.text("#connection-status"); text != "Disconnected" {
-		t.Errorf("status %q, want Disconnected", text)
-	}
+	p.says("#connection-status", "Disconnected")
 }
 
 func TestConnectShowsEvents(t *testing.T) {
@@ -33,9 +31,7 @@ func TestConnectShowsEvents(t *testing.T) {
 	s := startServer(t) // the sources that a user gets without any flag
 	p := openPage(t, s.url())
 	p.connect()
-	if text := p.text("#connection-status"); text != "Connected" {
-		t.Errorf("status %q, want Connected", text)
-	}
+	p.says("#connection-status", "Connected")
 	p.wait(`document.querySelectorAll('#sse-feed .data-item').length >= 2`)
 	p.wait(`['temperature', 'humidity', 'pressure'].every((m) => document.querySelector('[data-chart="' + m + '"] canvas'))`)
 	p.wait(`document.getElementById('connection-time').textContent >= '00:01'`)
@@ -98,9 +94,7 @@ func TestFeedKeepsTheNewestFifty(t *testing.T) {
 	if most := eval[int](p, `most`); most > 50 {
 		t.Errorf("the feed held %d events at one time", most)
 	}
-	if got, want := p.text("#feed-count"), fmt.Sprintf("newest 50 of %d", next); got != want {
-		t.Errorf("the feed says %q, want %q", got, want)
-	}
+	p.says("#feed-count", fmt.Sprintf("newest 50 of %d", next))
 }
 
 func TestTopicSwitch(t *testing.T) {

@@ -261,6 +261,13 @@ func (p *page) text(selector string) string {
 	return eval[string](p, `document.querySelector(%q).textContent.trim()`, selector)
 }
 
+// says waits until an element's text is this one. What Alpine binds, and what
+// the page renews twice a second, follows a moment behind the event it tells of.
+func (p *page) says(selector, want string) {
+	p.t.Helper()
+	p.wait(`document.querySelector(%q).textContent.trim() === %q`, selector, want)
+}
+
 // visible waits until an element can be seen, hidden until it cannot.
 func (p *page) visible(selector string) {
 	p.t.Helper()

@@ -32,9 +32,7 @@ func TestServerKilledAndRestarted(t *testing.T) {
 	s.publish("t", seq(4, 5)...)
 	p.latest(4)
 	contiguous(t, p.seqs(), 0, 5)
-	if got := p.text("#stream-gaps"); got != "4" {
-		t.Errorf("the page counts %s gaps, want 4", got)
-	}
+	p.says("#stream-gaps", "4")
 	// Each gap stands between the event before it and the one after it.
 	order := eval[[]string](p, `[...document.querySelectorAll('#sse-feed > *')].map((e) => e.dataset.note ?? e.querySelector('[data-measure=seq]').dataset.value)`)
 	if want := []string{"0", "gap", "1", "gap", "2", "gap", "3", "gap", "4"}; !slices.Equal(order, want) {
@@ -374,9 +372,7 @@ func TestFinalRefusals(t *testing.T) {
 		p.click("#connect")
 		p.state("error")
 		p.wait(`document.getElementById('error-message').textContent.includes('(%d)')`, code)
-		if got := p.text("#error-detail"); got != detail {
-			t.Errorf("%d: the page says %q, want the server's %q", code, got, detail)
-		}
+		p.says("#error-detail", detail)
 		p.stays(300*time.Millisecond, `document.body.dataset.state === 'error' && !document.getElementById('retry-countdown').checkVisibility()`)
 		if n := len(a.times()); n != 1 {
 			t.Errorf("%d is final, but the page asked %d times", code, n)
@@ -402,9 +398,7 @@ func TestRetryAfterIsHonoured(t *testing.T) {
 			p.click("#connect")
 			p.state("error")
 			p.wait(`document.getElementById('error-message').textContent.includes('(%d)')`, code)
-			if got := p.text("#error-detail"); got != "Come back later." {
-				t.Errorf("the page says %q", got)
-			}
+			p.says("#error-detail", "Come back later.")
 			p.wait(`document.getElementById('retry-countdown').textContent.startsWith('Next try in 3 s')`)
 			p.wait(`document.getElementById('retry-countdown').textContent.startsWith('Next try in 1 s')`)
 			eventually(t, func() bool { return len(a.times()) == 2 }, func() string { return "there was no second attempt" })
@@ -490,9 +484,7 @@ func TestOfflineAndOnline(t *testing.T) {
 	p.state("error")
 	s.publish("t", seq(2, 5)...)
 	p.wait(`document.getElementById('retry-countdown').textContent.includes('(8 of 8), or when the network is back')`)
-	if text := p.text("#network-status"); text != "Network offline" {
-		t.Errorf("the page says %q", text)
-	}
+	p.says("#network-status", "Network offline")
 
 	p.network(true)
 	p.state("connected")
@@ -538,9 +530,7 @@ func TestSlowConnectIsExplained(t *testing.T) {
 	via.cut()
 	p.click("#connect")
 	p.state("connecting")
-	if text := p.text("#connection-status"); text != "Connecting..." {
-		t.Errorf("status %q, want Connecting...", text)
-	}
+	p.says("#connection-status", "Connecting...")
 	p.visible("#slow-banner")
 	via.release()
 	p.state("connected")

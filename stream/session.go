@@ -342,11 +342,11 @@ func (s *session) end(reason CloseReason, err error) {
 	if s.direct != nil {
 		s.direct.close(s.h, orderly)
 	}
+	if s.release != nil {
+		s.release() // before it is no longer counted: who sees that it is gone finds its place free
+	}
 	s.h.leave(s.conn, reason)
 	if s.hooks.Disconnect != nil {
 		s.hooks.Disconnect(reason, err)
-	}
-	if s.release != nil {
-		s.release()
 	}
 }

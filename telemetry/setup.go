@@ -303,12 +303,12 @@ func (t *Telemetry) Shutdown(ctx context.Context) error {
 	for et := range waiting {
 		et.close()
 	}
-	var errs []error
-	for _, f := range stop {
-		if err := f(ctx); err != nil {
-			errs = append(errs, err)
-		}
+	errs := make([]error, len(stop))
+	var work sync.WaitGroup // one that cannot deliver shall not keep the others from it
+	for i, f := range stop {
+		work.Go(func() { errs[i] = f(ctx) })
 	}
+	work.Wait()
 	return errors.Join(errs...)
 }
 

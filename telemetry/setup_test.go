@@ -293,6 +293,7 @@ func TestDeadCollector(t *testing.T) {
 	defer l.Close() // it takes connections, and never answers
 	t.Setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://"+l.Addr().String())
 	t.Setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "20")
+	t.Setenv("OTEL_BSP_EXPORT_TIMEOUT", "100") // a time-out is tried again until this one
 	t.Setenv("OTEL_BSP_SCHEDULE_DELAY", "1")
 	t.Setenv("OTEL_METRIC_EXPORT_INTERVAL", "20")
 	var log lockedBuffer
@@ -318,15 +319,20 @@ func TestDeadCollector(t *testing.T) {
 		runtime.ReadMemStats(&m)
 		return m.HeapAlloc
 	}
-	publish(20_000) // all sampled: the queue is full
+	publish(10_000) // all sampled: the queue is full
 	before := heap()
-	publish(20_000)
-	if after := heap(); after > before+8<<20 {
+	publish(30_000) // some 45 MB, if they were kept
+	if after := heap(); after > before+15<<20 {
 		t.Errorf("the heap grew from %d to %d bytes", before, after)
+	}
+	for log.String() == "" { // the first export has failed
+		time.Sleep(time.Millisecond)
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
 	defer cancel()
-	_ = tel.Shutdown(ctx) // it cannot deliver what it has
+	if err := tel.Shutdown(ctx); err == nil { // nor does the end wait for it
+		t.Error("it has delivered to a collector that never answered")
+	}
 	if n := strings.Count(log.String(), "\n"); n != 1 || !strings.Contains(log.String(), "telemetry cannot be exported") {
 		t.Errorf("the log has %d lines:\n%s", n, log.String())
 	}

@@ -34,8 +34,8 @@ type LogOptions struct {
 	// Pace is the shortest time between two wake-ups of the connections that
 	// follow the log. The first event after a quiet time is released at once;
 	// under load, events are gathered and released together. It grows up to
-	// threefold where writing to all connections takes that long. Default: 0,
-	// every event is released at once.
+	// fivefold where writing to all connections takes long. Default: 0, every
+	// event is released at once.
 	Pace time.Duration
 	// Encode makes the payload of an event as it goes on the wire. It is
 	// called once for each event. Default: Event.AppendCloudEvent.
@@ -318,7 +318,7 @@ func (l *Log) signal() {
 // part of LogOptions.Pace, that is longer, within a limit: fewer, larger writes
 // are what a server short of time needs.
 func (l *Log) pace() time.Duration {
-	return min(max(l.opts.Pace, 3*time.Duration(l.sweep.Load())), 3*l.opts.Pace)
+	return min(max(l.opts.Pace, 3*time.Duration(l.sweep.Load())), 5*l.opts.Pace)
 }
 
 // release lets the connections see what has come in. It runs in a goroutine

@@ -17,6 +17,7 @@ type pump struct {
 	cur      *Cursor
 	sessions []*session
 	running  bool
+	due      time.Time     // when a session may be due for a ping
 	flush    Flush         // what a hook is given, each time anew
 	empty    chan struct{} // told when the last session has gone
 }
@@ -59,7 +60,13 @@ func (p *pump) run() {
 		case batch != nil:
 			p.deliver(batch)
 		default:
-			due = p.beat(time.Now())
+			// No session is due before p.due: who has parked since then, or been
+			// written to, is due later still.
+			now := time.Now()
+			if due = p.due.Sub(now); due <= 0 {
+				due = p.beat(now)
+				p.due = now.Add(due)
+			}
 		}
 		p.mu.Unlock()
 		if fresh == nil {

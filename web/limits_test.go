@@ -295,7 +295,7 @@ func TestSlotsAreNeverLost(t *testing.T) {
 					}
 				}
 			})
-			const workers, each = 64, 15
+			const workers, each = 64, 160
 			var opened, refused atomic.Int64
 			for range workers {
 				clients.Go(func() {

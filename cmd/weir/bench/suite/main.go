@@ -70,10 +70,18 @@ var scenarios = []scenario{
 		kinds: both},
 	{name: "storm", title: "5,000 come back at once, 1,000 events each", opts: bench.Options{Connections: 5000, Storm: true, Replay: 1000},
 		kinds: weirs}, // the floor has nothing to replay from
-	{name: "slow", title: "1 slow among 100, 200 events/s of 10 kB", opts: bench.Options{Connections: 100, Rate: 200, Size: 10_000, Slow: 1},
+	// Half a megabyte a second: after eight seconds the buffers of the one that
+	// does not read are full, and it is cut off while the others are measured.
+	{name: "slow", title: "1 that stops reading beside 1,000, 100 events/s of 5 kB", opts: bench.Options{Connections: 1000, Rate: 100, Size: 5000, Slow: 1, Warmup: 8 * time.Second},
 		kinds: both, weir: []string{"-write-timeout", "2s"}},
+	{name: "nobody-slow", title: "the same 1,000 alone", opts: bench.Options{Connections: 1000, Rate: 100, Size: 5000, Warmup: 8 * time.Second},
+		kinds: weirs},
 	{name: "http2", title: "HTTP/2: 1,000 streams, 100 events/s", opts: bench.Options{Connections: 1000, Rate: 100, HTTP2: true, Warmup: time.Second},
 		kinds: one},
+	{name: "gzip", title: "200 connections, 50 events/s, compressed", opts: bench.Options{Connections: 200, Rate: 50, Gzip: true, Warmup: time.Second},
+		kinds: []string{"weir"}, weir: []string{"-compress"}},
+	{name: "plain", title: "the same, not compressed", opts: bench.Options{Connections: 200, Rate: 50, Warmup: time.Second},
+		kinds: []string{"weir"}},
 }
 
 // quick are the same kinds of load, small: they show that nothing is lost.
@@ -85,7 +93,7 @@ var quick = []scenario{
 	{name: "storm", title: "100 come back at once, 500 events each", opts: bench.Options{Connections: 100, Storm: true, Replay: 500}, kinds: weirs},
 	{name: "slow", title: "1 slow among 50, 100 events/s of 4 kB", opts: bench.Options{Connections: 50, Rate: 100, Size: 4000, Slow: 1}, kinds: weirs},
 	{name: "http2", title: "HTTP/2: 50 streams, 100 events/s", opts: bench.Options{Connections: 50, Rate: 100, HTTP2: true}, kinds: []string{"weir"}},
-	{name: "gzip", title: "gzip: 20 connections, 50 events/s", opts: bench.Options{Connections: 20, Rate: 50, Gzip: true}, kinds: []string{"weir"}},
+	{name: "gzip", title: "gzip: 20 connections, 50 events/s", opts: bench.Options{Connections: 20, Rate: 50, Gzip: true}, weir: []string{"-compress"}, kinds: []string{"weir"}},
 }
 
 type config struct {

@@ -81,6 +81,10 @@ unit: ## the unit tests, with the race detector
 e2e: assets ## the browser suite, and the configurations of e2e/stack: real Chromium, nginx, Redis (RUN=regexp)
 	@go test -count=1 -p 1 -timeout 30m -run '$(RUN)' $(E2E)
 
+.PHONY: e2e-net-http
+e2e-net-http: assets ## the browser suite once more, on the other transport
+	@go test -count=1 -timeout 30m -run '$(RUN)' ./e2e -env WEIR_TRANSPORT=net/http
+
 .PHONY: fuzz
 fuzz: ## fuzz every target for FUZZTIME (50000x) each
 	@grep -rHoE --include='*_test.go' --exclude-dir=node_modules '^func Fuzz[A-Za-z0-9_]+' cmd stream telemetry web | sort | \

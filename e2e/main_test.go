@@ -17,6 +17,7 @@ import (
 
 var (
 	screenshots = flag.String("screenshots", "", "`directory` to which TestScreenshots writes pictures of the page")
+	environment = flag.String("env", "", "`variables` of every server, as NAME=VALUE, separated by blanks")
 	prebuilt    = flag.String("binary", "", "test this `file` in place of a server built from the source")
 )
 

@@ -261,6 +261,13 @@ func (p *page) text(selector string) string {
 	return eval[string](p, `document.querySelector(%q).textContent.trim()`, selector)
 }
 
+// reload loads the page again, and returns when the old document is gone.
+func (p *page) reload() {
+	p.t.Helper()
+	p.run(`window.old = true; location.reload()`)
+	p.wait(`!window.old && document.readyState === 'complete'`)
+}
+
 // says waits until an element's text is this one. What Alpine binds, and what
 // the page renews twice a second, follows a moment behind the event it tells of.
 func (p *page) says(selector, want string) {

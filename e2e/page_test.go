@@ -261,8 +261,8 @@ func TestTheme(t *testing.T) {
 	p.wait(`getComputedStyle(document.documentElement).backgroundColor !== %q`, light)
 	dark := colour()
 	// It is kept, and there from the first paint on.
-	p.run(`void location.reload()`)
-	p.wait(`document.readyState === 'complete' && document.getElementById('theme').title.includes('dark')`)
+	p.reload()
+	p.wait(`document.getElementById('theme').title.includes('dark')`)
 	if theme() != "dark" || colour() != dark {
 		t.Errorf("after a reload the theme is %s with %s, want dark with %s", theme(), colour(), dark)
 	}

@@ -109,8 +109,8 @@ func TestNoEventIsLostOrRepeatedAcrossCuts(t *testing.T) {
 		flags []string
 		cuts  []func(*proxy)
 	}{
-		"auto":       {nil, inClear},
-		"net-http":   {[]string{"-transport", "net/http"}, inClear},
+		"auto":       {[]string{"-transport", "auto", "-compress=false"}, inClear},
+		"net-http":   {[]string{"-transport", "net/http", "-compress=false"}, inClear},
 		"compressed": {[]string{"-compress"}, anywhere},
 	} {
 		t.Run(name, func(t *testing.T) { acrossCuts(t, c.flags, c.cuts) })

@@ -88,7 +88,8 @@ func (s *server) start() {
 
 func (s *server) tryStart() (string, error) {
 	cmd := command(append([]string{"-addr", s.addr}, s.args...)...)
-	cmd.Env = append(append(cmd.Env, "WEIR_PUBLISH_TOKEN="+token), s.env...)
+	cmd.Env = append(append(cmd.Env, strings.Fields(*environment)...), "WEIR_PUBLISH_TOKEN="+token)
+	cmd.Env = append(cmd.Env, s.env...)
 	cmd.Stdin = s.stdin
 	stdout, err := cmd.StdoutPipe()
 	if err != nil {

@@ -284,7 +284,7 @@ function weir() {
       this.showConnection(at);
       this.total = stats.total.toLocaleString('en');
       const rate = stats.perMinute(at);
-      this.perMinute = rate === 0 || rate >= 1000 ? Math.round(rate).toLocaleString('en') : rate.toFixed(1);
+      this.perMinute = rate === 0 || rate >= 100 ? Math.round(rate).toLocaleString('en') : rate.toFixed(1);
       this.lastEvent = stats.lastAt ? timeOfDay(stats.lastAt) : '--:--';
       const p50 = stats.p50();
       this.hasLatency = Number.isFinite(p50);

@@ -125,7 +125,7 @@ func TestTopicSwitch(t *testing.T) {
 		t.Errorf("the feed shows %q, want the event of the other topic", got)
 	}
 	// The address brings back the topic.
-	p.run(`void location.reload()`)
+	p.reload()
 	p.wait(`document.querySelector('#topics input[value=two]')?.checked && document.getElementById('theme').title`)
 	// A choice while disconnected connects nothing.
 	p.choose("one")

@@ -24,8 +24,9 @@ type Conn struct {
 	Resumed     bool
 	ResumedFrom ID
 
-	log    *Log
-	cancel func(cause error)
+	log     *Log
+	cancel  func(cause error)
+	lookout *lookout // nil: nobody can tell whether the client is there; set under the handler's mutex
 
 	events atomic.Int64
 	bytes  atomic.Int64

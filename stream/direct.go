@@ -55,9 +55,10 @@ func (s *session) takeOver(w http.ResponseWriter, r *http.Request) bool {
 	_ = w.Header().Write(&fields) // cannot fail
 	d.head = append(append(d.head, fields...), "\r\n"...)
 	d.pump = s.h.pumps.of(s.cur.log, s.gzip != nil, s.h)
-	if tcp, ok := conn.(*net.TCPConn); ok {
-		if raw, err := tcp.SyscallConn(); err == nil {
-			_ = raw.Control(func(fd uintptr) { d.fd = int(fd) })
+	if raw := rawConn(conn); raw != nil {
+		_ = raw.Control(func(fd uintptr) { d.fd = int(fd) })
+		if s.conn.lookout == nil {
+			s.h.watch(s.conn, raw)
 		}
 	}
 	if d.fd >= 0 {
@@ -112,6 +113,8 @@ func (d *direct) writeAll(p []byte) error {
 	_, err := d.conn.Write(p)
 	return err
 }
+
+func (d *direct) abandon() {} // closing does not wait
 
 // writeRest writes what a pump could not.
 func (s *session) writeRest() error {

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"sync"
+	"syscall"
 	"time"
 )
 
@@ -35,7 +36,8 @@ type Handler struct {
 	// Default: DefaultHeartbeat.
 	Heartbeat time.Duration
 	// WriteTimeout is how long one write may take before the client counts as
-	// gone, up to an eighth more where net/http writes to HTTP/1.1. Default:
+	// gone, up to an eighth more where net/http writes to HTTP/1.1; and how
+	// long a client may acknowledge nothing: see [ConnContext]. Default:
 	// DefaultWriteTimeout.
 	WriteTimeout time.Duration
 	// Retry is the reconnection time that clients are told. Default:
@@ -61,6 +63,7 @@ type Handler struct {
 	conns    map[string]*Conn
 	draining bool
 	spread   time.Duration
+	looking  bool // look will be called
 	totals   Totals
 	idle     chan struct{} // closed when the last connection has gone in a drain
 
@@ -337,6 +340,9 @@ func (h *Handler) begin(r *http.Request, ask request) (*session, *Refusal) {
 			}
 		}()
 		s.hooks = hook(r, c)
+	}
+	if raw, ok := r.Context().Value(rawConnKey{}).(syscall.RawConn); ok {
+		h.watch(c, raw)
 	}
 	return s, nil
 }

@@ -70,7 +70,7 @@ type CloseReason string
 // The reasons.
 const (
 	CloseClient   CloseReason = "client"   // the client went away
-	CloseSlow     CloseReason = "slow"     // a write met its deadline
+	CloseSlow     CloseReason = "slow"     // a write met its deadline, or the client vanished
 	CloseError    CloseReason = "error"    // a write failed otherwise
 	CloseEnded    CloseReason = "ended"    // the topic has ended
 	CloseDrain    CloseReason = "drain"    // the server is shutting down

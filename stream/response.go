@@ -13,6 +13,8 @@ import (
 type writer interface {
 	write(p []byte) error
 	writeBatch(b *Batch, gzip bool) error
+	// abandon sees to it that nothing is waited for any more.
+	abandon()
 }
 
 // responseWriter writes through net/http, for every version of HTTP.
@@ -57,3 +59,6 @@ func (o *responseWriter) write(p []byte) error {
 func (o *responseWriter) writeBatch(b *Batch, gzip bool) error {
 	return o.write(b.encoded(gzip, false))
 }
+
+// abandon keeps net/http from taking the connection for its next request.
+func (o *responseWriter) abandon() { _ = o.rc.SetWriteDeadline(time.Unix(1, 0)) }

@@ -317,6 +317,9 @@ func (s *session) stopped() (CloseReason, error) {
 		reason = CloseDrain
 	case errors.Is(cause, errLifetime):
 		reason = CloseLifetime
+	case errors.Is(cause, errVanished):
+		s.out.abandon()
+		return CloseSlow, cause
 	case errors.Is(cause, errPanic):
 		return ClosePanic, cause
 	default:

@@ -57,6 +57,7 @@ func newSite(t *testing.T, hub stream.HubOptions, handler *stream.Handler, h2 bo
 	server.Config.Protocols = new(http.Protocols)
 	server.Config.Protocols.SetHTTP1(true)
 	server.Config.Protocols.SetUnencryptedHTTP2(true)
+	server.Config.ConnContext = stream.ConnContext
 	server.Start()
 	s.url = server.URL
 	transport := &http.Transport{DisableCompression: true, Protocols: new(http.Protocols)}

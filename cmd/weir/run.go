@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"weir/cmd/weir/bench"
+	"weir/stream"
 )
 
 // run is the program. Environ is as os.Environ gives it. It returns when ctx is
@@ -108,6 +109,7 @@ func httpServer(handler http.Handler, logger *slog.Logger) *http.Server {
 		MaxHeaderBytes:    32 << 10,
 		ErrorLog:          slog.NewLogLogger(logger.Handler(), slog.LevelDebug),
 		Protocols:         new(http.Protocols),
+		ConnContext:       stream.ConnContext,
 	}
 	s.Protocols.SetHTTP1(true)
 	s.Protocols.SetHTTP2(true)

@@ -1,0 +1,106 @@
+package stream
+
+import (
+	"context"
+	"errors"
+	"net"
+	"syscall"
+	"time"
+)
+
+// A client may vanish without a word: its battery is empty, or a router on the
+// way has forgotten the connection. What is written to it goes into the
+// socket's buffer and no write fails, until TCP gives up a quarter of an hour
+// later. So the handler asks the system, where that can tell (Linux), whether
+// what was sent has been acknowledged.
+
+var errVanished = errors.New("the client acknowledges nothing any more")
+
+type rawConnKey struct{}
+
+// ConnContext is for [http.Server.ConnContext]. With it a [Handler] notices
+// clients that vanish without a word also on HTTP/2, on TLS and with
+// TransportNetHTTP.
+func ConnContext(ctx context.Context, c net.Conn) context.Context {
+	if t, ok := c.(interface{ NetConn() net.Conn }); ok { // *tls.Conn
+		c = t.NetConn()
+	}
+	if raw := rawConn(c); raw != nil {
+		return context.WithValue(ctx, rawConnKey{}, raw)
+	}
+	return ctx
+}
+
+func rawConn(c net.Conn) syscall.RawConn {
+	if tcp, ok := c.(*net.TCPConn); ok {
+		if raw, err := tcp.SyscallConn(); err == nil {
+			return raw
+		}
+	}
+	return nil
+}
+
+// A lookout watches whether one client acknowledges. All but raw belongs to
+// Handler.look.
+type lookout struct {
+	raw   syscall.RawConn
+	clean int64     // Conn.wrote when nothing was outstanding
+	since time.Time // something has been outstanding, and nothing heard; zero if not
+}
+
+// watch looks after a connection until it has left.
+func (h *Handler) watch(c *Conn, raw syscall.RawConn) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	c.lookout = &lookout{raw: raw}
+	if !h.looking {
+		h.looking = true
+		time.AfterFunc(h.lookEvery(), h.look)
+	}
+}
+
+// lookEvery is how often; so often that a client is found to have vanished
+// before the write timeout is over, counted from the first write that it has
+// not acknowledged.
+func (h *Handler) lookEvery() time.Duration { return or(h.WriteTimeout, DefaultWriteTimeout) / 8 }
+
+func (h *Handler) look() {
+	h.mu.Lock()
+	var all []*Conn
+	for _, c := range h.conns {
+		if c.lookout != nil {
+			all = append(all, c)
+		}
+	}
+	h.looking = len(all) > 0
+	h.mu.Unlock()
+	if len(all) == 0 {
+		return
+	}
+	now := time.Now()
+	for _, c := range all {
+		if c.lookout.vanished(c.wrote.Load(), now, 6*h.lookEvery()) {
+			c.cancel(errVanished)
+		}
+	}
+	time.AfterFunc(h.lookEvery(), h.look)
+}
+
+func (o *lookout) vanished(wrote int64, now time.Time, patience time.Duration) bool {
+	if wrote == o.clean {
+		return false // nothing has been sent since
+	}
+	outstanding, quiet, ok := unacknowledged(o.raw)
+	switch {
+	case !ok: // it has been closed
+		return false
+	case !outstanding:
+		o.clean, o.since = wrote, time.Time{}
+		return false
+	case o.since.IsZero():
+		o.since = now
+	case now.Sub(o.since) > quiet: // heard in the meantime
+		o.since = now.Add(-quiet)
+	}
+	return now.Sub(o.since) >= patience
+}

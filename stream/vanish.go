@@ -59,10 +59,19 @@ func (h *Handler) watch(c *Conn, raw syscall.RawConn) {
 	}
 }
 
-// lookEvery is how often; so often that a client is found to have vanished
-// before the write timeout is over, counted from the first write that it has
-// not acknowledged.
-func (h *Handler) lookEvery() time.Duration { return or(h.WriteTimeout, DefaultWriteTimeout) / 8 }
+// lookEvery is how often; so often that with silence a client is found to have
+// vanished before the write timeout is over, counted from the first write that
+// it has not acknowledged.
+func (h *Handler) lookEvery() time.Duration {
+	return max(or(h.WriteTimeout, DefaultWriteTimeout), minSilence) / 8
+}
+
+// silence is how long it may take to acknowledge.
+func (h *Handler) silence() time.Duration { return max(6*h.lookEvery(), minSilence) }
+
+// minSilence is what silence is at least: an acknowledgement may be delayed by
+// design (RFC 9293, section 3.8.6.3), and a lost packet takes its time.
+const minSilence = 2 * time.Second
 
 func (h *Handler) look() {
 	h.mu.Lock()
@@ -79,7 +88,7 @@ func (h *Handler) look() {
 	}
 	now := time.Now()
 	for _, c := range all {
-		if c.lookout.vanished(c.wrote.Load(), now, 6*h.lookEvery()) {
+		if c.lookout.vanished(c.wrote.Load(), now, h.silence()) {
 			c.cancel(errVanished)
 		}
 	}

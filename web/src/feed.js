@@ -40,6 +40,7 @@ export class Feed {
     this.#on = on;
     new MutationObserver(() => this.#trim()).observe(root, { childList: true });
     root.addEventListener('scroll', () => this.#scrolled(), { passive: true });
+    root.addEventListener('wheel', (event) => this.#wheeled(event), { passive: true });
     root.addEventListener('click', (event) => this.#clicked(event));
     root.addEventListener('keydown', (event) => this.#key(event));
     root.addEventListener('focusin', (event) => this.#tabStop(event.target.closest('.data-item')));
@@ -228,10 +229,21 @@ export class Feed {
     // browser that scrolls. An event that comes in the same frame would make
     // that look like a reader who leaves the tail.
     if (this.following && (root.clientHeight !== this.#viewHeight || root.scrollHeight < this.#contentHeight)) return this.#schedule();
+    const down = root.scrollTop > this.#scrolledTo;
     this.#scrolledTo = root.scrollTop;
     this.#owed = 0;
-    const atBottom = root.scrollHeight - root.clientHeight - root.scrollTop <= AT_BOTTOM;
-    if (atBottom !== this.following) this.follow(atBottom);
+    const below = root.scrollHeight - root.clientHeight - root.scrollTop;
+    if (this.following) {
+      if (below > AT_BOTTOM) this.follow(false);
+    } else if (below <= AT_BOTTOM && (down || root.scrollTop === 0)) {
+      this.follow(true); // back at the tail, or there is nothing to scroll any more
+    }
+  }
+
+  // #wheeled knows that a reader leaves the tail before the view has moved: an
+  // event, or a banner, in the first frame of a smooth scroll would bring it back.
+  #wheeled(event) {
+    if (event.deltaY < 0 && this.following && this.#root.scrollTop > 0) this.follow(false);
   }
 
   // #afterPaint takes the time at which rows are on screen: a task that is

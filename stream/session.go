@@ -29,7 +29,6 @@ type session struct {
 	gzip      *gzipped    // nil: not compressed
 	direct    *direct     // nil on net/http
 	taken     atomic.Bool // direct is set; for who may not look at it
-	nudge     atomic.Pointer[chan struct{}] // tells run to look at ctx and at the clock; nil: it does anyway
 }
 
 // serve runs the session, over net/http until it ends, or until the connection
@@ -63,7 +62,7 @@ func (s *session) serve(w http.ResponseWriter, r *http.Request) {
 		w: w, rc: http.NewResponseController(w), timeout: or(s.h.WriteTimeout, DefaultWriteTimeout), keep: r.ProtoMajor == 1,
 	}
 	began = true
-	stop := context.AfterFunc(r.Context(), func() { s.stop(errGone) })
+	stop := context.AfterFunc(r.Context(), func() { s.cancel(errGone) })
 	defer stop()
 	s.finish(func() (CloseReason, error) {
 		var reason CloseReason
@@ -114,19 +113,8 @@ const parked CloseReason = "parked"
 // goroutine, but not while a pump is locked.
 func (s *session) stop(cause error) {
 	s.cancel(cause)
-	s.poke()
 	if s.taken.Load() {
 		s.wake()
-	}
-}
-
-// poke has a goroutine that waits in run look at the context and at the clock.
-func (s *session) poke() {
-	if nudge := s.nudge.Load(); nudge != nil {
-		select {
-		case *nudge <- struct{}{}:
-		default:
-		}
 	}
 }
 
@@ -157,7 +145,6 @@ func (s *session) greet() (CloseReason, error) {
 func (s *session) run() (CloseReason, error) {
 	heartbeat := or(s.h.Heartbeat, DefaultHeartbeat)
 	var pulse *time.Timer
-	var nudge chan struct{}
 	var flush Flush // what the hook is given, each time anew
 	for {
 		batch, wake, err := s.cur.read()
@@ -184,22 +171,14 @@ func (s *session) run() (CloseReason, error) {
 			return parked, nil
 		}
 		if pulse == nil {
-			// One channel beside that of the log: every event pays for a
-			// select, and for a timer's channel in it twice.
-			nudge = make(chan struct{}, 1)
-			s.nudge.Store(&nudge)
-			pulse = time.AfterFunc(heartbeat-time.Since(s.conn.LastWrite()), s.poke)
+			pulse = time.NewTimer(heartbeat - time.Since(s.conn.LastWrite()))
 			defer pulse.Stop()
-			if s.ctx.Err() != nil { // since before there was a channel
-				return s.stopped()
-			}
 		}
 		select {
 		case <-wake:
-		case <-nudge:
-			if s.ctx.Err() != nil {
-				return s.stopped()
-			}
+		case <-s.ctx.Done():
+			return s.stopped()
+		case <-pulse.C:
 			// Events do not touch the timer: it finds out by itself whether
 			// the connection has been quiet.
 			quiet := time.Since(s.conn.LastWrite())

@@ -2,7 +2,6 @@ package e2e_test
 
 import (
 	"bufio"
-	"bytes"
 	"context"
 	"crypto/tls"
 	"encoding/json"
@@ -16,10 +15,11 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
+
+	"weir/stream/streamtest"
 )
 
 const token = "publish-here"
@@ -31,7 +31,7 @@ type server struct {
 	args  []string
 	env   []string // variables, beside those of every run
 	stdin io.Reader
-	log   *logBuffer
+	log   *streamtest.Buffer
 
 	addr   string // HOST:PORT, the same for every run
 	scheme string
@@ -50,11 +50,11 @@ func startServer(t *testing.T, args ...string) *server {
 }
 
 func newServer(t *testing.T, args ...string) *server {
-	s := &server{t: t, args: args, log: &logBuffer{}, addr: "127.0.0.1:0"}
+	s := &server{t: t, args: args, log: new(streamtest.Buffer), addr: "127.0.0.1:0"}
 	t.Cleanup(func() {
 		s.kill()
 		if t.Failed() {
-			saveOut(t, "server.log", s.log.bytes())
+			saveOut(t, "server.log", []byte(s.log.String()))
 		}
 	})
 	return s
@@ -319,26 +319,6 @@ func saveOut(t *testing.T, name string, content []byte) {
 	}
 	t.Logf("see e2e/%s", path)
 }
-
-// A logBuffer keeps what the server prints.
-type logBuffer struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (l *logBuffer) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.buf.Write(p)
-}
-
-func (l *logBuffer) bytes() []byte {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return bytes.Clone(l.buf.Bytes())
-}
-
-func (l *logBuffer) String() string { return string(l.bytes()) }
 
 // freeAddr returns an address at which nobody listens.
 func freeAddr(t *testing.T) string {

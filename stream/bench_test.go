@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"weir/stream"
+	"weir/stream/streamtest"
 )
 
 // benchData is 200 bytes of JSON, as make bench publishes them.
@@ -265,29 +266,6 @@ type pool struct {
 	done chan struct{}
 }
 
-// A pipeListener accepts connections that are made in memory.
-type pipeListener struct {
-	conns chan net.Conn
-	ended chan struct{}
-	once  sync.Once
-}
-
-func (l *pipeListener) Accept() (net.Conn, error) {
-	select {
-	case c := <-l.conns:
-		return c, nil
-	case <-l.ended:
-		return nil, net.ErrClosed
-	}
-}
-
-func (l *pipeListener) Close() error {
-	l.once.Do(func() { close(l.ended) })
-	return nil
-}
-
-func (l *pipeListener) Addr() net.Addr { return &net.UnixAddr{Name: "memory"} }
-
 func newPool(b *testing.B, size int) *pool {
 	b.Helper()
 	p := &pool{done: make(chan struct{}, 1)}
@@ -307,15 +285,17 @@ func newPool(b *testing.B, size int) *pool {
 	if err := p.hub.AddTopic("bench"); err != nil {
 		b.Fatal(err)
 	}
-	listener := &pipeListener{conns: make(chan net.Conn), ended: make(chan struct{})}
+	listener := streamtest.NewListener()
 	server := &http.Server{Handler: &stream.Handler{Hub: p.hub}}
 	var work sync.WaitGroup
 	work.Go(func() { _ = server.Serve(listener) }) // ends by Close below
 	var clients []net.Conn
 	for range size {
-		client, conn := net.Pipe()
+		client, err := listener.Dial(b.Context(), "", "")
+		if err != nil {
+			b.Fatal(err)
+		}
 		clients = append(clients, client)
-		listener.conns <- conn
 		if _, err := io.WriteString(client, "GET / HTTP/1.1\r\nHost: bench\r\n\r\n"); err != nil {
 			b.Fatal(err)
 		}

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
-	"net"
 	"net/http"
 	"strings"
 	"sync"
@@ -14,48 +13,20 @@ import (
 	"time"
 
 	"weir/stream"
+	"weir/stream/streamtest"
 )
-
-// A memoryListener hands in-memory connections to an http.Server, so that a
-// stream of an hour takes no time in a synctest bubble.
-type memoryListener struct {
-	conns chan net.Conn
-	done  chan struct{}
-	once  sync.Once
-}
-
-func (l *memoryListener) Accept() (net.Conn, error) {
-	select {
-	case c := <-l.conns:
-		return c, nil
-	case <-l.done:
-		return nil, net.ErrClosed
-	}
-}
-func (l *memoryListener) Close() error   { l.once.Do(func() { close(l.done) }); return nil }
-func (l *memoryListener) Addr() net.Addr { return &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)} }
-
-func (l *memoryListener) dial(context.Context, string, string) (net.Conn, error) {
-	client, server := net.Pipe()
-	select {
-	case l.conns <- server:
-		return client, nil
-	case <-l.done:
-		return nil, net.ErrClosed
-	}
-}
 
 // A fixture is a hub of one topic, "a", behind a server in memory.
 type fixture struct {
 	hub      *stream.Hub
 	handler  *stream.Handler
-	listener *memoryListener
+	listener *streamtest.Listener
 	client   *http.Client
 }
 
 func newFixture(t *testing.T, hub stream.HubOptions, handler *stream.Handler) *fixture {
 	t.Helper()
-	f := &fixture{hub: stream.NewHub(hub), handler: handler, listener: &memoryListener{conns: make(chan net.Conn), done: make(chan struct{})}}
+	f := &fixture{hub: stream.NewHub(hub), handler: handler, listener: streamtest.NewListener()}
 	if err := f.hub.AddTopic("a"); err != nil {
 		t.Fatal(err)
 	}
@@ -63,7 +34,7 @@ func newFixture(t *testing.T, hub stream.HubOptions, handler *stream.Handler) *f
 	server := &http.Server{Handler: handler}
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(f.listener) }()
-	transport := &http.Transport{DialContext: f.listener.dial, DisableCompression: true}
+	transport := &http.Transport{DialContext: f.listener.Dial, DisableCompression: true}
 	f.client = &http.Client{Transport: transport}
 	t.Cleanup(func() {
 		transport.CloseIdleConnections()
@@ -305,7 +276,7 @@ func TestSlowClientIsCut(t *testing.T) {
 			return stream.ConnHooks{Disconnect: func(reason stream.CloseReason, _ error) { reasons <- reason }}
 		}}
 		f := newFixture(t, stream.HubOptions{Hooks: hooks}, &stream.Handler{WriteTimeout: 5 * time.Second})
-		slow, _ := f.listener.dial(t.Context(), "", "")
+		slow, _ := f.listener.Dial(t.Context(), "", "")
 		defer slow.Close()
 		if _, err := io.WriteString(slow, "GET / HTTP/1.1\r\nHost: weir\r\n\r\n"); err != nil {
 			t.Fatal(err)
@@ -422,7 +393,7 @@ func TestDepartures(t *testing.T) {
 		request := "GET /?last_event_id=0 HTTP/1.1\r\nHost: weir\r\n\r\n"
 		admitted := 0
 		for reads := range 12 {
-			c, _ := f.listener.dial(t.Context(), "", "")
+			c, _ := f.listener.Dial(t.Context(), "", "")
 			if _, err := io.WriteString(c, request); err != nil {
 				t.Fatal(err)
 			}

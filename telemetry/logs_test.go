@@ -14,13 +14,14 @@ import (
 	"time"
 
 	"weir/stream"
+	"weir/stream/streamtest"
 	"weir/telemetry"
 )
 
 // TestLogs reads the records of a stream, and finds them in its trace.
 func TestLogs(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		var log lockedBuffer
+		var log streamtest.Buffer
 		logger := slog.New(slog.DiscardHandler)
 		r := newRig(t, telemetry.Options{Logger: logger}, stream.HubOptions{Log: stream.LogOptions{History: 2}, Logger: slog.New(slog.DiscardHandler)})
 		*logger = *slog.New(r.tel.LogHandler(&log))

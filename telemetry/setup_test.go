@@ -25,6 +25,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"weir/stream"
+	"weir/stream/streamtest"
 	"weir/telemetry"
 )
 
@@ -264,24 +265,6 @@ func TestOneSignalOnly(t *testing.T) {
 	}
 }
 
-// A lockedBuffer is a log that goroutines share.
-type lockedBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *lockedBuffer) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *lockedBuffer) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
-}
-
 // TestDeadCollector: the stream does not wait for it, memory is bounded, and
 // the log has one line.
 func TestDeadCollector(t *testing.T) {
@@ -296,7 +279,7 @@ func TestDeadCollector(t *testing.T) {
 	t.Setenv("OTEL_BSP_EXPORT_TIMEOUT", "100") // a time-out is tried again until this one
 	t.Setenv("OTEL_BSP_SCHEDULE_DELAY", "1")
 	t.Setenv("OTEL_METRIC_EXPORT_INTERVAL", "20")
-	var log lockedBuffer
+	var log streamtest.Buffer
 	tel, err := telemetry.Setup(t.Context(), telemetry.Options{Logger: slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelWarn}))})
 	if err != nil {
 		t.Fatal(err)

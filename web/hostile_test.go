@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"weir/stream"
+	"weir/stream/streamtest"
 )
 
 // A body that does not come, or comes by the byte, holds nobody for longer
@@ -37,11 +38,11 @@ func TestBodiesThatDoNotCome(t *testing.T) {
 		for _, trickle := range []bool{false, true} {
 			synctest.Test(t, func(t *testing.T) {
 				s := newPublishSite(t, nil)
-				pipes := newPipeNet()
+				pipes := streamtest.NewListener()
 				server := &http.Server{Handler: s.public, ErrorLog: slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)}
 				go server.Serve(pipes)
 				defer server.Close()
-				conn := pipes.dial()
+				conn := dial(t, pipes)
 				defer conn.Close()
 				began, answered := time.Now(), make(chan struct{})
 				go func() {
@@ -89,11 +90,11 @@ func TestStreamWithABody(t *testing.T) {
 	for _, body := range []string{"Content-Length: 2\r\n\r\n{}", "Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n"} {
 		synctest.Test(t, func(t *testing.T) {
 			s := newSite(t, nil)
-			pipes := newPipeNet()
+			pipes := streamtest.NewListener()
 			server := &http.Server{Handler: s.public}
 			go server.Serve(pipes)
 			defer server.Close()
-			conn := pipes.dial()
+			conn := dial(t, pipes)
 			go io.WriteString(conn, "GET /sse-stream HTTP/1.1\r\nHost: x\r\n"+body)
 			resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
 			if err != nil || resp.StatusCode != 200 {

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"weir/stream"
+	"weir/stream/streamtest"
 	"weir/web"
 )
 
@@ -235,31 +236,12 @@ func until(t testing.TB, what string, met func() bool) {
 	}
 }
 
-// A pipeNet is a listener in memory, for servers within a bubble of synctest.
-type pipeNet struct {
-	conns  chan net.Conn
-	closed chan struct{}
-	once   sync.Once
-}
-
-func newPipeNet() *pipeNet {
-	return &pipeNet{conns: make(chan net.Conn), closed: make(chan struct{})}
-}
-
-func (p *pipeNet) Accept() (net.Conn, error) {
-	select {
-	case c := <-p.conns:
-		return c, nil
-	case <-p.closed:
-		return nil, net.ErrClosed
+// dial connects to a server in memory.
+func dial(t *testing.T, l *streamtest.Listener) net.Conn {
+	t.Helper()
+	conn, err := l.Dial(t.Context(), "", "")
+	if err != nil {
+		t.Fatal(err)
 	}
-}
-
-func (p *pipeNet) Close() error   { p.once.Do(func() { close(p.closed) }); return nil }
-func (p *pipeNet) Addr() net.Addr { return &net.UnixAddr{Name: "pipe", Net: "unix"} }
-
-func (p *pipeNet) dial() net.Conn {
-	client, server := net.Pipe()
-	p.conns <- server
-	return client
+	return conn
 }

@@ -1,19 +1,18 @@
 package web_test
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
 	"log/slog"
 	"strings"
-	"sync"
 	"testing"
 
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/sdk/trace/tracetest"
 
 	"weir/stream"
+	"weir/stream/streamtest"
 	"weir/telemetry"
 	"weir/web"
 )
@@ -22,29 +21,12 @@ import (
 type observed struct {
 	*site
 	spans *tracetest.SpanRecorder
-	logs  *syncBuffer
-}
-
-type syncBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (s *syncBuffer) Write(p []byte) (int, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.b.Write(p)
-}
-
-func (s *syncBuffer) String() string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.b.String()
+	logs  *streamtest.Buffer
 }
 
 func newObserved(t *testing.T, change func(*web.Options)) *observed {
 	t.Helper()
-	o := &observed{spans: tracetest.NewSpanRecorder(), logs: new(syncBuffer)}
+	o := &observed{spans: tracetest.NewSpanRecorder(), logs: new(streamtest.Buffer)}
 	var logger *slog.Logger
 	tel, err := telemetry.Setup(t.Context(), telemetry.Options{
 		SpanProcessors: []sdktrace.SpanProcessor{o.spans}, Logger: slog.New(slog.NewJSONHandler(o.logs, &slog.HandlerOptions{Level: slog.LevelDebug})),

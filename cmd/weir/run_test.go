@@ -18,24 +18,8 @@ import (
 	"time"
 
 	"weir/stream"
+	"weir/stream/streamtest"
 )
-
-type syncBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (s *syncBuffer) Write(p []byte) (int, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.b.Write(p)
-}
-
-func (s *syncBuffer) String() string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.b.String()
-}
 
 // until waits for a condition, and fails after a long time.
 func until(t *testing.T, what string, met func() bool) {
@@ -53,7 +37,7 @@ func until(t *testing.T, what string, met func() bool) {
 type program struct {
 	url    string
 	lines  []string // of stdout
-	stderr *syncBuffer
+	stderr *streamtest.Buffer
 	end    func() error // ends it and returns its error
 }
 
@@ -62,7 +46,7 @@ func start(t *testing.T, lines int, args ...string) *program {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	stdout, write := io.Pipe()
-	p := &program{stderr: new(syncBuffer)}
+	p := &program{stderr: new(streamtest.Buffer)}
 	done := make(chan error, 1)
 	go func() {
 		done <- run(ctx, append([]string{"-addr", "127.0.0.1:0", "-source", "t=http", "-drain", "0"}, args...), nil, strings.NewReader(""), write, p.stderr)
@@ -271,7 +255,7 @@ func TestRedisWaitEndsWithTheContext(t *testing.T) {
 	closed.Close()
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
-	stderr := new(syncBuffer)
+	stderr := new(streamtest.Buffer)
 	done := make(chan error, 1)
 	go func() {
 		done <- run(ctx, []string{"-addr", "127.0.0.1:0", "-source", "http", "-redis", "redis://" + closed.Addr().String(), "-redis-wait"}, nil, strings.NewReader(""), io.Discard, stderr)
@@ -282,25 +266,6 @@ func TestRedisWaitEndsWithTheContext(t *testing.T) {
 		t.Error(err)
 	}
 }
-
-// A pipeNet is a listener in memory, for servers within a bubble of synctest.
-type pipeNet struct {
-	conns  chan net.Conn
-	closed chan struct{}
-	once   sync.Once
-}
-
-func (p *pipeNet) Accept() (net.Conn, error) {
-	select {
-	case c := <-p.conns:
-		return c, nil
-	case <-p.closed:
-		return nil, net.ErrClosed
-	}
-}
-
-func (p *pipeNet) Close() error   { p.once.Do(func() { close(p.closed) }); return nil }
-func (p *pipeNet) Addr() net.Addr { return &net.UnixAddr{Name: "pipe", Net: "unix"} }
 
 // Whoever does not send a request, or only ever a little more of it, is cut
 // off, and whoever is done and stays, too.
@@ -318,12 +283,14 @@ func TestServerDeadlines(t *testing.T) {
 		{"half a preface of HTTP/2", "PRI * HTTP/2.0\r\n\r\nSM", "", 15 * time.Second},
 	} {
 		synctest.Test(t, func(t *testing.T) {
-			pipes := &pipeNet{conns: make(chan net.Conn), closed: make(chan struct{})}
+			pipes := streamtest.NewListener()
 			server := httpServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(204) }), slog.New(slog.DiscardHandler))
 			go server.Serve(pipes)
 			defer server.Close()
-			client, accepted := net.Pipe()
-			pipes.conns <- accepted
+			client, err := pipes.Dial(t.Context(), "", "")
+			if err != nil {
+				t.Fatal(err)
+			}
 			defer client.Close()
 			began, over := time.Now(), make(chan struct{})
 			go func() {

@@ -4,7 +4,6 @@ package jaeger_test
 
 import (
 	"bufio"
-	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -18,11 +17,12 @@ import (
 	"regexp"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/chromedp/chromedp"
+
+	"weir/stream/streamtest"
 )
 
 // patience is how long a condition may take to come true: more than the first
@@ -389,7 +389,7 @@ var client = &http.Client{Timeout: patience, Transport: &http.Transport{DisableK
 var listening = regexp.MustCompile(`^listening on (http://\S+)$`)
 
 // startWeir builds and runs the server with its default sources.
-func startWeir(t *testing.T, env ...string) (address string, log *logBuffer) {
+func startWeir(t *testing.T, env ...string) (address string, log *streamtest.Buffer) {
 	t.Helper()
 	if _, err := os.Stat("../../web/dist/app.js"); err != nil {
 		t.Fatal("the page's assets are not built: run make build first")
@@ -444,9 +444,9 @@ func cleanEnv() []string {
 
 // start runs the command until the end of the test, and shows what it said if
 // the test fails.
-func start(t *testing.T, name string, cmd *exec.Cmd, stdout *os.File) (log *logBuffer) {
+func start(t *testing.T, name string, cmd *exec.Cmd, stdout *os.File) (log *streamtest.Buffer) {
 	t.Helper()
-	log = &logBuffer{}
+	log = new(streamtest.Buffer)
 	cmd.Stdout, cmd.Stderr = log, log
 	if stdout != nil {
 		cmd.Stdout = stdout
@@ -458,28 +458,11 @@ func start(t *testing.T, name string, cmd *exec.Cmd, stdout *os.File) (log *logB
 		_ = cmd.Process.Kill()
 		_ = cmd.Wait()
 		if t.Failed() {
-			t.Logf("%s said:\n%s", name, log)
+			said := log.String()
+			t.Logf("%s said:\n%s", name, said[max(0, len(said)-8<<10):])
 		}
 	})
 	return log
-}
-
-type logBuffer struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (l *logBuffer) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.buf.Write(p)
-}
-
-func (l *logBuffer) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	s := l.buf.String()
-	return s[max(0, len(s)-8<<10):]
 }
 
 // eventually waits until the condition holds.

@@ -2,7 +2,6 @@ package stack_test
 
 import (
 	"bufio"
-	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -14,10 +13,11 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
+
+	"weir/stream/streamtest"
 )
 
 const (
@@ -31,14 +31,14 @@ const (
 type process struct {
 	name  string
 	cmd   *exec.Cmd
-	log   *logBuffer
+	log   *streamtest.Buffer
 	ended chan struct{}
 }
 
 // start runs the command until the end of the test.
 func start(t *testing.T, name string, cmd *exec.Cmd) *process {
 	t.Helper()
-	p := &process{name: name, cmd: cmd, log: &logBuffer{}, ended: make(chan struct{})}
+	p := &process{name: name, cmd: cmd, log: new(streamtest.Buffer), ended: make(chan struct{})}
 	if cmd.Stdout == nil {
 		cmd.Stdout = p.log
 	}
@@ -53,7 +53,8 @@ func start(t *testing.T, name string, cmd *exec.Cmd) *process {
 	t.Cleanup(func() {
 		p.kill()
 		if t.Failed() {
-			t.Logf("%s said:\n%s", name, p.log.tail(8<<10))
+			said := p.log.String()
+			t.Logf("%s said:\n%s", name, said[max(0, len(said)-8<<10):])
 		}
 	})
 	return p
@@ -325,29 +326,6 @@ func pause(d time.Duration) {
 	ctx, cancel := context.WithTimeout(context.Background(), d)
 	<-ctx.Done()
 	cancel()
-}
-
-// A logBuffer keeps what a process prints.
-type logBuffer struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (l *logBuffer) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.buf.Write(p)
-}
-
-func (l *logBuffer) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.buf.String()
-}
-
-func (l *logBuffer) tail(n int) string {
-	s := l.String()
-	return s[max(0, len(s)-n):]
 }
 
 // streams is how many streams the node has open.

@@ -5,6 +5,8 @@
 //	func TestConformance(t *testing.T) {
 //		streamtest.TestBroker(t, func(t *testing.T) stream.Broker { return openMine(t) })
 //	}
+//
+// [Listener] and [Buffer] serve tests of whatever is built on streams.
 package streamtest
 
 import (

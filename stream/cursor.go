@@ -78,7 +78,7 @@ type Cursor struct {
 	since  ID     // and so were the events up to this one
 	gaps   []*Gap // to be told first
 	fault  *Entry // likewise
-	paced  bool
+	lane   *lane  // nil: it follows each append
 }
 
 // Live returns a cursor that reads what comes from now on.
@@ -228,9 +228,9 @@ func (c *Cursor) step() (*Batch, <-chan struct{}, error) {
 			return nil, nil, gap
 		}
 	}
-	limit := l.head
-	if c.paced {
-		limit = max(l.released, c.opened)
+	limit, shared := l.head, &l.runs
+	if c.lane != nil {
+		limit, shared = max(c.lane.released, c.opened), &c.lane.runs
 	}
 	for c.skip && c.next < limit && !l.at(c.next).ID.After(c.last) {
 		c.next++
@@ -239,14 +239,14 @@ func (c *Cursor) step() (*Batch, <-chan struct{}, error) {
 		if l.ended != "" && c.next == l.head {
 			return nil, nil, &Ended{Reason: l.ended}
 		}
-		if c.paced {
-			return nil, l.paced, nil
+		if c.lane != nil {
+			return nil, c.lane.wake, nil
 		}
 		l.waiting.Store(true)
 		return nil, l.fresh, nil
 	}
 	c.skip = false
-	b := l.run(c.next, limit)
+	b := shared.run(l, c.next, limit)
 	if b.Events < len(b.Entries) && c.next < c.opened {
 		b = b.without(c.opened) // announcements that are older than the cursor
 	}
@@ -256,25 +256,6 @@ func (c *Cursor) step() (*Batch, <-chan struct{}, error) {
 	}
 	return b, nil, nil
 }
-
-// run returns the entries from..limit, or as many of them as one batch holds:
-// the same batch for every cursor that stands at from, since all that keep up,
-// and most that lag, stand at the same few places. The caller holds l.mu.
-func (l *Log) run(from, limit uint64) *Batch {
-	l.runsMu.Lock()
-	defer l.runsMu.Unlock()
-	if b := l.runs[from]; b != nil && b.to <= limit {
-		return b
-	}
-	b := l.batch(from, limit)
-	if len(l.runs) < maxRuns {
-		l.runs[from] = b
-	}
-	return b
-}
-
-// maxRuns bounds how many batches are shared at a time.
-const maxRuns = 64
 
 // batch joins the entries from..to, or as many of them as one batch holds. The
 // caller holds l.mu.

@@ -54,7 +54,7 @@ func (s *session) takeOver(w http.ResponseWriter, r *http.Request) bool {
 	var fields headWriter
 	_ = w.Header().Write(&fields) // cannot fail
 	d.head = append(append(d.head, fields...), "\r\n"...)
-	d.pump = s.h.pumps.of(s.cur.log, s.gzip != nil, s.h)
+	d.pump = s.h.pumps.of(s.cur, s.gzip != nil, s.h)
 	if raw := rawConn(conn); raw != nil {
 		_ = raw.Control(func(fd uintptr) { d.fd = int(fd) })
 		if s.conn.lookout == nil {
@@ -158,7 +158,7 @@ func (s *session) park() bool {
 		return false
 	}
 	if len(p.sessions) == 0 {
-		*p.cur = Cursor{log: s.cur.log, next: s.cur.next, last: s.cur.last, epoch: s.cur.epoch, opened: s.cur.next, since: s.cur.last, paced: true}
+		*p.cur = Cursor{log: s.cur.log, next: s.cur.next, last: s.cur.last, epoch: s.cur.epoch, opened: s.cur.next, since: s.cur.last, lane: s.cur.lane}
 	} else if s.cur.next < p.cur.next || s.cur.epoch != p.cur.epoch {
 		return false // there is more to read already
 	}

@@ -25,8 +25,9 @@
 // # From a publisher to a client
 //
 // Append numbers and encodes an event and wakes who follows the log, which are
-// few. A goroutine of its own then releases what has come to the connections,
-// at most once in LogOptions.Pace. On net/http each connection has a goroutine
+// few. A goroutine of its own then releases what has come to the connections: at
+// once after a quiet time, else to a share of them after the other, each once
+// in LogOptions.Pace. On net/http each connection has a goroutine
 // that reads a batch, writes and flushes it. On Linux, plain HTTP/1.1
 // connections are taken over: those that have caught up are parked without a
 // goroutine, and a few pumps write each batch to all of them, without ever

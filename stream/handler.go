@@ -304,7 +304,6 @@ func (h *Handler) begin(r *http.Request, ask request) (*session, *Refusal) {
 		}
 		return nil, refusal
 	}
-	cur.paced = true
 	// Not the request's: net/http cancels that one when it gives a connection
 	// away.
 	ctx, cancel := context.WithCancelCause(context.Background())
@@ -344,6 +343,7 @@ func (h *Handler) begin(r *http.Request, ask request) (*session, *Refusal) {
 	if raw, ok := r.Context().Value(rawConnKey{}).(syscall.RawConn); ok {
 		h.watch(c, raw)
 	}
+	cur.lane = cur.log.join()
 	return s, nil
 }
 

@@ -3,6 +3,7 @@ package stream
 import (
 	"errors"
 	"fmt"
+	"runtime"
 	"sort"
 	"sync"
 	"sync/atomic"
@@ -31,11 +32,11 @@ type LogOptions struct {
 	// Floor is the last ID for which the log cannot vouch: what came up to
 	// and including it was never here. Default: the time of NewLog.
 	Floor ID
-	// Pace is the shortest time between two wake-ups of the connections that
-	// follow the log. The first event after a quiet time is released at once;
-	// under load, events are gathered and released together. It grows up to
-	// fivefold where writing to all connections takes long. Default: 0, every
-	// event is released at once.
+	// Pace is how long the connections that follow the log gather events under
+	// load: each is woken once in this time, one share of them after the other.
+	// The first event after a quiet time is released to all at once. The pace
+	// grows up to fivefold where writing takes much of the processors' time.
+	// Default: 0, every event is released at once.
 	Pace time.Duration
 	// Encode makes the payload of an event as it goes on the wire. It is
 	// called once for each event. Default: Event.AppendCloudEvent.
@@ -97,19 +98,18 @@ type Log struct {
 	ended   string // reason of Close
 
 	// Followers wait on fresh, which is closed for every append. Connections
-	// wait on paced and see entries below released only; both move together
-	// when release runs. So the publisher wakes a handful of goroutines, and
-	// one of its own wakes the thousands.
-	waiting  atomic.Bool // somebody may wait on fresh
-	fresh    chan struct{}
-	paced    chan struct{}
-	released uint64
-	relAt    time.Time
-	armed    bool
-	sweep    atomic.Int64 // how long writing a release to the parked connections took, in nanoseconds
-
-	runsMu sync.Mutex
-	runs   map[uint64]*Batch // joined since the last release, by their first index
+	// wait in lanes: see lane. So the publisher wakes a handful of goroutines,
+	// and one of the log's own wakes the thousands.
+	waiting atomic.Bool // somebody may wait on fresh
+	fresh   chan struct{}
+	runs    runs // of the followers
+	lanes   [maxLanes]lane
+	turn    int       // the lane whose turn is next
+	turnAt  time.Time // when the last turn was due
+	timer   *time.Timer
+	armed   bool // release will run
+	version uint64
+	procs   int
 }
 
 // NewLog returns an empty log.
@@ -126,16 +126,19 @@ func NewLog(opts LogOptions) *Log {
 	if opts.Encode == nil {
 		opts.Encode = func(dst []byte, e *Event) ([]byte, error) { return e.AppendCloudEvent(dst) }
 	}
-	return &Log{
+	l := &Log{
 		opts:  opts,
 		last:  opts.Floor,
 		floor: opts.Floor,
 		why:   GapRestart,
 		ring:  make([]*Entry, min(opts.History, 64)),
 		fresh: make(chan struct{}),
-		paced: make(chan struct{}),
-		runs:  make(map[uint64]*Batch),
+		procs: runtime.GOMAXPROCS(0),
 	}
+	for i := range l.lanes {
+		l.lanes[i].wake = make(chan struct{})
+	}
+	return l
 }
 
 // Append numbers the events and puts them in, all or none. On success their
@@ -299,41 +302,13 @@ func (l *Log) Stats() LogStats {
 // signal wakes the followers and sees to it that the connections are woken;
 // the caller holds l.mu.
 func (l *Log) signal() {
+	l.version++
 	if l.waiting.Swap(false) {
 		close(l.fresh)
 		l.fresh = make(chan struct{})
+		l.runs.clear()
 	}
-	if l.armed {
-		return
-	}
-	l.armed = true
-	if wait := l.pace() - time.Since(l.relAt); wait > 0 {
-		time.AfterFunc(wait, l.release)
-	} else {
-		go l.release()
-	}
-}
-
-// pace is how long to gather. Where writing to all connections takes a good
-// part of LogOptions.Pace, that is longer, within a limit: fewer, larger writes
-// are what a server short of time needs.
-func (l *Log) pace() time.Duration {
-	return min(max(l.opts.Pace, 3*time.Duration(l.sweep.Load())), 5*l.opts.Pace)
-}
-
-// release lets the connections see what has come in. It runs in a goroutine
-// of its own, so that no publisher pays for the number of connections.
-func (l *Log) release() {
-	l.mu.Lock()
-	l.armed = false
-	l.released, l.relAt = l.head, time.Now()
-	l.runsMu.Lock()
-	clear(l.runs)
-	l.runsMu.Unlock()
-	wake := l.paced
-	l.paced = make(chan struct{})
-	l.mu.Unlock()
-	close(wake)
+	l.arm()
 }
 
 // at returns entry i; the caller holds l.mu.

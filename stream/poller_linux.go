@@ -63,7 +63,7 @@ func (p *poller) close() { _ = p.file.Close() }
 // writeNow writes what the socket takes without waiting.
 func writeNow(fd int, p []byte) (int, error) {
 	for {
-		n, err := syscall.Write(fd, p)
+		n, err := send(fd, p)
 		switch {
 		case err == nil:
 			return n, nil

@@ -2,13 +2,12 @@ package stream
 
 import (
 	"fmt"
-	"runtime"
 	"sync"
 	"time"
 )
 
-// A pump serves parked sessions of one log, in one goroutine, which is there
-// while there are any.
+// A pump serves the parked sessions of one lane, in one goroutine, which is
+// there while there are any.
 type pump struct {
 	h    *Handler
 	gzip bool // its sessions are compressed
@@ -47,6 +46,7 @@ func (p *pump) run() {
 		p.mu.Lock()
 		if len(p.sessions) == 0 {
 			p.running, p.sessions = false, nil
+			p.cur.lane.sweep.Store(0)
 			p.mu.Unlock()
 			return
 		}
@@ -85,7 +85,7 @@ func (p *pump) run() {
 // holds p.mu.
 func (p *pump) deliver(b *Batch) {
 	began := time.Now()
-	defer func() { p.cur.log.sweep.Store(int64(time.Since(began))) }()
+	defer func() { p.cur.lane.sweep.Store(int64(time.Since(began))) }()
 	chunk := b.encoded(p.gzip, true)
 	lag := p.cur.Lag()
 	for i := 0; i < len(p.sessions); {
@@ -191,8 +191,7 @@ func (p *pump) pingTo(s *session, ping, chunk []byte, now time.Time) (whole bool
 type pumps struct {
 	mu     sync.Mutex
 	users  int // sessions taken over
-	byLog  map[pumpKey][]*pump
-	next   int
+	byLane map[pumpKey]*pump
 	poller *poller
 	conns  map[uint64]*Conn
 	keys   uint64
@@ -209,7 +208,7 @@ func (p *pumps) start() bool {
 		}
 		p.poller = poller
 		p.conns = make(map[uint64]*Conn)
-		p.byLog = make(map[pumpKey][]*pump)
+		p.byLane = make(map[pumpKey]*pump)
 		go poller.run(p.gone)
 	}
 	p.users++
@@ -222,36 +221,28 @@ func (p *pumps) leave() {
 	defer p.mu.Unlock()
 	if p.users--; p.users == 0 {
 		p.poller.close()
-		p.poller, p.conns, p.byLog = nil, nil, nil
+		p.poller, p.conns, p.byLane = nil, nil, nil
 	}
 }
 
-// of returns the pump for the next session of a log: there are as many as can
-// run at a time.
-func (p *pumps) of(l *Log, gzip bool, h *Handler) *pump {
+// of returns the pump of a cursor's lane.
+func (p *pumps) of(c *Cursor, gzip bool, h *Handler) *pump {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	key := pumpKey{l, gzip}
-	all := p.byLog[key]
-	if all == nil {
-		all = make([]*pump, min(runtime.GOMAXPROCS(0), maxPumps))
-		for i := range all {
-			all[i] = &pump{h: h, gzip: gzip, cur: &Cursor{log: l}, empty: make(chan struct{}, 1)}
-		}
-		p.byLog[key] = all
+	key := pumpKey{c.lane, gzip}
+	one := p.byLane[key]
+	if one == nil {
+		one = &pump{h: h, gzip: gzip, cur: &Cursor{log: c.log, lane: c.lane}, empty: make(chan struct{}, 1)}
+		p.byLane[key] = one
 	}
-	p.next++
-	return all[p.next%len(all)]
+	return one
 }
 
 // The sessions of one pump write the same bytes.
 type pumpKey struct {
-	log  *Log
+	lane *lane
 	gzip bool
 }
-
-// maxPumps is how many pumps a log has at most.
-const maxPumps = 8
 
 // watch has the connection's context cancelled when the client goes.
 func (p *pumps) watch(fd int, c *Conn) uint64 {

@@ -348,6 +348,7 @@ func (s *session) end(reason CloseReason, err error) {
 	if s.release != nil {
 		s.release() // before it is no longer counted: who sees that it is gone finds its place free
 	}
+	s.cur.log.part(s.cur.lane)
 	s.h.leave(s.conn, reason)
 	if s.hooks.Disconnect != nil {
 		s.hooks.Disconnect(reason, err)

@@ -1,0 +1,171 @@
+package stream
+
+import (
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// A lane is a share of the connections that follow a log. They wait on its
+// channel and see the entries below released only; both move together when the
+// lane has its turn.
+//
+// After a quiet time all lanes have their turn at once: the first event is not
+// held up. Under load they have it one after the other, each once within the
+// pace. Were all connections written to at the end of each interval, an event
+// would wait for the interval and then for all that writing, during which the
+// processors have time for nothing else. In turns, the writing is spread over
+// the interval.
+type lane struct {
+	members  int // connections; guarded by the log's mu, as are the next three
+	released uint64
+	version  uint64        // of the log, at the lane's last turn
+	wake     chan struct{} // closed at the lane's turn
+	sweep    atomic.Int64  // how long writing to its parked connections took, in nanoseconds
+	runs     runs
+}
+
+const (
+	maxLanes = 8
+	// laneSize is for how many connections there is a lane: a turn has a price
+	// of its own.
+	laneSize = 64
+)
+
+// join puts a connection into the lane that has the fewest, of as many as its
+// log needs.
+func (l *Log) join() *lane {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	members := 0
+	for i := range l.lanes {
+		members += l.lanes[i].members
+	}
+	best := &l.lanes[0]
+	for i := range min(maxLanes, 1+members/laneSize) {
+		if lane := &l.lanes[i]; lane.members < best.members {
+			best = lane
+		}
+	}
+	best.members++
+	return best
+}
+
+// part takes a connection out of its lane.
+func (l *Log) part(lane *lane) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	lane.members--
+}
+
+// pace is how long to gather: within a limit, so long that writing takes a
+// quarter of the processors' time. Fewer, larger writes are what a server needs
+// that is short of time. The second result is the time between two turns. The
+// caller holds l.mu.
+func (l *Log) pace() (pace, step time.Duration) {
+	var writing time.Duration
+	lanes := 0
+	for i := range l.lanes {
+		if lane := &l.lanes[i]; lane.members > 0 {
+			lanes++
+			writing += time.Duration(lane.sweep.Load())
+		}
+	}
+	lanes = max(lanes, 1)
+	pace = min(max(l.opts.Pace, 4*writing/time.Duration(min(lanes, l.procs))), 5*l.opts.Pace)
+	return pace, pace / time.Duration(lanes)
+}
+
+// arm has release run when the next turn is due; the caller holds l.mu.
+func (l *Log) arm() {
+	if l.armed {
+		return
+	}
+	l.armed = true
+	_, step := l.pace()
+	if wait := step - time.Since(l.turnAt); wait > 0 {
+		l.schedule(wait)
+	} else {
+		go l.release()
+	}
+}
+
+func (l *Log) schedule(wait time.Duration) {
+	if l.timer == nil {
+		l.timer = time.AfterFunc(wait, l.release)
+	} else {
+		l.timer.Reset(wait)
+	}
+}
+
+// release lets connections see what has come in: those of the lane whose turn
+// it is, or of all. It runs in a goroutine of its own, so that no publisher pays
+// for the number of connections.
+func (l *Log) release() {
+	var wake [maxLanes]chan struct{}
+	l.mu.Lock()
+	now := time.Now()
+	pace, step := l.pace()
+	all := now.Sub(l.turnAt) >= pace
+	if l.turnAt = l.turnAt.Add(step); all {
+		l.turnAt = now
+	} else if late := now.Add(-step); l.turnAt.Before(late) {
+		l.turnAt = late // one turn can be made up for
+	}
+	l.armed = false
+	woken := wake[:0]
+	for range maxLanes {
+		lane := &l.lanes[l.turn]
+		if lane.members > 0 && lane.version != l.version {
+			if len(woken) > 0 && !all { // the turn is the next one's
+				l.armed = true
+				l.schedule(l.turnAt.Add(step).Sub(now))
+				break
+			}
+			woken = append(woken, lane.wake)
+			lane.wake = make(chan struct{})
+		}
+		lane.released, lane.version = l.head, l.version
+		lane.runs.clear()
+		l.turn = (l.turn + 1) % maxLanes
+	}
+	l.mu.Unlock()
+	for _, c := range woken {
+		close(c)
+	}
+}
+
+// runs are the batches that cursors share which stand at the same place, by
+// their first index.
+type runs struct {
+	mu   sync.Mutex
+	held map[uint64]*Batch
+}
+
+// maxRuns bounds how many batches are shared at a time.
+const maxRuns = 64
+
+func (r *runs) clear() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	clear(r.held)
+}
+
+// run returns the entries from..limit, or as many of them as one batch holds:
+// the same batch for every cursor that stands at from, since all that keep up,
+// and most that lag, stand at the same few places. The caller holds l.mu.
+func (r *runs) run(l *Log, from, limit uint64) *Batch {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if b := r.held[from]; b != nil && b.to <= limit {
+		return b
+	}
+	b := l.batch(from, limit)
+	if len(r.held) < maxRuns {
+		if r.held == nil {
+			r.held = make(map[uint64]*Batch)
+		}
+		r.held[from] = b
+	}
+	return b
+}

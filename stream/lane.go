@@ -26,7 +26,7 @@ type lane struct {
 }
 
 const (
-	maxLanes = 8
+	maxLanes = 16
 	// laneSize is for how many connections there is a lane: a turn has a price
 	// of its own.
 	laneSize = 64
@@ -56,6 +56,13 @@ func (l *Log) part(lane *lane) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	lane.members--
+}
+
+// took takes note of how long writing to the parked connections took: smoothed,
+// since now and then the system lets somebody else run in the middle of it.
+func (l *lane) took(d time.Duration) {
+	before := l.sweep.Load()
+	l.sweep.Store(before + (int64(d)-before)/8)
 }
 
 // pace is how long to gather: within a limit, so long that writing takes a

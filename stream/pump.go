@@ -85,7 +85,7 @@ func (p *pump) run() {
 // holds p.mu.
 func (p *pump) deliver(b *Batch) {
 	began := time.Now()
-	defer func() { p.cur.lane.sweep.Store(int64(time.Since(began))) }()
+	defer func() { p.cur.lane.took(time.Since(began)) }()
 	chunk := b.encoded(p.gzip, true)
 	lag := p.cur.Lag()
 	for i := 0; i < len(p.sessions); {

@@ -11,12 +11,10 @@ import (
 )
 
 // The direct transport. A plain HTTP/1.1 connection is taken over from
-// net/http, and its session runs in a goroutine as on net/http, until it has
-// caught up. Then it is parked: it has no goroutine, and a pump, which has one
-// cursor for all its sessions, writes each batch to all of them without
-// blocking. A session that a pump cannot serve (the client does not take a
-// whole write, the log has a gap to tell, the server drains) gets a goroutine
-// again. A poller notices when the client of a parked session goes away.
+// net/http, and written to without it: by a goroutine until the session has
+// caught up, then by its pump, which writes each batch to all that are parked
+// there, without blocking. A poller notices when the client of a parked session
+// goes away.
 
 // direct is the connection of a session that was taken over. The goroutine
 // that has the session uses it; while it is parked, its pump does.
@@ -26,8 +24,6 @@ type direct struct {
 	key     uint64 // at the poller
 	timeout time.Duration
 	head    []byte // of the response, until it has been written
-	pump    *pump
-	slot    int // in the pump's sessions; guarded by the pump
 
 	// What a pump could not write: the rest of a batch's chunk, and the batch.
 	rest  []byte
@@ -47,14 +43,13 @@ func (s *session) takeOver(w http.ResponseWriter, r *http.Request) bool {
 		return false
 	}
 	_ = buffered // what a client sends after its request is of no concern
-	d := &direct{conn: conn, fd: -1, timeout: or(s.h.WriteTimeout, DefaultWriteTimeout), slot: -1}
+	d := &direct{conn: conn, fd: -1, timeout: or(s.h.WriteTimeout, DefaultWriteTimeout)}
 	d.head = append(d.head, "HTTP/1.1 200 OK\r\nDate: "...)
 	d.head = time.Now().UTC().AppendFormat(d.head, http.TimeFormat)
 	d.head = append(d.head, "\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n"...)
 	var fields headWriter
 	_ = w.Header().Write(&fields) // cannot fail
 	d.head = append(append(d.head, fields...), "\r\n"...)
-	d.pump = s.h.pumps.of(s.cur, s.gzip != nil, s.h)
 	if raw := rawConn(conn); raw != nil {
 		_ = raw.Control(func(fd uintptr) { d.fd = int(fd) })
 		if s.conn.lookout == nil {
@@ -65,28 +60,12 @@ func (s *session) takeOver(w http.ResponseWriter, r *http.Request) bool {
 		d.key = s.h.pumps.watch(d.fd, s.conn)
 	}
 	s.direct, s.out = d, d
-	s.taken.Store(true)
 	return true
 }
 
 type headWriter []byte
 
 func (h *headWriter) Write(p []byte) (int, error) { *h = append(*h, p...); return len(p), nil }
-
-// runDirect runs a session whose connection was taken over, until it ends or
-// is parked.
-func (s *session) runDirect(first bool) {
-	s.finish(func() (CloseReason, error) {
-		if first {
-			if reason, err := s.greet(); reason != "" {
-				return reason, err
-			}
-		} else if err := s.writeRest(); err != nil {
-			return s.failed(err)
-		}
-		return s.run()
-	}, false)
-}
 
 // write writes one chunk and waits until it is on its way.
 func (d *direct) write(p []byte) error {
@@ -143,42 +122,6 @@ func (d *direct) close(h *Handler, orderly bool) {
 	}
 	_ = d.conn.Close()
 	h.pumps.leave()
-}
-
-// park hands a session that has caught up to its pump. It fails when the
-// session has been told to end, or must be served alone for now.
-func (s *session) park() bool {
-	p := s.direct.pump
-	if s.cur.skip || s.direct.fd < 0 {
-		return false
-	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if s.ctx.Err() != nil {
-		return false
-	}
-	if len(p.sessions) == 0 {
-		*p.cur = Cursor{log: s.cur.log, next: s.cur.next, last: s.cur.last, epoch: s.cur.epoch, opened: s.cur.next, since: s.cur.last, lane: s.cur.lane}
-	} else if s.cur.next < p.cur.next || s.cur.epoch != p.cur.epoch {
-		return false // there is more to read already
-	}
-	s.direct.slot = len(p.sessions)
-	p.sessions = append(p.sessions, s)
-	if !p.running {
-		p.running = true
-		go p.run()
-	}
-	return true
-}
-
-// wake gives a parked session a goroutine again.
-func (s *session) wake() {
-	p := s.direct.pump
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if s.direct.slot >= 0 {
-		p.release(s)
-	}
 }
 
 // isGone reports whether a write failed because the client went away.

@@ -26,12 +26,14 @@
 //
 // Append numbers and encodes an event and wakes who follows the log, which are
 // few. A goroutine of its own then releases what has come to the connections: at
-// once after a quiet time, else to a share of them after the other, each once
-// in LogOptions.Pace. On net/http each connection has a goroutine
-// that reads a batch, writes and flushes it. On Linux, plain HTTP/1.1
-// connections are taken over: those that have caught up are parked without a
-// goroutine, and a few pumps write each batch to all of them, without ever
-// waiting for one. See [Transport].
+// once after a quiet time, else to one share of them after the other, each once
+// in LogOptions.Pace.
+//
+// A connection that has caught up is parked. On net/http each gets a goroutine
+// when there is something to write, which ends when all is written; net/http's
+// own does nothing but wait for the end. On Linux, plain HTTP/1.1 connections
+// are taken over, and a few pumps write each batch to all that are parked,
+// without ever waiting for one. See [Transport].
 //
 // The package imports the standard library only.
 package stream

@@ -246,23 +246,48 @@ func (h *Handler) refuse(w http.ResponseWriter, r *http.Request, refusal *Refusa
 // ServeHTTP serves one stream, until the client goes, the topic ends, or the
 // server drains.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	// net/http's goroutine has nothing to do but to wait, and its stack, which
+	// stays as large as it ever was, is not needed for more.
+	var s *session
+	onOtherStack(func() { s = h.serve(w, r) })
+	if s != nil {
+		s.wait(r.Context())
+	}
+}
+
+// onOtherStack runs f in a goroutine of its own and waits for it. A panic of f
+// goes on in the caller.
+func onOtherStack(f func()) {
+	panicked := make(chan any, 1)
+	go func() {
+		defer func() { panicked <- recover() }()
+		f()
+	}()
+	if p := <-panicked; p != nil {
+		panic(p)
+	}
+}
+
+// serve answers a request, or begins the stream that is the answer. It returns
+// the session that the caller has to wait for, if there is one.
+func (h *Handler) serve(w http.ResponseWriter, r *http.Request) *session {
 	ask, refusal := h.parse(r)
 	if refusal != nil {
 		if refusal.Status == http.StatusMethodNotAllowed {
 			w.Header().Set("Allow", "GET, HEAD")
 		}
 		h.refuse(w, r, refusal)
-		return
+		return nil
 	}
 	if r.Method == http.MethodHead {
 		setHeader(w.Header())
-		return
+		return nil
 	}
 	var release func()
 	if h.Admit != nil {
 		if release, refusal = h.Admit(r); refusal != nil {
 			h.refuse(w, r, refusal)
-			return
+			return nil
 		}
 	}
 	var s *session
@@ -271,10 +296,9 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			release() // refused, or a hook has panicked
 		}
 	}()
-	onOtherStack(func() { s, refusal = h.begin(r, ask) })
-	if refusal != nil {
+	if s, refusal = h.begin(r, ask); refusal != nil {
 		h.refuse(w, r, refusal)
-		return
+		return nil
 	}
 	s.release = release
 	if s.finished() {
@@ -282,9 +306,9 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		// specification tells it not to come back.
 		w.WriteHeader(http.StatusNoContent)
 		s.end(CloseEnded, nil)
-		return
+		return nil
 	}
-	s.serve(w, r)
+	return s.begin(w, r)
 }
 
 func setHeader(h http.Header) {
@@ -321,7 +345,7 @@ func (h *Handler) begin(r *http.Request, ask request) (*session, *Refusal) {
 		c.ResumedFrom = *ask.resume
 	}
 	c.next.Store(cur.next)
-	s := &session{h: h, conn: c, cur: cur, ctx: ctx, cancel: cancel, malformed: ask.malformed}
+	s := &session{h: h, conn: c, cur: cur, ctx: ctx, cancel: cancel, malformed: ask.malformed, slot: -1}
 	c.cancel = s.stop
 	if !h.enter(c) {
 		cancel(nil)

@@ -6,11 +6,15 @@ import (
 	"time"
 )
 
-// A pump serves the parked sessions of one lane, in one goroutine, which is
-// there while there are any.
+// A pump has the parked sessions of one lane, and a goroutine while there are
+// any. A lean pump writes each batch to all of them itself, without ever waiting
+// for one. Whom it cannot serve gets a goroutine until there is nothing to write
+// again: a session that does not take a whole write, has a gap to be told, or is
+// to end; and every session on net/http.
 type pump struct {
 	h    *Handler
 	gzip bool // its sessions are compressed
+	lean bool
 
 	mu       sync.Mutex
 	cur      *Cursor
@@ -21,22 +25,57 @@ type pump struct {
 	empty    chan struct{} // told when the last session has gone
 }
 
-// release takes a session out and gives it a goroutine; the caller holds p.mu.
+// park takes a session that has nothing to write. It fails when there is
+// something, or the session has been told to end.
+func (p *pump) park(s *session) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if s.ctx.Err() != nil {
+		return false
+	}
+	if len(p.sessions) == 0 {
+		*p.cur = Cursor{log: s.cur.log, next: s.cur.next, last: s.cur.last, epoch: s.cur.epoch, opened: s.cur.next, since: s.cur.last, lane: s.cur.lane}
+	} else if s.cur.epoch < p.cur.epoch || s.cur.epoch == p.cur.epoch && s.cur.next < p.cur.next {
+		return false
+	}
+	s.slot = len(p.sessions)
+	p.sessions = append(p.sessions, s)
+	if !p.running {
+		p.running = true
+		go p.run()
+	}
+	return true
+}
+
+// release takes a session out, which is then to be attended to; the caller
+// holds p.mu.
 func (p *pump) release(s *session) {
 	last := len(p.sessions) - 1
 	moved := p.sessions[last]
-	p.sessions[s.direct.slot] = moved
-	moved.direct.slot = s.direct.slot
+	p.sessions[s.slot] = moved
+	moved.slot = s.slot
 	p.sessions[last] = nil
 	p.sessions = p.sessions[:last]
-	s.direct.slot = -1
+	s.slot = -1
 	if last == 0 {
 		select {
 		case p.empty <- struct{}{}:
 		default:
 		}
 	}
-	go s.runDirect(false)
+}
+
+// wake has a session attended to, if it is parked.
+func (p *pump) wake(s *session) {
+	p.mu.Lock()
+	parked := s.slot >= 0
+	if parked {
+		p.release(s)
+	}
+	p.mu.Unlock()
+	if parked {
+		go s.attend(false)
+	}
 }
 
 func (p *pump) run() {
@@ -52,23 +91,27 @@ func (p *pump) run() {
 		}
 		batch, fresh, err := p.cur.read()
 		var due time.Duration
+		var leaving []*session
 		switch {
 		case err != nil: // each session has to find out for itself
-			for len(p.sessions) > 0 {
-				p.release(p.sessions[len(p.sessions)-1])
-			}
+			leaving = p.releaseAll()
+		case batch != nil && !p.lean:
+			leaving = p.releaseAll()
 		case batch != nil:
-			p.deliver(batch)
+			leaving = p.deliver(batch)
 		default:
 			// No session is due before p.due: who has parked since then, or been
 			// written to, is due later still.
 			now := time.Now()
 			if due = p.due.Sub(now); due <= 0 {
-				due = p.beat(now)
+				due, leaving = p.beat(now)
 				p.due = now.Add(due)
 			}
 		}
 		p.mu.Unlock()
+		for _, s := range leaving {
+			go s.attend(false)
+		}
 		if fresh == nil {
 			continue
 		}
@@ -81,9 +124,19 @@ func (p *pump) run() {
 	}
 }
 
-// deliver writes a batch to every session that stands before it; the caller
-// holds p.mu.
-func (p *pump) deliver(b *Batch) {
+// releaseAll takes all sessions out; the caller holds p.mu.
+func (p *pump) releaseAll() []*session {
+	all := p.sessions
+	p.sessions = nil
+	for _, s := range all {
+		s.slot = -1
+	}
+	return all
+}
+
+// deliver writes a batch to every session that stands before it, and returns
+// those that it could not serve; the caller holds p.mu.
+func (p *pump) deliver(b *Batch) (leaving []*session) {
 	began := time.Now()
 	defer func() { p.cur.lane.took(time.Since(began)) }()
 	chunk := b.encoded(p.gzip, true)
@@ -93,13 +146,18 @@ func (p *pump) deliver(b *Batch) {
 		switch {
 		case s.cur.next >= b.to: // it was faster than the pump
 			i++
-		case s.cur.next == b.from && p.deliverTo(s, b, chunk, lag):
+		case s.cur.next == b.from && s.lean() && p.deliverTo(s, b, chunk, lag):
 			i++
 		default:
 			p.release(s) // another one is at i now
+			leaving = append(leaving, s)
 		}
 	}
+	return leaving
 }
+
+// lean reports whether a pump can write to the session.
+func (s *session) lean() bool { return s.direct.fd >= 0 && !s.cur.skip }
 
 // deliverTo writes a batch to one session. It returns false when the session
 // needs a goroutine, to write the rest or to end.
@@ -134,36 +192,37 @@ func (p *pump) contain(s *session, whole *bool) {
 	}
 }
 
-// beat pings the sessions that have been quiet for the heartbeat interval, and
-// returns when to look again; the caller holds p.mu.
-func (p *pump) beat(now time.Time) time.Duration {
+// beat pings the sessions that have been quiet for the heartbeat interval. It
+// returns when to look again, and whom it could not serve; the caller holds
+// p.mu.
+func (p *pump) beat(now time.Time) (next time.Duration, leaving []*session) {
 	heartbeat := or(p.h.Heartbeat, DefaultHeartbeat)
-	next := heartbeat
+	next = heartbeat
 	var ping, chunk []byte
 	for i := 0; i < len(p.sessions); {
 		s := p.sessions[i]
-		left := heartbeat - now.Sub(s.conn.LastWrite())
-		if left > 0 {
+		if left := heartbeat - now.Sub(s.conn.LastWrite()); left > 0 {
 			next = min(next, left)
 			i++
 			continue
 		}
-		if ping == nil {
+		if p.lean && ping == nil {
 			ping = pingMessage(now)
 			chunk = appendChunk(nil, ping)
 			if p.gzip {
 				chunk = appendChunk(nil, store(nil, ping))
 			}
 		}
-		if p.pingTo(s, ping, chunk, now) {
+		if p.lean && s.lean() && p.pingTo(s, ping, chunk, now) {
 			i++
 		} else {
-			p.release(s)
+			p.release(s) // a goroutine pings
+			leaving = append(leaving, s)
 		}
 	}
 	// Looking costs a step for each session: not for every one of thousands
 	// that are due one after the other.
-	return max(next, heartbeat/20)
+	return max(next, heartbeat/20), leaving
 }
 
 func (p *pump) pingTo(s *session, ping, chunk []byte, now time.Time) (whole bool) {
@@ -187,14 +246,37 @@ func (p *pump) pingTo(s *session, ping, chunk []byte, now time.Time) (whole bool
 	return true
 }
 
-// pumps are those of one handler, and what watches their connections.
+// pumps are those of one handler, and what watches the connections that were
+// taken over.
 type pumps struct {
 	mu     sync.Mutex
-	users  int // sessions taken over
 	byLane map[pumpKey]*pump
+	users  int // sessions taken over
 	poller *poller
 	conns  map[uint64]*Conn
 	keys   uint64
+}
+
+// The sessions of one pump are written to in the same way.
+type pumpKey struct {
+	lane       *lane
+	gzip, lean bool
+}
+
+// of returns the pump for a cursor's session.
+func (p *pumps) of(c *Cursor, gzip, lean bool, h *Handler) *pump {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.byLane == nil {
+		p.byLane = make(map[pumpKey]*pump)
+	}
+	key := pumpKey{c.lane, gzip, lean}
+	one := p.byLane[key]
+	if one == nil {
+		one = &pump{h: h, gzip: gzip, lean: lean, cur: &Cursor{log: c.log, lane: c.lane}, empty: make(chan struct{}, 1)}
+		p.byLane[key] = one
+	}
+	return one
 }
 
 // start counts a user in, and reports whether there can be any.
@@ -208,7 +290,6 @@ func (p *pumps) start() bool {
 		}
 		p.poller = poller
 		p.conns = make(map[uint64]*Conn)
-		p.byLane = make(map[pumpKey]*pump)
 		go poller.run(p.gone)
 	}
 	p.users++
@@ -221,27 +302,8 @@ func (p *pumps) leave() {
 	defer p.mu.Unlock()
 	if p.users--; p.users == 0 {
 		p.poller.close()
-		p.poller, p.conns, p.byLane = nil, nil, nil
+		p.poller, p.conns = nil, nil
 	}
-}
-
-// of returns the pump of a cursor's lane.
-func (p *pumps) of(c *Cursor, gzip bool, h *Handler) *pump {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	key := pumpKey{c.lane, gzip}
-	one := p.byLane[key]
-	if one == nil {
-		one = &pump{h: h, gzip: gzip, cur: &Cursor{log: c.log, lane: c.lane}, empty: make(chan struct{}, 1)}
-		p.byLane[key] = one
-	}
-	return one
-}
-
-// The sessions of one pump write the same bytes.
-type pumpKey struct {
-	lane *lane
-	gzip bool
 }
 
 // watch has the connection's context cancelled when the client goes.

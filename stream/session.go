@@ -8,13 +8,14 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"os"
+	"sync"
 	"sync/atomic"
 	"time"
 )
 
 // A session is the server's side of one connection: a cursor, and where its
-// batches are written. One goroutine at a time has it, or, while it is parked,
-// its pump.
+// batches are written. While there is something to write one goroutine has it;
+// else it is parked at its pump, and has none.
 type session struct {
 	h         *Handler
 	conn      *Conn
@@ -24,20 +25,24 @@ type session struct {
 	cancel    context.CancelCauseFunc // of ctx alone: see stop
 	release   func()
 	malformed bool
+	ended     bool
 	out       writer
 	lifetime  *time.Timer
-	gzip      *gzipped    // nil: not compressed
-	direct    *direct     // nil on net/http
-	taken     atomic.Bool // direct is set; for who may not look at it
+	gzip      *gzipped // nil: not compressed
+	direct    *direct  // nil on net/http
+	pump      *pump
+	slot      int         // in the pump's sessions, -1 for none; guarded by the pump
+	parks     atomic.Bool // pump is set; for who may not look at it
+	over      chan any    // on net/http: gets what the session panicked with, or nil
 }
 
-// serve runs the session, over net/http until it ends, or until the connection
-// has been taken over from it.
-func (s *session) serve(w http.ResponseWriter, r *http.Request) {
+// begin begins to write, over net/http or a connection that is taken over from
+// it. It returns the session when the caller has to wait for it.
+func (s *session) begin(w http.ResponseWriter, r *http.Request) *session {
 	began := false
 	defer func() {
 		if began {
-			return // finish has seen to it, and a panic goes on
+			return // attend has seen to it
 		}
 		if p := recover(); p != nil {
 			s.end(ClosePanic, fmt.Errorf("panic: %v", p))
@@ -52,57 +57,60 @@ func (s *session) serve(w http.ResponseWriter, r *http.Request) {
 			s.gzip = new(gzipped)
 		}
 	}
-	if s.h.Transport != TransportNetHTTP && s.takeOver(w, r) {
-		began = true
-		s.runDirect(true)
-		return
-	}
-	w.WriteHeader(http.StatusOK)
-	s.out = &responseWriter{
-		w: w, rc: http.NewResponseController(w), timeout: or(s.h.WriteTimeout, DefaultWriteTimeout), keep: r.ProtoMajor == 1,
-	}
-	began = true
-	stop := context.AfterFunc(r.Context(), func() { s.cancel(errGone) })
-	defer stop()
-	s.finish(func() (CloseReason, error) {
-		var reason CloseReason
-		var err error
-		onOtherStack(func() { reason, err = s.greet() })
-		if reason == "" {
-			reason, err = s.run()
+	lean := s.h.Transport != TransportNetHTTP && s.takeOver(w, r)
+	if !lean {
+		w.WriteHeader(http.StatusOK)
+		s.out = &responseWriter{
+			w: w, rc: http.NewResponseController(w), timeout: or(s.h.WriteTimeout, DefaultWriteTimeout), keep: r.ProtoMajor == 1,
 		}
-		return reason, err
-	}, true)
+		s.over = make(chan any, 1)
+	}
+	s.pump = s.h.pumps.of(s.cur, s.gzip != nil, lean, s.h)
+	s.parks.Store(true)
+	began = true
+	if lean {
+		s.attend(true)
+		return nil
+	}
+	go s.attend(true)
+	return s
 }
 
-// onOtherStack runs f in a goroutine of its own and waits for it. The stack
-// that f needs is then not kept by a goroutine that waits for hours. A panic of
-// f goes on in the caller.
-func onOtherStack(f func()) {
-	panicked := make(chan any, 1)
-	go func() {
-		defer func() { panicked <- recover() }()
-		f()
-	}()
-	if p := <-panicked; p != nil {
-		panic(p)
+// wait returns when a session on net/http is over, which it is soon when the
+// client has gone. A panic of the session goes on.
+func (s *session) wait(client context.Context) {
+	var panicked any
+	select {
+	case panicked = <-s.over:
+	case <-client.Done():
+		s.stop(errGone)
+		panicked = <-s.over
+	}
+	if panicked != nil {
+		panic(panicked)
 	}
 }
 
-// finish runs the last part of a session and ends it. A panic ends this
-// connection alone, and goes on to net/http where that is the caller.
-func (s *session) finish(run func() (CloseReason, error), repanic bool) {
+// attend has the session until it is over or parked; it is not to be touched
+// after that. A panic ends this connection alone.
+func (s *session) attend(first bool) {
 	defer func() {
 		if p := recover(); p != nil {
 			s.end(ClosePanic, fmt.Errorf("panic: %v", p))
-			if repanic {
-				panic(p)
+			if s.over != nil {
+				s.over <- p
+			} else {
+				s.h.logger().Error("panic in a stream", "connection", s.conn.ID, "panic", p)
 			}
-			s.h.logger().Error("panic in a stream", "connection", s.conn.ID, "panic", p)
 		}
 	}()
-	if reason, err := run(); reason != parked {
-		s.end(reason, err)
+	reason, err := s.run(first)
+	if reason == parked {
+		return
+	}
+	s.end(reason, err)
+	if s.over != nil {
+		s.over <- nil
 	}
 }
 
@@ -113,8 +121,8 @@ const parked CloseReason = "parked"
 // goroutine, but not while a pump is locked.
 func (s *session) stop(cause error) {
 	s.cancel(cause)
-	if s.taken.Load() {
-		s.wake()
+	if s.parks.Load() {
+		s.pump.wake(s)
 	}
 }
 
@@ -141,57 +149,46 @@ func (s *session) greet() (CloseReason, error) {
 	return "", nil
 }
 
-// run writes until something ends the stream, or a pump takes the session.
-func (s *session) run() (CloseReason, error) {
-	heartbeat := or(s.h.Heartbeat, DefaultHeartbeat)
-	var pulse *time.Timer
-	var flush Flush // what the hook is given, each time anew
+// run writes until something ends the stream, or there is nothing to write.
+func (s *session) run(first bool) (CloseReason, error) {
+	if first {
+		if reason, err := s.greet(); reason != "" {
+			return reason, err
+		}
+	} else if s.direct != nil {
+		if err := s.writeRest(); err != nil {
+			return s.failed(err)
+		}
+	}
+	flush := flushes.Get().(*Flush)
+	defer flushes.Put(flush)
 	for {
 		batch, wake, err := s.cur.read()
 		s.conn.next.Store(s.cur.next)
 		switch {
 		case batch != nil:
-			err = s.sendBatch(batch, &flush)
+			err = s.sendBatch(batch, flush)
 		case err != nil:
 			var done bool
 			if done, err = s.tell(err); done && err == nil {
 				return CloseEnded, nil
 			}
+		case s.ctx.Err() == nil && time.Since(s.conn.LastWrite()) >= or(s.h.Heartbeat, DefaultHeartbeat):
+			err = s.ping()
 		}
-		if err != nil {
+		switch {
+		case err != nil:
 			return s.failed(err)
-		}
-		if wake == nil {
-			if s.ctx.Err() == nil {
-				continue
-			}
+		case s.ctx.Err() != nil:
 			return s.stopped()
-		}
-		if s.direct != nil && s.park() {
+		case wake != nil && s.pump.park(s):
 			return parked, nil
-		}
-		if pulse == nil {
-			pulse = time.NewTimer(heartbeat - time.Since(s.conn.LastWrite()))
-			defer pulse.Stop()
-		}
-		select {
-		case <-wake:
-		case <-s.ctx.Done():
-			return s.stopped()
-		case <-pulse.C:
-			// Events do not touch the timer: it finds out by itself whether
-			// the connection has been quiet.
-			quiet := time.Since(s.conn.LastWrite())
-			if quiet >= heartbeat {
-				if err := s.ping(); err != nil {
-					return s.failed(err)
-				}
-				quiet = 0
-			}
-			pulse.Reset(heartbeat - quiet)
 		}
 	}
 }
+
+// flushes are what hooks are given, each time anew.
+var flushes = sync.Pool{New: func() any { return new(Flush) }}
 
 // tell writes what the cursor has found instead of entries: a gap, or the end,
 // after which the session is done.
@@ -334,6 +331,10 @@ func (s *session) stopped() (CloseReason, error) {
 
 // end is called once, when the connection is over.
 func (s *session) end(reason CloseReason, err error) {
+	if s.ended {
+		return // and the hook for it has panicked
+	}
+	s.ended = true
 	s.cancel(errGone)
 	if s.lifetime != nil {
 		s.lifetime.Stop()

@@ -375,7 +375,7 @@ func (h *Handler) begin(r *http.Request, ask request) (*session, *Refusal) {
 func (s *session) hello(now time.Time) []byte {
 	// By hand: encoding/json needs a stack that a goroutine of a stream would
 	// keep for as long as it lasts.
-	data := append([]byte(nil), `{"connection":`...)
+	data := append(make([]byte, 0, 384), `{"connection":`...)
 	data = appendJSONString(data, s.conn.ID)
 	data = appendJSONString(append(data, `,"node":`...), s.h.Node)
 	data = appendJSONString(append(data, `,"topic":`...), s.conn.Topic)
@@ -386,7 +386,7 @@ func (s *session) hello(now time.Time) []byte {
 	data = appendJSONString(append(data, `,"traceparent":`...), s.hooks.Traceparent)
 	data = append(s.position().AppendTo(append(data, `,"position":"`...)), '"')
 	data = append(strconv.AppendInt(append(data, `,"time":`...), now.UnixMilli(), 10), '}')
-	hello := Message{Retry: or(s.h.Retry, DefaultRetry), Event: "connected", Data: data}.AppendTo(nil)
+	hello := Message{Retry: or(s.h.Retry, DefaultRetry), Event: "connected", Data: data}.AppendTo(make([]byte, 0, len(data)+128))
 	// An ID without data dispatches nothing, but a client that is cut off
 	// before its first event knows by it where to resume.
 	return Message{ID: s.position().String()}.AppendTo(hello)

@@ -96,11 +96,10 @@ func (t *Telemetry) connect(r *http.Request, conn *stream.Conn) stream.ConnHooks
 	}
 	c.establish.start(true)
 	c.context = refOf(c.establish.span.SpanContext())
-	attributes := []attribute.KeyValue{keyTopic.String(conn.Topic), keyStreamID.String(conn.ID), keyStreamFormat.String(conn.Format)}
+	c.establish.set(keyTopic.String(conn.Topic), keyStreamID.String(conn.ID), keyStreamFormat.String(conn.Format))
 	if !conn.ResumedFrom.IsZero() {
-		attributes = append(attributes, keyResumedFrom.String(conn.ResumedFrom.String()))
+		c.establish.set(keyResumedFrom.String(conn.ResumedFrom.String()))
 	}
-	c.establish.span.SetAttributes(attributes...)
 	c.topic.opened(conn.Protocol, +1)
 	t.mu.Lock()
 	t.conns[conn.ID] = c
@@ -271,9 +270,9 @@ func (c *connection) disconnect(reason stream.CloseReason, err error) {
 // unopened ends the span of a request that was admitted, but whose client got
 // no stream: because it went, or because there is nothing left to send.
 func (e *establishment) unopened(now time.Time, reason stream.CloseReason, err error) {
-	e.span.SetAttributes(keyCloseReason.String(string(reason)))
+	e.set(keyCloseReason.String(string(reason)))
 	if kind := errorType(reason); kind != "" {
-		e.span.SetAttributes(keyErrorType.String(kind))
+		e.set(keyErrorType.String(kind))
 	}
 	switch {
 	case reason == stream.ClosePanic:

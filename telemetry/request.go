@@ -28,13 +28,16 @@ type establishKey struct{}
 // An establishment is the request for a stream until the first flush, or until
 // it is refused. The goroutine that serves the request has it.
 type establishment struct {
-	t       *Telemetry
-	r       *http.Request
-	began   time.Time
-	span    trace.Span // nil until the connection is admitted
-	ctx     context.Context
-	ended   bool
-	refusal *stream.Refusal
+	t     *Telemetry
+	r     *http.Request
+	began time.Time
+	span  trace.Span // nil until the connection is admitted
+	ctx   context.Context
+	// attributes are the span's, which gets them all at its end: each time that
+	// it gets some, it makes room anew.
+	attributes []attribute.KeyValue
+	ended      bool
+	refusal    *stream.Refusal
 }
 
 // StreamMiddleware makes the span "GET /sse-stream" of each request for a
@@ -73,12 +76,23 @@ func (e *establishment) start(admitted bool) {
 	}
 	options := []trace.SpanStartOption{
 		trace.WithNewRoot(), trace.WithTimestamp(e.began), trace.WithSpanKind(trace.SpanKindServer),
-		trace.WithAttributes(requestAttributes(e.r)...),
 	}
 	if incoming := e.t.incoming(e.r); incoming.IsValid() {
 		options = append(options, trace.WithLinks(trace.Link{SpanContext: incoming, Attributes: []attribute.KeyValue{keyLink.String(linkIncoming)}}))
 	}
 	e.ctx, e.span = e.t.tracer.Start(ctx, method(e.r.Method)+" "+streamRoute, options...)
+	e.set(requestAttributes(e.r)...)
+}
+
+// set gives the span attributes.
+func (e *establishment) set(attributes ...attribute.KeyValue) {
+	if !e.span.IsRecording() {
+		return
+	}
+	if e.attributes == nil {
+		e.attributes = make([]attribute.KeyValue, 0, 20) // more than a request has
+	}
+	e.attributes = append(e.attributes, attributes...)
 }
 
 // incoming is the trace context that a client sent, which is not trusted. For a
@@ -98,13 +112,9 @@ func (e *establishment) end(now time.Time, status int, err error) {
 	if e.span == nil {
 		e.start(false)
 	}
-	attributes := []attribute.KeyValue{semconv.HTTPResponseStatusCode(status)}
-	measured := []attribute.KeyValue{
-		semconv.HTTPRequestMethodKey.String(method(e.r.Method)), semconv.HTTPRoute(streamRoute), semconv.URLScheme(scheme(e.r)),
-		semconv.NetworkProtocolVersion(protocolVersion(e.r)), semconv.HTTPResponseStatusCode(status),
-	}
+	e.set(semconv.HTTPResponseStatusCode(status))
 	if e.refusal != nil {
-		attributes = append(attributes, keyRejectReason.String(e.refusal.Reason))
+		e.set(keyRejectReason.String(e.refusal.Reason))
 	}
 	if err != nil {
 		e.span.RecordError(err, trace.WithTimestamp(now))
@@ -113,24 +123,50 @@ func (e *establishment) end(now time.Time, status int, err error) {
 		e.span.SetStatus(codes.Error, "")
 	}
 	if status >= 500 {
-		failure := semconv.ErrorTypeKey.String(strconv.Itoa(status))
-		attributes, measured = append(attributes, failure), append(measured, failure)
+		e.set(semconv.ErrorTypeKey.String(strconv.Itoa(status)))
 	}
-	e.span.SetAttributes(attributes...)
-	e.t.metrics.request.Record(e.ctx, now.Sub(e.began).Seconds(), metric.WithAttributes(measured...))
+	e.span.SetAttributes(e.attributes...)
+	e.t.metrics.request.Record(e.ctx, now.Sub(e.began).Seconds(), e.t.measured(e.r, status))
 	e.span.End(trace.WithTimestamp(now))
-	e.r, e.span, e.ctx = nil, nil, nil // the request, which lives as long as the stream, holds e
+	e.r, e.span, e.ctx, e.attributes = nil, nil, nil, nil // the request, which lives as long as the stream, holds e
+}
+
+// A measurement is what http.server.request.duration is told apart by. There
+// are few, for methods and versions come from a short list.
+type measurement struct {
+	method, scheme, version string
+	status                  int
+}
+
+// measured returns the attributes of http.server.request.duration, made once
+// for each measurement.
+func (t *Telemetry) measured(r *http.Request, status int) metric.MeasurementOption {
+	key := measurement{method(r.Method), scheme(r), protocolVersion(r), status}
+	if option, ok := t.measurements.Load(key); ok {
+		return option.(metric.MeasurementOption)
+	}
+	attributes := []attribute.KeyValue{
+		semconv.HTTPRequestMethodKey.String(key.method), semconv.HTTPRoute(streamRoute), semconv.URLScheme(key.scheme),
+		semconv.NetworkProtocolVersion(key.version), semconv.HTTPResponseStatusCode(status),
+	}
+	if status >= 500 {
+		attributes = append(attributes, semconv.ErrorTypeKey.String(strconv.Itoa(status)))
+	}
+	option := metric.WithAttributeSet(attribute.NewSet(attributes...))
+	t.measurements.Store(key, option)
+	return option
 }
 
 // requestAttributes are those of the semantic conventions for HTTP servers. The
 // query is left out: it may hold a ticket.
 func requestAttributes(r *http.Request) []attribute.KeyValue {
 	host, port := hostPort(r.Host)
-	attributes := []attribute.KeyValue{
+	attributes := make([]attribute.KeyValue, 0, 10)
+	attributes = append(attributes,
 		semconv.HTTPRequestMethodKey.String(method(r.Method)),
 		semconv.URLPath(r.URL.Path), semconv.URLScheme(scheme(r)), semconv.HTTPRoute(streamRoute),
 		semconv.ServerAddress(host), semconv.NetworkProtocolVersion(protocolVersion(r)),
-	}
+	)
 	if port > 0 {
 		attributes = append(attributes, semconv.ServerPort(port))
 	}

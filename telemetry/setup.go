@@ -96,6 +96,7 @@ type Telemetry struct {
 	events         bucket
 	reports        *reporters
 	handler        atomic.Pointer[stream.Handler]
+	measurements   sync.Map // of measurement to metric.MeasurementOption
 	stop           []func(context.Context) error
 
 	mu    sync.Mutex

@@ -66,7 +66,7 @@ func (l *lane) took(d time.Duration) {
 }
 
 // pace is how long to gather: within a limit, so long that writing takes a
-// quarter of the processors' time. Fewer, larger writes are what a server needs
+// third of the processors' time. Fewer, larger writes are what a server needs
 // that is short of time. The second result is the time between two turns. The
 // caller holds l.mu.
 func (l *Log) pace() (pace, step time.Duration) {
@@ -79,7 +79,7 @@ func (l *Log) pace() (pace, step time.Duration) {
 		}
 	}
 	lanes = max(lanes, 1)
-	pace = min(max(l.opts.Pace, 4*writing/time.Duration(min(lanes, l.procs))), 5*l.opts.Pace)
+	pace = min(max(l.opts.Pace, 3*writing/time.Duration(min(lanes, l.procs))), 5*l.opts.Pace)
 	return pace, pace / time.Duration(lanes)
 }
 

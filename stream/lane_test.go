@@ -157,7 +157,7 @@ func TestPaceGrowsWithTheWriting(t *testing.T) {
 		f := follow(t.Context(), l, 1)[0]
 		for _, tc := range []struct{ writing, waits time.Duration }{
 			{time.Millisecond, 10 * time.Millisecond},
-			{8 * time.Millisecond, 32 * time.Millisecond},
+			{8 * time.Millisecond, 24 * time.Millisecond},
 			{time.Second, 50 * time.Millisecond},
 			{0, 10 * time.Millisecond},
 		} {

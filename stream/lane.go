@@ -30,6 +30,8 @@ const (
 	// laneSize is for how many connections there is a lane: a turn has a price
 	// of its own.
 	laneSize = 64
+	// maxPace is how many times LogOptions.Pace the pace can be.
+	maxPace = 20
 )
 
 // join puts a connection into the lane that has the fewest, of as many as its
@@ -65,10 +67,11 @@ func (l *lane) took(d time.Duration) {
 	l.sweep.Store(before + (int64(d)-before)/8)
 }
 
-// pace is how long to gather: within a limit, so long that writing takes a
-// third of the processors' time. Fewer, larger writes are what a server needs
-// that is short of time. The second result is the time between two turns. The
-// caller holds l.mu.
+// pace is how long to gather: so long that writing takes no more than a third of
+// the processors' time, within a limit. Fewer, larger writes are what a server
+// needs that is short of time: without them it would write all the time, and an
+// event would wait for longer still. The second result is the time between two
+// turns. The caller holds l.mu.
 func (l *Log) pace() (pace, step time.Duration) {
 	var writing time.Duration
 	lanes := 0
@@ -79,7 +82,7 @@ func (l *Log) pace() (pace, step time.Duration) {
 		}
 	}
 	lanes = max(lanes, 1)
-	pace = min(max(l.opts.Pace, 3*writing/time.Duration(min(lanes, l.procs))), 5*l.opts.Pace)
+	pace = min(max(l.opts.Pace, 3*writing/time.Duration(min(lanes, l.procs))), maxPace*l.opts.Pace)
 	return pace, pace / time.Duration(lanes)
 }
 

@@ -35,7 +35,8 @@ type LogOptions struct {
 	// Pace is how long the connections that follow the log gather events under
 	// load: each is woken once in this time, one share of them after the other.
 	// The first event after a quiet time is released to all at once. The pace
-	// grows up to fivefold where writing takes much of the processors' time.
+	// grows, up to twentyfold, where writing would take more than a third of the
+	// processors' time.
 	// Default: 0, every event is released at once.
 	Pace time.Duration
 	// Encode makes the payload of an event as it goes on the wire. It is

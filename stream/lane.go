@@ -21,7 +21,8 @@ type lane struct {
 	released uint64
 	version  uint64        // of the log, at the lane's last turn
 	wake     chan struct{} // closed at the lane's turn
-	sweep    atomic.Int64  // how long writing to its parked connections took, in nanoseconds
+	company  atomic.Int32  // lanes that had the last turn together, with this one
+	sweep    atomic.Int64  // how long writing to its connections takes, in nanoseconds
 	runs     runs
 }
 
@@ -60,7 +61,7 @@ func (l *Log) part(lane *lane) {
 	lane.members--
 }
 
-// took takes note of how long writing to the parked connections took: smoothed,
+// took takes note of how long writing to the lane's connections took: smoothed,
 // since now and then the system lets somebody else run in the middle of it.
 func (l *lane) took(d time.Duration) {
 	before := l.sweep.Load()
@@ -113,6 +114,7 @@ func (l *Log) schedule(wait time.Duration) {
 // for the number of connections.
 func (l *Log) release() {
 	var wake [maxLanes]chan struct{}
+	var had [maxLanes]*lane
 	l.mu.Lock()
 	now := time.Now()
 	pace, step := l.pace()
@@ -123,7 +125,7 @@ func (l *Log) release() {
 		l.turnAt = late // one turn can be made up for
 	}
 	l.armed = false
-	woken := wake[:0]
+	woken, turns := wake[:0], had[:0]
 	for range maxLanes {
 		lane := &l.lanes[l.turn]
 		if lane.members > 0 && lane.version != l.version {
@@ -132,12 +134,16 @@ func (l *Log) release() {
 				l.schedule(l.turnAt.Add(step).Sub(now))
 				break
 			}
+			turns = append(turns, lane)
 			woken = append(woken, lane.wake)
 			lane.wake = make(chan struct{})
 		}
 		lane.released, lane.version = l.head, l.version
 		lane.runs.clear()
 		l.turn = (l.turn + 1) % maxLanes
+	}
+	for _, lane := range turns {
+		lane.company.Store(int32(len(turns)))
 	}
 	l.mu.Unlock()
 	for _, c := range woken {

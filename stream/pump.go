@@ -20,9 +20,12 @@ type pump struct {
 	cur      *Cursor
 	sessions []*session
 	running  bool
-	due      time.Time     // when a session may be due for a ping
-	flush    Flush         // what a hook is given, each time anew
-	empty    chan struct{} // told when the last session has gone
+	due      time.Time // when a session may be due for a ping
+	// How long the sessions of a pump that is not lean take to write.
+	began time.Time
+	out   int
+	flush Flush         // what a hook is given, each time anew
+	empty chan struct{} // told when the last session has gone
 }
 
 // park takes a session that has nothing to write. It fails when there is
@@ -40,6 +43,13 @@ func (p *pump) park(s *session) bool {
 	}
 	s.slot = len(p.sessions)
 	p.sessions = append(p.sessions, s)
+	if p.out > 0 && len(p.sessions) >= p.out {
+		// Half are back: among the others there may be slow ones, for which nobody
+		// else is to wait. Lanes in company wrote at the same time.
+		p.out = 0
+		lane := p.cur.lane
+		lane.took(2 * time.Since(p.began) / time.Duration(max(lane.company.Load(), 1)))
+	}
 	if !p.running {
 		p.running = true
 		go p.run()
@@ -85,7 +95,6 @@ func (p *pump) run() {
 		p.mu.Lock()
 		if len(p.sessions) == 0 {
 			p.running, p.sessions = false, nil
-			p.cur.lane.sweep.Store(0)
 			p.mu.Unlock()
 			return
 		}
@@ -97,6 +106,7 @@ func (p *pump) run() {
 			leaving = p.releaseAll()
 		case batch != nil && !p.lean:
 			leaving = p.releaseAll()
+			p.began, p.out = time.Now(), (len(leaving)+1)/2
 		case batch != nil:
 			leaving = p.deliver(batch)
 		default:

@@ -58,6 +58,7 @@ type Batch struct {
 	Wire []byte
 
 	from, to uint64
+	full     bool // there was more, which another batch has
 	tagged   bool // an event has a Tag
 	// What encoded has made, once for all connections.
 	made [3]struct {
@@ -228,9 +229,9 @@ func (c *Cursor) step() (*Batch, <-chan struct{}, error) {
 			return nil, nil, gap
 		}
 	}
-	limit, shared := l.head, &l.runs
+	limit := l.head
 	if c.lane != nil {
-		limit, shared = max(c.lane.released, c.opened), &c.lane.runs
+		limit = max(c.lane.released, c.opened)
 	}
 	for c.skip && c.next < limit && !l.at(c.next).ID.After(c.last) {
 		c.next++
@@ -246,7 +247,7 @@ func (c *Cursor) step() (*Batch, <-chan struct{}, error) {
 		return nil, l.fresh, nil
 	}
 	c.skip = false
-	b := shared.run(l, c.next, limit)
+	b := l.run(c.next, limit)
 	if b.Events < len(b.Entries) && c.next < c.opened {
 		b = b.without(c.opened) // announcements that are older than the cursor
 	}
@@ -270,6 +271,7 @@ func (l *Log) batch(from, to uint64) *Batch {
 		b.to = i + 1
 		b.Entries = append(b.Entries, e)
 	}
+	b.full = b.to < to
 	b.join()
 	return b
 }

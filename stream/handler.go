@@ -250,7 +250,11 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	// stays as large as it ever was, is not needed for more.
 	var s *session
 	onOtherStack(func() { s = h.serve(w, r) })
-	if s != nil {
+	switch {
+	case s == nil:
+	case s.over == nil: // taken over: net/http's goroutine goes when it returns
+		s.attend(true)
+	default:
 		s.wait(r.Context())
 	}
 }
@@ -268,8 +272,8 @@ func onOtherStack(f func()) {
 	}
 }
 
-// serve answers a request, or begins the stream that is the answer. It returns
-// the session that the caller has to wait for, if there is one.
+// serve answers a request, or begins the stream that is the answer and returns
+// its session.
 func (h *Handler) serve(w http.ResponseWriter, r *http.Request) *session {
 	ask, refusal := h.parse(r)
 	if refusal != nil {
@@ -308,7 +312,8 @@ func (h *Handler) serve(w http.ResponseWriter, r *http.Request) *session {
 		s.end(CloseEnded, nil)
 		return nil
 	}
-	return s.begin(w, r)
+	s.begin(w, r)
+	return s
 }
 
 func setHeader(h http.Header) {

@@ -23,7 +23,6 @@ type lane struct {
 	wake     chan struct{} // closed at the lane's turn
 	company  atomic.Int32  // lanes that had the last turn together, with this one
 	sweep    atomic.Int64  // how long writing to its connections takes, in nanoseconds
-	runs     runs
 }
 
 const (
@@ -139,8 +138,9 @@ func (l *Log) release() {
 			lane.wake = make(chan struct{})
 		}
 		lane.released, lane.version = l.head, l.version
-		lane.runs.clear()
-		l.turn = (l.turn + 1) % maxLanes
+		if l.turn = (l.turn + 1) % maxLanes; l.turn == 0 {
+			l.runs.clear()
+		}
 	}
 	for _, lane := range turns {
 		lane.company.Store(int32(len(turns)))
@@ -170,18 +170,18 @@ func (r *runs) clear() {
 // run returns the entries from..limit, or as many of them as one batch holds:
 // the same batch for every cursor that stands at from, since all that keep up,
 // and most that lag, stand at the same few places. The caller holds l.mu.
-func (r *runs) run(l *Log, from, limit uint64) *Batch {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if b := r.held[from]; b != nil && b.to <= limit {
+func (l *Log) run(from, limit uint64) *Batch {
+	l.runs.mu.Lock()
+	defer l.runs.mu.Unlock()
+	if b := l.runs.held[from]; b != nil && (b.to == limit || b.to < limit && b.full) {
 		return b
 	}
 	b := l.batch(from, limit)
-	if len(r.held) < maxRuns {
-		if r.held == nil {
-			r.held = make(map[uint64]*Batch)
-		}
-		r.held[from] = b
+	if l.runs.held == nil {
+		l.runs.held = make(map[uint64]*Batch)
+	}
+	if _, is := l.runs.held[from]; is || len(l.runs.held) < maxRuns {
+		l.runs.held[from] = b
 	}
 	return b
 }

@@ -103,7 +103,7 @@ type Log struct {
 	// and one of the log's own wakes the thousands.
 	waiting atomic.Bool // somebody may wait on fresh
 	fresh   chan struct{}
-	runs    runs // of the followers
+	runs    runs
 	lanes   [maxLanes]lane
 	turn    int       // the lane whose turn is next
 	turnAt  time.Time // when the last turn was due
@@ -307,7 +307,6 @@ func (l *Log) signal() {
 	if l.waiting.Swap(false) {
 		close(l.fresh)
 		l.fresh = make(chan struct{})
-		l.runs.clear()
 	}
 	l.arm()
 }

@@ -48,7 +48,7 @@ func (p *pump) park(s *session) bool {
 		// else is to wait. Lanes in company wrote at the same time.
 		p.out = 0
 		lane := p.cur.lane
-		lane.took(2 * time.Since(p.began) / time.Duration(max(lane.company.Load(), 1)))
+		lane.took(time.Since(p.began) / time.Duration(max(lane.company.Load(), 1)))
 	}
 	if !p.running {
 		p.running = true

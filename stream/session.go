@@ -36,14 +36,9 @@ type session struct {
 	over      chan any    // on net/http: gets what the session panicked with, or nil
 }
 
-// begin begins to write, over net/http or a connection that is taken over from
-// it. It returns the session when the caller has to wait for it.
-func (s *session) begin(w http.ResponseWriter, r *http.Request) *session {
-	began := false
+// begin begins to write over net/http, or takes the connection over from it.
+func (s *session) begin(w http.ResponseWriter, r *http.Request) {
 	defer func() {
-		if began {
-			return // attend has seen to it
-		}
 		if p := recover(); p != nil {
 			s.end(ClosePanic, fmt.Errorf("panic: %v", p))
 			panic(p)
@@ -67,13 +62,9 @@ func (s *session) begin(w http.ResponseWriter, r *http.Request) *session {
 	}
 	s.pump = s.h.pumps.of(s.cur, s.gzip != nil, lean, s.h)
 	s.parks.Store(true)
-	began = true
-	if lean {
-		s.attend(true)
-		return nil
+	if !lean {
+		go s.attend(true)
 	}
-	go s.attend(true)
-	return s
 }
 
 // wait returns when a session on net/http is over, which it is soon when the

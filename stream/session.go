@@ -28,12 +28,11 @@ type session struct {
 	ended     bool
 	out       writer
 	lifetime  *time.Timer
-	gzip      *gzipped // nil: not compressed
-	direct    *direct  // nil on net/http
-	pump      *pump
-	slot      int         // in the pump's sessions, -1 for none; guarded by the pump
-	parks     atomic.Bool // pump is set; for who may not look at it
-	over      chan any    // on net/http: gets what the session panicked with, or nil
+	gzip      *gzipped             // nil: not compressed
+	direct    *direct              // nil on net/http
+	pump      atomic.Pointer[pump] // nil until the session begins to write
+	slot      int                  // in the pump's sessions, -1 for none; guarded by the pump
+	over      chan any             // on net/http: gets what the session panicked with, or nil
 }
 
 // begin begins to write over net/http, or takes the connection over from it.
@@ -60,8 +59,7 @@ func (s *session) begin(w http.ResponseWriter, r *http.Request) {
 		}
 		s.over = make(chan any, 1)
 	}
-	s.pump = s.h.pumps.of(s.cur, s.gzip != nil, lean, s.h)
-	s.parks.Store(true)
+	s.pump.Store(s.h.pumps.of(s.cur, s.gzip != nil, lean, s.h))
 	if !lean {
 		go s.attend(true)
 	}
@@ -112,8 +110,8 @@ const parked CloseReason = "parked"
 // goroutine, but not while a pump is locked.
 func (s *session) stop(cause error) {
 	s.cancel(cause)
-	if s.parks.Load() {
-		s.pump.wake(s)
+	if p := s.pump.Load(); p != nil {
+		p.wake(s)
 	}
 }
 
@@ -172,7 +170,7 @@ func (s *session) run(first bool) (CloseReason, error) {
 			return s.failed(err)
 		case s.ctx.Err() != nil:
 			return s.stopped()
-		case wake != nil && s.pump.park(s):
+		case wake != nil && s.pump.Load().park(s):
 			return parked, nil
 		}
 	}

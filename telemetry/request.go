@@ -81,18 +81,16 @@ func (e *establishment) start(admitted bool) {
 		options = append(options, trace.WithLinks(trace.Link{SpanContext: incoming, Attributes: []attribute.KeyValue{keyLink.String(linkIncoming)}}))
 	}
 	e.ctx, e.span = e.t.tracer.Start(ctx, method(e.r.Method)+" "+streamRoute, options...)
-	e.set(requestAttributes(e.r)...)
+	if e.span.IsRecording() {
+		e.attributes = requestAttributes(e.r)
+	}
 }
 
 // set gives the span attributes.
 func (e *establishment) set(attributes ...attribute.KeyValue) {
-	if !e.span.IsRecording() {
-		return
+	if e.span.IsRecording() {
+		e.attributes = append(e.attributes, attributes...)
 	}
-	if e.attributes == nil {
-		e.attributes = make([]attribute.KeyValue, 0, 20) // more than a request has
-	}
-	e.attributes = append(e.attributes, attributes...)
 }
 
 // incoming is the trace context that a client sent, which is not trusted. For a
@@ -161,7 +159,7 @@ func (t *Telemetry) measured(r *http.Request, status int) metric.MeasurementOpti
 // query is left out: it may hold a ticket.
 func requestAttributes(r *http.Request) []attribute.KeyValue {
 	host, port := hostPort(r.Host)
-	attributes := make([]attribute.KeyValue, 0, 10)
+	attributes := make([]attribute.KeyValue, 0, 20) // there is room for those of the stream
 	attributes = append(attributes,
 		semconv.HTTPRequestMethodKey.String(method(r.Method)),
 		semconv.URLPath(r.URL.Path), semconv.URLScheme(scheme(r)), semconv.HTTPRoute(streamRoute),

@@ -62,15 +62,18 @@ func (p *poller) close() { _ = p.file.Close() }
 
 // writeNow writes what the socket takes without waiting.
 func writeNow(fd int, p []byte) (int, error) {
+	n, err := retry(send, fd, p)
+	if errors.Is(err, syscall.EAGAIN) {
+		return 0, nil
+	}
+	return n, err
+}
+
+// retry calls until no signal comes in between.
+func retry(call func(fd int, p []byte) (int, error), fd int, p []byte) (n int, err error) {
 	for {
-		n, err := send(fd, p)
-		switch {
-		case err == nil:
-			return n, nil
-		case errors.Is(err, syscall.EAGAIN):
-			return 0, nil
-		case !errors.Is(err, syscall.EINTR):
-			return 0, err
+		if n, err = call(fd, p); err != syscall.EINTR {
+			return n, err
 		}
 	}
 }

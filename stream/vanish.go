@@ -32,8 +32,8 @@ func ConnContext(ctx context.Context, c net.Conn) context.Context {
 }
 
 func rawConn(c net.Conn) syscall.RawConn {
-	if tcp, ok := c.(*net.TCPConn); ok {
-		if raw, err := tcp.SyscallConn(); err == nil {
+	if socket, ok := c.(syscall.Conn); ok {
+		if raw, err := socket.SyscallConn(); err == nil {
 			return raw
 		}
 	}

@@ -15,7 +15,7 @@ func unacknowledged(raw syscall.RawConn) (outstanding bool, quiet time.Duration,
 	var info syscall.TCPInfo
 	size := uint32(unsafe.Sizeof(info))
 	err := raw.Control(func(fd uintptr) {
-		_, _, errno := syscall.Syscall6(syscall.SYS_GETSOCKOPT, fd, syscall.IPPROTO_TCP, syscall.TCP_INFO,
+		_, _, errno := syscall.RawSyscall6(syscall.SYS_GETSOCKOPT, fd, syscall.IPPROTO_TCP, syscall.TCP_INFO,
 			uintptr(unsafe.Pointer(&info)), uintptr(unsafe.Pointer(&size)), 0)
 		ok = errno == 0
 	})

@@ -136,9 +136,9 @@ func serve(ctx context.Context, cfg *config, stdin io.Reader, stdout, stderr io.
 	serving.Go(func() { carrier.report(reporting, cfg, listener.Addr().String(), handler) })
 	serving.Go(func() {
 		if scheme == "https" {
-			failed <- public.ServeTLS(listener, "", "")
+			failed <- public.ServeTLS(stream.NewListener(listener), "", "")
 		} else {
-			failed <- public.Serve(listener)
+			failed <- public.Serve(stream.NewListener(listener))
 		}
 	})
 	if admin != nil {

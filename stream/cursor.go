@@ -176,8 +176,9 @@ func (c *Cursor) Next(ctx context.Context) (*Batch, error) {
 	}
 }
 
-// read returns a batch, or a channel that is closed when there may be more, or
-// an error as [Cursor.Next] does. It does not wait.
+// read returns a batch, or an error as [Cursor.Next] does, or neither and a
+// channel that is closed when there may be more; for a cursor in a lane there is
+// no channel. It does not wait.
 func (c *Cursor) read() (*Batch, <-chan struct{}, error) {
 	for {
 		b, wake, err := c.step()
@@ -241,7 +242,7 @@ func (c *Cursor) step() (*Batch, <-chan struct{}, error) {
 			return nil, nil, &Ended{Reason: l.ended}
 		}
 		if c.lane != nil {
-			return nil, c.lane.wake, nil
+			return nil, nil, nil
 		}
 		l.waiting.Store(true)
 		return nil, l.fresh, nil
@@ -256,6 +257,15 @@ func (c *Cursor) step() (*Batch, <-chan struct{}, error) {
 		c.last = b.Entries[n-1].ID
 	}
 	return b, nil, nil
+}
+
+// idle reports whether there is nothing to read, for a cursor in a lane.
+func (c *Cursor) idle() bool {
+	l := c.log
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	return len(c.gaps) == 0 && c.fault == nil && c.epoch == l.epoch && c.next >= max(l.tail, c.lane.released, c.opened) &&
+		(l.ended == "" || c.next < l.head)
 }
 
 // batch joins the entries from..to, or as many of them as one batch holds. The

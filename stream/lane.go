@@ -6,9 +6,9 @@ import (
 	"time"
 )
 
-// A lane is a share of the connections that follow a log. They wait on its
-// channel and see the entries below released only; both move together when the
-// lane has its turn.
+// A lane is a share of the connections that follow a log. They see the entries
+// below released only, which moves when the lane has its turn. Then the turn
+// functions are called, which have what has come written to the connections.
 //
 // After a quiet time all lanes have their turn at once: the first event is not
 // held up. Under load they have it one after the other, each once within the
@@ -19,10 +19,10 @@ import (
 type lane struct {
 	members  int // connections; guarded by the log's mu, as are the next three
 	released uint64
-	version  uint64        // of the log, at the lane's last turn
-	wake     chan struct{} // closed at the lane's turn
-	company  atomic.Int32  // lanes that had the last turn together, with this one
-	sweep    atomic.Int64  // how long writing to its connections takes, in nanoseconds
+	version  uint64       // of the log, at the lane's last turn
+	turns    []func()     // called at each
+	company  atomic.Int32 // lanes that had the last turn together, with this one
+	sweep    atomic.Int64 // how long writing to its connections takes, in nanoseconds
 }
 
 const (
@@ -30,8 +30,10 @@ const (
 	// laneSize is for how many connections there is a lane: a turn has a price
 	// of its own.
 	laneSize = 64
-	// maxPace is how many times LogOptions.Pace the pace can be.
-	maxPace = 20
+	// maxGather and maxPace are how many times LogOptions.Pace the pace can be:
+	// so that fewer writes are needed, and where there is no time for more.
+	maxGather = 4
+	maxPace   = 20
 )
 
 // join puts a connection into the lane that has the fewest, of as many as its
@@ -60,6 +62,14 @@ func (l *Log) part(lane *lane) {
 	lane.members--
 }
 
+// onTurn has a function called at each turn of a lane, for as long as the log is
+// there. It may be called again before it has returned.
+func (l *Log) onTurn(lane *lane, turn func()) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	lane.turns = append(lane.turns, turn)
+}
+
 // took takes note of how long writing to the lane's connections took: smoothed,
 // since now and then the system lets somebody else run in the middle of it.
 func (l *lane) took(d time.Duration) {
@@ -67,13 +77,15 @@ func (l *lane) took(d time.Duration) {
 	l.sweep.Store(before + (int64(d)-before)/8)
 }
 
-// pace is how long to gather: so long that writing takes no more than a third of
-// the processors' time, within a limit. Fewer, larger writes are what a server
-// needs that is short of time: without them it would write all the time, and an
-// event would wait for longer still. The second result is the time between two
-// turns. The caller holds l.mu.
+// pace is how long to gather. While the processors have the time to write each
+// event by itself, it is LogOptions.Pace. When that would take more than a third
+// of their time, they gather anyway, and a few milliseconds more save most of the
+// writes: up to maxGather times as long. Beyond that, the pace is so long that
+// writing takes no more than a third of their time, within a limit: without it
+// they would write all the time, and an event would wait for longer still. The
+// second result is the time between two turns. The caller holds l.mu.
 func (l *Log) pace() (pace, step time.Duration) {
-	var writing time.Duration
+	var writing time.Duration // to all connections, once
 	lanes := 0
 	for i := range l.lanes {
 		if lane := &l.lanes[i]; lane.members > 0 {
@@ -82,8 +94,28 @@ func (l *Log) pace() (pace, step time.Duration) {
 		}
 	}
 	lanes = max(lanes, 1)
-	pace = min(max(l.opts.Pace, 3*writing/time.Duration(min(lanes, l.procs))), maxPace*l.opts.Pace)
+	third := 3 * writing / time.Duration(min(lanes, l.procs))
+	gather := min(max(third.Seconds()*l.arrivals.rate, 1), maxGather)
+	pace = max(time.Duration(gather*float64(l.opts.Pace)), min(third, maxPace*l.opts.Pace))
 	return pace, pace / time.Duration(lanes)
+}
+
+// arrivals are how often something came into a log of late.
+type arrivals struct {
+	rate    float64 // a second
+	version uint64  // of the log, at the last count
+	at      time.Time
+}
+
+// arrivalsOver is for how long back arrivals count.
+const arrivalsOver = 200 * time.Millisecond
+
+func (a *arrivals) count(version uint64, now time.Time) {
+	if since := now.Sub(a.at); since > 0 {
+		rate := float64(version-a.version) / since.Seconds()
+		a.rate += (rate - a.rate) * min(1, float64(since)/float64(arrivalsOver))
+		a.version, a.at = version, now
+	}
 }
 
 // arm has release run when the next turn is due; the caller holds l.mu.
@@ -109,11 +141,9 @@ func (l *Log) schedule(wait time.Duration) {
 }
 
 // release lets connections see what has come in: those of the lane whose turn
-// it is, or of all. It runs in a goroutine of its own, so that no publisher pays
-// for the number of connections.
+// it is, or of all; and has it written to them. It runs in a goroutine of its
+// own, so that no publisher pays for the number of connections.
 func (l *Log) release() {
-	var wake [maxLanes]chan struct{}
-	var had [maxLanes]*lane
 	l.mu.Lock()
 	now := time.Now()
 	pace, step := l.pace()
@@ -124,31 +154,41 @@ func (l *Log) release() {
 		l.turnAt = late // one turn can be made up for
 	}
 	l.armed = false
-	woken, turns := wake[:0], had[:0]
+	var turns []func()
+	var had [maxLanes]*lane
+	lanes := had[:0]
 	for range maxLanes {
 		lane := &l.lanes[l.turn]
 		if lane.members > 0 && lane.version != l.version {
-			if len(woken) > 0 && !all { // the turn is the next one's
+			if len(lanes) > 0 && !all { // the turn is the next one's
 				l.armed = true
 				l.schedule(l.turnAt.Add(step).Sub(now))
 				break
 			}
-			turns = append(turns, lane)
-			woken = append(woken, lane.wake)
-			lane.wake = make(chan struct{})
+			lanes = append(lanes, lane)
+			turns = append(turns, lane.turns...)
 		}
 		lane.released, lane.version = l.head, l.version
 		if l.turn = (l.turn + 1) % maxLanes; l.turn == 0 {
 			l.runs.clear()
+			l.arrivals.count(l.version, now)
 		}
 	}
-	for _, lane := range turns {
-		lane.company.Store(int32(len(turns)))
+	for _, lane := range lanes {
+		lane.company.Store(int32(len(lanes)))
 	}
 	l.mu.Unlock()
-	for _, c := range woken {
-		close(c)
+	// As many at a time as there are processors.
+	var next atomic.Int32
+	work := func() {
+		for i := next.Add(1); int(i) <= len(turns); i = next.Add(1) {
+			turns[i-1]()
+		}
 	}
+	for range min(len(turns), l.procs) - 1 {
+		go work()
+	}
+	work()
 }
 
 // runs are the batches that cursors share which stand at the same place, by

@@ -13,7 +13,7 @@ import (
 
 // A follower is a connection that is always caught up, and what it saw.
 type follower struct {
-	cur    *stream.Cursor
+	cur    *stream.PacedCursor
 	woken  []time.Duration // since the start
 	waited time.Duration   // the longest that an event waited for it
 	ids    []stream.ID
@@ -25,9 +25,8 @@ func follow(ctx context.Context, l *stream.Log, n int) []*follower {
 	start := time.Now()
 	all := make([]*follower, n)
 	for i := range all {
-		f := &follower{cur: l.Live()}
+		f := &follower{cur: stream.Paced(l.Live())}
 		all[i] = f
-		stream.SetPaced(f.cur)
 		go func() {
 			for {
 				b, err := f.cur.Next(ctx)
@@ -156,15 +155,17 @@ func TestPaceGrowsWithTheWriting(t *testing.T) {
 		l := stream.NewLog(stream.LogOptions{Pace: 10 * time.Millisecond})
 		f := follow(t.Context(), l, 1)[0]
 		for _, tc := range []struct{ writing, waits time.Duration }{
-			{time.Millisecond, 10 * time.Millisecond},
-			{8 * time.Millisecond, 24 * time.Millisecond},
+			{300 * time.Microsecond, 10 * time.Millisecond}, // there is time to write each event by itself
+			{time.Millisecond, 30 * time.Millisecond},
+			{8 * time.Millisecond, 40 * time.Millisecond},
+			{20 * time.Millisecond, 60 * time.Millisecond},
 			{time.Second, 200 * time.Millisecond},
 			{0, 10 * time.Millisecond},
 		} {
 			time.Sleep(time.Second)
 			stream.SetWriting(f.cur, tc.writing)
 			f.waited = 0
-			publish(t, l, 400, time.Millisecond)
+			publish(t, l, 2000, time.Millisecond)
 			time.Sleep(time.Second)
 			synctest.Wait()
 			if f.waited < tc.waits-time.Millisecond || f.waited > tc.waits {

@@ -34,9 +34,10 @@ type LogOptions struct {
 	Floor ID
 	// Pace is how long the connections that follow the log gather events under
 	// load: each is woken once in this time, one share of them after the other.
-	// The first event after a quiet time is released to all at once. The pace
-	// grows, up to twentyfold, where writing would take more than a third of the
-	// processors' time.
+	// The first event after a quiet time is released to all at once. Where writing
+	// each event by itself would take more than a third of the processors' time,
+	// the pace grows fourfold at most; twentyfold where it has to, so that writing
+	// takes no more than that.
 	// Default: 0, every event is released at once.
 	Pace time.Duration
 	// Encode makes the payload of an event as it goes on the wire. It is
@@ -100,17 +101,18 @@ type Log struct {
 
 	// Followers wait on fresh, which is closed for every append. Connections
 	// wait in lanes: see lane. So the publisher wakes a handful of goroutines,
-	// and one of the log's own wakes the thousands.
-	waiting atomic.Bool // somebody may wait on fresh
-	fresh   chan struct{}
-	runs    runs
-	lanes   [maxLanes]lane
-	turn    int       // the lane whose turn is next
-	turnAt  time.Time // when the last turn was due
-	timer   *time.Timer
-	armed   bool // release will run
-	version uint64
-	procs   int
+	// and one of the log's own sees to the thousands.
+	waiting  atomic.Bool // somebody may wait on fresh
+	fresh    chan struct{}
+	runs     runs
+	lanes    [maxLanes]lane
+	turn     int       // the lane whose turn is next
+	turnAt   time.Time // when the last turn was due
+	timer    *time.Timer
+	armed    bool   // release will run
+	version  uint64 // rises with all that comes in
+	arrivals arrivals
+	procs    int
 }
 
 // NewLog returns an empty log.
@@ -127,7 +129,7 @@ func NewLog(opts LogOptions) *Log {
 	if opts.Encode == nil {
 		opts.Encode = func(dst []byte, e *Event) ([]byte, error) { return e.AppendCloudEvent(dst) }
 	}
-	l := &Log{
+	return &Log{
 		opts:  opts,
 		last:  opts.Floor,
 		floor: opts.Floor,
@@ -136,10 +138,6 @@ func NewLog(opts LogOptions) *Log {
 		fresh: make(chan struct{}),
 		procs: runtime.GOMAXPROCS(0),
 	}
-	for i := range l.lanes {
-		l.lanes[i].wake = make(chan struct{})
-	}
-	return l
 }
 
 // Append numbers the events and puts them in, all or none. On success their

@@ -342,10 +342,9 @@ func TestConcurrentReaders(t *testing.T) {
 	}})
 	type run struct{ from, to stream.ID } // what a reader got, or was told that it did not
 	var work, publishing sync.WaitGroup
-	reader := func(c *stream.Cursor, paced bool) []run {
-		if paced {
-			stream.SetPaced(c)
-		}
+	reader := func(c interface {
+		Next(context.Context) (*stream.Batch, error)
+	}) []run {
 		var runs []run
 		for {
 			b, err := c.Next(t.Context())
@@ -377,7 +376,12 @@ func TestConcurrentReaders(t *testing.T) {
 		if i%3 == 0 {
 			c = l.From(stream.ID{})
 		}
-		work.Go(func() { results[i] = reader(c, i%2 == 0) })
+		if i%2 == 0 {
+			paced := stream.Paced(c)
+			work.Go(func() { results[i] = reader(paced) })
+		} else {
+			work.Go(func() { results[i] = reader(c) })
+		}
 	}
 	for w := range writers {
 		publishing.Go(func() {
@@ -419,8 +423,7 @@ func TestPace(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := stream.NewLog(stream.LogOptions{Pace: 10 * time.Millisecond})
 		time.Sleep(time.Second)
-		c := l.Live()
-		stream.SetPaced(c)
+		c := stream.Paced(l.Live())
 		start := time.Now()
 		appendN(t, l, 0, 1)
 		b, err := c.Next(t.Context())
@@ -448,9 +451,7 @@ func TestPace(t *testing.T) {
 func TestBatchesAreShared(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := stream.NewLog(stream.LogOptions{Pace: 10 * time.Millisecond})
-		a, b := l.Live(), l.Live()
-		stream.SetPaced(a)
-		stream.SetPaced(b)
+		a, b := stream.Paced(l.Live()), stream.Paced(l.Live())
 		if err := l.Append(event(0), event(1), event(2)); err != nil {
 			t.Fatal(err)
 		}

@@ -3,29 +3,30 @@ package stream
 import (
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
-// A pump has the parked sessions of one lane, and a goroutine while there are
-// any. A lean pump writes each batch to all of them itself, without ever waiting
-// for one. Whom it cannot serve gets a goroutine until there is nothing to write
-// again: a session that does not take a whole write, has a gap to be told, or is
-// to end; and every session on net/http.
+// A pump has the parked sessions of one lane. At the lane's turn a lean pump
+// writes to all of them itself, without ever waiting for one. Whom it cannot
+// serve gets a goroutine until there is nothing to write again: a session that
+// does not take a whole write, has a gap to be told, or is to end; and every
+// session on net/http.
 type pump struct {
-	h    *Handler
-	gzip bool // its sessions are compressed
-	lean bool
+	h     *Handler
+	gzip  bool // its sessions are compressed
+	lean  bool
+	asked atomic.Bool // a turn waits for mu
 
 	mu       sync.Mutex
 	cur      *Cursor
 	sessions []*session
-	running  bool
-	due      time.Time // when a session may be due for a ping
+	timer    *time.Timer // for the next ping
+	armed    bool        // beat will run
 	// How long the sessions of a pump that is not lean take to write.
 	began time.Time
 	out   int
-	flush Flush         // what a hook is given, each time anew
-	empty chan struct{} // told when the last session has gone
+	flush Flush // what a hook is given, each time anew
 }
 
 // park takes a session that has nothing to write. It fails when there is
@@ -33,26 +34,24 @@ type pump struct {
 func (p *pump) park(s *session) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if s.ctx.Err() != nil {
+	if s.ctx.Err() != nil || !s.cur.idle() {
 		return false
 	}
 	if len(p.sessions) == 0 {
 		*p.cur = Cursor{log: s.cur.log, next: s.cur.next, last: s.cur.last, epoch: s.cur.epoch, opened: s.cur.next, since: s.cur.last, lane: s.cur.lane}
-	} else if s.cur.epoch < p.cur.epoch || s.cur.epoch == p.cur.epoch && s.cur.next < p.cur.next {
-		return false
 	}
 	s.slot = len(p.sessions)
 	p.sessions = append(p.sessions, s)
+	if !p.armed {
+		p.armed = true
+		p.schedule(or(p.h.Heartbeat, DefaultHeartbeat) - time.Since(s.conn.LastWrite()))
+	}
 	if p.out > 0 && len(p.sessions) >= p.out {
 		// Half are back: among the others there may be slow ones, for which nobody
 		// else is to wait. Lanes in company wrote at the same time.
 		p.out = 0
 		lane := p.cur.lane
 		lane.took(time.Since(p.began) / time.Duration(max(lane.company.Load(), 1)))
-	}
-	if !p.running {
-		p.running = true
-		go p.run()
 	}
 	return true
 }
@@ -67,12 +66,6 @@ func (p *pump) release(s *session) {
 	p.sessions[last] = nil
 	p.sessions = p.sessions[:last]
 	s.slot = -1
-	if last == 0 {
-		select {
-		case p.empty <- struct{}{}:
-		default:
-		}
-	}
 }
 
 // wake has a session attended to, if it is parked.
@@ -88,49 +81,36 @@ func (p *pump) wake(s *session) {
 	}
 }
 
-func (p *pump) run() {
-	timer := time.NewTimer(0)
-	defer timer.Stop()
-	for {
-		p.mu.Lock()
-		if len(p.sessions) == 0 {
-			p.running, p.sessions = false, nil
-			p.mu.Unlock()
-			return
-		}
-		batch, fresh, err := p.cur.read()
-		var due time.Duration
-		var leaving []*session
+// turn writes what the lane has released to the sessions. It may be called by
+// any goroutine.
+func (p *pump) turn() {
+	if p.asked.Swap(true) {
+		return // another one is about to begin
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.asked.Store(false)
+	for len(p.sessions) > 0 {
+		batch, _, err := p.cur.read()
 		switch {
 		case err != nil: // each session has to find out for itself
-			leaving = p.releaseAll()
-		case batch != nil && !p.lean:
-			leaving = p.releaseAll()
-			p.began, p.out = time.Now(), (len(leaving)+1)/2
-		case batch != nil:
-			leaving = p.deliver(batch)
+			attend(p.releaseAll())
+		case batch == nil:
+			return
+		case p.lean:
+			attend(p.deliver(batch))
 		default:
-			// No session is due before p.due: who has parked since then, or been
-			// written to, is due later still.
-			now := time.Now()
-			if due = p.due.Sub(now); due <= 0 {
-				due, leaving = p.beat(now)
-				p.due = now.Add(due)
-			}
+			p.began, p.out = time.Now(), (len(p.sessions)+1)/2
+			attend(p.releaseAll())
 		}
-		p.mu.Unlock()
-		for _, s := range leaving {
-			go s.attend(false)
-		}
-		if fresh == nil {
-			continue
-		}
-		timer.Reset(due)
-		select {
-		case <-fresh:
-		case <-timer.C:
-		case <-p.empty:
-		}
+	}
+	p.sessions = nil
+}
+
+// attend gives each of the sessions a goroutine.
+func attend(sessions []*session) {
+	for _, s := range sessions {
+		go s.attend(false)
 	}
 }
 
@@ -202,13 +182,18 @@ func (p *pump) contain(s *session, whole *bool) {
 	}
 }
 
-// beat pings the sessions that have been quiet for the heartbeat interval. It
-// returns when to look again, and whom it could not serve; the caller holds
-// p.mu.
-func (p *pump) beat(now time.Time) (next time.Duration, leaving []*session) {
+// beat pings the sessions that have been quiet for the heartbeat interval.
+func (p *pump) beat() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.armed = len(p.sessions) > 0; !p.armed {
+		return
+	}
+	now := time.Now()
 	heartbeat := or(p.h.Heartbeat, DefaultHeartbeat)
-	next = heartbeat
+	next := heartbeat
 	var ping, chunk []byte
+	var leaving []*session
 	for i := 0; i < len(p.sessions); {
 		s := p.sessions[i]
 		if left := heartbeat - now.Sub(s.conn.LastWrite()); left > 0 {
@@ -230,9 +215,19 @@ func (p *pump) beat(now time.Time) (next time.Duration, leaving []*session) {
 			leaving = append(leaving, s)
 		}
 	}
+	attend(leaving)
 	// Looking costs a step for each session: not for every one of thousands
 	// that are due one after the other.
-	return max(next, heartbeat/20), leaving
+	p.schedule(max(next, heartbeat/20))
+}
+
+// schedule has beat run; the caller holds p.mu.
+func (p *pump) schedule(wait time.Duration) {
+	if p.timer == nil {
+		p.timer = time.AfterFunc(wait, p.beat)
+	} else {
+		p.timer.Reset(wait)
+	}
 }
 
 func (p *pump) pingTo(s *session, ping, chunk []byte, now time.Time) (whole bool) {
@@ -283,8 +278,9 @@ func (p *pumps) of(c *Cursor, gzip, lean bool, h *Handler) *pump {
 	key := pumpKey{c.lane, gzip, lean}
 	one := p.byLane[key]
 	if one == nil {
-		one = &pump{h: h, gzip: gzip, lean: lean, cur: &Cursor{log: c.log, lane: c.lane}, empty: make(chan struct{}, 1)}
+		one = &pump{h: h, gzip: gzip, lean: lean, cur: &Cursor{log: c.log, lane: c.lane}}
 		p.byLane[key] = one
+		c.log.onTurn(c.lane, one.turn)
 	}
 	return one
 }

@@ -152,8 +152,9 @@ func (s *session) run(first bool) (CloseReason, error) {
 	flush := flushes.Get().(*Flush)
 	defer flushes.Put(flush)
 	for {
-		batch, wake, err := s.cur.read()
+		batch, _, err := s.cur.read()
 		s.conn.next.Store(s.cur.next)
+		idle := batch == nil && err == nil
 		switch {
 		case batch != nil:
 			err = s.sendBatch(batch, flush)
@@ -170,7 +171,7 @@ func (s *session) run(first bool) (CloseReason, error) {
 			return s.failed(err)
 		case s.ctx.Err() != nil:
 			return s.stopped()
-		case wake != nil && s.pump.Load().park(s):
+		case idle && s.pump.Load().park(s):
 			return parked, nil
 		}
 	}

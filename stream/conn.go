@@ -10,6 +10,14 @@ import (
 // A Conn is one open stream. Its fields do not change; its methods may be
 // called by any goroutine, while it is open and after.
 type Conn struct {
+	// What each delivery counts comes first, in one cache line.
+	events atomic.Int64
+	bytes  atomic.Int64
+	wrote  atomic.Int64 // when, in nanoseconds after Started
+	next   atomic.Uint64
+
+	// Started is when the connection was admitted.
+	Started time.Time
 	// ID is random and cannot be guessed.
 	ID string
 	// Topic and Format are what the client asked for.
@@ -18,8 +26,6 @@ type Conn struct {
 	Protocol string
 	// Client is the client's address.
 	Client string
-	// Started is when the connection was admitted.
-	Started time.Time
 	// Resumed says that the client gave a last event ID, and ResumedFrom which.
 	Resumed     bool
 	ResumedFrom ID
@@ -28,11 +34,7 @@ type Conn struct {
 	cancel  func(cause error)
 	lookout *lookout // nil: nobody can tell whether the client is there; set under the handler's mutex
 
-	events atomic.Int64
-	bytes  atomic.Int64
 	errors atomic.Int64
-	wrote  atomic.Int64 // when, in nanoseconds after Started
-	next   atomic.Uint64
 }
 
 func newConnID() string {

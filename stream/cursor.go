@@ -54,12 +54,13 @@ type Batch struct {
 	Entries []*Entry
 	// Events is how many of the entries are events, not announcements.
 	Events int
+	// Tagged are those of the entries whose event has a Tag.
+	Tagged []*Entry
 	// Wire is the entries' encodings, joined.
 	Wire []byte
 
 	from, to uint64
 	full     bool // there was more, which another batch has
-	tagged   bool // an event has a Tag
 	// What encoded has made, once for all connections.
 	made [3]struct {
 		once  sync.Once
@@ -70,16 +71,16 @@ type Batch struct {
 // A Cursor is one reader's position in a log. It holds no entries. One
 // goroutine may use it at a time; different cursors are independent.
 type Cursor struct {
-	log    *Log
 	next   uint64 // index of the entry to read next
 	last   ID     // the newest event that the reader has
+	since  ID     // events up to this one were there before the cursor
+	opened uint64 // and so were the entries below this one
 	skip   bool   // entries up to last may still come: the reader has them
+	lane   *lane  // nil: it follows each append
+	log    *Log
 	epoch  uint64
-	opened uint64 // entries below it were there before the cursor
-	since  ID     // and so were the events up to this one
 	gaps   []*Gap // to be told first
 	fault  *Entry // likewise
-	lane   *lane  // nil: it follows each append
 }
 
 // Live returns a cursor that reads what comes from now on.
@@ -305,7 +306,9 @@ func (b *Batch) join() {
 		size += len(e.wire)
 		if e.Event != nil {
 			b.Events++
-			b.tagged = b.tagged || e.Event.Tag != nil
+			if e.Event.Tag != nil {
+				b.Tagged = append(b.Tagged, e)
+			}
 		}
 	}
 	if len(b.Entries) == 1 {

@@ -20,7 +20,6 @@ import (
 // that has the session uses it; while it is parked, its pump does.
 type direct struct {
 	conn    net.Conn
-	fd      int    // of conn, which is open until close is called
 	key     uint64 // at the poller
 	timeout time.Duration
 	head    []byte // of the response, until it has been written
@@ -43,7 +42,7 @@ func (s *session) takeOver(w http.ResponseWriter, r *http.Request) bool {
 		return false
 	}
 	_ = buffered // what a client sends after its request is of no concern
-	d := &direct{conn: conn, fd: -1, timeout: or(s.h.WriteTimeout, DefaultWriteTimeout)}
+	d := &direct{conn: conn, timeout: or(s.h.WriteTimeout, DefaultWriteTimeout)}
 	d.head = append(d.head, "HTTP/1.1 200 OK\r\nDate: "...)
 	d.head = time.Now().UTC().AppendFormat(d.head, http.TimeFormat)
 	d.head = append(d.head, "\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n"...)
@@ -51,13 +50,13 @@ func (s *session) takeOver(w http.ResponseWriter, r *http.Request) bool {
 	_ = w.Header().Write(&fields) // cannot fail
 	d.head = append(append(d.head, fields...), "\r\n"...)
 	if raw := rawConn(conn); raw != nil {
-		_ = raw.Control(func(fd uintptr) { d.fd = int(fd) })
+		_ = raw.Control(func(fd uintptr) { s.fd = int(fd) })
 		if s.conn.lookout == nil {
-			s.h.watch(s.conn, raw)
+			s.h.watch(&s.conn, raw)
 		}
 	}
-	if d.fd >= 0 {
-		d.key = s.h.pumps.watch(d.fd, s.conn)
+	if s.fd >= 0 {
+		d.key = s.h.pumps.watch(s.fd, &s.conn)
 	}
 	s.direct, s.out = d, d
 	return true

@@ -342,16 +342,15 @@ func (h *Handler) begin(r *http.Request, ask request) (*session, *Refusal) {
 	} else if r.ProtoMinor == 0 {
 		protocol = "1.0"
 	}
-	c := &Conn{
-		ID: newConnID(), Topic: ask.topic, Format: ask.format, Protocol: protocol, Client: r.RemoteAddr,
-		Started: time.Now(), Resumed: ask.resume != nil && len(cur.gaps) == 0, log: cur.log,
-	}
+	s := &session{h: h, ctx: ctx, cancel: cancel, malformed: ask.malformed, slot: -1, fd: -1, cur: *cur}
+	c := &s.conn
+	c.ID, c.Topic, c.Format, c.Protocol, c.Client = newConnID(), ask.topic, ask.format, protocol, r.RemoteAddr
+	c.Started, c.log, c.cancel = time.Now(), cur.log, s.stop
+	c.Resumed = ask.resume != nil && len(cur.gaps) == 0
 	if ask.resume != nil {
 		c.ResumedFrom = *ask.resume
 	}
 	c.next.Store(cur.next)
-	s := &session{h: h, conn: c, cur: cur, ctx: ctx, cancel: cancel, malformed: ask.malformed, slot: -1}
-	c.cancel = s.stop
 	if !h.enter(c) {
 		cancel(nil)
 		h.mu.Lock()
@@ -372,7 +371,7 @@ func (h *Handler) begin(r *http.Request, ask request) (*session, *Refusal) {
 	if raw, ok := r.Context().Value(rawConnKey{}).(syscall.RawConn); ok {
 		h.watch(c, raw)
 	}
-	cur.lane = cur.log.join()
+	s.cur.lane = cur.log.join()
 	return s, nil
 }
 

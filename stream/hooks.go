@@ -30,14 +30,14 @@ type Hooks struct {
 // ConnHooks observe one connection. All but Disconnect come from one goroutine
 // at a time, and Disconnect is the last.
 type ConnHooks struct {
+	// Flush is called after each batch has been flushed. The argument is valid
+	// during the call only.
+	Flush func(f *Flush)
 	// Traceparent is the trace context of the connection; it is told to the
 	// client in the connected event.
 	Traceparent string
 	// Open is called after the first flush: the client has the headers.
 	Open func(now time.Time)
-	// Flush is called after each batch has been flushed. The argument is valid
-	// during the call only.
-	Flush func(f *Flush)
 	// Gap is called when the client has been told of a gap.
 	Gap func(g *Gap, now time.Time)
 	// Heartbeat is called after a ping.
@@ -51,8 +51,14 @@ type ConnHooks struct {
 type Flush struct {
 	// Batch is what was written.
 	Batch *Batch
-	// Replayed is how many of the batch's events, its first ones, were in the log
-	// already when the connection was opened.
+	// Lane is a small number. Flushes of the same topic that have different ones
+	// may come at once; those that have the same seldom do: let them share
+	// counters that others do not touch.
+	Lane int
+	// Since is the newest event that was in the log already when the connection
+	// was opened.
+	Since ID
+	// Replayed is how many of the batch's events, its first ones, are not newer.
 	Replayed int
 	// Bytes is how many bytes went out, compression included.
 	Bytes int

@@ -19,14 +19,15 @@ import (
 type lane struct {
 	members  int // connections; guarded by the log's mu, as are the next three
 	released uint64
-	version  uint64       // of the log, at the lane's last turn
-	turns    []func()     // called at each
+	version  uint64   // of the log, at the lane's last turn
+	turns    []func() // called at each
+	index    int
 	company  atomic.Int32 // lanes that had the last turn together, with this one
 	sweep    atomic.Int64 // how long writing to its connections takes, in nanoseconds
 }
 
 const (
-	maxLanes = 16
+	maxLanes = 8
 	// laneSize is for how many connections there is a lane: a turn has a price
 	// of its own.
 	laneSize = 64

@@ -129,7 +129,7 @@ func NewLog(opts LogOptions) *Log {
 	if opts.Encode == nil {
 		opts.Encode = func(dst []byte, e *Event) ([]byte, error) { return e.AppendCloudEvent(dst) }
 	}
-	return &Log{
+	l := &Log{
 		opts:  opts,
 		last:  opts.Floor,
 		floor: opts.Floor,
@@ -138,6 +138,10 @@ func NewLog(opts LogOptions) *Log {
 		fresh: make(chan struct{}),
 		procs: runtime.GOMAXPROCS(0),
 	}
+	for i := range l.lanes {
+		l.lanes[i].index = i
+	}
+	return l
 }
 
 // Append numbers the events and puts them in, all or none. On success their

@@ -19,7 +19,7 @@ type pump struct {
 	asked atomic.Bool // a turn waits for mu
 
 	mu       sync.Mutex
-	cur      *Cursor
+	cur      Cursor
 	sessions []*session
 	timer    *time.Timer // for the next ping
 	armed    bool        // beat will run
@@ -38,7 +38,7 @@ func (p *pump) park(s *session) bool {
 		return false
 	}
 	if len(p.sessions) == 0 {
-		*p.cur = Cursor{log: s.cur.log, next: s.cur.next, last: s.cur.last, epoch: s.cur.epoch, opened: s.cur.next, since: s.cur.last, lane: s.cur.lane}
+		p.cur = Cursor{log: s.cur.log, next: s.cur.next, last: s.cur.last, epoch: s.cur.epoch, opened: s.cur.next, since: s.cur.last, lane: s.cur.lane}
 	}
 	s.slot = len(p.sessions)
 	p.sessions = append(p.sessions, s)
@@ -147,17 +147,17 @@ func (p *pump) deliver(b *Batch) (leaving []*session) {
 }
 
 // lean reports whether a pump can write to the session.
-func (s *session) lean() bool { return s.direct.fd >= 0 && !s.cur.skip }
+func (s *session) lean() bool { return s.fd >= 0 && !s.cur.skip }
 
 // deliverTo writes a batch to one session. It returns false when the session
 // needs a goroutine, to write the rest or to end.
 func (p *pump) deliverTo(s *session, b *Batch, chunk []byte, lag uint64) (whole bool) {
 	defer p.contain(s, &whole)
 	var began time.Time
-	if b.tagged && s.hooks.Flush != nil {
+	if b.Tagged != nil && s.hooks.Flush != nil {
 		began = time.Now()
 	}
-	n, err := writeNow(s.direct.fd, chunk)
+	n, err := writeNow(s.fd, chunk)
 	if err != nil {
 		s.cancel(errGone)
 		return false
@@ -232,7 +232,7 @@ func (p *pump) schedule(wait time.Duration) {
 
 func (p *pump) pingTo(s *session, ping, chunk []byte, now time.Time) (whole bool) {
 	defer p.contain(s, &whole)
-	n, err := writeNow(s.direct.fd, chunk)
+	n, err := writeNow(s.fd, chunk)
 	if err != nil {
 		s.cancel(errGone)
 		return false
@@ -278,7 +278,7 @@ func (p *pumps) of(c *Cursor, gzip, lean bool, h *Handler) *pump {
 	key := pumpKey{c.lane, gzip, lean}
 	one := p.byLane[key]
 	if one == nil {
-		one = &pump{h: h, gzip: gzip, lean: lean, cur: &Cursor{log: c.log, lane: c.lane}}
+		one = &pump{h: h, gzip: gzip, lean: lean}
 		p.byLane[key] = one
 		c.log.onTurn(c.lane, one.turn)
 	}

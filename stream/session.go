@@ -17,10 +17,11 @@ import (
 // batches are written. While there is something to write one goroutine has it;
 // else it is parked at its pump, and has none.
 type session struct {
-	h         *Handler
-	conn      *Conn
-	cur       *Cursor
+	conn      Conn // with cur, fd and hooks what each delivery needs
+	cur       Cursor
+	fd        int // of direct's connection, which is open until it is closed; or -1
 	hooks     ConnHooks
+	h         *Handler
 	ctx       context.Context
 	cancel    context.CancelCauseFunc // of ctx alone: see stop
 	release   func()
@@ -59,7 +60,7 @@ func (s *session) begin(w http.ResponseWriter, r *http.Request) {
 		}
 		s.over = make(chan any, 1)
 	}
-	s.pump.Store(s.h.pumps.of(s.cur, s.gzip != nil, lean, s.h))
+	s.pump.Store(s.h.pumps.of(&s.cur, s.gzip != nil, lean, s.h))
 	if !lean {
 		go s.attend(true)
 	}
@@ -213,7 +214,7 @@ func (s *session) wrote(bytes int, now time.Time) {
 
 func (s *session) sendBatch(b *Batch, f *Flush) error {
 	var began time.Time
-	if s.hooks.Flush != nil && b.tagged {
+	if s.hooks.Flush != nil && b.Tagged != nil {
 		began = time.Now()
 	}
 	if err := s.out.writeBatch(b, s.gzip != nil); err != nil {
@@ -237,7 +238,7 @@ func (s *session) delivered(b *Batch, f *Flush, began, ended time.Time, lag uint
 	s.wrote(bytes, ended)
 	s.conn.events.Add(int64(b.Events))
 	if s.hooks.Flush != nil {
-		*f = Flush{Batch: b, Replayed: b.replayed(s.cur.since), Bytes: bytes, Began: began, Ended: ended, Lag: lag}
+		*f = Flush{Batch: b, Lane: s.cur.lane.index, Since: s.cur.since, Replayed: b.replayed(s.cur.since), Bytes: bytes, Began: began, Ended: ended, Lag: lag}
 		s.hooks.Flush(f)
 	}
 }
@@ -340,7 +341,7 @@ func (s *session) end(reason CloseReason, err error) {
 		s.release() // before it is no longer counted: who sees that it is gone finds its place free
 	}
 	s.cur.log.part(s.cur.lane)
-	s.h.leave(s.conn, reason)
+	s.h.leave(&s.conn, reason)
 	if s.hooks.Disconnect != nil {
 		s.hooks.Disconnect(reason, err)
 	}

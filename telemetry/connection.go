@@ -40,11 +40,14 @@ func nextAge(age time.Duration) time.Duration {
 // of thousands, so it holds what it must and no span: a segment's span is made
 // when the segment ends.
 type connection struct {
-	tally tally // first: what every delivery needs, in few cache lines
+	// What every delivery needs comes first, in one cache line.
+	topic   *topicMetrics
+	slowest atomic.Int64 // latency within the segment, in nanoseconds
+	live    bool         // the replay is over; of the goroutine that has the stream, as is the next
+	gapped  bool         // the next event comes behind a gap
 
 	t         *Telemetry
 	conn      *stream.Conn
-	topic     *topicMetrics
 	establish *establishment // nil once the client has the headers
 	context   spanRef        // of the establishing span
 	missed    atomic.Int64   // events that the client was told are lost
@@ -89,7 +92,7 @@ func (c *connection) counts() counts {
 // connect begins the observation of a connection that has been admitted.
 func (t *Telemetry) connect(r *http.Request, conn *stream.Conn) stream.ConnHooks {
 	c := &connection{t: t, conn: conn, topic: t.metrics.topic(conn.Topic)}
-	c.tally.live = conn.ResumedFrom.IsZero()
+	c.live = conn.ResumedFrom.IsZero()
 	c.establish, _ = r.Context().Value(establishKey{}).(*establishment)
 	if c.establish == nil { // no middleware
 		c.establish = &establishment{t: t, r: r, began: conn.Started}
@@ -143,32 +146,18 @@ func (c *connection) open(now time.Time) {
 
 // flush is the path of every delivery.
 func (c *connection) flush(f *stream.Flush) {
-	replayed := f.Replayed
-	c.tally.mu.Lock()
-	c.tally.bytes += int64(f.Bytes)
-	c.tally.replayed += int64(replayed)
-	for _, e := range f.Batch.Entries {
-		switch {
-		case e.Event == nil:
-		case replayed > 0: // how long it waited in the log is not the stream's latency
-			replayed--
-		default:
-			c.tally.observe(f.Ended.Sub(e.At))
-		}
+	latency := int64(c.topic.tallies[f.Lane%tallies].deliver(f))
+	if latency > c.slowest.Load() {
+		c.slowest.Store(latency)
 	}
-	full := c.tally.full
-	c.tally.mu.Unlock()
-	if full {
-		c.merge()
-	}
-	if !c.tally.live {
+	if !c.live {
 		c.catchUp(f)
 	}
-	if !f.Began.IsZero() {
+	if f.Batch.Tagged != nil {
 		c.deliver(f)
 	}
-	if c.tally.gapped && f.Batch.Events > 0 {
-		c.tally.gapped = false
+	if c.gapped && f.Batch.Events > 0 {
+		c.gapped = false
 	}
 }
 
@@ -182,31 +171,22 @@ func (c *connection) catchUp(f *stream.Flush) {
 }
 
 func (c *connection) endReplay() {
-	c.tally.live = true
+	c.live = true
 	c.t.metrics.replay.Record(c.logContext(), c.replay, c.topic.option)
 }
 
 // deliver gives those events of a batch that are sampled to their traces.
 func (c *connection) deliver(f *stream.Flush) {
-	replayed := f.Replayed
-	for _, e := range f.Batch.Entries {
-		if e.Event == nil {
-			continue
-		}
-		isReplay := replayed > 0
-		if isReplay {
-			replayed--
-		}
+	for _, e := range f.Batch.Tagged {
 		if et, ok := e.Event.Tag.(*eventTrace); ok {
-			d := delivery{conn: c, id: e.ID, at: e.At, began: f.Began, ended: f.Ended, batch: f.Batch.Events, replay: isReplay, gapped: c.tally.gapped}
-			et.deliver(&d)
+			et.deliver(&delivery{conn: c, id: e.ID, at: e.At, began: f.Began, ended: f.Ended, batch: f.Batch.Events, replay: !e.ID.After(f.Since), gapped: c.gapped})
 		}
 	}
 }
 
 // gap is called when the client has been told that events are lost.
 func (c *connection) gap(g *stream.Gap, _ time.Time) {
-	c.tally.gapped = true
+	c.gapped = true
 	c.gaps.Add(1)
 	c.missed.Add(int64(g.Missed))
 	ctx, m := c.logContext(), c.t.metrics
@@ -220,9 +200,7 @@ func (c *connection) gap(g *stream.Gap, _ time.Time) {
 }
 
 func (c *connection) heartbeat(time.Time) {
-	c.tally.mu.Lock()
-	c.tally.heartbeats++
-	c.tally.mu.Unlock()
+	c.topic.heartbeats.Add(1)
 }
 
 // disconnect is called once, last.
@@ -243,12 +221,11 @@ func (c *connection) disconnect(reason stream.CloseReason, err error) {
 	}
 	segments := c.segments
 	c.mu.Unlock()
-	c.merge()
 	c.t.mu.Lock()
 	delete(c.t.conns, c.conn.ID)
 	c.t.mu.Unlock()
 	c.topic.opened(c.conn.Protocol, -1)
-	if !c.tally.live {
+	if !c.live {
 		c.endReplay()
 	}
 	age := now.Sub(c.conn.Started)
@@ -309,7 +286,7 @@ func (c *connection) segment(now time.Time, reason stream.CloseReason, err error
 		keyTopic.String(c.conn.Topic), keyStreamID.String(c.conn.ID), keySegment.Int(c.segments),
 		keySegmentEvents.Int64(after.events - c.before.events), keySegmentBytes.Int64(after.bytes - c.before.bytes),
 		keySegmentDropped.Int64(after.missed - c.before.missed), keySegmentGaps.Int64(after.gaps - c.before.gaps),
-		keySegmentLatency.Float64(c.tally.takeSlowest().Seconds()),
+		keySegmentLatency.Float64(time.Duration(c.slowest.Swap(0)).Seconds()),
 	}
 	c.before = after
 	if reason != "" {

@@ -75,6 +75,18 @@ func (tm *topicMetrics) exemplar(d time.Duration, at time.Time, sc trace.SpanCon
 	tm.exemplars[bucketOf(max(d, 0))] = latencyExemplar{d, at, sc}
 }
 
+// kept returns the exemplars that there are.
+func (tm *topicMetrics) kept() (all []latencyExemplar) {
+	tm.mu.Lock()
+	defer tm.mu.Unlock()
+	for _, e := range tm.exemplars {
+		if e.context.IsValid() {
+			all = append(all, e)
+		}
+	}
+	return all
+}
+
 // A deliveryProducer makes sse.server.delivery.duration of the tallies, for one
 // or more readers. A histogram instrument would cost 150 ns for each delivery.
 type deliveryProducer struct {
@@ -96,11 +108,10 @@ func (p *deliveryProducer) Produce(context.Context) ([]metricdata.ScopeMetrics, 
 	for i, b := range latencyBounds {
 		bounds[i] = b.Seconds()
 	}
-	p.t.merge()
 	now := time.Now()
 	h := metricdata.Histogram[float64]{Temporality: metricdata.CumulativeTemporality}
 	for tm := range p.t.metrics.all() {
-		total, exemplars := tm.total()
+		total := tm.total()
 		point := metricdata.HistogramDataPoint[float64]{
 			Attributes: tm.set, StartTime: p.began, Time: now, Bounds: bounds,
 			BucketCounts: total.latency.buckets[:], Sum: total.latency.sum.Seconds(), Count: total.latency.count(),
@@ -108,7 +119,7 @@ func (p *deliveryProducer) Produce(context.Context) ([]metricdata.ScopeMetrics, 
 		if point.Count == 0 {
 			continue
 		}
-		for _, e := range exemplars {
+		for _, e := range tm.kept() {
 			trace, span := e.context.TraceID(), e.context.SpanID()
 			point.Exemplars = append(point.Exemplars, metricdata.Exemplar[float64]{Time: e.at, Value: e.latency.Seconds(), TraceID: trace[:], SpanID: span[:]})
 		}

@@ -26,9 +26,9 @@ var (
 	requestBounds = []float64{.005, .01, .025, .05, .075, .1, .25, .5, .75, 1, 2.5, 5, 7.5, 10} // those of otelhttp
 )
 
-// metrics are the instruments. What happens at every delivery each connection
-// counts for itself, and it is added up when it is read; the rest is rare
-// enough to be recorded at once.
+// metrics are the instruments. What happens at every delivery is counted in
+// tallies, which are added up when they are read; the rest is rare enough to be
+// recorded at once.
 type metrics struct {
 	published, dropped, gaps, rejected, refusedReports metric.Int64Counter
 	fanout, replay                                     metric.Int64Histogram
@@ -89,13 +89,12 @@ func (t *Telemetry) setMetrics() error {
 	errs = append(errs, err)
 	_, err = meter.RegisterCallback(func(_ context.Context, o metric.Observer) error {
 		lags := t.lags()
-		t.merge()
 		for tm := range m.all() {
-			total, _ := tm.total()
+			total := tm.total()
 			o.ObserveInt64(delivered, int64(total.latency.count()), tm.live)
 			o.ObserveInt64(delivered, total.replayed, tm.replay)
 			o.ObserveInt64(io, total.bytes, tm.option)
-			o.ObserveInt64(heartbeats, total.heartbeats, tm.option)
+			o.ObserveInt64(heartbeats, tm.heartbeats.Load(), tm.option)
 			for i := range versions {
 				if tm.seen[i].Load() {
 					o.ObserveInt64(active, tm.connections[i].Load(), tm.byVersion[i])
@@ -135,9 +134,10 @@ type topicMetrics struct {
 	seen        [len(versions)]atomic.Bool
 	brokered    atomic.Bool // its events come through a broker
 	known       atomic.Bool // brokered is
+	heartbeats  atomic.Int64
+	tallies     [tallies]tally
 
 	mu        sync.Mutex
-	sums      sums // of what the connections have handed in
 	exemplars [len(latencyBounds) + 1]latencyExemplar
 }
 
@@ -210,18 +210,6 @@ func (tm *topicMetrics) active() int64 {
 		n += tm.connections[i].Load()
 	}
 	return n
-}
-
-// total returns what the connections have handed in.
-func (tm *topicMetrics) total() (total sums, exemplars []latencyExemplar) {
-	tm.mu.Lock()
-	defer tm.mu.Unlock()
-	for _, e := range tm.exemplars {
-		if e.context.IsValid() {
-			exemplars = append(exemplars, e)
-		}
-	}
-	return tm.sums, exemplars
 }
 
 // MetricsHandler serves the metrics to Prometheus, in its text format or, for

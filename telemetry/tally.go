@@ -1,89 +1,123 @@
 package telemetry
 
 import (
-	"math"
 	"sync"
 	"time"
+
+	"weir/stream"
 )
 
-// A tally is what one connection has counted since it handed it in. It is the
-// connection's own, so its lock is hardly ever contended and its memory stays
-// with the processor that serves the connection. Taking the lock costs less
-// than an atomic operation for each number; counters that connections share
-// wander between the processors, and cost ten times as much.
+// sums are counts, added up.
+type sums struct {
+	bytes, replayed int64
+	latency         latencies
+}
+
+// A tally has the counts of a share of a topic's deliveries: of the connections
+// in one lane. They are written to one after the other, so the tally stays in
+// the cache of the processor that does it; a counter for each connection would
+// not be there, and one for all would wander between the processors.
 type tally struct {
-	mu         sync.Mutex
-	bytes      int64
-	replayed   int64
-	sum        time.Duration // of the latencies
-	slowest    time.Duration // within the segment
-	heartbeats uint32
-	full       bool // it must be handed in before a bucket overflows
-
-	// Of the goroutine that has the stream; here to be in the same cache line.
-	live   bool // the replay is over
-	gapped bool // the next event comes behind a gap
-
-	buckets [len(latencyBounds) + 1]uint32
+	mu sync.Mutex
+	sums
+	run run
+	_   [64]byte // the next tally is another processor's
 }
 
-// maxBatch is more than the events of one batch.
-const maxBatch = 1 << 20
+// tallies is how many a topic has.
+const tallies = 16
 
-// observe counts one event and its latency. The caller holds mu.
-func (t *tally) observe(d time.Duration) {
-	d = max(d, 0)
-	n := &t.buckets[bucketOf(d)]
-	*n++
-	if *n >= math.MaxUint32-maxBatch {
-		t.full = true
-	}
-	t.sum += d
-	t.slowest = max(t.slowest, d)
+// A run is deliveries of the same events at nearly the same time: so near that
+// each event's latency is in the same bucket for all of them. A fan-out is a few
+// runs, and a delivery costs no step for each event.
+type run struct {
+	batch  *stream.Batch
+	since  stream.ID     // events up to it do not count: how long they waited in the log is not the stream's latency
+	first  time.Time     // when the first event that counts entered
+	events int           // that count
+	behind time.Duration // how much later than the first they entered, added up
+
+	// The ages of the first event, from oldest's to longest's, at which the
+	// events are in these buckets.
+	from, until time.Duration
+	buckets     [len(latencyBounds) + 1]uint32
+
+	deliveries uint64        // that have not been added to the sums
+	age        time.Duration // of the first event at each of those, added up
 }
 
-// takeSlowest ends a segment.
-func (t *tally) takeSlowest() time.Duration {
+// deliver counts a delivery. It returns the latency of the event that waited
+// longest.
+func (t *tally) deliver(f *stream.Flush) (longest time.Duration) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	d := t.slowest
-	t.slowest = 0
-	return d
+	t.bytes += int64(f.Bytes)
+	t.replayed += int64(f.Replayed)
+	if f.Replayed == f.Batch.Events {
+		return 0
+	}
+	r := &t.run
+	same := r.batch == f.Batch && (f.Replayed == 0 && r.events == f.Batch.Events || f.Replayed > 0 && r.since == f.Since)
+	if age := f.Ended.Sub(r.first); !same || age < r.from || age > r.until {
+		t.settle()
+		r.begin(f)
+	}
+	age := f.Ended.Sub(r.first)
+	r.deliveries++
+	r.age += age
+	return age
 }
 
-// sums are the tallies of a topic, added up.
-type sums struct {
-	bytes, replayed, heartbeats int64
-	latency                     latencies
+// begin makes the run that a delivery is the first of.
+func (r *run) begin(f *stream.Flush) {
+	*r = run{batch: f.Batch, since: f.Since}
+	replayed := f.Replayed
+	for _, e := range f.Batch.Entries {
+		switch {
+		case e.Event == nil:
+			continue
+		case replayed > 0:
+			replayed--
+			continue
+		case r.events == 0:
+			r.first = e.At
+			r.from = max(f.Ended.Sub(e.At), 0)
+			r.until = 1 << 62
+		}
+		latency := max(f.Ended.Sub(e.At), 0)
+		bucket := bucketOf(latency)
+		r.events++
+		r.behind += e.At.Sub(r.first)
+		r.buckets[bucket]++
+		if bucket < len(latencyBounds) {
+			r.until = min(r.until, r.from+latencyBounds[bucket]-latency)
+		}
+	}
 }
 
-// merge hands in what the connection has counted.
-func (c *connection) merge() {
-	c.tally.mu.Lock()
-	defer c.tally.mu.Unlock()
-	c.topic.mu.Lock()
-	defer c.topic.mu.Unlock()
-	to := &c.topic.sums
-	to.bytes += c.tally.bytes
-	to.replayed += c.tally.replayed
-	to.heartbeats += int64(c.tally.heartbeats)
-	to.latency.sum += c.tally.sum
-	for i, n := range c.tally.buckets {
-		to.latency.buckets[i] += uint64(n)
+// settle adds the run to the sums. The caller holds mu.
+func (t *tally) settle() {
+	r := &t.run
+	for i, n := range r.buckets {
+		t.latency.buckets[i] += uint64(n) * r.deliveries
 	}
-	c.tally.bytes, c.tally.replayed, c.tally.heartbeats, c.tally.sum, c.tally.full = 0, 0, 0, 0, false
-	clear(c.tally.buckets[:])
+	t.latency.sum += time.Duration(r.events)*r.age - time.Duration(r.deliveries)*r.behind
+	r.deliveries, r.age = 0, 0
 }
 
-// merge has all open connections hand in what they have counted.
-func (t *Telemetry) merge() {
-	t.mu.Lock()
-	conns := make([]*connection, 0, len(t.conns))
-	for _, c := range t.conns {
-		conns = append(conns, c)
+// total returns what all tallies have counted.
+func (tm *topicMetrics) total() (total sums) {
+	for i := range tm.tallies {
+		t := &tm.tallies[i]
+		t.mu.Lock()
+		t.settle()
+		total.bytes += t.bytes
+		total.replayed += t.replayed
+		total.latency.sum += t.latency.sum
+		for i, n := range t.latency.buckets {
+			total.latency.buckets[i] += n
+		}
+		t.mu.Unlock()
 	}
-	t.mu.Unlock()
-	for _, c := range conns {
-		c.merge()
-	}
+	return total
 }

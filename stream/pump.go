@@ -26,7 +26,8 @@ type pump struct {
 	// How long the sessions of a pump that is not lean take to write.
 	began time.Time
 	out   int
-	flush Flush // what a hook is given, each time anew
+	wrote time.Time // when the last write ended
+	flush Flush     // what a hook is given, each time anew
 }
 
 // park takes a session that has nothing to write. It fails when there is
@@ -131,6 +132,7 @@ func (p *pump) deliver(b *Batch) (leaving []*session) {
 	defer func() { p.cur.lane.took(time.Since(began)) }()
 	chunk := b.encoded(p.gzip, true)
 	lag := p.cur.Lag()
+	p.wrote = began
 	for i := 0; i < len(p.sessions); {
 		s := p.sessions[i]
 		switch {
@@ -154,8 +156,8 @@ func (s *session) lean() bool { return s.fd >= 0 && !s.cur.skip }
 func (p *pump) deliverTo(s *session, b *Batch, chunk []byte, lag uint64) (whole bool) {
 	defer p.contain(s, &whole)
 	var began time.Time
-	if b.Tagged != nil && s.hooks.Flush != nil {
-		began = time.Now()
+	if b.Tagged != nil {
+		began = p.wrote // the end of one write is the beginning of the next
 	}
 	n, err := writeNow(s.fd, chunk)
 	if err != nil {
@@ -168,7 +170,8 @@ func (p *pump) deliverTo(s *session, b *Batch, chunk []byte, lag uint64) (whole 
 		s.direct.rest, s.direct.batch, s.direct.began = chunk[n:], b, began
 		return false
 	}
-	s.delivered(b, &p.flush, began, time.Now(), lag)
+	p.wrote = time.Now()
+	s.delivered(b, &p.flush, began, p.wrote, lag)
 	return true
 }
 

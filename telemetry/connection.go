@@ -178,8 +178,13 @@ func (c *connection) endReplay() {
 // deliver gives those events of a batch that are sampled to their traces.
 func (c *connection) deliver(f *stream.Flush) {
 	for _, e := range f.Batch.Tagged {
-		if et, ok := e.Event.Tag.(*eventTrace); ok {
-			et.deliver(&delivery{conn: c, id: e.ID, at: e.At, began: f.Began, ended: f.Ended, batch: f.Batch.Events, replay: !e.ID.After(f.Since), gapped: c.gapped})
+		et, ok := e.Event.Tag.(*eventTrace)
+		if !ok {
+			continue
+		}
+		latency, replay := f.Ended.Sub(e.At), !e.ID.After(f.Since)
+		if chance := et.chance(); chance || replay || c.gapped || et.slower(int64(latency)) || !et.begun.Load() {
+			et.deliver(&delivery{conn: c, id: e.ID, at: e.At, began: f.Began, ended: f.Ended, batch: f.Batch.Events, replay: replay, gapped: c.gapped, chance: chance && !replay})
 		}
 	}
 }

@@ -42,10 +42,10 @@ const (
 // An eventTrace is the Tag of a sampled event: it chooses which deliveries get
 // spans. Any connection may deliver at any time.
 type eventTrace struct {
-	t        *Telemetry
-	topic    string
-	sc       trace.SpanContext // of the send span
-	expected int64             // connections, when the event was published
+	t     *Telemetry
+	topic string
+	sc    trace.SpanContext // of the send span
+	odds  uint64            // that a delivery is one of the random few, of 1<<32
 
 	begun   atomic.Bool
 	slowest atomic.Int64 // latency of the candidate, in nanoseconds
@@ -65,14 +65,23 @@ type delivery struct {
 	at, began, ended time.Time // in the log, write began, flushed
 	batch            int       // events written together
 	replay, gapped   bool
+	chance           bool // it is one of the random few, if they are not too many
 }
 
 func (t *Telemetry) newEventTrace(topic string, sc trace.SpanContext, expected int64) *eventTrace {
-	return &eventTrace{t: t, topic: topic, sc: sc, expected: expected}
+	et := &eventTrace{t: t, topic: topic, sc: sc}
+	if expected > 0 {
+		et.odds = uint64(min(float64(maxRandom)/float64(expected), 1) * (1<<32 - 1))
+	}
+	return et
 }
 
-// deliver is called after each delivery of the event. Most end after two
-// comparisons.
+// chance reports whether a delivery shall be one of the random few. There are
+// about as many of those as there may be, when each connection that was open at
+// the publishing gets the event.
+func (et *eventTrace) chance() bool { return uint64(rand.Uint32()) < et.odds }
+
+// deliver is called for the deliveries that may be picked.
 func (et *eventTrace) deliver(d *delivery) {
 	latency := int64(d.ended.Sub(d.at))
 	if !et.begun.Load() && et.begun.CompareAndSwap(false, true) {
@@ -83,11 +92,7 @@ func (et *eventTrace) deliver(d *delivery) {
 		et.span(d, pickFirst)
 		return
 	}
-	chance := !d.replay && et.expected > 0 && rand.Int64N(et.expected) < maxRandom
-	if !d.gapped && !d.replay && !chance && !et.slower(latency) {
-		return
-	}
-	if pick := et.pick(d, latency, chance); pick != "" {
+	if pick := et.pick(d, latency); pick != "" {
 		et.span(d, pick)
 	}
 }
@@ -101,14 +106,14 @@ func (et *eventTrace) slower(latency int64) bool {
 }
 
 // pick decides on a delivery other than the first.
-func (et *eventTrace) pick(d *delivery, latency int64, chance bool) string {
+func (et *eventTrace) pick(d *delivery, latency int64) string {
 	et.mu.Lock()
 	defer et.mu.Unlock()
 	switch {
 	case d.gapped && et.gapped < maxGapped:
 		et.gapped++
 		return pickGapped
-	case chance && et.random < maxRandom:
+	case d.chance && et.random < maxRandom:
 		et.random++
 		return pickRandom
 	case d.replay || et.closed:

@@ -30,6 +30,10 @@ type poller struct {
 	ep    int
 	wake  int // an eventfd: there is something in the inbox
 	buf   []byte
+	// gather is how long to wait between one look and the next. On one machine
+	// the sender of bytes pays for waking their receiver: without a pause the
+	// server is charged for waking the bench thousands of times a second.
+	gather time.Duration
 
 	mu    sync.Mutex
 	inbox []func()
@@ -51,7 +55,7 @@ func newPollDriver(ctx context.Context, s *swarm) (driver, error) {
 	}
 	d := &pollDriver{}
 	for _, sh := range s.shards {
-		p := &poller{sh: sh, buf: make([]byte, 256<<10), local: make(map[*client]int)}
+		p := &poller{sh: sh, buf: make([]byte, 256<<10), gather: s.opts.Gather, local: make(map[*client]int)}
 		p.addr, p.inet6 = sockaddr(addr)
 		if p.ep, err = unix.EpollCreate1(unix.EPOLL_CLOEXEC); err != nil {
 			return nil, fmt.Errorf("epoll: %w", err)
@@ -203,6 +207,10 @@ func (p *poller) run() {
 		}
 		if p.ending {
 			return
+		}
+		if n > 0 && p.gather > 0 {
+			pause := syscall.NsecToTimespec(int64(p.gather))
+			_, _, _ = syscall.RawSyscall(syscall.SYS_NANOSLEEP, uintptr(unsafe.Pointer(&pause)), 0, 0) // interrupted: it is shorter
 		}
 		if len(p.queue) > 0 {
 			sh.Lock()

@@ -331,26 +331,38 @@ func (p *poller) ready(i int, events uint32) {
 			return
 		}
 		c.sent = true
-		if err := p.interest(unix.EPOLL_CTL_MOD, i, unix.EPOLLIN); err != nil {
+		// Edge-triggered, or each look would ask every socket twice. What a read
+		// leaves is read at once: see below.
+		if err := p.interest(unix.EPOLL_CTL_MOD, i, unix.EPOLLIN|unix.EPOLLRDHUP|unix.EPOLLET); err != nil {
 			p.over(i, "epoll: "+err.Error())
 		}
 		return
 	}
+	ends := events&(unix.EPOLLRDHUP|unix.EPOLLHUP|unix.EPOLLERR) != 0 // nothing more will be said of it
+	for p.read(i) || ends && p.fds[i] >= 0 {
+	}
+}
+
+// read reads once, and reports whether there may be more.
+func (p *poller) read(i int) (more bool) {
+	c := p.sh.clients[i]
 	// The socket does not block, so the scheduler need not be told of the call.
 	r, _, errno := syscall.RawSyscall(syscall.SYS_READ, uintptr(p.fds[i]), uintptr(unsafe.Pointer(&p.buf[0])), uintptr(len(p.buf)))
 	switch {
-	case errno == syscall.EAGAIN || errno == syscall.EINTR:
-		return
+	case errno == syscall.EINTR:
+		return true
+	case errno == syscall.EAGAIN:
+		return false
 	case errno != 0:
 		p.over(i, "read: "+errno.Error())
-		return
+		return false
 	case r == 0:
 		why := ""
 		if c.http.state != atEnd && c.http.state != inRest {
 			why = "the server ended the connection in the middle of an answer"
 		}
 		p.over(i, why)
-		return
+		return false
 	}
 	p.sh.tick(p.sh.swarm.clock.now())
 	if err := c.take(p.buf[:r]); err != nil {
@@ -359,10 +371,12 @@ func (p *poller) ready(i int, events uint32) {
 			why = ""
 		}
 		p.over(i, why)
-		return
+		return false
 	}
 	if c.slow && c.state == open {
 		c.state = stuck
 		_ = p.interest(unix.EPOLL_CTL_MOD, i, 0) // errors and hang-ups still come
+		return false
 	}
+	return int(r) == len(p.buf)
 }

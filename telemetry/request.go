@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"go.opentelemetry.io/contrib/instrumentation/net/http/otelhttp"
@@ -35,7 +36,7 @@ type establishment struct {
 	ctx   context.Context
 	// attributes are the span's, which gets them all at its end: each time that
 	// it gets some, it makes room anew.
-	attributes []attribute.KeyValue
+	attributes *[]attribute.KeyValue // nil when the span is not sampled
 	ended      bool
 	refusal    *stream.Refusal
 }
@@ -82,14 +83,15 @@ func (e *establishment) start(admitted bool) {
 	}
 	e.ctx, e.span = e.t.tracer.Start(ctx, method(e.r.Method)+" "+streamRoute, options...)
 	if e.span.IsRecording() {
-		e.attributes = requestAttributes(e.r)
+		e.attributes = attributeLists.Get().(*[]attribute.KeyValue)
+		*e.attributes = appendRequest((*e.attributes)[:0], e.r)
 	}
 }
 
 // set gives the span attributes.
 func (e *establishment) set(attributes ...attribute.KeyValue) {
 	if e.span.IsRecording() {
-		e.attributes = append(e.attributes, attributes...)
+		*e.attributes = append(*e.attributes, attributes...)
 	}
 }
 
@@ -123,7 +125,11 @@ func (e *establishment) end(now time.Time, status int, err error) {
 	if status >= 500 {
 		e.set(semconv.ErrorTypeKey.String(strconv.Itoa(status)))
 	}
-	e.span.SetAttributes(e.attributes...)
+	if e.attributes != nil {
+		e.span.SetAttributes(*e.attributes...) // which copies them
+		clear(*e.attributes)
+		attributeLists.Put(e.attributes)
+	}
 	e.t.metrics.request.Record(e.ctx, now.Sub(e.began).Seconds(), e.t.measured(e.r, status))
 	e.span.End(trace.WithTimestamp(now))
 	e.r, e.span, e.ctx, e.attributes = nil, nil, nil, nil // the request, which lives as long as the stream, holds e
@@ -155,11 +161,14 @@ func (t *Telemetry) measured(r *http.Request, status int) metric.MeasurementOpti
 	return option
 }
 
-// requestAttributes are those of the semantic conventions for HTTP servers. The
-// query is left out: it may hold a ticket.
-func requestAttributes(r *http.Request) []attribute.KeyValue {
+// attributeLists are for establishments: a list for each would be a fifth of
+// the garbage that a new connection leaves.
+var attributeLists = sync.Pool{New: func() any { return new([]attribute.KeyValue) }}
+
+// appendRequest appends the attributes of the semantic conventions for HTTP
+// servers. The query is left out: it may hold a ticket.
+func appendRequest(attributes []attribute.KeyValue, r *http.Request) []attribute.KeyValue {
 	host, port := hostPort(r.Host)
-	attributes := make([]attribute.KeyValue, 0, 20) // there is room for those of the stream
 	attributes = append(attributes,
 		semconv.HTTPRequestMethodKey.String(method(r.Method)),
 		semconv.URLPath(r.URL.Path), semconv.URLScheme(scheme(r)), semconv.HTTPRoute(streamRoute),

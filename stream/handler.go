@@ -333,16 +333,13 @@ func (h *Handler) begin(r *http.Request, ask request) (*session, *Refusal) {
 		}
 		return nil, refusal
 	}
-	// Not the request's: net/http cancels that one when it gives a connection
-	// away.
-	ctx, cancel := context.WithCancelCause(context.Background())
 	protocol := "1.1"
 	if r.ProtoMajor > 1 {
 		protocol = strconv.Itoa(r.ProtoMajor)
 	} else if r.ProtoMinor == 0 {
 		protocol = "1.0"
 	}
-	s := &session{h: h, ctx: ctx, cancel: cancel, malformed: ask.malformed, slot: -1, fd: -1, cur: *cur}
+	s := &session{h: h, malformed: ask.malformed, slot: -1, fd: -1, cur: *cur}
 	c := &s.conn
 	c.ID, c.Topic, c.Format, c.Protocol, c.Client = newConnID(), ask.topic, ask.format, protocol, r.RemoteAddr
 	c.Started, c.log, c.cancel = time.Now(), cur.log, s.stop
@@ -352,7 +349,6 @@ func (h *Handler) begin(r *http.Request, ask request) (*session, *Refusal) {
 	}
 	c.next.Store(cur.next)
 	if !h.enter(c) {
-		cancel(nil)
 		h.mu.Lock()
 		wait := h.spread
 		h.mu.Unlock()
@@ -375,8 +371,8 @@ func (h *Handler) begin(r *http.Request, ask request) (*session, *Refusal) {
 	return s, nil
 }
 
-// hello is what every client gets first.
-func (s *session) hello(now time.Time) []byte {
+// appendHello appends what every client gets first.
+func (s *session) appendHello(dst []byte, now time.Time) []byte {
 	// By hand: encoding/json needs a stack that a goroutine of a stream would
 	// keep for as long as it lasts.
 	data := append(make([]byte, 0, 384), `{"connection":`...)
@@ -390,10 +386,10 @@ func (s *session) hello(now time.Time) []byte {
 	data = appendJSONString(append(data, `,"traceparent":`...), s.hooks.Traceparent)
 	data = append(s.position().AppendTo(append(data, `,"position":"`...)), '"')
 	data = append(strconv.AppendInt(append(data, `,"time":`...), now.UnixMilli(), 10), '}')
-	hello := Message{Retry: or(s.h.Retry, DefaultRetry), Event: "connected", Data: data}.AppendTo(make([]byte, 0, len(data)+128))
+	dst = Message{Retry: or(s.h.Retry, DefaultRetry), Event: "connected", Data: data}.AppendTo(dst)
 	// An ID without data dispatches nothing, but a client that is cut off
 	// before its first event knows by it where to resume.
-	return Message{ID: s.position().String()}.AppendTo(hello)
+	return Message{ID: s.position().String()}.AppendTo(dst)
 }
 
 // position is the ID behind which the client's stream begins. Before a gap has

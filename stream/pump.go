@@ -35,7 +35,7 @@ type pump struct {
 func (p *pump) park(s *session) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if s.ctx.Err() != nil || !s.cur.idle() {
+	if s.cause() != nil || !s.cur.idle() {
 		return false
 	}
 	if len(p.sessions) == 0 {

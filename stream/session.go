@@ -22,8 +22,7 @@ type session struct {
 	fd        int // of direct's connection, which is open until it is closed; or -1
 	hooks     ConnHooks
 	h         *Handler
-	ctx       context.Context
-	cancel    context.CancelCauseFunc // of ctx alone: see stop
+	why       atomic.Pointer[error] // it is to end; nil: it is not
 	release   func()
 	malformed bool
 	ended     bool
@@ -107,6 +106,18 @@ func (s *session) attend(first bool) {
 // parked is what run returns when a pump has the session now.
 const parked CloseReason = "parked"
 
+// cancel has the session end when somebody next looks at it. The first cause
+// counts. It may be called by any goroutine.
+func (s *session) cancel(cause error) { s.why.CompareAndSwap(nil, &cause) }
+
+// cause returns why the session is to end, or nil.
+func (s *session) cause() error {
+	if why := s.why.Load(); why != nil {
+		return *why
+	}
+	return nil
+}
+
 // stop ends the session soon, whoever has it. It may be called by any
 // goroutine, but not while a pump is locked.
 func (s *session) stop(cause error) {
@@ -127,9 +138,14 @@ func (s *session) finished() bool {
 
 // greet says hello. The reason is empty unless the stream has ended by it.
 func (s *session) greet() (CloseReason, error) {
-	if err := s.send(s.hello(time.Now())); err != nil {
+	hello := chunkBuffers.Get().(*[]byte)
+	*hello = s.appendHello((*hello)[:0], time.Now())
+	err := s.send(*hello)
+	chunkBuffers.Put(hello)
+	if err != nil {
 		return s.failed(err)
 	}
+	s.hooks.Traceparent = "" // has been told
 	if s.hooks.Open != nil {
 		s.hooks.Open(time.Now())
 	}
@@ -164,13 +180,13 @@ func (s *session) run(first bool) (CloseReason, error) {
 			if done, err = s.tell(err); done && err == nil {
 				return CloseEnded, nil
 			}
-		case s.ctx.Err() == nil && time.Since(s.conn.LastWrite()) >= or(s.h.Heartbeat, DefaultHeartbeat):
+		case s.cause() == nil && time.Since(s.conn.LastWrite()) >= or(s.h.Heartbeat, DefaultHeartbeat):
 			err = s.ping()
 		}
 		switch {
 		case err != nil:
 			return s.failed(err)
-		case s.ctx.Err() != nil:
+		case s.cause() != nil:
 			return s.stopped()
 		case idle && s.pump.Load().park(s):
 			return parked, nil
@@ -289,18 +305,18 @@ func (s *session) failed(err error) (CloseReason, error) {
 	switch {
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		return CloseSlow, err
-	case isGone(err), errors.Is(context.Cause(s.ctx), errGone):
+	case isGone(err), errors.Is(s.cause(), errGone):
 		return CloseClient, nil
 	default:
 		return CloseError, err
 	}
 }
 
-// stopped says why the context is done, and takes leave where the server ends
+// stopped says why the session is to end, and takes leave where the server ends
 // the stream: the client shall come back, but not all of them at once.
 func (s *session) stopped() (CloseReason, error) {
 	var reason CloseReason
-	switch cause := context.Cause(s.ctx); {
+	switch cause := s.cause(); {
 	case errors.Is(cause, errDrain):
 		reason = CloseDrain
 	case errors.Is(cause, errLifetime):

@@ -79,7 +79,7 @@ func (r *ring) ForceFlush(context.Context) error { return nil }
 // OnEnd implements sdktrace.SpanProcessor.
 func (r *ring) OnEnd(s sdktrace.ReadOnlySpan) {
 	sc := s.SpanContext()
-	if !sc.IsSampled() {
+	if !sc.IsSampled() || s.SpanKind() == trace.SpanKindServer {
 		return
 	}
 	span := ringSpan{name: s.Name(), kind: s.SpanKind().String(), began: s.StartTime(), ended: s.EndTime()}
@@ -107,7 +107,8 @@ func (r *ring) OnEnd(s sdktrace.ReadOnlySpan) {
 	switch kind := s.SpanKind(); {
 	case kind == trace.SpanKindProducer:
 		if e := r.event(sc, topic, id); e != nil {
-			e.sent = &span
+			sent := span // or each span would be on the heap
+			e.sent = &sent
 			r.grow(sc.TraceID(), 1)
 		}
 	case kind == trace.SpanKindConsumer:

@@ -154,7 +154,7 @@ func (s *Server) admit(r *http.Request) (func(), *stream.Refusal) {
 	if refusal := s.gate.knock(r); refusal != nil {
 		return nil, refusal
 	}
-	if refusal := s.opts.Tokens.maySubscribe(r, s.topicOf(r)); refusal != nil {
+	if refusal := s.maySubscribe(r); refusal != nil {
 		return nil, refusal
 	}
 	return s.gate.enter(r)
@@ -236,7 +236,7 @@ func (s *Server) stream(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Method == http.MethodHead {
 			// It takes no slot, but must not tell what GET would refuse to.
-			if refusal := s.opts.Tokens.maySubscribe(r, s.topicOf(r)); refusal != nil {
+			if refusal := s.maySubscribe(r); refusal != nil {
 				writeProblem(w, r, refusal)
 				return
 			}

@@ -146,10 +146,12 @@ func (t *Tokens) check(action, token, topic string) *stream.Refusal {
 
 // maySubscribe takes the header, or, since EventSource cannot send one, a
 // ticket in the query.
-func (t *Tokens) maySubscribe(r *http.Request, topic string) *stream.Refusal {
+func (s *Server) maySubscribe(r *http.Request) *stream.Refusal {
+	t := s.opts.Tokens
 	if !t.needed("subscribe") {
 		return nil
 	}
+	topic := s.topicOf(r)
 	if ticket := r.URL.Query().Get("ticket"); ticket != "" {
 		if err := t.checkTicket(ticket, topic, time.Now()); err != nil {
 			return problem(http.StatusUnauthorized, "ticket", "The ticket is refused: "+err.Error()+". Get a new one by POST /ticket.")

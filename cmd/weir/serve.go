@@ -134,6 +134,7 @@ func serve(ctx context.Context, cfg *config, stdin io.Reader, stdout, stderr io.
 	reporting, stopReporting := context.WithCancel(second)
 	defer stopReporting()
 	serving.Go(func() { carrier.report(reporting, cfg, listener.Addr().String(), handler) })
+	serving.Go(func() { tidy(reporting, handler) })
 	serving.Go(func() {
 		if scheme == "https" {
 			failed <- public.ServeTLS(stream.NewListener(listener), "", "")

@@ -13,7 +13,7 @@ type PacedCursor struct {
 
 // Paced puts a cursor into a lane.
 func Paced(c *Cursor) *PacedCursor {
-	c.lane = c.log.join()
+	c.lane = c.log.join("")
 	p := &PacedCursor{c, make(chan struct{}, 1)}
 	c.log.onTurn(c.lane, func() {
 		select {

@@ -367,7 +367,13 @@ func (h *Handler) begin(r *http.Request, ask request) (*session, *Refusal) {
 	if raw, ok := r.Context().Value(rawConnKey{}).(syscall.RawConn); ok {
 		h.watch(c, raw)
 	}
-	s.cur.lane = cur.log.join()
+	shared := ""
+	if r.ProtoMajor == 2 {
+		// The streams of one connection are written to together, so that their
+		// frames are too.
+		shared = r.RemoteAddr
+	}
+	s.cur.lane = cur.log.join(shared)
 	return s, nil
 }
 

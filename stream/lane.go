@@ -1,6 +1,7 @@
 package stream
 
 import (
+	"hash/maphash"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -38,10 +39,15 @@ const (
 )
 
 // join puts a connection into the lane that has the fewest, of as many as its
-// log needs.
-func (l *Log) join() *lane {
+// log needs. Those that share something, which they name, are together.
+func (l *Log) join(shared string) *lane {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if shared != "" {
+		lane := &l.lanes[maphash.String(laneSeed, shared)%maxLanes]
+		lane.members++
+		return lane
+	}
 	members := 0
 	for i := range l.lanes {
 		members += l.lanes[i].members
@@ -55,6 +61,8 @@ func (l *Log) join() *lane {
 	best.members++
 	return best
 }
+
+var laneSeed = maphash.MakeSeed()
 
 // part takes a connection out of its lane.
 func (l *Log) part(lane *lane) {
@@ -81,10 +89,11 @@ func (l *lane) took(d time.Duration) {
 // pace is how long to gather. While the processors have the time to write each
 // event by itself, it is LogOptions.Pace. When that would take more than a third
 // of their time, they gather anyway, and a few milliseconds more save most of the
-// writes: up to maxGather times as long. Beyond that, the pace is so long that
-// writing takes no more than a third of their time, within a limit: without it
-// they would write all the time, and an event would wait for longer still. The
-// second result is the time between two turns. The caller holds l.mu.
+// writes: up to maxGather times as long. When it would take more than two
+// thirds, the pace is so long that writing takes no more than one, within a
+// limit: without it they would write all the time, and an event would wait for
+// longer still. The second result is the time between two turns. The caller
+// holds l.mu.
 func (l *Log) pace() (pace, step time.Duration) {
 	var writing time.Duration // to all connections, once
 	lanes := 0
@@ -96,8 +105,10 @@ func (l *Log) pace() (pace, step time.Duration) {
 	}
 	lanes = max(lanes, 1)
 	third := 3 * writing / time.Duration(min(lanes, l.procs))
-	gather := min(max(third.Seconds()*l.arrivals.rate, 1), maxGather)
-	pace = max(time.Duration(gather*float64(l.opts.Pace)), min(third, maxPace*l.opts.Pace))
+	load := third.Seconds() * l.arrivals.rate // of each event by itself; a third of the processors' time is 1
+	gather := time.Duration(min(max(load, 1), maxGather) * float64(l.opts.Pace))
+	spare := time.Duration(min(max(load-1, 0), 1) * float64(third)) // all of it at two thirds
+	pace = max(gather, min(spare, maxPace*l.opts.Pace))
 	return pace, pace / time.Duration(lanes)
 }
 

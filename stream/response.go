@@ -22,43 +22,45 @@ type responseWriter struct {
 	w        http.ResponseWriter
 	rc       *http.ResponseController
 	timeout  time.Duration
-	keep     bool      // a deadline may stand while the stream is idle
-	deadline time.Time // the one that stands
+	keep     bool        // a deadline may stand while the stream is idle
+	deadline time.Time   // the one that stands
+	guard    *time.Timer // ends a write that takes too long, where none may stand
 }
 
-// write sets the deadline for this write. On HTTP/2 it clears it afterwards: a
-// deadline that is left over resets an idle stream there. On HTTP/1.1 it does
-// no harm between writes, and is renewed only now and then.
+// write has a deadline. On HTTP/1.1 one that is left over does no harm between
+// writes, and is renewed only now and then. On HTTP/2 it would reset an idle
+// stream, and each change of it is a message to the connection's goroutine: there
+// a timer sets it, when the time is over and the write is not.
 func (o *responseWriter) write(p []byte) error {
 	began := time.Now()
-	cleared := error(errors.ErrUnsupported)
-	if !o.keep || o.deadline.Sub(began) < o.timeout {
-		o.deadline = began.Add(o.timeout)
-		if o.keep {
-			o.deadline = o.deadline.Add(o.timeout / 8)
+	if o.keep {
+		if o.deadline.Sub(began) < o.timeout {
+			o.deadline = began.Add(o.timeout + o.timeout/8)
+			_ = o.rc.SetWriteDeadline(o.deadline) // not every test's writer can
 		}
-		cleared = o.rc.SetWriteDeadline(o.deadline)
+	} else if o.guard == nil {
+		o.guard = time.AfterFunc(o.timeout, o.abandon)
+	} else {
+		o.guard.Reset(o.timeout)
 	}
 	_, err := o.w.Write(p)
 	if err == nil {
 		err = o.rc.Flush()
 	}
-	if err != nil && time.Since(began) >= o.timeout {
+	switch {
+	case o.guard != nil && !o.guard.Stop(), err != nil && time.Since(began) >= o.timeout:
 		// HTTP/2 only says that the stream is closed.
-		return fmt.Errorf("%w: %w", os.ErrDeadlineExceeded, err)
-	}
-	if err != nil && !o.keep {
+		return errors.Join(os.ErrDeadlineExceeded, err)
+	case err != nil && !o.keep:
 		return fmt.Errorf("%w: %w", errGone, err) // likewise
 	}
-	if err != nil || o.keep || cleared != nil {
-		return err
-	}
-	return o.rc.SetWriteDeadline(time.Time{})
+	return err
 }
 
 func (o *responseWriter) writeBatch(b *Batch, gzip bool) error {
 	return o.write(b.encoded(gzip, false))
 }
 
-// abandon keeps net/http from taking the connection for its next request.
+// abandon ends a write, and keeps net/http from taking the connection for its
+// next request.
 func (o *responseWriter) abandon() { _ = o.rc.SetWriteDeadline(time.Unix(1, 0)) }

@@ -338,13 +338,15 @@ func TestGzip(t *testing.T) {
 			}
 		})
 	})
-	o := short(server.URL + "/zipped")
-	o.Gzip = true
-	o.PublishURL, o.PublishBody, o.PublishType = server.URL+"/publish", "{data}\n", "application/x-ndjson"
-	r := mustMeasure(t, o)
-	wantExact(t, r, 60)
-	if r.Streams.Gzipped != 20 || r.Events.Bytes <= 0 || r.Events.Unpacked < 2*r.Events.Bytes {
-		t.Errorf("%d compressed, %d bytes on the wire, %d unpacked", r.Streams.Gzipped, r.Events.Bytes, r.Events.Unpacked)
+	for _, portable := range []bool{false, true} {
+		o := short(server.URL + "/zipped")
+		o.Gzip, o.Portable = true, portable
+		o.PublishURL, o.PublishBody, o.PublishType = server.URL+"/publish", "{data}\n", "application/x-ndjson"
+		r := mustMeasure(t, o)
+		wantExact(t, r, 60)
+		if r.Streams.Gzipped != 20 || r.Events.Bytes <= 0 || r.Events.Unpacked < 2*r.Events.Bytes {
+			t.Errorf("portable %v: %d compressed, %d bytes on the wire, %d unpacked", portable, r.Streams.Gzipped, r.Events.Bytes, r.Events.Unpacked)
+		}
 	}
 }
 

@@ -83,7 +83,7 @@ type Options struct {
 	// AllowRemote lets the bench put load on a host other than this one.
 	AllowRemote bool
 	// Portable reads with one goroutine per connection even where the bench
-	// could do better. Gzip and TLS always do.
+	// could do better. TLS always does.
 	Portable bool
 	// Measuring is called, in a goroutine of its own, when measuring begins.
 	Measuring func()
@@ -319,7 +319,7 @@ func parse(args []string) (*command, *flag.FlagSet, error) {
 	f.IntVar(&c.Slow, "slow", 0, "so many `connections` more that stop reading once they are open")
 	f.BoolVar(&c.HTTP2, "h2", false, "HTTP/2: with TLS for https, with prior knowledge (h2c) for http")
 	f.IntVar(&c.Streams, "streams", 100, "`streams` for each HTTP/2 connection")
-	f.BoolVar(&c.Gzip, "gzip", false, "ask for compression; the bench then needs more CPU itself")
+	f.BoolVar(&c.Gzip, "gzip", false, "ask for compression")
 	f.IntVar(&c.Workers, "workers", 0, "`goroutines` that read HTTP/1.1 connections (default: half the CPUs, at most 4)")
 	f.DurationVar(&c.ConnectTimeout, "connect-timeout", 10*time.Second, "how long (`time`) a stream may take to open")
 	f.DurationVar(&c.Settle, "settle", 500*time.Millisecond, "wait so long (`time`) after the last stream has opened")

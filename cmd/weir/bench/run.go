@@ -122,7 +122,7 @@ func Measure(ctx context.Context, o Options) (*Report, error) {
 		}
 	}
 	shards := o.Workers
-	polled := !o.HTTP2 && !o.Gzip && !o.Portable && o.url.Scheme == "http"
+	polled := !o.HTTP2 && !o.Portable && o.url.Scheme == "http"
 	b.swarm = newSwarm(&b.opts, shards)
 	var err error
 	switch {

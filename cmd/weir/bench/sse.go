@@ -263,9 +263,13 @@ type httpParser struct {
 	ext    bool  // behind the digits: an extension, or the CR
 
 	status     int
+	gzip       bool
 	retryAfter time.Duration
 	problem    []byte // the beginning of a body that is no stream
 }
+
+// A feeder takes the bytes of a body.
+type feeder interface{ feed(b []byte) }
 
 type httpState uint8
 
@@ -285,7 +289,7 @@ var errHead = errors.New("the answer is not HTTP/1.1")
 
 // feed parses the next bytes of the response. Body bytes go to stream when the
 // status is 200. At the end of the response, state is atEnd.
-func (h *httpParser) feed(b []byte, stream *sseParser) error {
+func (h *httpParser) feed(b []byte, stream feeder) error {
 	for len(b) > 0 {
 		switch h.state {
 		case inHead:
@@ -347,7 +351,7 @@ func (h *httpParser) feed(b []byte, stream *sseParser) error {
 	return nil
 }
 
-func (h *httpParser) body(b []byte, stream *sseParser) {
+func (h *httpParser) body(b []byte, stream feeder) {
 	if h.status == 200 {
 		stream.feed(b)
 	} else if room := 512 - len(h.problem); room > 0 {
@@ -405,6 +409,8 @@ func (h *httpParser) readHead(b []byte) ([]byte, error) {
 				}
 				h.state = inLength
 			}
+		case "content-encoding":
+			h.gzip = bytes.EqualFold(v, []byte("gzip"))
 		case "retry-after":
 			if s, err := strconv.Atoi(string(v)); err == nil && s >= 0 && s < 3600 {
 				h.retryAfter = time.Duration(s) * time.Second

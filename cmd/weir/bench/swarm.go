@@ -138,6 +138,7 @@ type shard struct {
 	series  []*coarse // by second since origin
 	current *coarse   // the entry for now
 	outside coarse
+	blocks  blocks
 
 	now    int64 // when the bytes that are being parsed came
 	base   int64 // number of the run's first event
@@ -188,6 +189,7 @@ type client struct {
 
 	sse   sseParser
 	http  httpParser
+	zip   gunzip
 	track tracker
 
 	began    int64 // the attempt
@@ -252,6 +254,7 @@ func (c *client) dial(now int64) {
 	c.state, c.began, c.sent = dialing, now, false
 	c.http.reset()
 	c.sse.reset()
+	c.zip = gunzip{packed: c.zip.packed[:0], shared: &c.sh.blocks}
 	c.sh.counts.attempts++
 }
 
@@ -477,14 +480,16 @@ func (c *client) take(b []byte) error {
 	if c.state == stuck { // only to find out whether the server is still there
 		return nil
 	}
-	if err := c.http.feed(b, &c.sse); err != nil {
+	if err := c.http.feed(b, c); err != nil {
 		return err
 	}
 	if c.sse.err != nil {
 		return c.sse.err
 	}
 	if c.state == dialing && c.http.status == http.StatusOK {
-		c.opened(sh.now)
+		if c.opened(sh.now); c.http.gzip {
+			sh.counts.gzipped++
+		}
 	}
 	if c.http.state != atEnd {
 		return nil
@@ -493,6 +498,19 @@ func (c *client) take(b []byte) error {
 		return errors.New(refusal(status, c.http.problem))
 	}
 	return errEnd
+}
+
+// feed takes bytes of the body of a good answer.
+func (c *client) feed(b []byte) {
+	if c.http.gzip {
+		var err error
+		if b, err = c.zip.feed(b); err != nil {
+			c.sse.err = err
+			return
+		}
+		c.sh.counts.plain += int64(len(b))
+	}
+	c.sse.feed(b)
 }
 
 // lookup returns the address of the stream's host.

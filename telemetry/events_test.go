@@ -100,7 +100,22 @@ func TestRequestThatPublishes(t *testing.T) {
 			}
 		}))
 		serve(handler, "POST", "/publish", nil)
+		for range 200 { // at once: most have no span, and so their events have none
+			serve(r.tel.Middleware("/publish", http.HandlerFunc(func(_ http.ResponseWriter, req *http.Request) {
+				if _, err := r.hub.Publish(req.Context(), "sensor", stream.Event{Data: []byte(`1`)}); err != nil {
+					t.Error(err)
+				}
+			})), "POST", "/publish", nil)
+		}
 		r.close()
+		if requests, all := named(r.ended(), "POST /publish"), named(r.ended(), "send "); len(requests) > 60 || len(all) > len(requests)+1 {
+			t.Errorf("201 requests made %d spans, and their 202 events %d", len(requests), len(all))
+		}
+		for _, s := range named(r.ended(), "send ") {
+			if !s.Parent().IsValid() {
+				t.Error("an event of a request without a span has one")
+			}
+		}
 		request, sends := named(r.ended(), "POST /publish")[0].SpanContext(), named(r.ended(), "send ")
 		if sends[0].SpanContext().TraceID().String() != foreignTrace || len(sends[0].Links()) != 1 || sends[0].Links()[0].SpanContext.SpanID() != request.SpanID() {
 			t.Errorf("spans:\n%s", r.tree())

@@ -1,5 +1,33 @@
 package telemetry
 
+import (
+	"time"
+
+	"weir/stream"
+)
+
+// LatencyBounds are the boundaries of sse.server.delivery.duration.
+var LatencyBounds = latencyBounds[:]
+
+// A Tally has the counts of one lane.
+type Tally = tally
+
+// Deliver counts a delivery.
+func Deliver(t *Tally, f *stream.Flush) time.Duration { return t.deliver(f) }
+
+// Sums are what a tally has counted.
+type Sums struct {
+	Events, Replayed, Bytes int64
+	Latency                 time.Duration
+	Buckets                 []uint64
+}
+
+// Total returns what a tally has counted.
+func Total(t *Tally) Sums {
+	t.settle()
+	return Sums{int64(t.latency.count()), t.replayed, t.bytes, t.latency.sum, t.latency.buckets[:]}
+}
+
 // What the tests see of the inside.
 var (
 	Reasons   = reasons

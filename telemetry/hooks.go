@@ -102,12 +102,16 @@ func (t *Telemetry) send(ctx context.Context, topic string, e *stream.Event) tra
 	if t.limited {
 		sample := parent.IsSampled()
 		if !parent.IsRemote() {
-			sample = (sample || !parent.IsValid()) && t.events.take(now)
+			if !parent.IsValid() { // published by a request without a span, or by none
+				of, is := decided(ctx)
+				sample = of || !is
+			}
+			sample = sample && t.events.take(now)
 		}
 		if !sample {
 			return nil
 		}
-		ctx = decided(ctx)
+		ctx = decide(ctx, true)
 	}
 	options := []trace.SpanStartOption{
 		trace.WithTimestamp(now), trace.WithSpanKind(trace.SpanKindProducer),

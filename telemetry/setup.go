@@ -94,6 +94,7 @@ type Telemetry struct {
 	metrics        *metrics
 	ring           *ring
 	events         bucket
+	requests       *bucket // spans of requests other than streams
 	reports        *reporters
 	handler        atomic.Pointer[stream.Handler]
 	measurements   sync.Map // of measurement to metric.MeasurementOption
@@ -133,6 +134,7 @@ func Setup(ctx context.Context, opts Options) (*Telemetry, error) {
 		registry: prometheus.NewRegistry(),
 		ring:     newRing(maxTraces, maxTraceBytes),
 		events:   bucket{rate: max(0, float64(opts.EventTraces))},
+		requests: &bucket{rate: requestTraces},
 		reports:  newReporters(),
 		conns:    make(map[string]*connection),
 		open:     make(map[*eventTrace]struct{}),
@@ -204,7 +206,7 @@ func (t *Telemetry) startTraces(ctx context.Context, server, browser *resource.R
 	}
 	options := []sdktrace.TracerProviderOption{sdktrace.WithRawSpanLimits(limits), sdktrace.WithSpanProcessor(t.ring)}
 	if t.limited {
-		options = append(options, sdktrace.WithSampler(&sampler{requests: bucket{rate: requestTraces}}))
+		options = append(options, sdktrace.WithSampler(&sampler{t.requests}))
 	}
 	for _, p := range t.opts.SpanProcessors {
 		options = append(options, sdktrace.WithSpanProcessor(p))

@@ -18,7 +18,7 @@ func TestTally(t *testing.T) {
 		b := new(stream.Batch)
 		at := began
 		for i := range n {
-			at = at.Add(time.Duration(rand.IntN(3)) * time.Millisecond)
+			at = at.Add(time.Duration(rand.IntN(300)) * time.Microsecond)
 			e := &stream.Entry{ID: stream.IDAt(began.Add(time.Duration(i) * time.Millisecond)), At: at, Event: new(stream.Event)}
 			if announcement && i == n/2 {
 				e.Event = nil
@@ -34,13 +34,13 @@ func TestTally(t *testing.T) {
 	var events, replayed, bytes int64
 	var sum, longest time.Duration
 	buckets := make([]uint64, len(telemetry.LatencyBounds)+1)
-	b, ended := batches[0], began.Add(time.Second)
+	b, ended := batches[0], began.Add(100*time.Millisecond)
 	for range 5000 {
 		switch rand.IntN(50) {
 		case 0:
 			b = batches[rand.IntN(len(batches))]
 		case 1:
-			ended = began.Add(time.Second + time.Duration(rand.Int64N(int64(6*time.Second))))
+			ended = began.Add(100*time.Millisecond + time.Duration(rand.Int64N(int64(400*time.Millisecond))))
 		}
 		ended = ended.Add(time.Duration(rand.IntN(20)) * time.Microsecond)
 		f := &stream.Flush{Batch: b, Bytes: 100, Ended: ended}

@@ -32,9 +32,9 @@ const (
 	// laneSize is for how many connections there is a lane: a turn has a price
 	// of its own.
 	laneSize = 64
-	// maxGather and maxPace are how many times LogOptions.Pace the pace can be:
+	// maxGather and maxPace are how many times LogOptions.Pace an event can wait:
 	// so that fewer writes are needed, and where there is no time for more.
-	maxGather = 4
+	maxGather = 5
 	maxPace   = 20
 )
 
@@ -88,12 +88,12 @@ func (l *lane) took(d time.Duration) {
 
 // pace is how long to gather. While the processors have the time to write each
 // event by itself, it is LogOptions.Pace. When that would take more than a third
-// of their time, they gather anyway, and a few milliseconds more save most of the
-// writes: up to maxGather times as long. When it would take more than two
-// thirds, the pace is so long that writing takes no more than one, within a
-// limit: without it they would write all the time, and an event would wait for
-// longer still. The second result is the time between two turns. The caller
-// holds l.mu.
+// of their time, they gather anyway, and some milliseconds more save most of the
+// writes: an event then waits, for the pace and for the writing, up to maxGather
+// times as long. When it would take more than two thirds, the pace is so long
+// that writing takes no more than one, within a limit: without it they would
+// write all the time, and an event would wait for longer still. The second
+// result is the time between two turns. The caller holds l.mu.
 func (l *Log) pace() (pace, step time.Duration) {
 	var writing time.Duration // to all connections, once
 	lanes := 0
@@ -104,9 +104,11 @@ func (l *Log) pace() (pace, step time.Duration) {
 		}
 	}
 	lanes = max(lanes, 1)
-	third := 3 * writing / time.Duration(min(lanes, l.procs))
+	writing /= time.Duration(min(lanes, l.procs))
+	third := 3 * writing
 	load := third.Seconds() * l.arrivals.rate // of each event by itself; a third of the processors' time is 1
-	gather := time.Duration(min(max(load, 1), maxGather) * float64(l.opts.Pace))
+	least := float64(l.opts.Pace)
+	gather := time.Duration(max(least, min(load*least, maxGather*least-float64(writing))))
 	spare := time.Duration(min(max(load-1, 0), 1) * float64(third)) // all of it at two thirds
 	pace = max(gather, min(spare, maxPace*l.opts.Pace))
 	return pace, pace / time.Duration(lanes)

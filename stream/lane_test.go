@@ -157,7 +157,7 @@ func TestPaceGrowsWithTheWriting(t *testing.T) {
 		for _, tc := range []struct{ writing, waits time.Duration }{
 			{300 * time.Microsecond, 10 * time.Millisecond}, // there is time to write each event by itself
 			{time.Millisecond, 30 * time.Millisecond},
-			{8 * time.Millisecond, 40 * time.Millisecond},
+			{8 * time.Millisecond, 42 * time.Millisecond},
 			{20 * time.Millisecond, 60 * time.Millisecond},
 			{time.Second, 200 * time.Millisecond},
 			{0, 10 * time.Millisecond},

@@ -36,7 +36,7 @@ type LogOptions struct {
 	// load: each is woken once in this time, one share of them after the other.
 	// The first event after a quiet time is released to all at once. Where writing
 	// each event by itself would take more than a third of the processors' time,
-	// the pace grows fourfold at most; twentyfold where it has to, so that writing
+	// the pace grows fivefold at most; twentyfold where it has to, so that writing
 	// takes no more than that.
 	// Default: 0, every event is released at once.
 	Pace time.Duration

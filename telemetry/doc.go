@@ -50,8 +50,10 @@
 //
 // # Cost
 //
-// A delivery of an event that is not sampled adds to plain numbers of its
-// connection. They become metrics when somebody reads the metrics. A connection costs less than a kilobyte and no goroutine.
+// A delivery adds to plain numbers, which all connections of a lane share, since
+// they are written to one after the other; they become metrics when somebody
+// reads the metrics. A connection costs less than a kilobyte and no goroutine. A
+// request without a span is spared what makes one.
 //
 // The file registry.yaml lists every span, metric and attribute.
 package telemetry

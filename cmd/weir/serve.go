@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -134,7 +135,9 @@ func serve(ctx context.Context, cfg *config, stdin io.Reader, stdout, stderr io.
 	reporting, stopReporting := context.WithCancel(second)
 	defer stopReporting()
 	serving.Go(func() { carrier.report(reporting, cfg, listener.Addr().String(), handler) })
-	serving.Go(func() { tidy(reporting, handler) })
+	serving.Go(func() {
+		tidy(reporting, func() int64 { return handler.Totals().Connections }, debug.FreeOSMemory)
+	})
 	serving.Go(func() {
 		if scheme == "https" {
 			failed <- public.ServeTLS(stream.NewListener(listener), "", "")

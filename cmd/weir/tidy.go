@@ -2,19 +2,16 @@ package main
 
 import (
 	"context"
-	"runtime/debug"
 	"time"
-
-	"weir/stream"
 )
 
 // surge is how many new connections leave enough behind to be tidied up.
 const surge = 1000
 
-// tidy gives memory back after a surge of connections, until ctx is done. What
-// establishing them has left is garbage, as much as a quarter of what they hold,
-// and a server that is quiet afterwards would not collect it for minutes.
-func tidy(ctx context.Context, h *stream.Handler) {
+// tidy has memory given back after a surge of connections, until ctx is done.
+// What establishing them has left is garbage, as much as a quarter of what they
+// hold, and a server that is quiet afterwards would not collect it for minutes.
+func tidy(ctx context.Context, connections func() int64, free func()) {
 	seconds := time.NewTicker(time.Second)
 	defer seconds.Stop()
 	var tidied, before int64
@@ -24,9 +21,9 @@ func tidy(ctx context.Context, h *stream.Handler) {
 		case <-ctx.Done():
 			return
 		}
-		now := h.Totals().Connections
+		now := connections() // ever
 		if now-tidied >= surge && now-before < surge/100 {
-			debug.FreeOSMemory()
+			free()
 			tidied = now
 		}
 		before = now

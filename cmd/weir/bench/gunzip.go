@@ -63,6 +63,17 @@ func (g *gunzip) feed(b []byte) ([]byte, error) {
 	return plain, nil
 }
 
+// end returns what came last, without a boundary: a stream may end by its last
+// block.
+func (g *gunzip) end() []byte {
+	if len(g.packed) == 0 {
+		return nil
+	}
+	plain, _ := g.unpack(g.packed) // of what was cut off, what can be read
+	g.packed = g.packed[:0]
+	return plain
+}
+
 func (g *gunzip) unpack(b []byte) ([]byte, error) {
 	s := g.shared
 	if !g.begun {

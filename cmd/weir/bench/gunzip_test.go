@@ -18,9 +18,14 @@ func TestGunzip(t *testing.T) {
 	}
 	whole := func(out *bytes.Buffer) (write func([]byte)) {
 		z := gzip.NewWriter(out)
+		n := 0
 		return func(p []byte) {
 			_, _ = z.Write(p) // to memory: cannot fail
-			_ = z.Flush()
+			if n++; n < len(events) {
+				_ = z.Flush()
+			} else {
+				_ = z.Close() // the last event is in the last block
+			}
 		}
 	}
 	apart := func(out *bytes.Buffer) (write func([]byte)) {
@@ -50,6 +55,7 @@ func TestGunzip(t *testing.T) {
 					}
 					got, rest = append(got, plain...), rest[n:]
 				}
+				got = append(got, g.end()...)
 				if !bytes.Equal(got, bytes.Join(events, nil)) {
 					t.Fatalf("%d bytes came out of %d, or others", len(got), len(bytes.Join(events, nil)))
 				}

@@ -272,6 +272,7 @@ func (c *client) opened(now int64) {
 // whether and when to try again.
 func (c *client) ended(now int64, why string) (again bool) {
 	was := c.state
+	c.sse.feed(c.zip.end()) // a no-op but for gzip
 	if s := c.http.status; why == "" && s != 0 && s != http.StatusOK && s != http.StatusNoContent {
 		why = refusal(s, c.http.problem)
 	}

@@ -10,11 +10,11 @@ import (
 // A Conn is one open stream. Its fields do not change; its methods may be
 // called by any goroutine, while it is open and after.
 type Conn struct {
-	// What each delivery counts comes first, in one cache line.
+	// What each delivery counts comes first: see session.
+	next   atomic.Uint64
 	events atomic.Int64
 	bytes  atomic.Int64
 	wrote  atomic.Int64 // when, in nanoseconds after Started
-	next   atomic.Uint64
 
 	// Started is when the connection was admitted.
 	Started time.Time

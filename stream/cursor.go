@@ -71,16 +71,17 @@ type Batch struct {
 // A Cursor is one reader's position in a log. It holds no entries. One
 // goroutine may use it at a time; different cursors are independent.
 type Cursor struct {
-	next   uint64 // index of the entry to read next
-	last   ID     // the newest event that the reader has
-	since  ID     // events up to this one were there before the cursor
-	opened uint64 // and so were the entries below this one
-	skip   bool   // entries up to last may still come: the reader has them
+	opened uint64 // the entries below this one were there before the cursor
 	lane   *lane  // nil: it follows each append
 	log    *Log
 	epoch  uint64
 	gaps   []*Gap // to be told first
 	fault  *Entry // likewise
+	// What a delivery needs comes last: see session.
+	next  uint64 // index of the entry to read next
+	last  ID     // the newest event that the reader has
+	since ID     // events up to this one were there before the cursor
+	skip  bool   // entries up to last may still come: the reader has them
 }
 
 // Live returns a cursor that reads what comes from now on.

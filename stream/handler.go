@@ -363,6 +363,7 @@ func (h *Handler) begin(r *http.Request, ask request) (*session, *Refusal) {
 			}
 		}()
 		s.hooks = hook(r, c)
+		s.flush = s.hooks.Flush
 	}
 	if raw, ok := r.Context().Value(rawConnKey{}).(syscall.RawConn); ok {
 		h.watch(c, raw)

@@ -158,6 +158,7 @@ func (l *Log) schedule(wait time.Duration) {
 // it is, or of all; and has it written to them. It runs in a goroutine of its
 // own, so that no publisher pays for the number of connections.
 func (l *Log) release() {
+	deepen()
 	l.mu.Lock()
 	now := time.Now()
 	pace, step := l.pace()
@@ -200,10 +201,22 @@ func (l *Log) release() {
 		}
 	}
 	for range min(len(turns), l.procs) - 1 {
-		go work()
+		go func() { deepen(); work() }()
 	}
 	work()
 }
+
+// deepen makes room on the stack of a goroutine that is to call hooks. A stack
+// grows by copying, which takes the longer the more is on it.
+//
+//go:noinline
+func deepen() {
+	var room [6 << 10]byte
+	touch(&room)
+}
+
+//go:noinline
+func touch(*[6 << 10]byte) {}
 
 // runs are the batches that cursors share which stand at the same place, by
 // their first index.

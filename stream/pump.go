@@ -26,8 +26,9 @@ type pump struct {
 	// How long the sessions of a pump that is not lean take to write.
 	began time.Time
 	out   int
-	wrote time.Time // when the last write ended
-	flush Flush     // what a hook is given, each time anew
+	// What deliver works with.
+	written [window]flushed
+	flush   Flush // what a hook is given, each time anew
 }
 
 // park takes a session that has nothing to write. It fails when there is
@@ -125,25 +126,53 @@ func (p *pump) releaseAll() []*session {
 	return all
 }
 
+// window is to how many sessions a pump writes before it counts what it did. A
+// system call drives the program out of the processor's caches: counting after
+// each would find none of its code and data there.
+const window = 64
+
+// A flushed is a session that has been written to, and when the write ended.
+type flushed struct {
+	s     *session
+	ended time.Duration // after the sweep began
+}
+
 // deliver writes a batch to every session that stands before it, and returns
 // those that it could not serve; the caller holds p.mu.
 func (p *pump) deliver(b *Batch) (leaving []*session) {
 	began := time.Now()
-	defer func() { p.cur.lane.took(time.Since(began)) }()
-	chunk := b.encoded(p.gzip, true)
+	chunk, last := b.encoded(p.gzip, true), b.Entries[len(b.Entries)-1].ID
 	lag := p.cur.Lag()
-	p.wrote = began
+	var ended time.Duration
 	for i := 0; i < len(p.sessions); {
-		s := p.sessions[i]
-		switch {
-		case s.cur.next >= b.to: // it was faster than the pump
-			i++
-		case s.cur.next == b.from && s.lean() && p.deliverTo(s, b, chunk, lag):
-			i++
-		default:
-			p.release(s) // another one is at i now
-			leaving = append(leaving, s)
+		written := p.written[:0]
+		start := ended
+		for ; i < len(p.sessions) && len(written) < window; i++ {
+			s := p.sessions[i]
+			switch {
+			case s.cur.next >= b.to: // it was faster than the pump
+			case s.cur.next == b.from && s.lean() && s.writeNow(b, chunk, last, began.Add(ended)):
+				ended = time.Since(began)
+				written = append(written, flushed{s, ended})
+			default:
+				leaving = append(leaving, s)
+			}
 		}
+		for _, w := range written {
+			var from time.Time
+			if b.Tagged != nil {
+				from = began.Add(start)
+			}
+			if !p.count(w.s, b, from, began.Add(w.ended), lag) {
+				leaving = append(leaving, w.s)
+			}
+			start = w.ended // the end of one write is the beginning of the next
+		}
+	}
+	clear(p.written[:])
+	p.cur.lane.took(time.Since(began))
+	for _, s := range leaving {
+		p.release(s)
 	}
 	return leaving
 }
@@ -151,37 +180,38 @@ func (p *pump) deliver(b *Batch) (leaving []*session) {
 // lean reports whether a pump can write to the session.
 func (s *session) lean() bool { return s.fd >= 0 && !s.cur.skip }
 
-// deliverTo writes a batch to one session. It returns false when the session
-// needs a goroutine, to write the rest or to end.
-func (p *pump) deliverTo(s *session, b *Batch, chunk []byte, lag uint64) (whole bool) {
-	defer p.contain(s, &whole)
-	var began time.Time
-	if b.Tagged != nil {
-		began = p.wrote // the end of one write is the beginning of the next
-	}
+// writeNow writes a batch, whose last ID is given, to the session. It returns
+// false when the session needs a goroutine, to write the rest or to end.
+func (s *session) writeNow(b *Batch, chunk []byte, last ID, began time.Time) (whole bool) {
 	n, err := writeNow(s.fd, chunk)
 	if err != nil {
 		s.cancel(errGone)
 		return false
 	}
-	s.cur.next, s.cur.last = b.to, b.Entries[len(b.Entries)-1].ID
+	s.cur.next, s.cur.last = b.to, last
 	s.conn.next.Store(b.to)
 	if n < len(chunk) {
 		s.direct.rest, s.direct.batch, s.direct.began = chunk[n:], b, began
 		return false
 	}
-	p.wrote = time.Now()
-	s.delivered(b, &p.flush, began, p.wrote, lag)
+	return true
+}
+
+// count counts a batch that has been written to a session. It returns false
+// when the session is to end.
+func (p *pump) count(s *session, b *Batch, began, ended time.Time, lag uint64) (good bool) {
+	defer p.contain(s, &good)
+	s.delivered(b, &p.flush, began, ended, lag)
 	return true
 }
 
 // contain turns a panic of a hook into the end of that connection: the pump
 // serves others.
-func (p *pump) contain(s *session, whole *bool) {
+func (p *pump) contain(s *session, good *bool) {
 	if r := recover(); r != nil {
 		p.h.logger().Error("panic in a stream", "connection", s.conn.ID, "panic", r)
 		s.cancel(fmt.Errorf("%w: %v", errPanic, r))
-		*whole = false
+		*good = false
 	}
 }
 

@@ -111,7 +111,9 @@ func validExtension(name string) bool {
 }
 
 // AppendCloudEvent appends the event as one line of CloudEvents 1.0 JSON, with
-// the trace context as the traceparent extension. The event must be valid.
+// the trace context as the traceparent extension. The attribute datacontenttype
+// is left out for JSON, which the format takes its absence for. The event must
+// be valid.
 func (e *Event) AppendCloudEvent(dst []byte) ([]byte, error) {
 	dst = append(dst, `{"specversion":"1.0","id":`...)
 	if e.ForeignID != "" {
@@ -147,7 +149,7 @@ func (e *Event) AppendCloudEvent(dst []byte) ([]byte, error) {
 		dst = appendJSONString(dst, string(e.Data))
 		return append(dst, '}'), nil
 	}
-	dst = append(dst, `,"datacontenttype":"application/json","data":`...)
+	dst = append(dst, `,"data":`...)
 	buf := bytes.NewBuffer(dst)
 	if err := json.Compact(buf, e.Data); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrInvalid, err)

@@ -204,7 +204,7 @@ func FuzzHTTPParser(f *testing.F) {
 }
 
 func BenchmarkParse(b *testing.B) {
-	event := fmt.Sprintf("id: 1763834025123-0\ndata: {\"specversion\":\"1.0\",\"id\":\"1763834025123-0\",\"source\":\"/topics/bench\",\"type\":\"weir.event\",\"time\":\"2026-11-22T17:53:45.123Z\",\"datacontenttype\":\"application/json\",\"data\":{\"t\":1763834025123456789,\"n\":1234560000000000,\"pad\":\"%s\"}}\n\n", strings.Repeat("x", 150))
+	event := fmt.Sprintf("id: 1763834025123-0\ndata: {\"specversion\":\"1.0\",\"id\":\"1763834025123-0\",\"source\":\"/topics/bench\",\"type\":\"weir.event\",\"time\":\"2026-11-22T17:53:45.123Z\",\"data\":{\"t\":1763834025123456789,\"n\":1234560000000000,\"pad\":\"%s\"}}\n\n", strings.Repeat("x", 150))
 	const events = 100
 	buf := bytes.Repeat([]byte(event), events)
 	p := sseParser{out: counter{}}

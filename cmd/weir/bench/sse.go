@@ -39,6 +39,8 @@ var controls = [...]string{"connected", "ping", "gap", "close", "stream-error"}
 // lone CR as the end of a line, which no server is known to send.
 type sseParser struct {
 	out   sink
+	memo  *memo  // nil: everything is parsed
+	noted bool   // what is being parsed can be put into the memo: nothing but events
 	carry []byte // a line whose end has not come yet
 
 	name    []byte
@@ -56,8 +58,28 @@ type sseParser struct {
 	err     error
 }
 
-// feed parses the next bytes of the stream.
+// feed takes the next bytes of the stream.
 func (p *sseParser) feed(b []byte) {
+	switch {
+	case p.memo == nil || !p.between():
+		p.parse(b)
+	case !p.memo.recall(b, p):
+		p.memo.begin()
+		p.noted = true
+		p.parse(b)
+		if p.noted && p.between() {
+			p.memo.end(b, p)
+		}
+		p.noted = false
+	}
+}
+
+// between reports whether the parser stands between two blocks.
+func (p *sseParser) between() bool {
+	return len(p.carry) == 0 && !p.seen && !p.hasID && len(p.name) == 0
+}
+
+func (p *sseParser) parse(b []byte) {
 	if len(p.carry) > 0 {
 		i := bytes.IndexByte(b, '\n')
 		if i < 0 {
@@ -130,6 +152,7 @@ func (p *sseParser) line(l []byte) {
 		if len(l) >= 6 && string(l[:6]) == "retry:" {
 			if ms, err := strconv.ParseUint(string(value(l[6:])), 10, 31); err == nil {
 				p.retry = time.Duration(ms) * time.Millisecond
+				p.noted = false
 			}
 		}
 	}
@@ -154,13 +177,20 @@ func isControl(name []byte) bool {
 func (p *sseParser) dispatch() {
 	if p.hasID {
 		p.id, p.pending, p.hasID = p.pending, p.id, false
+		if p.noted {
+			p.memo.hasID = true
+		}
 	}
 	if p.seen {
 		if p.control {
 			p.out.control(p.name, p.data)
 			p.data = p.data[:0]
+			p.noted = false
 		} else {
 			p.out.event(p.mark)
+			if p.noted {
+				p.memo.marks = append(p.memo.marks, p.mark)
+			}
 		}
 		p.seen, p.mark = false, mark{}
 	}

@@ -73,14 +73,65 @@ func TestSSEParser(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			var f found
 			var p sseParser
+			memos := []*memo{nil, new(memo)} // by turns: each way is tried with what the one before has left
 			pieces(c.stream, func(b []byte) { p.feed(b) },
-				func() { f = found{}; p = sseParser{out: &f} },
+				func() {
+					f, p = found{}, sseParser{out: &f, memo: memos[0]}
+					memos[0], memos[1] = memos[1], memos[0]
+				},
 				func(how string) {
 					if !slices.Equal(f.events, c.events) || !slices.Equal(f.controls, c.controls) || string(p.id) != c.id || p.retry != c.retry {
 						t.Errorf("%s: found %v, %q, id %q, retry %v", how, f.events, f.controls, p.id, p.retry)
 					}
 				})
 		})
+	}
+}
+
+// Clients that get the same bytes, some of them in other pieces.
+func TestMemo(t *testing.T) {
+	var all string
+	for i := range 60 {
+		switch {
+		case i%20 == 19:
+			all += "event: gap\nretry: 70\ndata: {}\n\n"
+		case i%3 > 0:
+			all += fmt.Sprintf("id: %d\n", i)
+			fallthrough
+		default:
+			all += fmt.Sprintf("data: {\"t\":%d,\"n\":%d}\n\n", 1000+i, i)
+		}
+	}
+	rnd := rand.New(rand.NewPCG(5, 6))
+	var shared memo
+	for range 200 {
+		var alone, together found
+		a, b := sseParser{out: &alone}, sseParser{out: &together, memo: &shared}
+		for rest := all; len(rest) > 0; {
+			n := strings.Index(rest, "\n\n") + 2 // mostly whole events
+			if rnd.IntN(10) == 0 {
+				n = 1 + rnd.IntN(len(rest))
+			}
+			a.feed([]byte(rest[:n]))
+			b.feed([]byte(rest[:n]))
+			rest = rest[n:]
+		}
+		if !slices.Equal(alone.events, together.events) || !slices.Equal(alone.controls, together.controls) || string(a.id) != string(b.id) || a.retry != b.retry {
+			t.Fatalf("with a memo: %v %v %q %v; without: %v %v %q %v", together.events, together.controls, b.id, b.retry, alone.events, alone.controls, a.id, a.retry)
+		}
+	}
+	// One after the other, in the same pieces: here it serves.
+	for i := range 3 {
+		var f found
+		p := sseParser{out: &f, memo: &shared}
+		text := "id: 7\ndata: {\"t\":1,\"n\":2}\n\ndata: {\"t\":3,\"n\":4}\n\n"
+		if i > 0 && string(shared.text) != text {
+			t.Error("the memo has not kept the events")
+		}
+		p.feed([]byte(text))
+		if want := []mark{{1, 2, true}, {3, 4, true}}; !slices.Equal(f.events, want) || string(p.id) != "7" {
+			t.Errorf("client %d: events %v, id %q", i, f.events, p.id)
+		}
 	}
 }
 
@@ -182,9 +233,10 @@ func FuzzHTTPParser(f *testing.F) {
 	f.Add([]byte("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n12\r\ndata: {\"t\":1,\"n\":2}\r\n"), uint8(3))
 	f.Add([]byte("HTTP/1.1 200 OK\r\n\r\nid: 1\nevent: gap\ndata: {\"t\":1,\"n\":2}\n\n"), uint8(1))
 	f.Fuzz(func(t *testing.T, b []byte, step uint8) {
+		var shared memo
 		parse := func(step int) (found, string, error) {
 			var out found
-			p := sseParser{out: &out}
+			p := sseParser{out: &out, memo: &shared}
 			var h httpParser
 			for rest := b; len(rest) > 0; {
 				n := min(step, len(rest))
@@ -196,6 +248,10 @@ func FuzzHTTPParser(f *testing.F) {
 			return out, string(p.id), nil
 		}
 		whole, id1, err1 := parse(len(b) + 1)
+		again, id3, err3 := parse(len(b) + 1) // by the memo
+		if (err1 == nil) != (err3 == nil) || id1 != id3 || !slices.Equal(whole.events, again.events) || !slices.Equal(whole.controls, again.controls) {
+			t.Errorf("at first: %v %q %v; again: %v %q %v", whole, id1, err1, again, id3, err3)
+		}
 		parts, id2, err2 := parse(int(step%16) + 1)
 		if (err1 == nil) != (err2 == nil) || err1 == nil && (id1 != id2 || !slices.Equal(whole.events, parts.events) || !slices.Equal(whole.controls, parts.controls)) {
 			t.Errorf("whole: %v %q %v; in parts: %v %q %v", whole, id1, err1, parts, id2, err2)

@@ -139,6 +139,7 @@ type shard struct {
 	current *coarse   // the entry for now
 	outside coarse
 	blocks  blocks
+	memo    memo
 
 	now    int64 // when the bytes that are being parsed came
 	base   int64 // number of the run's first event
@@ -359,7 +360,7 @@ func newSwarm(o *Options, shards int) *swarm {
 	}
 	for i := range o.Connections + o.Slow {
 		c := &client{sh: s.shards[i%shards], id: i, slow: i >= o.Connections}
-		c.sse.out = c
+		c.sse.out, c.sse.memo = c, &c.sh.memo
 		c.sh.clients = append(c.sh.clients, c)
 		if c.slow {
 			s.slow = append(s.slow, c)

@@ -45,8 +45,9 @@
 // An event is different: who may publish it may also say, by
 // stream.Event.Traceparent or by a remote span context in the context of
 // Publish, which trace it belongs to; its sampling decision then holds. Other
-// events begin a trace of their own, of which there are a limited number a
-// second; OTEL_TRACES_SAMPLER takes the place of that limit.
+// events belong to the trace of the request that publishes them, or begin one;
+// a limited number of them a second is sampled, and a smaller one of requests.
+// OTEL_TRACES_SAMPLER takes the place of these limits.
 //
 // # Cost
 //

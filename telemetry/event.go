@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -30,6 +31,9 @@ const (
 // chosen.
 const slowestAfter = time.Second
 
+// closeEvery is how much later that may be, so that several are chosen at once.
+const closeEvery = 250 * time.Millisecond
+
 // Values of sse.delivery.pick: why a delivery got a span.
 const (
 	pickFirst   = "first"
@@ -49,6 +53,8 @@ type eventTrace struct {
 
 	begun   atomic.Bool
 	slowest atomic.Int64 // latency of the candidate, in nanoseconds
+
+	due time.Time // when the slowest is chosen; guarded by the mutex of t
 
 	mu        sync.Mutex
 	candidate delivery // for the slowest
@@ -88,7 +94,7 @@ func (et *eventTrace) deliver(d *delivery) {
 		if !d.replay {
 			et.slowest.CompareAndSwap(0, latency) // the candidate must be slower
 		}
-		et.await()
+		et.await(d.ended)
 		et.span(d, pickFirst)
 		return
 	}
@@ -129,18 +135,40 @@ func (et *eventTrace) pick(d *delivery, latency int64) string {
 }
 
 // await sees to it that the slowest delivery is chosen.
-func (et *eventTrace) await() {
-	et.t.mu.Lock()
-	et.t.open[et] = struct{}{}
-	et.t.mu.Unlock()
-	time.AfterFunc(slowestAfter, et.close)
+func (et *eventTrace) await(now time.Time) {
+	et.due = now.Add(slowestAfter)
+	t := et.t
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.open = append(t.open, et)
+	if !t.closing {
+		t.closing = true
+		time.AfterFunc(slowestAfter, t.closeDue)
+	}
+}
+
+// closeDue closes the events whose time has come. It is called for several at
+// once: a timer for each would wake the process as often again as events come.
+func (t *Telemetry) closeDue() {
+	now := time.Now()
+	t.mu.Lock()
+	n := 0
+	for n < len(t.open) && !t.open[n].due.After(now) {
+		n++
+	}
+	due := slices.Clone(t.open[:n])
+	t.open = slices.Delete(t.open, 0, n)
+	if t.closing = len(t.open) > 0; t.closing {
+		time.AfterFunc(t.open[0].due.Sub(now)+closeEvery, t.closeDue)
+	}
+	t.mu.Unlock()
+	for _, et := range due {
+		et.close()
+	}
 }
 
 // close makes the span of the slowest delivery, unless it has one.
 func (et *eventTrace) close() {
-	et.t.mu.Lock()
-	delete(et.t.open, et)
-	et.t.mu.Unlock()
 	et.mu.Lock()
 	d := et.candidate
 	closed := et.closed

@@ -33,12 +33,12 @@ func (t *Telemetry) publish(ctx context.Context, topic string, e *stream.Event) 
 		e.Traceparent = traceparent(sc)
 		e.Tag = t.newEventTrace(topic, sc, tm.active())
 	}
-	published := t.metrics.publishedAs(tm, e.Type)
+	published := tm.publishedAs(e.Type)
 	return func(id stream.ID, err error) {
 		if err != nil {
 			t.metrics.dropped.Add(ctx, 1, t.metrics.topicReason(topic, dropReason(err)))
 		} else {
-			t.metrics.published.Add(ctx, 1, published)
+			published.Add(1)
 			if !t.brokered(tm) { // else it is counted when it comes back
 				t.metrics.fanout.Record(ctx, tm.active(), tm.option)
 			}
@@ -102,11 +102,8 @@ func (t *Telemetry) send(ctx context.Context, topic string, e *stream.Event) tra
 	if t.limited {
 		sample := parent.IsSampled()
 		if !parent.IsRemote() {
-			if !parent.IsValid() { // published by a request without a span, or by none
-				of, is := decided(ctx)
-				sample = of || !is
-			}
-			sample = sample && t.events.take(now)
+			// Published by a request without a span, or by none, it begins a trace.
+			sample = (sample || !parent.IsValid()) && t.events.take(now)
 		}
 		if !sample {
 			return nil

@@ -30,10 +30,10 @@ var (
 // tallies, which are added up when they are read; the rest is rare enough to be
 // recorded at once.
 type metrics struct {
-	published, dropped, gaps, rejected, refusedReports metric.Int64Counter
-	fanout, replay                                     metric.Int64Histogram
-	duration, clientDelivery, clientRender             metric.Float64Histogram
-	request                                            metric.Float64Histogram
+	dropped, gaps, rejected, refusedReports metric.Int64Counter
+	fanout, replay                          metric.Int64Histogram
+	duration, clientDelivery, clientRender  metric.Float64Histogram
+	request                                 metric.Float64Histogram
 
 	types  []string // event types that are told apart
 	topics sync.Map // of *topicMetrics by name; the names are the server's
@@ -64,7 +64,6 @@ func (t *Telemetry) setMetrics() error {
 		errs = append(errs, err)
 		return i
 	}
-	m.published = counter("sse.server.events.published", "{event}", "Events that entered a topic through this process.")
 	m.dropped = counter("sse.server.events.dropped", "{event}", "Events that were refused at publishing, or that a client did not get, as far as they can be counted.")
 	m.gaps = counter("sse.server.gaps", "{gap}", "Gaps that clients were told of.")
 	m.rejected = counter("sse.server.rejected_connections", "{connection}", "Requests for a stream that were refused.")
@@ -78,6 +77,7 @@ func (t *Telemetry) setMetrics() error {
 	errs = append(errs, err)
 	m.request = request.Inst()
 
+	published := observable("sse.server.events.published", "{event}", "Events that entered a topic through this process.")
 	delivered := observable("sse.server.events.delivered", "{event}", "Events that were flushed to a client.")
 	io := observable("sse.server.io", "By", "Bytes that were flushed to clients, events and all.")
 	heartbeats := observable("sse.server.heartbeats", "{heartbeat}", "Pings that were flushed to clients.")
@@ -90,6 +90,11 @@ func (t *Telemetry) setMetrics() error {
 	_, err = meter.RegisterCallback(func(_ context.Context, o metric.Observer) error {
 		lags := t.lags()
 		for tm := range m.all() {
+			for _, c := range tm.published {
+				if n := c.Load(); n > 0 {
+					o.ObserveInt64(published, n, c.option)
+				}
+			}
 			total := tm.total()
 			o.ObserveInt64(delivered, int64(total.latency.count()), tm.live)
 			o.ObserveInt64(delivered, total.replayed, tm.replay)
@@ -103,7 +108,7 @@ func (t *Telemetry) setMetrics() error {
 			o.ObserveInt64(lag, lags[tm.name], tm.option)
 		}
 		return nil
-	}, delivered, io, heartbeats, active, lag)
+	}, published, delivered, io, heartbeats, active, lag)
 	return errors.Join(append(errs, err)...)
 }
 
@@ -128,7 +133,7 @@ type topicMetrics struct {
 	option       metric.MeasurementOption // topic
 	live, replay metric.MeasurementOption // topic and kind
 	byVersion    [len(versions)]metric.MeasurementOption
-	types        map[string]metric.MeasurementOption
+	published    map[string]*counter // by event type
 
 	connections [len(versions)]atomic.Int64
 	seen        [len(versions)]atomic.Bool
@@ -154,13 +159,13 @@ func (m *metrics) topic(name string) *topicMetrics {
 	tm := &topicMetrics{
 		name: name, set: attribute.NewSet(topic), option: withSet(topic),
 		live: withSet(topic, keyDeliveryKind.String(kindLive)), replay: withSet(topic, keyDeliveryKind.String(kindReplay)),
-		types: map[string]metric.MeasurementOption{other: withSet(topic, keyEventType.String(other))},
+		published: make(map[string]*counter),
 	}
 	for i, version := range versions {
 		tm.byVersion[i] = withSet(topic, keyProtocol.String(version))
 	}
-	for _, kind := range m.types {
-		tm.types[kind] = withSet(topic, keyEventType.String(kind))
+	for _, kind := range append([]string{other}, m.types...) {
+		tm.published[kind] = &counter{option: withSet(topic, keyEventType.String(kind))}
 	}
 	actual, _ := m.topics.LoadOrStore(name, tm)
 	return actual.(*topicMetrics)
@@ -172,12 +177,18 @@ func (m *metrics) all() func(yield func(*topicMetrics) bool) {
 	}
 }
 
-// publishedAs is the option for an event of a type that must be bounded.
-func (m *metrics) publishedAs(tm *topicMetrics, kind string) metric.MeasurementOption {
-	if option, ok := tm.types[kind]; ok {
-		return option
+// A counter is what an observable counter tells of one set of attributes.
+type counter struct {
+	atomic.Int64
+	option metric.MeasurementOption
+}
+
+// publishedAs counts the events of a type, of which there may be any number.
+func (tm *topicMetrics) publishedAs(kind string) *counter {
+	if c, ok := tm.published[kind]; ok {
+		return c
 	}
-	return tm.types[other]
+	return tm.published[other]
 }
 
 // reasons are the values of the attribute reason; whoever refuses connections

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"go.opentelemetry.io/contrib/instrumentation/net/http/otelhttp"
@@ -131,7 +132,7 @@ func (e *establishment) end(now time.Time, status int, err error) {
 		clear(*e.attributes)
 		attributeLists.Put(e.attributes)
 	}
-	e.t.metrics.request.Record(e.ctx, now.Sub(e.began).Seconds(), e.t.measured(e.r, streamRoute, status))
+	e.t.metrics.request.Record(e.ctx, now.Sub(e.began).Seconds(), e.t.measured(measurementOf(e.r, streamRoute, status))...)
 	e.span.End(trace.WithTimestamp(now))
 	e.r, e.span, e.ctx, e.attributes = nil, nil, nil, nil // the request, which lives as long as the stream, holds e
 }
@@ -143,22 +144,31 @@ type measurement struct {
 	status                         int
 }
 
+func measurementOf(r *http.Request, route string, status int) measurement {
+	return measurement{method(r.Method), route, scheme(r), protocolVersion(r), status}
+}
+
+// measured is a measurement with its attributes.
+type measured struct {
+	what   measurement
+	option []metric.RecordOption
+}
+
 // measured returns the attributes of http.server.request.duration, made once
 // for each measurement.
-func (t *Telemetry) measured(r *http.Request, route string, status int) metric.MeasurementOption {
-	key := measurement{method(r.Method), route, scheme(r), protocolVersion(r), status}
-	if option, ok := t.measurements.Load(key); ok {
-		return option.(metric.MeasurementOption)
+func (t *Telemetry) measured(what measurement) []metric.RecordOption {
+	if option, ok := t.measurements.Load(what); ok {
+		return option.([]metric.RecordOption)
 	}
 	attributes := []attribute.KeyValue{
-		semconv.HTTPRequestMethodKey.String(key.method), semconv.HTTPRoute(key.route), semconv.URLScheme(key.scheme),
-		semconv.NetworkProtocolVersion(key.version), semconv.HTTPResponseStatusCode(status),
+		semconv.HTTPRequestMethodKey.String(what.method), semconv.HTTPRoute(what.route), semconv.URLScheme(what.scheme),
+		semconv.NetworkProtocolVersion(what.version), semconv.HTTPResponseStatusCode(what.status),
 	}
-	if status >= 500 {
-		attributes = append(attributes, semconv.ErrorTypeKey.String(strconv.Itoa(status)))
+	if what.status >= 500 {
+		attributes = append(attributes, semconv.ErrorTypeKey.String(strconv.Itoa(what.status)))
 	}
-	option := metric.WithAttributeSet(attribute.NewSet(attributes...))
-	t.measurements.Store(key, option)
+	option := []metric.RecordOption{metric.WithAttributeSet(attribute.NewSet(attributes...))}
+	t.measurements.Store(what, option)
 	return option
 }
 
@@ -247,12 +257,22 @@ func (t *Telemetry) Middleware(route string, next http.Handler) http.Handler {
 	}), pattern,
 		otelhttp.WithTracerProvider(t.tracerProvider), otelhttp.WithMeterProvider(noop.NewMeterProvider()), otelhttp.WithPropagators(t.propagator),
 		otelhttp.WithPublicEndpointFn(func(*http.Request) bool { return true }))
+	var last atomic.Pointer[measured] // mostly the next one's too
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		a := &answer{ResponseWriter: w, ctx: r.Context(), status: http.StatusInternalServerError} // until it returns
 		began := time.Now()
-		defer func() { t.metrics.request.Record(a.ctx, time.Since(began).Seconds(), t.measured(r, pattern, a.status)) }()
+		defer func() {
+			took := time.Since(began).Seconds()
+			what := measurementOf(r, pattern, a.status)
+			known := last.Load()
+			if known == nil || known.what != what {
+				known = &measured{what, t.measured(what)}
+				last.Store(known)
+			}
+			t.metrics.request.Record(a.ctx, took, known.option...)
+		}()
 		if t.limited && !t.requests.take(began) {
-			next.ServeHTTP(a, r.WithContext(decide(r.Context(), false)))
+			next.ServeHTTP(a, r)
 		} else {
 			own := r.WithContext(context.WithValue(decide(r.Context(), true), answerKey{}, a))
 			own.Pattern = pattern // otelhttp takes http.route from it

@@ -47,8 +47,9 @@ const (
 // DefaultEventTraces is how many traces of events begin a second at most.
 const DefaultEventTraces = 50
 
-// requestTraces is the same for requests other than streams.
-const requestTraces = 50
+// requestTraces is the same for requests other than streams. They tell less: an
+// event that a request without a span publishes has a trace of its own.
+const requestTraces = 10
 
 // Options configure [Setup]. The zero value works.
 type Options struct {
@@ -100,9 +101,10 @@ type Telemetry struct {
 	measurements   sync.Map // of measurement to metric.MeasurementOption
 	stop           []func(context.Context) error
 
-	mu    sync.Mutex
-	conns map[string]*connection
-	open  map[*eventTrace]struct{} // those whose slowest delivery is awaited
+	mu      sync.Mutex
+	conns   map[string]*connection
+	open    []*eventTrace // those whose slowest delivery is awaited, the oldest first
+	closing bool          // closeDue will run
 }
 
 // producers guards what autoexport keeps in a package variable.
@@ -137,7 +139,6 @@ func Setup(ctx context.Context, opts Options) (*Telemetry, error) {
 		requests: &bucket{rate: requestTraces},
 		reports:  newReporters(),
 		conns:    make(map[string]*connection),
-		open:     make(map[*eventTrace]struct{}),
 	}
 	limited := &limitedLog{logger: t.logger}
 	otel.SetErrorHandler(limited)
@@ -299,11 +300,11 @@ func (t *Telemetry) Observe(h *stream.Handler) { t.handler.Store(h) }
 func (t *Telemetry) Shutdown(ctx context.Context) error {
 	t.mu.Lock()
 	waiting := t.open
-	t.open = make(map[*eventTrace]struct{})
+	t.open = nil
 	stop := t.stop
 	t.stop = nil
 	t.mu.Unlock()
-	for et := range waiting {
+	for _, et := range waiting {
 		et.close()
 	}
 	errs := make([]error, len(stop))

@@ -56,7 +56,7 @@ func (s *session) takeOver(w http.ResponseWriter, r *http.Request) bool {
 		}
 	}
 	if s.fd >= 0 {
-		d.key = s.h.pumps.watch(s.fd, &s.conn)
+		d.key, _ = s.h.pumps.watch(s.fd, &s.conn) // else the next write will tell
 	}
 	s.direct, s.out = d, d
 	return true

@@ -6,11 +6,11 @@ import (
 	"log/slog"
 	"maps"
 	"math/rand/v2"
+	"net"
 	"net/http"
 	"slices"
 	"strconv"
 	"sync"
-	"syscall"
 	"time"
 )
 
@@ -365,8 +365,8 @@ func (h *Handler) begin(r *http.Request, ask request) (*session, *Refusal) {
 		s.hooks = hook(r, c)
 		s.flush = s.hooks.Flush
 	}
-	if raw, ok := r.Context().Value(rawConnKey{}).(syscall.RawConn); ok {
-		h.watch(c, raw)
+	if conn, ok := r.Context().Value(connKey{}).(net.Conn); ok {
+		h.watch(c, rawConn(conn))
 	}
 	shared := ""
 	if r.ProtoMajor == 2 {

@@ -3,18 +3,23 @@
 package stream
 
 import (
+	"errors"
 	"io"
 	"net"
 	"os"
 	"sync"
+	"sync/atomic"
 	"syscall"
+	"time"
 )
 
 // An unwatchedConn is a TCP connection that is read and written by raw system
 // calls. Waiting, deadlines and closing are package net's.
 type unwatchedConn struct {
 	*net.TCPConn
-	raw syscall.RawConn
+	raw      syscall.RawConn
+	resting  atomic.Pointer[session] // nobody is to wait in Read
+	deadline atomic.Int64            // for reading, that a user has set, in nanoseconds since 1970; 0 for none
 }
 
 func unwatched(c *net.TCPConn) net.Conn {
@@ -22,7 +27,7 @@ func unwatched(c *net.TCPConn) net.Conn {
 	if err != nil {
 		return c
 	}
-	return &unwatchedConn{c, raw}
+	return &unwatchedConn{TCPConn: c, raw: raw}
 }
 
 func (c *unwatchedConn) SyscallConn() (syscall.RawConn, error) { return c.raw, nil }
@@ -35,6 +40,8 @@ func (c *unwatchedConn) Read(p []byte) (int, error) {
 	err := c.raw.Read(op.read)
 	n, failed := op.end()
 	switch {
+	case errors.Is(err, os.ErrDeadlineExceeded) && !c.late():
+		return 0, nil // see rest
 	case err != nil:
 		return 0, err
 	case failed != nil:
@@ -53,6 +60,50 @@ func (c *unwatchedConn) Write(p []byte) (int, error) {
 		err = c.opError("write", "sendto", failed)
 	}
 	return n, err
+}
+
+func (c *unwatchedConn) SetReadDeadline(t time.Time) error {
+	c.note(t)
+	return c.TCPConn.SetReadDeadline(t)
+}
+
+func (c *unwatchedConn) SetDeadline(t time.Time) error {
+	c.note(t)
+	return c.TCPConn.SetDeadline(t)
+}
+
+func (c *unwatchedConn) note(t time.Time) {
+	if t.IsZero() {
+		c.deadline.Store(0)
+	} else {
+		c.deadline.Store(t.UnixNano())
+	}
+}
+
+// late reports whether the deadline for reading is over that a user has set.
+func (c *unwatchedConn) late() bool {
+	deadline := c.deadline.Load()
+	return deadline != 0 && time.Now().UnixNano() >= deadline
+}
+
+func (c *unwatchedConn) rest(s *session) {
+	c.resting.Store(s)
+	c.deadline.Store(0)
+	_ = c.TCPConn.SetReadDeadline(time.Unix(1, 0)) // fails when it is closed
+}
+
+func (c *unwatchedConn) resume() {
+	c.resting.Store(nil)
+	_ = c.TCPConn.SetReadDeadline(time.Time{})
+}
+
+// Close tells the stream, for which nobody waits in Read.
+func (c *unwatchedConn) Close() error {
+	err := c.TCPConn.Close()
+	if s := c.resting.Load(); s != nil {
+		s.stop(errGone)
+	}
+	return err
 }
 
 func (c *unwatchedConn) opError(op, call string, err error) error {

@@ -35,6 +35,8 @@ func (p *poller) add(fd int, key uint64) error {
 	return syscall.EpollCtl(p.fd, syscall.EPOLL_CTL_ADD, fd, &event)
 }
 
+func (p *poller) remove(fd int) { _ = syscall.EpollCtl(p.fd, syscall.EPOLL_CTL_DEL, fd, nil) } // fails when it is not there
+
 // run calls gone for each connection whose client has gone, until close.
 func (p *poller) run(gone func(key uint64)) {
 	raw, err := p.file.SyscallConn()

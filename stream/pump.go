@@ -345,15 +345,22 @@ func (p *pumps) leave() {
 	}
 }
 
-// watch has the connection's context cancelled when the client goes.
-func (p *pumps) watch(fd int, c *Conn) uint64 {
+// watch has the connection cancelled when the client goes, if it can.
+func (p *pumps) watch(fd int, c *Conn) (key uint64, ok bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.keys++
-	if p.poller.add(fd, p.keys) == nil {
+	if ok = p.poller.add(fd, p.keys) == nil; ok {
 		p.conns[p.keys] = c
-	} // else the next write will tell
-	return p.keys
+	}
+	return p.keys, ok
+}
+
+// unwatch is for a connection that stays open.
+func (p *pumps) unwatch(fd int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.poller.remove(fd)
 }
 
 func (p *pumps) forget(key uint64) {

@@ -39,7 +39,11 @@ type session struct {
 	pump  atomic.Pointer[pump] // nil until the session begins to write
 	slot  int                  // in the pump's sessions, -1 for none; guarded by the pump
 	over  chan any             // on net/http: gets what the session panicked with, or nil
-	_     [40]byte             // 512 in all: an object of that size begins at a multiple of it
+	// The connection that net/http's reader was sent away from, and its key at the
+	// poller.
+	resting rester
+	key     uint64
+	_       [16]byte // 512 in all: an object of that size begins at a multiple of it
 }
 
 // begin begins to write over net/http, or takes the connection over from it.
@@ -65,6 +69,7 @@ func (s *session) begin(w http.ResponseWriter, r *http.Request) {
 			w: w, rc: http.NewResponseController(w), timeout: or(s.h.WriteTimeout, DefaultWriteTimeout), keep: r.ProtoMajor == 1,
 		}
 		s.over = make(chan any, 1)
+		s.rest(r)
 	}
 	s.pump.Store(s.h.pumps.of(&s.cur, s.gzip != nil, lean, s.h))
 	if !lean {
@@ -360,6 +365,7 @@ func (s *session) end(reason CloseReason, err error) {
 	if s.direct != nil {
 		s.direct.close(s.h, orderly)
 	}
+	s.resume()
 	if s.release != nil {
 		s.release() // before it is no longer counted: who sees that it is gone finds its place free
 	}

@@ -26,24 +26,36 @@ import (
 
 type site struct {
 	*fixture
-	url string
+	url    string
+	server *httptest.Server
 }
 
 func onEveryTransport(t *testing.T, test func(t *testing.T, open func(stream.HubOptions, *stream.Handler) *site)) {
-	for _, transport := range []stream.Transport{stream.TransportAuto, stream.TransportNetHTTP} {
-		for _, protocol := range []string{"HTTP/1.1", "h2c"} {
-			t.Run(string(transport)+" "+protocol, func(t *testing.T) {
-				before := runtime.NumGoroutine()
-				test(t, func(hub stream.HubOptions, handler *stream.Handler) *site {
-					handler.Transport = transport
-					return newSite(t, hub, handler, protocol == "h2c", before)
-				})
+	for _, c := range []struct {
+		name      string
+		transport stream.Transport
+		listen    func(net.Listener) net.Listener
+		h2        bool
+	}{
+		{"auto HTTP/1.1", stream.TransportAuto, stream.NewListener, false},
+		{"auto h2c", stream.TransportAuto, stream.NewListener, true},
+		{"net/http HTTP/1.1", stream.TransportNetHTTP, stream.NewListener, false},
+		{"net/http HTTP/1.1 of package net", stream.TransportNetHTTP, ofPackageNet, false},
+		{"net/http h2c", stream.TransportNetHTTP, ofPackageNet, true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			before := runtime.NumGoroutine()
+			test(t, func(hub stream.HubOptions, handler *stream.Handler) *site {
+				handler.Transport = c.transport
+				return newSite(t, hub, handler, c.listen, c.h2, before)
 			})
-		}
+		})
 	}
 }
 
-func newSite(t *testing.T, hub stream.HubOptions, handler *stream.Handler, h2 bool, goroutines int) *site {
+func ofPackageNet(l net.Listener) net.Listener { return l }
+
+func newSite(t *testing.T, hub stream.HubOptions, handler *stream.Handler, listen func(net.Listener) net.Listener, h2 bool, goroutines int) *site {
 	t.Helper()
 	s := &site{fixture: &fixture{hub: stream.NewHub(hub), handler: handler}}
 	if err := s.hub.AddTopic("a"); err != nil {
@@ -58,8 +70,9 @@ func newSite(t *testing.T, hub stream.HubOptions, handler *stream.Handler, h2 bo
 	server.Config.Protocols.SetHTTP1(true)
 	server.Config.Protocols.SetUnencryptedHTTP2(true)
 	server.Config.ConnContext = stream.ConnContext
+	server.Listener = listen(server.Listener)
 	server.Start()
-	s.url = server.URL
+	s.url, s.server = server.URL, server
 	transport := &http.Transport{DisableCompression: true, Protocols: new(http.Protocols)}
 	transport.Protocols.SetHTTP1(!h2)
 	transport.Protocols.SetUnencryptedHTTP2(h2)

@@ -16,7 +16,7 @@ import (
 
 var errVanished = errors.New("the client acknowledges nothing any more")
 
-type rawConnKey struct{}
+type connKey struct{}
 
 // ConnContext is for [http.Server.ConnContext]. With it a [Handler] notices
 // clients that vanish without a word also on HTTP/2, on TLS and with
@@ -25,8 +25,8 @@ func ConnContext(ctx context.Context, c net.Conn) context.Context {
 	if t, ok := c.(interface{ NetConn() net.Conn }); ok { // *tls.Conn
 		c = t.NetConn()
 	}
-	if raw := rawConn(c); raw != nil {
-		return context.WithValue(ctx, rawConnKey{}, raw)
+	if rawConn(c) != nil {
+		return context.WithValue(ctx, connKey{}, c)
 	}
 	return ctx
 }

@@ -8,6 +8,9 @@ import "net"
 // after such calls every 20 µs, which costs a server that wakes a thousand
 // times a second more than the calls do.
 //
+// With [ConnContext] a stream that net/http writes (HTTP/1.1 without TLS) has no
+// second goroutine that reads from its connection.
+//
 // Connections other than TCP are passed on as they are, and so are all on
 // systems other than Linux.
 func NewListener(l net.Listener) net.Listener { return listener{l} }

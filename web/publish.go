@@ -120,14 +120,16 @@ func (s *Server) readEvents(w http.ResponseWriter, r *http.Request) ([]stream.Ev
 	default:
 		return nil, problem(http.StatusUnsupportedMediaType, "content_type", fmt.Sprintf("The content type %.80q is not supported. Send %s.", media, accepted))
 	}
-	tooLarge := problem(http.StatusRequestEntityTooLarge, "body_size", fmt.Sprintf("The body is larger than %d bytes. Send fewer events at once.", s.opts.MaxBody))
+	tooLarge := func() *stream.Refusal {
+		return problem(http.StatusRequestEntityTooLarge, "body_size", fmt.Sprintf("The body is larger than %d bytes. Send fewer events at once.", s.opts.MaxBody))
+	}
 	if r.ContentLength > s.opts.MaxBody {
-		return nil, tooLarge // it need not come at all
+		return nil, tooLarge() // it need not come at all
 	}
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, s.opts.MaxBody))
 	switch {
 	case errors.As(err, new(*http.MaxBytesError)):
-		return nil, tooLarge
+		return nil, tooLarge()
 	case err != nil:
 		return nil, problem(http.StatusBadRequest, "body", "The body did not arrive whole.")
 	}

@@ -209,8 +209,7 @@ func (p *poller) run() {
 			return
 		}
 		if n > 0 && p.gather > 0 {
-			pause := syscall.NsecToTimespec(int64(p.gather))
-			_, _, _ = syscall.RawSyscall(syscall.SYS_NANOSLEEP, uintptr(unsafe.Pointer(&pause)), 0, 0) // interrupted: it is shorter
+			pauseNow(p.gather) // interrupted, it is shorter
 		}
 		if len(p.queue) > 0 {
 			sh.Lock()

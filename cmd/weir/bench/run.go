@@ -16,6 +16,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"runtime"
 	"sync"
 	"time"
 
@@ -290,6 +291,8 @@ func (b *bench) publish(ctx context.Context) error {
 		err  error
 	}
 	ended := make(chan outcome, 1)
+	runtime.GOMAXPROCS(runtime.GOMAXPROCS(0) + 1) // the publisher holds one while it sleeps
+	defer func() { runtime.GOMAXPROCS(runtime.GOMAXPROCS(0) - 1) }()
 	go func() {
 		used, err := b.pub.run(ctx, start, 0, total, o.Rate)
 		ended <- outcome{used, err}

@@ -30,7 +30,8 @@ type Hooks struct {
 // ConnHooks observe one connection. All but Disconnect come from one goroutine
 // at a time, and Disconnect is the last.
 type ConnHooks struct {
-	// Flush is called after each batch has been flushed. The argument is valid
+	// Flush is called soon after each batch has been flushed: on the lean path
+	// when some tens of connections have been written to. The argument is valid
 	// during the call only.
 	Flush func(f *Flush)
 	// Traceparent is the trace context of the connection; it is told to the

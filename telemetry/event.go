@@ -58,10 +58,17 @@ type eventTrace struct {
 
 	mu        sync.Mutex
 	candidate delivery // for the slowest
-	closed    bool     // the slowest has been chosen
+	picked    []picked // that get their spans when it is chosen
+	closed    bool     // it has been
 	random    int
 	gapped    int
 	late      int
+}
+
+// A picked is a delivery that gets a span, and why.
+type picked struct {
+	delivery
+	why string
 }
 
 // A delivery is one event on its way to one client.
@@ -98,7 +105,16 @@ func (et *eventTrace) deliver(d *delivery) {
 		et.span(d, pickFirst)
 		return
 	}
-	if pick := et.pick(d, latency); pick != "" {
+	et.mu.Lock()
+	pick := et.pick(d, latency)
+	if pick != "" && !et.closed {
+		// Later, when many spans are made one after the other: in the middle of a
+		// fan-out each would cost several times as much.
+		et.picked = append(et.picked, picked{*d, pick})
+		pick = ""
+	}
+	et.mu.Unlock()
+	if pick != "" {
 		et.span(d, pick)
 	}
 }
@@ -111,10 +127,8 @@ func (et *eventTrace) slower(latency int64) bool {
 	return latency > slowest+slowest/20
 }
 
-// pick decides on a delivery other than the first.
+// pick decides on a delivery other than the first. The caller holds et.mu.
 func (et *eventTrace) pick(d *delivery, latency int64) string {
-	et.mu.Lock()
-	defer et.mu.Unlock()
 	switch {
 	case d.gapped && et.gapped < maxGapped:
 		et.gapped++
@@ -167,15 +181,18 @@ func (t *Telemetry) closeDue() {
 	}
 }
 
-// close makes the span of the slowest delivery, unless it has one.
+// close makes the spans of what was picked, and that of the slowest delivery
+// unless it has one.
 func (et *eventTrace) close() {
 	et.mu.Lock()
-	d := et.candidate
-	closed := et.closed
-	et.closed, et.candidate = true, delivery{}
+	spans := et.picked
+	if !et.closed && et.candidate.conn != nil {
+		spans = append(spans, picked{et.candidate, pickSlowest})
+	}
+	et.closed, et.candidate, et.picked = true, delivery{}, nil
 	et.mu.Unlock()
-	if !closed && d.conn != nil {
-		et.span(&d, pickSlowest)
+	for i := range spans {
+		et.span(&spans[i].delivery, spans[i].why)
 	}
 }
 

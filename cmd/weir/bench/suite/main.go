@@ -201,11 +201,7 @@ func measure(ctx context.Context, c *config, todo []scenario, stdout, stderr io.
 	for round := range c.rounds {
 		for i := range todo {
 			s := &todo[i]
-			for k := range servers {
-				v := &servers[k]
-				if !slices.Contains(s.kinds, v.kind) {
-					continue
-				}
+			for _, v := range turns(s, servers, c.quick) {
 				fmt.Fprintf(stderr, "round %d of %d: %s: %s\n", round+1, c.rounds, s.title, v.title)
 				report, err := once(ctx, c, s, v, round)
 				if ctx.Err() != nil {
@@ -214,7 +210,7 @@ func measure(ctx context.Context, c *config, todo []scenario, stdout, stderr io.
 				if err != nil {
 					return fmt.Errorf("%s: %s: %w", s.name, v.name, err)
 				}
-				r.add(s, v, report)
+				r.add(s, v, report, round+1)
 				if c.quick && !report.Exact() {
 					var text strings.Builder
 					_ = report.WriteText(&text) // into memory
@@ -235,6 +231,23 @@ func measure(ctx context.Context, c *config, todo []scenario, stdout, stderr io.
 	}
 	fmt.Fprintf(stdout, "\nResults are in %s.\n", c.out)
 	return nil
+}
+
+// turns are the servers that a round puts a scenario's load on. With and without
+// telemetry differ by less than one run and the next: they come twice, the second
+// time in the other order, so that a machine that gets slower meets both alike.
+func turns(s *scenario, servers []variant, quick bool) (all []*variant) {
+	for i := range servers {
+		v := &servers[i]
+		if !slices.Contains(s.kinds, v.kind) {
+			continue
+		}
+		all = append(all, v)
+		if n := len(all); v.kind == "notelemetry" && !quick && n > 1 {
+			all = append(all, v, all[n-2])
+		}
+	}
+	return all
 }
 
 // once puts one load on one server.

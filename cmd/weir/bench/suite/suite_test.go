@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"math"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -31,9 +32,9 @@ func TestResults(t *testing.T) {
 	// The machine gets slower from round to round: ratios are taken within one.
 	for round := range 3 {
 		slower := float64(1 + round)
-		r.add(s, floor, report(10*slower, 100, 500))
-		r.add(s, weir, report(1*slower, 10*slower, int64(round/2)))
-		r.add(s, quiet, report(0.9*slower, 10, 0))
+		r.add(s, floor, report(10*slower, 100, 500), round+1)
+		r.add(s, weir, report(1*slower, 10*slower, int64(round/2)), round+1)
+		r.add(s, quiet, report(0.9*slower, 10, 0), round+1)
 	}
 	r.summarize()
 	m := r.find("high", "weir").Median
@@ -53,6 +54,26 @@ func TestResults(t *testing.T) {
 		if got, known := met[what]; got != want || !known {
 			t.Errorf("goal %q: met %v, known %v; all: %v", what, got, known, met)
 		}
+	}
+
+	// With and without by turns: what drifts meets both alike.
+	paired := &results{Rounds: 1}
+	for _, run := range []struct {
+		v   *variant
+		cpu float64
+	}{{weir, 1.04}, {quiet, 1.5}, {quiet, 2}, {weir, 2.6}} {
+		paired.add(s, run.v, report(run.cpu, 1, 0), 1)
+	}
+	if ratio, ok := paired.times(paired.find("high", "weir"), paired.find("high", "weir-notelemetry")); !ok || math.Abs(ratio-1.04) > 1e-9 {
+		t.Errorf("telemetry costs %v ×", ratio)
+	}
+	all := []variant{*floor, *weir, *quiet}
+	names := ""
+	for _, v := range turns(&scenario{kinds: []string{"floor", "weir", "notelemetry"}}, all, false) {
+		names += v.name + " "
+	}
+	if names != "floor weir weir-notelemetry weir-notelemetry weir " {
+		t.Errorf("the turns are %s", names)
 	}
 
 	path := filepath.Join(t.TempDir(), "deep", "results.json")

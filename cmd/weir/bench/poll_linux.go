@@ -345,8 +345,7 @@ func (p *poller) ready(i int, events uint32) {
 // read reads once, and reports whether there may be more.
 func (p *poller) read(i int) (more bool) {
 	c := p.sh.clients[i]
-	// The socket does not block, so the scheduler need not be told of the call.
-	r, _, errno := syscall.RawSyscall(syscall.SYS_READ, uintptr(p.fds[i]), uintptr(unsafe.Pointer(&p.buf[0])), uintptr(len(p.buf)))
+	r, errno := recvNow(int(p.fds[i]), p.buf)
 	switch {
 	case errno == syscall.EINTR:
 		return true
@@ -377,5 +376,5 @@ func (p *poller) read(i int) (more bool) {
 		_ = p.interest(unix.EPOLL_CTL_MOD, i, 0) // errors and hang-ups still come
 		return false
 	}
-	return int(r) == len(p.buf)
+	return r == len(p.buf)
 }

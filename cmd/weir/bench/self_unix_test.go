@@ -3,6 +3,7 @@
 package bench
 
 import (
+	"math"
 	"strings"
 	"testing"
 )
@@ -11,7 +12,7 @@ func TestNeedFiles(t *testing.T) {
 	if err := needFiles(16); err != nil {
 		t.Error(err)
 	}
-	if err := needFiles(1 << 40); err == nil || !strings.Contains(err.Error(), "ulimit -n") {
+	if err := needFiles(math.MaxInt); err == nil || !strings.Contains(err.Error(), "ulimit -n") {
 		t.Errorf("a limit that is too low is told as %v", err)
 	}
 }

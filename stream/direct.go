@@ -93,6 +93,7 @@ func (d *direct) writeAll(p []byte) error {
 }
 
 func (d *direct) abandon() {} // closing does not wait
+func (d *direct) done()    {}
 
 // writeRest writes what a pump could not.
 func (s *session) writeRest() error {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"os"
+	"sync"
 	"time"
 )
 
@@ -15,6 +16,8 @@ type writer interface {
 	writeBatch(b *Batch, gzip bool) error
 	// abandon sees to it that nothing is waited for any more.
 	abandon()
+	// done is called when nothing will be written any more.
+	done()
 }
 
 // responseWriter writes through net/http, for every version of HTTP.
@@ -25,6 +28,9 @@ type responseWriter struct {
 	keep     bool        // a deadline may stand while the stream is idle
 	deadline time.Time   // the one that stands
 	guard    *time.Timer // ends a write that takes too long, where none may stand
+
+	mu   sync.Mutex
+	over bool // net/http's writer must not be touched any more
 }
 
 // write has a deadline. On HTTP/1.1 one that is left over does no harm between
@@ -39,7 +45,7 @@ func (o *responseWriter) write(p []byte) error {
 			_ = o.rc.SetWriteDeadline(o.deadline) // not every test's writer can
 		}
 	} else if o.guard == nil {
-		o.guard = time.AfterFunc(o.timeout, o.abandon)
+		o.guard = time.AfterFunc(o.timeout, o.expire)
 	} else {
 		o.guard.Reset(o.timeout)
 	}
@@ -64,3 +70,22 @@ func (o *responseWriter) writeBatch(b *Batch, gzip bool) error {
 // abandon ends a write, and keeps net/http from taking the connection for its
 // next request.
 func (o *responseWriter) abandon() { _ = o.rc.SetWriteDeadline(time.Unix(1, 0)) }
+
+// expire is called by the guard, which may come late: the write may be over in
+// the meantime, and the handler have returned.
+func (o *responseWriter) expire() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if !o.over {
+		o.abandon()
+	}
+}
+
+func (o *responseWriter) done() {
+	if o.guard != nil {
+		o.guard.Stop()
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.over = true
+}

@@ -365,6 +365,9 @@ func (s *session) end(reason CloseReason, err error) {
 	if s.direct != nil {
 		s.direct.close(s.h, orderly)
 	}
+	if s.out != nil {
+		s.out.done() // before the handler returns
+	}
 	s.resume()
 	if s.release != nil {
 		s.release() // before it is no longer counted: who sees that it is gone finds its place free

@@ -304,7 +304,7 @@ func (c *connection) segment(now time.Time, reason stream.CloseReason, err error
 	if c.previous.valid() {
 		options = append(options, trace.WithLinks(trace.Link{SpanContext: c.previous.context(), Attributes: []attribute.KeyValue{keyLink.String(linkPrevious)}}))
 	}
-	ctx := decide(context.Background(), true)
+	ctx := decided(context.Background())
 	if c.parent.valid() {
 		ctx = trace.ContextWithSpanContext(ctx, c.parent.context())
 	}

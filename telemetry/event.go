@@ -150,10 +150,10 @@ func (et *eventTrace) pick(d *delivery, latency int64) string {
 
 // await sees to it that the slowest delivery is chosen.
 func (et *eventTrace) await(now time.Time) {
-	et.due = now.Add(slowestAfter)
 	t := et.t
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	et.due = now.Add(slowestAfter)
 	t.open = append(t.open, et)
 	if !t.closing {
 		t.closing = true

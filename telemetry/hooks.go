@@ -108,7 +108,7 @@ func (t *Telemetry) send(ctx context.Context, topic string, e *stream.Event) tra
 		if !sample {
 			return nil
 		}
-		ctx = decide(ctx, true)
+		ctx = decided(ctx)
 	}
 	options := []trace.SpanStartOption{
 		trace.WithTimestamp(now), trace.WithSpanKind(trace.SpanKindProducer),

@@ -75,7 +75,7 @@ func (t *Telemetry) StreamMiddleware(next http.Handler) http.Handler {
 func (e *establishment) start(admitted bool) {
 	ctx := context.WithoutCancel(e.r.Context())
 	if admitted {
-		ctx = decide(ctx, true)
+		ctx = decided(ctx)
 	}
 	options := []trace.SpanStartOption{
 		trace.WithNewRoot(), trace.WithTimestamp(e.began), trace.WithSpanKind(trace.SpanKindServer),
@@ -273,7 +273,7 @@ func (t *Telemetry) Middleware(route string, next http.Handler) http.Handler {
 		if t.limited && !t.requests.take(began) {
 			next.ServeHTTP(a, r)
 		} else {
-			own := r.WithContext(context.WithValue(decide(r.Context(), true), answerKey{}, a))
+			own := r.WithContext(context.WithValue(decided(r.Context()), answerKey{}, a))
 			own.Pattern = pattern // otelhttp takes http.route from it
 			traced.ServeHTTP(a, own)
 		}

@@ -36,16 +36,9 @@ func (b *bucket) take(now time.Time) bool {
 
 type decidedKey struct{}
 
-// decide marks a context in which it has been decided whether a trace that
-// begins there is sampled.
-func decide(ctx context.Context, sample bool) context.Context {
-	return context.WithValue(ctx, decidedKey{}, sample)
-}
-
-// decided returns what decide has marked.
-func decided(ctx context.Context) (sample, is bool) {
-	sample, is = ctx.Value(decidedKey{}).(bool)
-	return sample, is
+// decided marks a context in which a new trace has been decided upon.
+func decided(ctx context.Context) context.Context {
+	return context.WithValue(ctx, decidedKey{}, true)
 }
 
 // A sampler follows the parent. A trace that begins here is sampled when that
@@ -58,10 +51,7 @@ func (s *sampler) ShouldSample(p sdktrace.SamplingParameters) sdktrace.SamplingR
 	parent := trace.SpanContextFromContext(p.ParentContext)
 	sample := parent.IsSampled()
 	if !parent.IsValid() {
-		var is bool
-		if sample, is = decided(p.ParentContext); !is {
-			sample = s.requests.take(time.Now())
-		}
+		sample = p.ParentContext.Value(decidedKey{}) != nil || s.requests.take(time.Now())
 	}
 	result := sdktrace.SamplingResult{Decision: sdktrace.Drop, Tracestate: parent.TraceState()}
 	if sample {

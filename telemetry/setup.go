@@ -98,7 +98,7 @@ type Telemetry struct {
 	requests       *bucket // spans of requests other than streams
 	reports        *reporters
 	handler        atomic.Pointer[stream.Handler]
-	measurements   sync.Map // of measurement to metric.MeasurementOption
+	measurements   sync.Map // of measurement to []metric.RecordOption
 	stop           []func(context.Context) error
 
 	mu      sync.Mutex

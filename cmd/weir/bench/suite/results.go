@@ -162,7 +162,8 @@ func (r *results) summarize() {
 			for i := range e.Runs {
 				v = append(v, f(&e.Runs[i]))
 			}
-			return median(v)
+			slices.Sort(v)
+			return (v[(len(v)-1)/2] + v[len(v)/2]) / 2
 		}
 		m.CPU = of(func(f *figures) float64 { return f.CPU })
 		m.OwnCPU = of(func(f *figures) float64 { return f.OwnCPU })
@@ -182,11 +183,6 @@ func (r *results) summarize() {
 			m.Lost, m.Repeated, m.OutOfOrder = max(m.Lost, f.Lost), max(m.Repeated, f.Repeated), max(m.OutOfOrder, f.OutOfOrder)
 		}
 	}
-}
-
-func median(v []float64) float64 {
-	slices.Sort(v)
-	return (v[(len(v)-1)/2] + v[len(v)/2]) / 2
 }
 
 // cpu is what a delivery cost in a round, on average; 0 if there was none.

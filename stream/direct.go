@@ -20,7 +20,6 @@ import (
 // that has the session uses it; while it is parked, its pump does.
 type direct struct {
 	conn    net.Conn
-	key     uint64 // at the poller
 	timeout time.Duration
 	head    []byte // of the response, until it has been written
 
@@ -38,7 +37,7 @@ func (s *session) takeOver(w http.ResponseWriter, r *http.Request) bool {
 	}
 	conn, buffered, err := http.NewResponseController(w).Hijack()
 	if err != nil {
-		s.h.pumps.leave()
+		s.h.pumps.leave(0)
 		return false
 	}
 	_ = buffered // what a client sends after its request is of no concern
@@ -56,7 +55,7 @@ func (s *session) takeOver(w http.ResponseWriter, r *http.Request) bool {
 		}
 	}
 	if s.fd >= 0 {
-		d.key, _ = s.h.pumps.watch(s.fd, &s.conn) // else the next write will tell
+		s.key, _ = s.h.pumps.watch(s.fd, &s.conn) // else the next write will tell
 	}
 	s.direct, s.out = d, d
 	return true
@@ -93,7 +92,6 @@ func (d *direct) writeAll(p []byte) error {
 }
 
 func (d *direct) abandon() {} // closing does not wait
-func (d *direct) done()    {}
 
 // writeRest writes what a pump could not.
 func (s *session) writeRest() error {
@@ -114,14 +112,11 @@ func (s *session) writeRest() error {
 	return nil
 }
 
-// close is called once, by whoever ends the session.
-func (d *direct) close(h *Handler, orderly bool) {
-	h.pumps.forget(d.key)
+func (d *direct) close(orderly bool) {
 	if orderly {
 		_ = d.writeAll([]byte(lastChunk))
 	}
 	_ = d.conn.Close()
-	h.pumps.leave()
 }
 
 // isGone reports whether a write failed because the client went away.

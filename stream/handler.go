@@ -366,7 +366,9 @@ func (h *Handler) begin(r *http.Request, ask request) (*session, *Refusal) {
 		s.flush = s.hooks.Flush
 	}
 	if conn, ok := r.Context().Value(connKey{}).(net.Conn); ok {
-		h.watch(c, rawConn(conn))
+		if raw := rawConn(conn); raw != nil {
+			h.watch(c, raw)
+		}
 	}
 	shared := ""
 	if r.ProtoMajor == 2 {

@@ -335,10 +335,12 @@ func (p *pumps) start() bool {
 	return true
 }
 
-// leave counts a user out. With the last one, the poller ends.
-func (p *pumps) leave() {
+// leave counts a user out, and forgets the key of its connection. With the last
+// user, the poller ends.
+func (p *pumps) leave(key uint64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	delete(p.conns, key)
 	if p.users--; p.users == 0 {
 		p.poller.close()
 		p.poller, p.conns = nil, nil
@@ -361,12 +363,6 @@ func (p *pumps) unwatch(fd int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.poller.remove(fd)
-}
-
-func (p *pumps) forget(key uint64) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	delete(p.conns, key)
 }
 
 // gone is called by the poller.

@@ -16,8 +16,8 @@ type writer interface {
 	writeBatch(b *Batch, gzip bool) error
 	// abandon sees to it that nothing is waited for any more.
 	abandon()
-	// done is called when nothing will be written any more.
-	done()
+	// close is called once, when nothing will be written any more.
+	close(orderly bool)
 }
 
 // responseWriter writes through net/http, for every version of HTTP.
@@ -81,7 +81,8 @@ func (o *responseWriter) expire() {
 	}
 }
 
-func (o *responseWriter) done() {
+// close comes before the handler returns.
+func (o *responseWriter) close(bool) {
 	if o.guard != nil {
 		o.guard.Stop()
 	}

@@ -35,7 +35,7 @@ func TestGuardComesLate(t *testing.T) {
 	if w.expired != 1 {
 		t.Error("a write that takes too long is not ended")
 	}
-	o.done()
+	o.close(true)
 	w.returned = true
 	o.expire()
 }

@@ -3,7 +3,6 @@ package stream
 import (
 	"net"
 	"net/http"
-	"syscall"
 )
 
 // Beside the handler's goroutine net/http has another one for each connection of
@@ -15,7 +14,6 @@ import (
 // A rester is a connection of [NewListener] where the system has a poller.
 type rester interface {
 	net.Conn
-	syscall.Conn
 	// rest has no Read wait until resume. When the connection is closed
 	// meanwhile, the session is told.
 	rest(s *session)
@@ -30,11 +28,9 @@ func (s *session) rest(r *http.Request) {
 		return
 	}
 	watched := false
-	if raw := rawConn(conn); raw != nil {
-		_ = raw.Control(func(fd uintptr) { s.key, watched = s.h.pumps.watch(int(fd), &s.conn) }) // fails when it is closed
-	}
+	_ = rawConn(conn).Control(func(fd uintptr) { s.key, watched = s.h.pumps.watch(int(fd), &s.conn) }) // fails when it is closed
 	if !watched {
-		s.h.pumps.leave()
+		s.h.pumps.leave(s.key)
 		return
 	}
 	s.resting = conn
@@ -46,11 +42,6 @@ func (s *session) resume() {
 	if s.resting == nil {
 		return
 	}
-	if raw := rawConn(s.resting); raw != nil {
-		_ = raw.Control(func(fd uintptr) { s.h.pumps.unwatch(int(fd)) }) // a closed one is not watched
-	}
-	s.h.pumps.forget(s.key)
+	_ = rawConn(s.resting).Control(func(fd uintptr) { s.h.pumps.unwatch(int(fd)) }) // a closed one is not watched
 	s.resting.resume()
-	s.resting = nil
-	s.h.pumps.leave()
 }

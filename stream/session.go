@@ -39,10 +39,9 @@ type session struct {
 	pump  atomic.Pointer[pump] // nil until the session begins to write
 	slot  int                  // in the pump's sessions, -1 for none; guarded by the pump
 	over  chan any             // on net/http: gets what the session panicked with, or nil
-	// The connection that net/http's reader was sent away from, and its key at the
-	// poller.
-	resting rester
-	key     uint64
+
+	resting rester   // the connection that net/http's reader was sent away from, or nil
+	key     uint64   // of the connection at the poller, which watches those that were taken over and those that rest
 	_       [16]byte // 512 in all: an object of that size begins at a multiple of it
 }
 
@@ -362,13 +361,13 @@ func (s *session) end(reason CloseReason, err error) {
 	if s.gzip != nil && orderly && s.out != nil {
 		_ = s.out.write(s.gzip.end())
 	}
-	if s.direct != nil {
-		s.direct.close(s.h, orderly)
-	}
 	if s.out != nil {
-		s.out.done() // before the handler returns
+		s.out.close(orderly)
 	}
 	s.resume()
+	if s.direct != nil || s.resting != nil {
+		s.h.pumps.leave(s.key)
+	}
 	if s.release != nil {
 		s.release() // before it is no longer counted: who sees that it is gone finds its place free
 	}

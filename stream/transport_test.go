@@ -38,6 +38,7 @@ func onEveryTransport(t *testing.T, test func(t *testing.T, open func(stream.Hub
 		h2        bool
 	}{
 		{"auto HTTP/1.1", stream.TransportAuto, stream.NewListener, false},
+		{"auto HTTP/1.1 of package net", stream.TransportAuto, ofPackageNet, false},
 		{"auto h2c", stream.TransportAuto, stream.NewListener, true},
 		{"net/http HTTP/1.1", stream.TransportNetHTTP, stream.NewListener, false},
 		{"net/http HTTP/1.1 of package net", stream.TransportNetHTTP, ofPackageNet, false},

@@ -25,7 +25,7 @@ func ConnContext(ctx context.Context, c net.Conn) context.Context {
 	if t, ok := c.(interface{ NetConn() net.Conn }); ok { // *tls.Conn
 		c = t.NetConn()
 	}
-	if rawConn(c) != nil {
+	if _, ok := c.(syscall.Conn); ok {
 		return context.WithValue(ctx, connKey{}, c)
 	}
 	return ctx

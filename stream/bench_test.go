@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"weir/stream"
+	"weir/stream/sse"
 	"weir/stream/streamtest"
 )
 
@@ -72,7 +73,7 @@ func BenchmarkCursor(b *testing.B) {
 
 func BenchmarkEncoder(b *testing.B) {
 	b.Run("message", func(b *testing.B) {
-		m := stream.Message{ID: "1763834025123-0", Data: benchData}
+		m := sse.Message{ID: "1763834025123-0", Data: benchData}
 		var buf []byte
 		b.ReportAllocs()
 		b.SetBytes(int64(len(m.AppendTo(nil))))
@@ -81,7 +82,7 @@ func BenchmarkEncoder(b *testing.B) {
 		}
 	})
 	b.Run("html", func(b *testing.B) {
-		m := stream.Message{ID: "1763834025123-0", Data: []byte(strings.Repeat("<div class=\"reading\">21.5 °C</div>\n", 10))}
+		m := sse.Message{ID: "1763834025123-0", Data: []byte(strings.Repeat("<div class=\"reading\">21.5 °C</div>\n", 10))}
 		var buf []byte
 		b.ReportAllocs()
 		b.SetBytes(int64(len(m.AppendTo(nil))))
@@ -120,8 +121,8 @@ func (r *repeater) Read(p []byte) (int, error) {
 }
 
 func BenchmarkDecoder(b *testing.B) {
-	block := stream.Message{ID: "1763834025123-0", Data: benchData}.AppendTo(nil)
-	d := stream.NewDecoder(&repeater{block: block})
+	block := sse.Message{ID: "1763834025123-0", Data: benchData}.AppendTo(nil)
+	d := sse.NewDecoder(&repeater{block: block})
 	b.ReportAllocs()
 	b.SetBytes(int64(len(block)))
 	for b.Loop() {

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"weir/stream"
+	"weir/stream/sse"
 )
 
 // A source of one's own: a function that publishes until its context is done,
@@ -45,7 +46,7 @@ func ExampleRegisterSource() {
 		return
 	}
 	defer response.Body.Close()
-	messages := stream.NewDecoder(response.Body)
+	messages := sse.NewDecoder(response.Body)
 	_, _ = messages.Next() // connected
 	_ = hub.AddSource(spec.Topic, source)
 	for {
@@ -90,7 +91,7 @@ func ExampleHooks() {
 // A Decoder reads any text/event-stream, to the rules of the specification.
 func ExampleDecoder() {
 	body := strings.NewReader("retry: 2000\n\n: a comment\nid: 7\ndata: two\ndata: lines\n\nevent: ping\ndata: {}\n\n")
-	messages := stream.NewDecoder(body)
+	messages := sse.NewDecoder(body)
 	for {
 		message, err := messages.Next()
 		if errors.Is(err, io.EOF) {

@@ -12,6 +12,8 @@ import (
 	"strconv"
 	"sync"
 	"time"
+
+	"weir/stream/sse"
 )
 
 // Defaults of a [Handler].
@@ -395,10 +397,10 @@ func (s *session) appendHello(dst []byte, now time.Time) []byte {
 	data = appendJSONString(append(data, `,"traceparent":`...), s.hooks.Traceparent)
 	data = append(s.position().AppendTo(append(data, `,"position":"`...)), '"')
 	data = append(strconv.AppendInt(append(data, `,"time":`...), now.UnixMilli(), 10), '}')
-	dst = Message{Retry: or(s.h.Retry, DefaultRetry), Event: "connected", Data: data}.AppendTo(dst)
+	dst = sse.Message{Retry: or(s.h.Retry, DefaultRetry), Event: "connected", Data: data}.AppendTo(dst)
 	// An ID without data dispatches nothing, but a client that is cut off
 	// before its first event knows by it where to resume.
-	return Message{ID: s.position().String()}.AppendTo(dst)
+	return sse.Message{ID: s.position().String()}.AppendTo(dst)
 }
 
 // position is the ID behind which the client's stream begins. Before a gap has

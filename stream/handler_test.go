@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"weir/stream"
+	"weir/stream/sse"
 	"weir/stream/streamtest"
 )
 
@@ -60,7 +61,7 @@ func (f *fixture) publish(t *testing.T, data ...string) []stream.ID {
 
 // A subscription is the client's side of one stream.
 type subscription struct {
-	*stream.Decoder
+	*sse.Decoder
 	status  int
 	header  http.Header
 	body    io.ReadCloser
@@ -83,7 +84,7 @@ func (f *fixture) subscribe(t *testing.T, query string, header ...string) *subsc
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &subscription{Decoder: stream.NewDecoder(resp.Body), status: resp.StatusCode, header: resp.Header, body: resp.Body, cancel: cancel}
+	s := &subscription{Decoder: sse.NewDecoder(resp.Body), status: resp.StatusCode, header: resp.Header, body: resp.Body, cancel: cancel}
 	t.Cleanup(s.close)
 	if resp.StatusCode != http.StatusOK {
 		b, _ := io.ReadAll(resp.Body)
@@ -99,7 +100,7 @@ func (f *fixture) subscribe(t *testing.T, query string, header ...string) *subsc
 
 func (s *subscription) close() { s.cancel(); s.body.Close() }
 
-func (s *subscription) want(t *testing.T, event string) stream.Message {
+func (s *subscription) want(t *testing.T, event string) sse.Message {
 	t.Helper()
 	m, err := s.Next()
 	if err != nil || m.Event != event {

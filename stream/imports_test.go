@@ -16,18 +16,18 @@ func TestImportsStandardLibraryOnly(t *testing.T) {
 		}
 		seen[path] = true
 		first, _, _ := strings.Cut(path, "/")
-		if strings.Contains(first, ".") && !strings.HasPrefix(dir, build.Default.GOROOT) || first == "weir" && path != "weir/stream" {
+		if strings.Contains(first, ".") && !strings.HasPrefix(dir, build.Default.GOROOT) {
 			t.Errorf("stream depends on %s", path)
 			return
 		}
-		if path != "weir/stream" {
+		if first != "weir" {
 			return // the standard library depends on itself alone
 		}
-		pkg, err := build.ImportDir(dir, 0)
+		pkg, err := build.ImportDir(strings.Replace(path, "weir/stream", ".", 1), 0)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if len(pkg.Imports) < 5 {
+		if len(pkg.Imports) < 3 {
 			t.Fatalf("found only %v: is this the right folder?", pkg.Imports)
 		}
 		for _, imported := range pkg.Imports {

@@ -8,6 +8,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"weir/stream/sse"
 )
 
 // Limits of a log that states none.
@@ -188,7 +190,7 @@ func (l *Log) encode(e *Event, at time.Time) (*Entry, error) {
 	if payload == nil {
 		payload = []byte{}
 	}
-	m := Message{ID: e.ID.String(), Data: payload}
+	m := sse.Message{ID: e.ID.String(), Data: payload}
 	return &Entry{ID: e.ID, Event: e, At: at, wire: m.AppendTo(make([]byte, 0, len(payload)+64))}, nil
 }
 
@@ -246,7 +248,7 @@ func (l *Log) evict() {
 // named event. With lasting, those who connect later hear it too, until the
 // next event comes: the topic has a fault.
 func (l *Log) Announce(name string, data []byte, lasting bool) {
-	l.announce(&Entry{At: time.Now(), lasting: lasting, wire: Message{Event: name, Data: data}.AppendTo(nil)})
+	l.announce(&Entry{At: time.Now(), lasting: lasting, wire: sse.Message{Event: name, Data: data}.AppendTo(nil)})
 }
 
 func (l *Log) announce(e *Entry) {

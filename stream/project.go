@@ -3,6 +3,8 @@ package stream
 import (
 	"context"
 	"errors"
+
+	"weir/stream/sse"
 )
 
 // project returns a log that holds l's events in another encoding, under the
@@ -53,7 +55,7 @@ func (l *Log) mirror(e *Entry) {
 	}
 	own, err := l.encode(e.Event, e.At)
 	if err != nil {
-		own = &Entry{At: e.At, wire: Message{Event: "stream-error", Data: messageJSON("Event " + e.ID.String() + " cannot be shown in this format.")}.AppendTo(nil)}
+		own = &Entry{At: e.At, wire: sse.Message{Event: "stream-error", Data: messageJSON("Event " + e.ID.String() + " cannot be shown in this format.")}.AppendTo(nil)}
 	}
 	l.write.Lock()
 	defer l.write.Unlock()

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"weir/stream"
+	"weir/stream/sse"
 )
 
 // TestReaderIsSentAway: net/http has no goroutine that reads from the connection
@@ -92,7 +93,7 @@ func TestReaderIsSentAway(t *testing.T) {
 		t.Fatal(err)
 	}
 	var seen []string
-	for d := stream.NewDecoder(resp.Body); ; {
+	for d := sse.NewDecoder(resp.Body); ; {
 		m, err := d.Next()
 		if err != nil {
 			break // the end of the response

@@ -11,6 +11,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"weir/stream/sse"
 )
 
 // A session is the server's side of one connection: a cursor, and where its
@@ -217,7 +219,7 @@ func (s *session) tell(found error) (done bool, err error) {
 	}
 	var ended *Ended
 	if errors.As(found, &ended) {
-		return true, s.send(Message{Event: "close", Data: reasonJSON(ended.Reason)}.AppendTo(nil))
+		return true, s.send(sse.Message{Event: "close", Data: reasonJSON(ended.Reason)}.AppendTo(nil))
 	}
 	return false, found
 }
@@ -276,7 +278,7 @@ func (s *session) sendGap(g *Gap) error {
 		To     string `json:"to"`
 		Reason string `json:"reason"`
 	}{g.From.String(), g.To.String(), g.Reason}) // cannot fail
-	if err := s.send(Message{Event: "gap", Data: data}.AppendTo(nil)); err != nil {
+	if err := s.send(sse.Message{Event: "gap", Data: data}.AppendTo(nil)); err != nil {
 		return err
 	}
 	s.conn.errors.Add(1)
@@ -301,7 +303,7 @@ func pingMessage(now time.Time) []byte {
 	data := append([]byte(nil), `{"time":"`...)
 	data = now.UTC().AppendFormat(data, "2006-01-02T15:04:05.000Z07:00")
 	data = append(data, `"}`...)
-	return Message{Event: "ping", Data: data}.AppendTo(nil)
+	return sse.Message{Event: "ping", Data: data}.AppendTo(nil)
 }
 
 func reasonJSON(reason string) []byte {
@@ -341,7 +343,7 @@ func (s *session) stopped() (CloseReason, error) {
 		return CloseClient, nil
 	}
 	retry := time.Duration((0.5 + rand.Float64()) * float64(or(s.h.Retry, DefaultRetry)))
-	if err := s.send(Message{Retry: retry}.AppendTo(nil)); err != nil {
+	if err := s.send(sse.Message{Retry: retry}.AppendTo(nil)); err != nil {
 		return s.failed(err)
 	}
 	return reason, nil

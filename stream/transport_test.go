@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"weir/stream"
+	"weir/stream/sse"
 )
 
 // Everything here must hold on every transport, over real sockets.
@@ -107,7 +108,7 @@ func (s *site) subscribe(t *testing.T, query string, header ...string) *subscrip
 	if err != nil {
 		t.Fatal(err)
 	}
-	sub := &subscription{Decoder: stream.NewDecoder(resp.Body), status: resp.StatusCode, header: resp.Header, body: resp.Body, cancel: cancel}
+	sub := &subscription{Decoder: sse.NewDecoder(resp.Body), status: resp.StatusCode, header: resp.Header, body: resp.Body, cancel: cancel}
 	t.Cleanup(sub.close)
 	if sub.status == http.StatusOK {
 		if err := json.Unmarshal(sub.want(t, "connected").Data, &sub.hello); err != nil {
@@ -344,7 +345,7 @@ func TestTransportSlowClients(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer func() { pausing.Close(); resp.Body.Close() }() // in this order: Close reads to the end
-		late := stream.NewDecoder(resp.Body)
+		late := sse.NewDecoder(resp.Body)
 		if m, err := late.Next(); err != nil || m.Event != "connected" {
 			t.Fatal(m.Event, err)
 		}
@@ -435,7 +436,7 @@ func TestTransportPanicInAHook(t *testing.T) {
 func TestTransportCompresses(t *testing.T) {
 	onEveryTransport(t, func(t *testing.T, open func(stream.HubOptions, *stream.Handler) *site) {
 		s := open(stream.HubOptions{}, &stream.Handler{Compress: true, Heartbeat: 50 * time.Millisecond})
-		sub := func(last string) (*stream.Decoder, *http.Response) {
+		sub := func(last string) (*sse.Decoder, *http.Response) {
 			req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, s.url, nil)
 			if err != nil {
 				t.Fatal(err)
@@ -453,9 +454,9 @@ func TestTransportCompresses(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			return stream.NewDecoder(r), resp
+			return sse.NewDecoder(r), resp
 		}
-		read := func(d *stream.Decoder, event string) stream.Message {
+		read := func(d *sse.Decoder, event string) sse.Message {
 			for {
 				m, err := d.Next()
 				if err != nil {
@@ -476,7 +477,7 @@ func TestTransportCompresses(t *testing.T) {
 		if plain.header.Get("Content-Encoding") != "" {
 			t.Errorf("header: %v", plain.header)
 		}
-		var streams []*stream.Decoder
+		var streams []*sse.Decoder
 		for range 3 {
 			d, resp := sub("0")
 			defer resp.Body.Close()

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"weir/stream"
+	"weir/stream/sse"
 	"weir/stream/streamtest"
 	"weir/web"
 )
@@ -183,7 +184,7 @@ func (s *site) listen() *httptest.Server {
 
 // A subscription is a stream that is being read.
 type subscription struct {
-	*stream.Decoder
+	*sse.Decoder
 	resp  *http.Response
 	hello struct {
 		Connection, Topic, Node, Position string
@@ -207,7 +208,7 @@ func subscribe(t testing.TB, url string, header ...string) *subscription {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &subscription{Decoder: stream.NewDecoder(resp.Body), resp: resp, close: sync.OnceFunc(func() { cancel(); resp.Body.Close() })}
+	s := &subscription{Decoder: sse.NewDecoder(resp.Body), resp: resp, close: sync.OnceFunc(func() { cancel(); resp.Body.Close() })}
 	t.Cleanup(s.close)
 	if resp.StatusCode != 200 {
 		body, _ := io.ReadAll(resp.Body)

@@ -17,7 +17,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"weir/stream"
+	"weir/stream/sse"
 	"weir/stream/streamtest"
 )
 
@@ -115,7 +115,7 @@ func TestRun(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer resp.Body.Close()
-	decoder := stream.NewDecoder(resp.Body)
+	decoder := sse.NewDecoder(resp.Body)
 	if m, err := decoder.Next(); err != nil || m.Event != "connected" {
 		t.Fatal(m, err)
 	}

@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"weir/stream"
+	"weir/stream/sse"
 )
 
 // idle is after how long without a byte a client gives a stream up: several
@@ -32,7 +33,7 @@ type link struct {
 	http2  bool
 	raw    *net.TCPConn
 	body   io.Reader
-	dec    *stream.Decoder
+	dec    *sse.Decoder
 	cancel context.CancelFunc
 	close  func()
 
@@ -85,7 +86,7 @@ func open(ctx context.Context, o linkOptions) (*link, error) {
 		return nil, err
 	}
 	l.body = resp.Body
-	l.dec = stream.NewDecoder(resp.Body)
+	l.dec = sse.NewDecoder(resp.Body)
 	return l, nil
 }
 
@@ -223,7 +224,7 @@ func (s *soak) read(l *link, a *account, on func() bool) error {
 	}
 }
 
-func (s *soak) take(l *link, a *account, m stream.Message) error {
+func (s *soak) take(l *link, a *account, m sse.Message) error {
 	switch m.Event {
 	case "message":
 		if l.connection == "" {

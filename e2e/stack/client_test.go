@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"weir/stream"
+	"weir/stream/sse"
 )
 
 // newClient returns a client of the proxy that speaks one version of HTTP, from
@@ -109,7 +110,7 @@ func (s *subscriber) once(ctx context.Context, last string, wait time.Duration) 
 		s.note(func() { s.endings = append(s.endings, resp.Status) })
 		return last, wait
 	}
-	d := stream.NewDecoder(resp.Body)
+	d := sse.NewDecoder(resp.Body)
 	for {
 		m, err := d.Next()
 		if err != nil {

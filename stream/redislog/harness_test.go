@@ -18,6 +18,7 @@ import (
 
 	"weir/stream"
 	"weir/stream/redislog"
+	"weir/stream/sse"
 )
 
 const topic = "faults"
@@ -169,7 +170,7 @@ func (n *node) connectFormat(after stream.ID, format string) *client {
 
 func (c *client) read(body io.ReadCloser, format string) {
 	defer body.Close()
-	d := stream.NewDecoder(bufio.NewReader(body))
+	d := sse.NewDecoder(bufio.NewReader(body))
 	for {
 		m, err := d.Next()
 		var got message
@@ -191,7 +192,7 @@ func (c *client) read(body io.ReadCloser, format string) {
 	}
 }
 
-func parse(m stream.Message, format string) (got message, err error) {
+func parse(m sse.Message, format string) (got message, err error) {
 	got.event = m.Event
 	switch m.Event {
 	case "message":

@@ -1,10 +1,11 @@
-package stream
+package sse
 
 import (
 	"bytes"
 	"errors"
 	"fmt"
 	"io"
+	"strconv"
 	"time"
 	"unicode/utf8"
 )
@@ -94,7 +95,7 @@ func (d *Decoder) Next() (Message, error) {
 				d.nextID = string(bytes.ToValidUTF8(value, []byte("\uFFFD")))
 			}
 		case "retry":
-			if ms, err := parseDecimal(string(value)); err == nil && ms <= uint64(24*time.Hour/time.Millisecond) && len(value) > 0 {
+			if ms, err := strconv.ParseUint(string(value), 10, 64); err == nil && ms <= uint64(24*time.Hour/time.Millisecond) && allDigits(value) {
 				d.retry = time.Duration(ms) * time.Millisecond
 			}
 		}
@@ -175,4 +176,15 @@ func (d *Decoder) fill() (moved int) {
 	}
 	d.err = io.ErrNoProgress
 	return moved
+}
+
+// allDigits reports whether b has nothing but ASCII digits: strconv alone would
+// take a sign, too.
+func allDigits(b []byte) bool {
+	for _, c := range b {
+		if c < '0' || c > '9' {
+			return false
+		}
+	}
+	return true
 }

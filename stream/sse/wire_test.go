@@ -1,4 +1,4 @@
-package stream_test
+package sse_test
 
 import (
 	"bytes"
@@ -11,14 +11,14 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"weir/stream"
+	"weir/stream/sse"
 )
 
 type block struct{ ID, Event, Data string }
 
 func decodeAll(t *testing.T, r io.Reader) []block {
 	t.Helper()
-	d := stream.NewDecoder(r)
+	d := sse.NewDecoder(r)
 	var got []block
 	for {
 		m, err := d.Next()
@@ -72,7 +72,7 @@ func TestDecoder(t *testing.T) {
 }
 
 func TestDecoderRetryAndLastEventID(t *testing.T) {
-	d := stream.NewDecoder(strings.NewReader("retry: 1500\nid: 3\n\nretry: x\nretry: -1\nretry:\ndata: a\n\n"))
+	d := sse.NewDecoder(strings.NewReader("retry: 1500\nid: 3\n\nretry: x\nretry: -1\nretry:\ndata: a\n\n"))
 	if _, err := d.Next(); err != nil {
 		t.Fatal(err)
 	}
@@ -88,7 +88,7 @@ func TestDecoderRetryAndLastEventID(t *testing.T) {
 func TestDecoderLastEventIDOfCutMessage(t *testing.T) {
 	const whole = "id: 1\ndata: a\n\nid: 2\n\nid: 3\ndata: b\n\n"
 	for cut := range len(whole) + 1 {
-		d := stream.NewDecoder(strings.NewReader(whole[:cut]))
+		d := sse.NewDecoder(strings.NewReader(whole[:cut]))
 		for {
 			if _, err := d.Next(); err != nil {
 				break
@@ -113,7 +113,7 @@ func TestDecoderDoesNotWaitBehindCR(t *testing.T) {
 	r, w := io.Pipe()
 	defer w.Close()
 	go func() { _, _ = w.Write([]byte("data: a\r\r")) }()
-	m, err := stream.NewDecoder(r).Next()
+	m, err := sse.NewDecoder(r).Next()
 	if err != nil || string(m.Data) != "a" {
 		t.Fatalf("got %q, %v", m.Data, err)
 	}
@@ -125,9 +125,9 @@ func TestDecoderLimit(t *testing.T) {
 		"many lines": strings.Repeat("data: xxxxxxxx\n", 1000) + "\n",
 		"no line":    strings.Repeat("x", 9000),
 	} {
-		d := stream.NewDecoder(strings.NewReader(in))
+		d := sse.NewDecoder(strings.NewReader(in))
 		d.MaxSize = 4096
-		if _, err := d.Next(); !errors.Is(err, stream.ErrTooLong) {
+		if _, err := d.Next(); !errors.Is(err, sse.ErrTooLong) {
 			t.Errorf("%s: got %v, want ErrTooLong", name, err)
 		}
 	}
@@ -140,7 +140,7 @@ func lines(data []byte) string {
 }
 
 func TestMessageCannotForge(t *testing.T) {
-	m := stream.Message{ID: "1\nevent: evil", Event: "a\rdata: evil", Data: []byte("x\nid: 9\r\rdata: y\r\n\nevent: z")}
+	m := sse.Message{ID: "1\nevent: evil", Event: "a\rdata: evil", Data: []byte("x\nid: 9\r\rdata: y\r\n\nevent: z")}
 	got := decodeAll(t, bytes.NewReader(m.AppendTo(nil)))
 	want := []block{{"", "message", "x\nid: 9\n\ndata: y\n\nevent: z"}}
 	if !reflect.DeepEqual(got, want) {
@@ -153,11 +153,11 @@ func FuzzWire(f *testing.F) {
 	f.Add("", "", []byte("\x00\xff\uFEFF: id: 3\n\n"), uint16(7))
 	f.Add("x\x00", "e\n", []byte{}, uint16(3))
 	f.Fuzz(func(t *testing.T, id, event string, data []byte, cut uint16) {
-		first := stream.Message{ID: id, Event: event, Data: data, Retry: time.Second}
+		first := sse.Message{ID: id, Event: event, Data: data, Retry: time.Second}
 		if data == nil {
 			first.Data = []byte{}
 		}
-		last := stream.Message{ID: "9-9", Event: "last", Data: []byte("end")}
+		last := sse.Message{ID: "9-9", Event: "last", Data: []byte("end")}
 		wire := last.AppendTo(first.AppendTo(nil))
 		if !utf8.Valid(wire) {
 			t.Fatalf("the wire is not UTF-8: %q", wire)

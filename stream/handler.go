@@ -2,6 +2,7 @@ package stream
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"log/slog"
 	"maps"
@@ -417,4 +418,9 @@ func or(d, fallback time.Duration) time.Duration {
 		return d
 	}
 	return fallback
+}
+
+func appendJSONString(dst []byte, s string) []byte {
+	quoted, _ := json.Marshal(s) // cannot fail for a string
+	return append(dst, quoted...)
 }

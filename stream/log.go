@@ -166,7 +166,7 @@ func (l *Log) insert(events []*Event, number bool) error {
 	entries := make([]*Entry, len(events))
 	for i, e := range events {
 		if number {
-			e.ID = last.next(now)
+			e.ID = last.Next(now)
 		} else if !e.ID.After(last) {
 			return fmt.Errorf("%w: %s is not after %s", ErrOrder, e.ID, last)
 		} else if l.opts.receive != nil {

@@ -1,4 +1,4 @@
-package stream
+package eventlog
 
 import (
 	"errors"
@@ -85,9 +85,9 @@ func (id ID) Time() time.Time { return time.UnixMilli(int64(min(id.Milli, math.M
 // IDAt returns the first ID of the millisecond that t falls in.
 func IDAt(t time.Time) ID { return ID{Milli: uint64(max(t.UnixMilli(), 0))} }
 
-// next returns the ID for an event that enters at now behind id: it never
+// Next returns the ID for an event that enters at now behind id: it never
 // goes back, whatever the clock does.
-func (id ID) next(now time.Time) ID {
+func (id ID) Next(now time.Time) ID {
 	if at := IDAt(now); at.Milli > id.Milli {
 		return at
 	}

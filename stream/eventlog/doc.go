@@ -1,0 +1,2 @@
+// Package eventlog keeps the events of one topic in order.
+package eventlog

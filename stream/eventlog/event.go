@@ -1,0 +1,110 @@
+package eventlog
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+	"unicode/utf8"
+)
+
+// Content types of [Event.Data].
+const (
+	JSON = "application/json"
+	Text = "text/plain"
+)
+
+// DefaultType is the CloudEvents type of an event that states none.
+const DefaultType = "weir.event"
+
+// ErrInvalid marks, by errors.Is, an event that may not enter a log: its data
+// is not what its content type says, or an attribute cannot be carried.
+var ErrInvalid = errors.New("invalid event")
+
+// An Event is what a source publishes and a client receives. The field names
+// are those of CloudEvents 1.0. Once it is in a log, an event is shared by
+// every connection and must not be changed.
+type Event struct {
+	// ID is given by the log (or by the broker) when the event enters.
+	ID ID
+	// Type says what kind of event it is. Default: DefaultType.
+	Type string
+	// Source says who made it. Default: "/topics/" and the topic.
+	Source string
+	// ForeignID is the CloudEvents id that the publisher gave the event; it is
+	// passed on untouched. Default: the text of ID.
+	ForeignID string
+	// Subject is the CloudEvents subject; it may be empty.
+	Subject string
+	// Time is when it happened. Default: when it was published.
+	Time time.Time
+	// ContentType is JSON or Text. Default: JSON.
+	ContentType string
+	// Data is the payload: a JSON value, or any text.
+	Data []byte
+	// Traceparent is the W3C trace context in which the event was created. It
+	// travels inside the event, the same for every receiver.
+	Traceparent string
+	// Extensions are further CloudEvents attributes of the publisher, each a
+	// JSON string, number or boolean.
+	Extensions map[string]json.RawMessage
+
+	// Tag belongs to the [Hooks] that observe the stream: a value set in
+	// Publish or Receive comes back in Flush. It is never encoded.
+	Tag any
+}
+
+// Validate reports, wrapping ErrInvalid, why an event may not enter a log.
+func (e *Event) Validate() error {
+	switch e.ContentType {
+	case "", JSON:
+		if !json.Valid(e.Data) {
+			return fmt.Errorf("%w: data is not well-formed JSON", ErrInvalid)
+		}
+	case Text:
+	default:
+		return fmt.Errorf("%w: content type %.64q is neither %s nor %s", ErrInvalid, e.ContentType, JSON, Text)
+	}
+	for _, attr := range []struct{ name, value string }{
+		{"type", e.Type}, {"source", e.Source}, {"id", e.ForeignID}, {"subject", e.Subject}, {"traceparent", e.Traceparent},
+	} {
+		if len(attr.value) > 1024 {
+			return fmt.Errorf("%w: attribute %s is longer than 1024 bytes", ErrInvalid, attr.name)
+		}
+		if !utf8.ValidString(attr.value) || strings.ContainsFunc(attr.value, isControl) {
+			return fmt.Errorf("%w: attribute %s has control characters or is not UTF-8", ErrInvalid, attr.name)
+		}
+	}
+	for name, value := range e.Extensions {
+		if !validExtension(name) {
+			return fmt.Errorf("%w: extension attribute %.64q is not 1 to 20 lower-case letters and digits", ErrInvalid, name)
+		}
+		if v := bytes.TrimSpace(value); !json.Valid(v) || v[0] == '{' || v[0] == '[' || v[0] == 'n' {
+			return fmt.Errorf("%w: extension attribute %s is not a JSON string, number or boolean", ErrInvalid, name)
+		}
+	}
+	return nil
+}
+
+func isControl(r rune) bool { return r < 0x20 || r == 0x7f }
+
+// reserved are the members of a CloudEvent that are fields of Event.
+var reserved = []string{
+	"specversion", "id", "source", "type", "subject", "time",
+	"datacontenttype", "dataschema", "data", "data_base64", "traceparent",
+}
+
+func validExtension(name string) bool {
+	if len(name) == 0 || len(name) > 20 || slices.Contains(reserved, name) {
+		return false
+	}
+	for i := range len(name) {
+		if c := name[i]; (c < 'a' || c > 'z') && (c < '0' || c > '9') {
+			return false
+		}
+	}
+	return true
+}

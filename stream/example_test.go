@@ -5,67 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/http/httptest"
-	"strconv"
 	"strings"
 	"time"
 
 	"weir/stream"
 	"weir/stream/sse"
 )
-
-// A source of one's own: a function that publishes until its context is done,
-// registered under a name that -source and ParseSourceSpec then know.
-func ExampleRegisterSource() {
-	stream.RegisterSource("countdown", func(argument string) (stream.Source, error) {
-		from, err := strconv.Atoi(argument)
-		if err != nil {
-			return nil, fmt.Errorf("countdown needs a number: %w", err)
-		}
-		return stream.SourceFunc(func(ctx context.Context, p stream.Publisher) error {
-			for n := from; n > 0; n-- {
-				if err := p.Publish(ctx, stream.Event{Data: []byte(strconv.Itoa(n))}); err != nil {
-					return err // the source is run again after a while
-				}
-			}
-			return nil // the topic has ended
-		}), nil
-	})
-
-	hub := stream.NewHub(stream.HubOptions{})
-	defer hub.Close()
-	spec, _ := stream.ParseSourceSpec("launch=countdown:3")
-	source, _ := spec.Open()
-	_ = hub.AddTopic(spec.Topic)
-	server := httptest.NewServer(&stream.Handler{Hub: hub})
-	defer server.Close()
-
-	response, err := server.Client().Get(server.URL + "/?topic=launch")
-	if err != nil {
-		fmt.Println(err)
-		return
-	}
-	defer response.Body.Close()
-	messages := sse.NewDecoder(response.Body)
-	_, _ = messages.Next() // connected
-	_ = hub.AddSource(spec.Topic, source)
-	for {
-		message, err := messages.Next()
-		if err != nil {
-			return
-		}
-		if event, err := stream.ParseCloudEvent(message.Data); err == nil {
-			fmt.Println(message.Event, string(event.Data))
-		} else {
-			fmt.Println(message.Event, string(message.Data))
-		}
-	}
-	// Output:
-	// message 3
-	// message 2
-	// message 1
-	// close {"reason":"the source has ended"}
-}
 
 // Hooks observe a hub. Each is optional; what Publish returns is told how it
 // ended.

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"weir/stream"
+	"weir/stream/source"
 	"weir/web"
 )
 
@@ -29,10 +30,19 @@ type setupError struct{ error }
 
 func usagef(format string, args ...any) error { return usageError{fmt.Errorf(format, args...)} }
 
+// A feed is a topic and its source, which nothing has run yet.
+type feed struct {
+	topic  string
+	source stream.Source
+}
+
 // config is what the flags say.
 type config struct {
+	kinds           source.Kinds // of sources
 	addr, adminAddr string
-	sources         []string
+	sources         []string // as given
+	sourcesFrom     string   // where they were given
+	feeds           []feed   // made of them
 	history         int
 	historyBytes    int64
 	heartbeat       time.Duration
@@ -87,7 +97,7 @@ func defaultNode() string {
 func (c *config) settings() []setting {
 	return []setting{
 		{name: "addr", value: "HOST:PORT", def: "127.0.0.1:8080", group: "Serving", usage: "address to listen on; port 0 picks a free one, which is printed", set: address(&c.addr)},
-		{name: "source", value: "SPEC", def: "sensor, host", many: true, group: "Serving", usage: "where events come from, as [topic=]kind[:argument]; may be given more than once (in the environment: one a line); kinds: " + strings.Join(stream.SourceKinds(), ", "), set: c.addSource},
+		{name: "source", value: "SPEC", def: "sensor, host", many: true, group: "Serving", usage: "where events come from, as [topic=]kind[:argument]; may be given more than once (in the environment: one a line); kinds: " + strings.Join(c.kinds.Names(), ", "), set: c.addSource},
 		{name: "history", value: "N", def: strconv.Itoa(stream.DefaultHistory), group: "Serving", usage: "events that a topic keeps, for clients that come back", set: whole(&c.history, 1, 10_000_000)},
 		{name: "history-bytes", value: "N", def: strconv.Itoa(stream.DefaultBytes), group: "Serving", usage: "bytes that a topic keeps at most", set: whole(&c.historyBytes, 1<<10, 1<<40)},
 		{name: "node", value: "NAME", def: "the host name", group: "Serving", usage: "name of this node, told to clients and in the cluster view", set: text(&c.node)},
@@ -127,8 +137,8 @@ func (c *config) settings() []setting {
 }
 
 // parseConfig reads the environment, then the flags, which win.
-func parseConfig(args, environ []string, stdout io.Writer) (*config, error) {
-	c := &config{node: defaultNode()}
+func parseConfig(args, environ []string, stdout io.Writer, kinds source.Kinds) (*config, error) {
+	c := &config{kinds: kinds, sourcesFrom: "WEIR_SOURCE", node: defaultNode()}
 	settings := c.settings()
 	for _, s := range settings {
 		if s.def != "" && !s.many && s.name != "node" && s.name != "jaeger-ui" {
@@ -208,7 +218,7 @@ var serviceLink = regexp.MustCompile(`^WEIR_(\w+_)?(SERVICE_HOST|SERVICE_PORT(_\
 func (c *config) forget(name string) {
 	switch name {
 	case "source":
-		c.sources = nil
+		c.sources, c.sourcesFrom = nil, "flag -source"
 	case "cors-origin":
 		c.corsOrigins = nil
 	case "trusted-proxy":
@@ -218,20 +228,6 @@ func (c *config) forget(name string) {
 
 // check refuses settings that do not go together.
 func (c *config) check() error {
-	if len(c.sources) == 0 {
-		c.sources = []string{"sensor", "host"}
-	}
-	topics := map[string]string{}
-	for _, spec := range c.sources {
-		s, err := stream.ParseSourceSpec(spec)
-		if err != nil {
-			return usagef("invalid value %q for flag -source: %w", spec, err)
-		}
-		if other, taken := topics[s.Topic]; taken {
-			return usagef("flag -source: %q and %q are one topic, %s: name them apart, as name=%s", other, spec, s.Topic, spec)
-		}
-		topics[s.Topic] = spec
-	}
 	switch {
 	case (c.tlsCert == "") != (c.tlsKey == ""):
 		return usagef("flags -tls-cert and -tls-key go together: give both or neither")
@@ -242,16 +238,40 @@ func (c *config) check() error {
 	case c.sync && c.data == "":
 		return usagef("flag -sync needs -data")
 	}
-	return nil
+	return c.openSources()
 }
 
+// addSource notes a source. It is opened when all are known, since flags
+// replace what the environment says.
 func (c *config) addSource(spec string) error {
-	s, err := stream.ParseSourceSpec(spec)
-	if err == nil {
-		_, err = s.Open() // so that a bad argument is told now, in one line
-	}
+	_, err := c.kinds.Parse(spec)
 	c.sources = append(c.sources, spec)
 	return err
+}
+
+// openSources opens each source, once, so that a bad argument is told in one
+// line before anything starts.
+func (c *config) openSources() error {
+	if len(c.sources) == 0 {
+		c.sources = []string{"sensor", "host"}
+	}
+	topics := map[string]string{}
+	for _, text := range c.sources {
+		spec, err := c.kinds.Parse(text)
+		if err != nil {
+			return usagef("invalid value %q for %s: %w", text, c.sourcesFrom, err)
+		}
+		if other, taken := topics[spec.Topic]; taken {
+			return usagef("%s: %q and %q are one topic, %s: name them apart, as name=%s", c.sourcesFrom, other, text, spec.Topic, text)
+		}
+		topics[spec.Topic] = text
+		s, err := spec.Open()
+		if err != nil {
+			return usagef("invalid value %q for %s: %w", text, c.sourcesFrom, err)
+		}
+		c.feeds = append(c.feeds, feed{spec.Topic, s})
+	}
+	return nil
 }
 
 func (c *config) addOrigin(value string) error {

@@ -12,7 +12,12 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"weir/stream"
+	"weir/stream/source"
 )
+
+var testKinds = new(process).kinds()
 
 // parse reads flags and an environment, which are separated by "--".
 func parse(t *testing.T, words ...string) (*config, error) {
@@ -21,7 +26,7 @@ func parse(t *testing.T, words ...string) (*config, error) {
 	if i := slices.Index(words, "--"); i >= 0 {
 		args, environ = words[:i], words[i+1:]
 	}
-	return parseConfig(args, environ, io.Discard)
+	return parseConfig(args, environ, io.Discard, new(process).kinds())
 }
 
 // refused checks that a mistake is one, and what is said of it.
@@ -95,7 +100,7 @@ var values = map[string]struct {
 }
 
 func TestEachFlag(t *testing.T) {
-	settings := (&config{}).settings()
+	settings := (&config{kinds: testKinds}).settings()
 	for _, s := range settings {
 		cases, listed := values[s.name]
 		if !listed {
@@ -121,6 +126,9 @@ func TestEachFlag(t *testing.T) {
 			if err != nil {
 				t.Errorf("%s=%s: %v", s.env(), good, err)
 				continue
+			}
+			for _, c := range []*config{byFlag, byVariable} { // which have functions in them
+				c.kinds, c.feeds, c.sourcesFrom = nil, nil, ""
 			}
 			if !reflect.DeepEqual(byFlag, byVariable) {
 				t.Errorf("-%s=%s gives %+v, and by %s %+v", s.name, good, byFlag, s.env(), byVariable)
@@ -157,7 +165,7 @@ func TestEnvironmentNames(t *testing.T) {
 	if err != nil {
 		t.Error(err)
 	}
-	for _, s := range (&config{}).settings() {
+	for _, s := range (&config{kinds: testKinds}).settings() {
 		if serviceLink.MatchString(s.env()) {
 			t.Errorf("%s would be passed over", s.env())
 		}
@@ -224,18 +232,18 @@ func TestHelp(t *testing.T) {
 	var flagHelp, command bytes.Buffer
 	for _, arg := range []string{"-h", "-help", "--help"} {
 		flagHelp.Reset()
-		if _, err := parseConfig([]string{arg}, nil, &flagHelp); !errors.Is(err, flag.ErrHelp) {
+		if _, err := parseConfig([]string{arg}, nil, &flagHelp, testKinds); !errors.Is(err, flag.ErrHelp) {
 			t.Errorf("%s: %v", arg, err)
 		}
 	}
-	printHelp(&command, (&config{}).settings())
+	printHelp(&command, (&config{kinds: testKinds}).settings())
 	if command.String() != flagHelp.String() {
 		t.Error("weir help and weir --help differ")
 	}
 	var table bytes.Buffer
-	printMarkdown(&table, (&config{}).settings())
+	printMarkdown(&table, (&config{kinds: testKinds}).settings())
 	rows := strings.Split(strings.TrimSpace(table.String()), "\n")
-	for i, s := range (&config{}).settings() {
+	for i, s := range (&config{kinds: testKinds}).settings() {
 		head := strings.TrimSpace("-" + s.name + " " + s.value)
 		if !strings.Contains(command.String(), "\n  "+head+"\n") {
 			t.Errorf("help does not list %s", head)
@@ -268,4 +276,29 @@ func TestTokenFileFlagIsNotRead(t *testing.T) {
 	if _, err := parse(t, "-token-file", filepath.Join(os.TempDir(), "no such file")); err != nil {
 		t.Error(err)
 	}
+}
+
+// Each source is opened once: those of the environment not at all where flags
+// replace them.
+func TestSourcesAreOpenedOnce(t *testing.T) {
+	opened := map[string]int{}
+	kinds := source.Kinds{{Name: "probe", Open: func(argument string) (stream.Source, error) {
+		opened[argument]++
+		return source.HTTP{}, nil
+	}}}
+	environ := []string{"WEIR_SOURCE=a=probe:1\nb=probe:2"}
+	c, err := parseConfig(nil, environ, io.Discard, kinds)
+	if err != nil || len(c.feeds) != 2 || opened["1"] != 1 || opened["2"] != 1 {
+		t.Errorf("%v: opened %v, %d feeds", err, opened, len(c.feeds))
+	}
+	clear(opened)
+	c, err = parseConfig([]string{"-source", "c=probe:3"}, environ, io.Discard, kinds)
+	if err != nil || len(c.feeds) != 1 || c.feeds[0].topic != "c" || len(opened) != 1 || opened["3"] != 1 {
+		t.Errorf("%v: opened %v, feeds %v", err, opened, c.feeds)
+	}
+	if _, err := parse(t, "-source", "stdin", "--", "WEIR_SOURCE=stdin"); err != nil {
+		t.Error(err)
+	}
+	_, err = parse(t, "-source", "a=stdin", "-source", "b=stdin")
+	refused(t, err, "b=stdin", "one topic only")
 }

@@ -2,13 +2,25 @@ package main
 
 import (
 	"io"
+	"sync/atomic"
 
 	"weir/stream"
 	"weir/stream/source"
 )
 
-// useProcess gives the sources that look at this process what they look at.
-func useProcess(stdin io.Reader, handler *stream.Handler) {
-	source.SetStdin(stdin)
-	source.SetHostConnections(handler.Active)
+// A process is what sources look at that read this process: its standard
+// input, and how many streams are open.
+type process struct {
+	stdin   io.Reader
+	handler atomic.Pointer[stream.Handler] // nil until there is one
+}
+
+// kinds lists the kinds of sources that -source knows.
+func (p *process) kinds() source.Kinds {
+	return source.Standard(p.stdin, func() int {
+		if h := p.handler.Load(); h != nil {
+			return h.Active()
+		}
+		return 0
+	})
 }

@@ -19,7 +19,7 @@ func TestReadmeListsTheFlags(t *testing.T) {
 		t.Fatal("the README has no table of flags")
 	}
 	var want bytes.Buffer
-	printMarkdown(&want, (&config{}).settings())
+	printMarkdown(&want, (&config{kinds: testKinds}).settings())
 	if table != want.String() {
 		t.Errorf("the README's table of flags is not current: put in what weir help -markdown prints")
 	}

@@ -23,6 +23,8 @@ import (
 // run is the program. Environ is as os.Environ gives it. It returns when ctx is
 // done or a signal has ended it.
 func run(ctx context.Context, args, environ []string, stdin io.Reader, stdout, stderr io.Writer) error {
+	proc := &process{stdin: stdin}
+	kinds := proc.kinds()
 	if len(args) > 0 {
 		switch args[0] {
 		case "version", "-version", "--version":
@@ -35,7 +37,7 @@ func run(ctx context.Context, args, environ []string, stdin io.Reader, stdout, s
 			}
 			return err
 		case "help":
-			settings := (&config{}).settings()
+			settings := (&config{kinds: kinds}).settings()
 			if len(args) == 2 && args[1] == "-markdown" {
 				printMarkdown(stdout, settings)
 			} else {
@@ -44,14 +46,14 @@ func run(ctx context.Context, args, environ []string, stdin io.Reader, stdout, s
 			return nil
 		}
 	}
-	cfg, err := parseConfig(args, environ, stdout)
+	cfg, err := parseConfig(args, environ, stdout, kinds)
 	if errors.Is(err, flag.ErrHelp) {
 		return nil
 	}
 	if err != nil {
 		return err
 	}
-	return serve(ctx, cfg, stdin, stdout, stderr)
+	return serve(ctx, cfg, proc, stdout, stderr)
 }
 
 // version is the module's, or the commit that it was built from.

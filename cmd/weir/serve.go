@@ -20,7 +20,7 @@ import (
 )
 
 // serve wires the parts and runs them until a signal.
-func serve(ctx context.Context, cfg *config, stdin io.Reader, stdout, stderr io.Writer) (err error) {
+func serve(ctx context.Context, cfg *config, proc *process, stdout, stderr io.Writer) (err error) {
 	first, second, hangup, stop := signals(ctx)
 	defer stop()
 
@@ -30,7 +30,7 @@ func serve(ctx context.Context, cfg *config, stdin io.Reader, stdout, stderr io.
 	}
 	tel, err := telemetry.Setup(ctx, telemetry.Options{
 		Version: version(), Node: cfg.node, EventTraces: eventTraces,
-		EventTypes: []string{stream.DefaultType, "weir.reading", "weir.line"},
+		EventTypes: append([]string{stream.DefaultType}, cfg.kinds.EventTypes()...),
 		Client:     func(r *http.Request) string { return cfg.trustedProxies.Client(r).String() },
 	})
 	if bad := new(telemetry.EnvError); errors.As(err, &bad) {
@@ -98,6 +98,7 @@ func serve(ctx context.Context, cfg *config, stdin io.Reader, stdout, stderr io.
 		Transport: stream.Transport(cfg.transport), Compress: cfg.compress,
 		Logger: logger,
 	}
+	proc.handler.Store(handler)
 	tel.Observe(handler)
 	jaegerUI := (&jaegerProbe{}).url
 	if cfg.jaegerUI != "" {
@@ -113,7 +114,7 @@ func serve(ctx context.Context, cfg *config, stdin io.Reader, stdout, stderr io.
 	if err != nil {
 		return err
 	}
-	if err := addSources(hub, cfg, stdin, handler); err != nil {
+	if err := addSources(hub, cfg.feeds); err != nil {
 		return err
 	}
 	if !web.HasAssets() {
@@ -173,25 +174,14 @@ func serve(ctx context.Context, cfg *config, stdin io.Reader, stdout, stderr io.
 
 // addSources makes a topic for each source, then starts them: a source that is
 // quick must not publish before its topic's neighbours exist.
-func addSources(hub *stream.Hub, cfg *config, stdin io.Reader, handler *stream.Handler) error {
-	useProcess(stdin, handler)
-	var specs []stream.SourceSpec
-	for _, text := range cfg.sources {
-		spec, err := stream.ParseSourceSpec(text)
-		if err != nil {
+func addSources(hub *stream.Hub, feeds []feed) error {
+	for _, f := range feeds {
+		if err := hub.AddTopic(f.topic); err != nil {
 			return usageError{err}
 		}
-		if err := hub.AddTopic(spec.Topic); err != nil {
-			return usageError{err}
-		}
-		specs = append(specs, spec)
 	}
-	for _, spec := range specs {
-		source, err := spec.Open()
-		if err != nil {
-			return usageError{err}
-		}
-		if err := hub.AddSource(spec.Topic, source); err != nil {
+	for _, f := range feeds {
+		if err := hub.AddSource(f.topic, f.source); err != nil {
 			return err
 		}
 	}

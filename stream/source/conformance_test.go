@@ -2,7 +2,6 @@ package source_test
 
 import (
 	"context"
-	"fmt"
 	"io"
 	"log/slog"
 	"os"
@@ -82,38 +81,4 @@ func appendTo(t *testing.T, path, text string) {
 	}
 	defer f.Close()
 	write(t, f, text)
-}
-
-func TestRegistered(t *testing.T) {
-	for _, test := range []struct{ spec, topic, opens string }{
-		{"sensor", "sensor", "*source.Sensor"},
-		{"room=sensor", "room", "*source.Sensor"},
-		{"host", "host", "*source.Host"},
-		{"http", "http", "source.HTTP"},
-		{"log=file:/var/log/a:b=c", "log", "*source.File"},
-		{"exec:echo a=b:c", "exec", "*source.Exec"},
-		{"sensor:x", "sensor", ""},
-		{"host:x", "host", ""},
-		{"http:x", "http", ""},
-		{"stdin:x", "stdin", ""},
-		{"file:", "file", ""},
-		{"file", "file", ""},
-		{"exec: ", "exec", ""},
-	} {
-		spec, err := stream.ParseSourceSpec(test.spec)
-		if err != nil {
-			t.Errorf("%s: %v", test.spec, err)
-			continue
-		}
-		if spec.Topic != test.topic {
-			t.Errorf("%s: topic %s, want %s", test.spec, spec.Topic, test.topic)
-		}
-		s, err := spec.Open()
-		if got := fmt.Sprintf("%T", s); test.opens != "" && (err != nil || got != test.opens) {
-			t.Errorf("%s: opens %s, %v, want %s", test.spec, got, err, test.opens)
-		}
-		if test.opens == "" && err == nil {
-			t.Errorf("%s: opened, want an error", test.spec)
-		}
-	}
 }

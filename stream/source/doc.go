@@ -1,5 +1,5 @@
-// Package source holds the sources that ship with Weir, each registered under
-// the name of its kind, for stream.ParseSourceSpec:
+// Package source holds the sources that ship with Weir, and the list of their
+// kinds, [Kinds], from which a program makes sources by name:
 //
 //	sensor         simulated readings of a room
 //	host           readings of this machine and process
@@ -17,12 +17,3 @@
 // time. Events that the broker cannot take at present are lost where they are
 // readings, since the next one is newer; lines wait.
 package source
-
-import "fmt"
-
-func noArgument(kind, argument string) error {
-	if argument != "" {
-		return fmt.Errorf("source %s takes no argument, got %q", kind, argument)
-	}
-	return nil
-}

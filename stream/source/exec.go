@@ -16,13 +16,11 @@ import (
 	"weir/stream"
 )
 
-func init() {
-	stream.RegisterSource("exec", func(argument string) (stream.Source, error) {
-		if strings.TrimSpace(argument) == "" {
-			return nil, errors.New("source exec needs a command, as in exec:vmstat 1")
-		}
-		return &Exec{Command: argument}, nil
-	})
+func openExec(argument string) (stream.Source, error) {
+	if strings.TrimSpace(argument) == "" {
+		return nil, errors.New("source exec needs a command, as in exec:vmstat 1")
+	}
+	return &Exec{Command: argument}, nil
 }
 
 // An Exec runs a program and publishes the lines that it prints. What it

@@ -13,13 +13,11 @@ import (
 	"weir/stream"
 )
 
-func init() {
-	stream.RegisterSource("file", func(argument string) (stream.Source, error) {
-		if argument == "" {
-			return nil, errors.New("source file needs a path, as in file:/var/log/syslog")
-		}
-		return &File{Path: argument}, nil
-	})
+func openFile(argument string) (stream.Source, error) {
+	if argument == "" {
+		return nil, errors.New("source file needs a path, as in file:/var/log/syslog")
+	}
+	return &File{Path: argument}, nil
 }
 
 // A File publishes the lines that are added to a file, from when the source

@@ -6,24 +6,16 @@ import (
 	"math"
 	"runtime/debug"
 	"runtime/metrics"
-	"sync/atomic"
 	"time"
 
 	"weir/stream"
 )
 
-// hostConnections is asked by a Host that has no Connections of its own.
-var hostConnections atomic.Pointer[func() int]
-
-func init() {
-	stream.RegisterSource("host", func(argument string) (stream.Source, error) {
-		return new(Host), noArgument("host", argument)
-	})
+func openHost(connections func() int) func(argument string) (stream.Source, error) {
+	return func(argument string) (stream.Source, error) {
+		return &Host{Connections: connections}, noArgument("host", argument)
+	}
 }
-
-// SetHostConnections says how a [Host] without Connections, such as one that is
-// opened by name, counts the open connections. It may be called at any time.
-func SetHostConnections(count func() int) { hostConnections.Store(&count) }
 
 // A Host publishes readings of this machine and of this process: a JSON object
 // of
@@ -42,8 +34,7 @@ func SetHostConnections(count func() int) { hostConnections.Store(&count) }
 // It reads /proc itself: that is four small files, and the libraries for it
 // bring a whole machine's worth of other readings along.
 type Host struct {
-	// Connections counts the open streams. Default: what SetHostConnections
-	// said.
+	// Connections counts the open streams. Default: they are left out.
 	Connections func() int
 	// Interval is the time between two readings. Default: 1 s.
 	Interval time.Duration
@@ -84,9 +75,6 @@ func (h *Host) Run(ctx context.Context, p stream.Publisher) error {
 		readProcess(&r)
 		if count := h.Connections; count != nil {
 			n := count()
-			r.Connections = &n
-		} else if count := hostConnections.Load(); count != nil && *count != nil {
-			n := (*count)()
 			r.Connections = &n
 		}
 		data, err := json.Marshal(r) // refuses what is not finite

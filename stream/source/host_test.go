@@ -69,13 +69,23 @@ func TestHost(t *testing.T) {
 }
 
 func TestHostConnectionsByName(t *testing.T) {
-	if r := readings(t, new(source.Host), 1)[0]; r["connections"] != 0 {
-		t.Errorf("connections are %v, and nobody has counted", r["connections"])
-	}
-	source.SetHostConnections(func() int { return 3 })
-	defer source.SetHostConnections(nil)
-	if r := readings(t, new(source.Host), 1)[0]; r["connections"] != 3 {
-		t.Errorf("connections are %v, want 3", r["connections"])
+	for name, test := range map[string]struct {
+		count func() int
+		want  float64
+	}{"counted": {func() int { return 3 }, 3}, "not counted": {nil, 0}} {
+		spec, err := source.Standard(nil, test.count).Parse("host")
+		if err != nil {
+			t.Fatal(err)
+		}
+		s, err := spec.Open()
+		if err != nil {
+			t.Fatal(err)
+		}
+		host := s.(*source.Host)
+		host.Interval = time.Millisecond
+		if got, told := readings(t, host, 1)[0]["connections"]; got != test.want || told != (test.count != nil) {
+			t.Errorf("%s: connections are %v, told %v", name, got, told)
+		}
 	}
 }
 

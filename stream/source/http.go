@@ -6,10 +6,8 @@ import (
 	"weir/stream"
 )
 
-func init() {
-	stream.RegisterSource("http", func(argument string) (stream.Source, error) {
-		return HTTP{}, noArgument("http", argument)
-	})
+func openHTTP(argument string) (stream.Source, error) {
+	return HTTP{}, noArgument("http", argument)
 }
 
 // HTTP is the source of a topic that is fed from outside only, by

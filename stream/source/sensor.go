@@ -11,10 +11,8 @@ import (
 	"weir/stream"
 )
 
-func init() {
-	stream.RegisterSource("sensor", func(argument string) (stream.Source, error) {
-		return new(Sensor), noArgument("sensor", argument)
-	})
+func openSensor(argument string) (stream.Source, error) {
+	return new(Sensor), noArgument("sensor", argument)
 }
 
 // ReadingType is the CloudEvents type of a reading, of a [Sensor] or a [Host].

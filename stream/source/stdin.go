@@ -5,40 +5,23 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"sync"
+	"sync/atomic"
 
 	"weir/stream"
 )
 
-// standard is what a source of kind stdin that is opened by name reads.
-var standard = struct {
-	mu     sync.Mutex
-	reader io.Reader
-	taken  bool
-}{reader: os.Stdin}
-
-func init() {
-	stream.RegisterSource("stdin", func(argument string) (stream.Source, error) {
+func openStdin(stdin io.Reader) func(argument string) (stream.Source, error) {
+	var taken atomic.Bool
+	return func(argument string) (stream.Source, error) {
 		if err := noArgument("stdin", argument); err != nil {
 			return nil, err
 		}
-		standard.mu.Lock()
-		defer standard.mu.Unlock()
-		if standard.taken {
+		if taken.Swap(true) {
 			return nil, errors.New("standard input can feed one topic only")
 		}
-		standard.taken = true
-		return NewStdin(standard.reader), nil
-	})
-}
-
-// SetStdin says what the next source of kind stdin reads that is opened by
-// name. Before the first call that is os.Stdin.
-func SetStdin(r io.Reader) {
-	standard.mu.Lock()
-	defer standard.mu.Unlock()
-	standard.reader, standard.taken = r, false
+		return NewStdin(stdin), nil
+	}
 }
 
 // Stdin publishes the lines of a reader. Where that ends, so does the topic.

@@ -78,28 +78,22 @@ func TestStdinReadError(t *testing.T) {
 }
 
 func TestStdinByName(t *testing.T) {
-	open := func() (stream.Source, error) {
-		spec, err := stream.ParseSourceSpec("lines=stdin")
-		if err != nil {
-			t.Fatal(err)
-		}
-		return spec.Open()
+	spec, err := source.Standard(strings.NewReader("a"), nil).Parse("lines=stdin")
+	if err != nil {
+		t.Fatal(err)
 	}
-	for _, text := range []string{"a", "b"} {
-		source.SetStdin(strings.NewReader(text))
-		s, err := open()
-		if err != nil {
-			t.Fatal(err)
-		}
-		if _, err := open(); err == nil {
-			t.Error("standard input was opened twice")
-		}
-		p := newSink()
-		if err := s.Run(t.Context(), p); err != nil {
-			t.Fatal(err)
-		}
-		p.want(t, text)
+	s, err := spec.Open()
+	if err != nil {
+		t.Fatal(err)
 	}
+	if _, err := spec.Open(); err == nil {
+		t.Error("standard input was opened twice")
+	}
+	p := newSink()
+	if err := s.Run(t.Context(), p); err != nil {
+		t.Fatal(err)
+	}
+	p.want(t, "a")
 }
 
 // Lines wait for a broker that is away, and are offered again ever more rarely.

@@ -16,7 +16,8 @@
 // killed at any moment. With [Options.Sync] they are on the disk too, and
 // survive a loss of power. Without it a loss of power may cost the latest
 // events and, since the file system may write in any order, can damage the
-// file; [Open] finds that out.
+// file; [Open] finds that out. It reads the whole file: about 1.4 s for 1 GB in
+// the system's cache (2 million events), otherwise as long as the disk takes.
 //
 // The file does not shrink: it stays at the size it once needed, and reuses
 // the space.
@@ -99,7 +100,7 @@ type request struct {
 }
 
 // Open opens the log in a directory, and makes both where they do not exist.
-// It reads all of the file to see that it is whole. Nothing is ever deleted: a
+// It reads all of the file to see that it is whole: see [ErrDamaged]. Nothing is ever deleted: a
 // damaged file is left as it is, and the error, which wraps [ErrDamaged], says
 // what to do.
 func Open(dir string, opts Options) (*Broker, error) {
@@ -138,13 +139,8 @@ func (b *Broker) open(dir string) (err error) {
 	if err := create(b.path, b.opts.Sync); err != nil {
 		return err
 	}
-	var file *os.File
 	bolt := b.boltOptions()
-	bolt.OpenFile = func(name string, flag int, mode os.FileMode) (*os.File, error) {
-		f, err := os.OpenFile(name, flag, mode)
-		file = f
-		return f, err
-	}
+	bolt.OpenFile = openWhole
 	err = guard(func() (err error) {
 		b.db, err = bbolt.Open(b.path, 0o600, bolt)
 		return err
@@ -152,25 +148,43 @@ func (b *Broker) open(dir string) (err error) {
 	switch {
 	case errors.Is(err, bolterrors.ErrTimeout):
 		return fmt.Errorf("%s: %w", File, ErrLocked)
-	case errors.Is(err, bolterrors.ErrInvalid), errors.Is(err, bolterrors.ErrChecksum), errors.Is(err, bolterrors.ErrVersionMismatch):
-		err = fmt.Errorf("%w: %w", ErrDamaged, err)
 	case err == nil:
-		if err = b.verify(); err != nil && b.db.Close() == nil {
-			file = nil
+		if err = b.verify(); err != nil {
+			err = errors.Join(err, b.db.Close())
 		}
 	}
 	if errors.Is(err, ErrDamaged) {
 		err = fmt.Errorf("%w. Nothing has been changed. Put a copy of %s in its place, or move it away to begin with an empty log", err, b.path)
 	}
-	if err != nil && file != nil {
-		_ = file.Close() // gives up the lock too; bbolt may have done so
-	}
 	return err
 }
 
+// openWhole opens and locks the file for bbolt, unless its pages are damaged:
+// what bbolt does with those ranges from a panic to writing over events.
+func openWhole(name string, flag int, mode os.FileMode) (*os.File, error) {
+	f, err := os.OpenFile(name, flag, mode)
+	if err != nil {
+		return nil, err
+	}
+	if err = lock(f, lockPatience); err == nil {
+		var info os.FileInfo
+		if info, err = f.Stat(); err == nil {
+			err = checkPages(f, info.Size())
+		}
+	}
+	if err != nil {
+		return nil, errors.Join(err, f.Close()) // gives up the lock, too
+	}
+	return f, nil
+}
+
+// lockPatience is how long another process may hold the file: one that ends
+// while this one starts.
+const lockPatience = 50 * time.Millisecond
+
 func (b *Broker) boltOptions() *bbolt.Options {
 	return &bbolt.Options{
-		Timeout:      50 * time.Millisecond,
+		Timeout:      lockPatience,
 		NoSync:       !b.opts.Sync,
 		NoGrowSync:   !b.opts.Sync,
 		FreelistType: bbolt.FreelistMapType,

@@ -1,13 +1,9 @@
 package disklog_test
 
 import (
-	"bytes"
 	"context"
-	"crypto/sha256"
 	"errors"
-	"fmt"
 	"log/slog"
-	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -374,117 +370,6 @@ func TestBadDirectory(t *testing.T) {
 	if _, err := disklog.Open(dir, disklog.Options{}); err == nil || errors.Is(err, disklog.ErrDamaged) {
 		t.Errorf("a directory for a file: %v", err)
 	}
-}
-
-// filled returns a closed file with events in two topics, and what is in it.
-func filled(t *testing.T) (content []byte, want map[string][]*stream.Event) {
-	t.Helper()
-	dir := t.TempDir()
-	b := open(t, dir, disklog.Options{History: 200})
-	want = make(map[string][]*stream.Event)
-	for _, topic := range []string{"one", "two"} {
-		for i := 0; i < 300; i += 10 {
-			var batch []*stream.Event
-			for j := range 10 {
-				batch = append(batch, event(fmt.Sprintf("%s %d %s", topic, i+j, strings.Repeat("x", 50))))
-			}
-			if err := b.Publish(t.Context(), topic, batch); err != nil {
-				t.Fatal(err)
-			}
-		}
-		log, _ := follow(t, b, topic)
-		want[topic], _ = held(t, log.From(stream.ID{}))
-		if len(want[topic]) != 200 {
-			t.Fatalf("%d events are held", len(want[topic]))
-		}
-	}
-	shut(t, b)
-	content, err := os.ReadFile(filepath.Join(dir, disklog.File))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return content, want
-}
-
-// A damaged file is found out at Open, is not changed, and the error says what
-// to do; or the damage is where nothing is stored.
-func TestDamaged(t *testing.T) {
-	content, want := filled(t)
-	seed := rand.Uint64()
-	damages := map[string]func([]byte) []byte{
-		"garbage":     func([]byte) []byte { return bytes.Repeat([]byte("garbage "), 8192) },
-		"short":       func([]byte) []byte { return []byte("short") },
-		"cut to half": func(b []byte) []byte { return b[:len(b)/2] },
-		"cut a byte":  func(b []byte) []byte { return b[:len(b)-1] },
-		"two pages":   func(b []byte) []byte { return b[:8192] },
-		"zeros":       func(b []byte) []byte { clear(b[4*4096:]); return b },
-		"both roots":  func(b []byte) []byte { clear(b[:8192]); return b },
-	}
-	for i := range 60 {
-		damages[fmt.Sprintf("bit %d", i)] = func(b []byte) []byte {
-			random := rand.New(rand.NewPCG(seed, uint64(i)))
-			b[random.IntN(len(b))] ^= 1 << random.IntN(8)
-			return b
-		}
-		damages[fmt.Sprintf("page %d", i)] = func(b []byte) []byte {
-			random := rand.New(rand.NewPCG(seed, uint64(i)))
-			page := random.IntN(len(b)/4096) * 4096
-			for i := range 4096 {
-				b[page+i] = byte(random.Uint32())
-			}
-			return b
-		}
-	}
-	found, unharmed := 0, 0
-	for name, damage := range damages {
-		dir := t.TempDir()
-		path := filepath.Join(dir, disklog.File)
-		broken := damage(bytes.Clone(content))
-		if err := os.WriteFile(path, broken, 0o600); err != nil {
-			t.Fatal(err)
-		}
-		b, err := disklog.Open(dir, disklog.Options{History: 200, Logger: slog.New(slog.DiscardHandler)})
-		if err != nil {
-			found++
-			if !errors.Is(err, disklog.ErrDamaged) || !strings.Contains(err.Error(), path) || !strings.Contains(err.Error(), "move it away") || strings.Contains(err.Error(), "\n") {
-				t.Errorf("seed %d, %s: %v: want ErrDamaged, what is damaged and what to do", seed, name, err)
-			}
-			after, err := os.ReadFile(path)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if sha256.Sum256(after) != sha256.Sum256(broken) {
-				t.Errorf("seed %d, %s: the file was changed", seed, name)
-			}
-			continue
-		}
-		unharmed++
-		for topic, want := range want {
-			log, stop := follow(t, b, topic)
-			got, _ := held(t, log.From(stream.ID{}))
-			_ = stop()
-			// With one of two roots gone, the file is what it was one commit
-			// before: the newest publish may be missing, no other.
-			if len(got) < 180 {
-				t.Fatalf("seed %d, %s: topic %s has %d events", seed, name, topic, len(got))
-			}
-			stored := make(map[stream.ID]string)
-			for _, e := range want {
-				stored[e.ID] = string(e.Data)
-			}
-			for i, e := range got {
-				data, in := stored[e.ID]
-				if in && data != string(e.Data) || !strings.HasPrefix(string(e.Data), topic+" ") || i > 0 && !e.ID.After(got[i-1].ID) {
-					t.Fatalf("seed %d, %s: event %s carries %q", seed, name, e.ID, e.Data)
-				}
-			}
-		}
-		shut(t, b)
-	}
-	if found < 20 || unharmed < 10 {
-		t.Errorf("%d damages were found, %d did no harm: the test has not tried both", found, unharmed)
-	}
-	t.Logf("%d damages were found, %d did no harm", found, unharmed)
 }
 
 // A file that is cut while it is open fails those who read it, not the process.

@@ -1,0 +1,198 @@
+package disklog_test
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"weir/stream"
+	"weir/stream/disklog"
+)
+
+// damagedHistory is how many events the topics of these tests keep.
+const damagedHistory = 200
+
+// filled returns a closed file that has been used for a while, and what is in
+// it: topics of many events and of one, events that need pages of their own, and
+// pages that are free.
+func filled(t *testing.T) (content []byte, want map[string][]*stream.Event) {
+	t.Helper()
+	dir := t.TempDir()
+	b := open(t, dir, disklog.Options{History: damagedHistory})
+	want = make(map[string][]*stream.Event)
+	for topic, n := range map[string]int{"one": 300, "two": 300, "few": 1} {
+		for i := 0; i < n; i += 10 {
+			var batch []*stream.Event
+			for j := range min(10, n) {
+				size := 50
+				if i+j == 290 {
+					size = 20_000
+				}
+				batch = append(batch, event(fmt.Sprintf("%s %d %s", topic, i+j, strings.Repeat("x", size))))
+			}
+			if err := b.Publish(t.Context(), topic, batch); err != nil {
+				t.Fatal(err)
+			}
+		}
+		log, _ := follow(t, b, topic)
+		want[topic], _ = held(t, log.From(stream.ID{}))
+		if len(want[topic]) != min(n, damagedHistory) {
+			t.Fatalf("%d events are held", len(want[topic]))
+		}
+	}
+	shut(t, b)
+	content, err := os.ReadFile(filepath.Join(dir, disklog.File))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return content, want
+}
+
+// A damaged file is found out at Open, is not changed, and the error says what
+// to do; or the damage is where nothing is stored: then all that was
+// acknowledged is there, and what is published from then on is there after the
+// next start.
+func TestDamaged(t *testing.T) {
+	content, want := filled(t)
+	seed := rand.Uint64()
+	pages := len(content) / 4096
+	damages := map[string]func(b []byte, random *rand.Rand){
+		"zeros":      func(b []byte, _ *rand.Rand) { clear(b[4*4096:]) },
+		"both roots": func(b []byte, _ *rand.Rand) { clear(b[:8192]) },
+		"no topics":  func(b []byte, _ *rand.Rand) { b[bytes.Index(b, []byte("topics"))] ^= 1 },
+	}
+	for i := range 300 {
+		damages[fmt.Sprintf("bit %d", i)] = func(b []byte, random *rand.Rand) { b[random.IntN(len(b))] ^= 1 << random.IntN(8) }
+		// What a page says of itself, and its first elements.
+		damages[fmt.Sprintf("bit %d at the head of a page", i)] = func(b []byte, random *rand.Rand) {
+			b[random.IntN(pages)*4096+random.IntN(80)] ^= 1 << random.IntN(8)
+		}
+	}
+	for i := range 60 {
+		damages[fmt.Sprintf("page %d", i)] = func(b []byte, random *rand.Rand) {
+			page := random.IntN(pages) * 4096
+			for i := range 4096 {
+				b[page+i] = byte(random.Uint32())
+			}
+		}
+		damages[fmt.Sprintf("old page %d", i)] = func(b []byte, random *rand.Rand) {
+			copy(b[random.IntN(pages)*4096:][:4096], b[random.IntN(pages)*4096:])
+		}
+	}
+	found, unharmed, n := 0, 0, uint64(0)
+	for name, damage := range damages {
+		n++
+		broken := bytes.Clone(content)
+		damage(broken, rand.New(rand.NewPCG(seed, n)))
+		if bytes.Equal(broken, content) {
+			continue
+		}
+		if refused(t, name, broken, want) {
+			found++
+		} else {
+			unharmed++
+		}
+		if t.Failed() {
+			t.Fatalf("with seed %d", seed)
+		}
+	}
+	if found < 150 || unharmed < 100 {
+		t.Errorf("%d damages were found, %d did no harm: the test has not tried both", found, unharmed)
+	}
+	t.Logf("%d damages were found, %d did no harm", found, unharmed)
+}
+
+// A file that is not as long as it was is refused, and so is any other file.
+func TestOtherFiles(t *testing.T) {
+	content, want := filled(t)
+	for name, content := range map[string][]byte{
+		"garbage":     bytes.Repeat([]byte("garbage "), 8192),
+		"short":       []byte("short"),
+		"cut to half": content[:len(content)/2],
+		"cut a byte":  content[:len(content)-1],
+		"two pages":   content[:8192],
+	} {
+		if !refused(t, name, content, want) {
+			t.Errorf("%s is accepted", name)
+		}
+	}
+}
+
+// refused reports whether a file is refused, and checks what is said of it; one
+// that is accepted must work.
+func refused(t *testing.T, name string, content []byte, want map[string][]*stream.Event) bool {
+	t.Helper()
+	dir := t.TempDir()
+	path := filepath.Join(dir, disklog.File)
+	if err := os.WriteFile(path, content, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	opts := disklog.Options{History: damagedHistory, Logger: slog.New(slog.DiscardHandler)}
+	b, err := disklog.Open(dir, opts)
+	if err != nil {
+		if !errors.Is(err, disklog.ErrDamaged) || !strings.Contains(err.Error(), path) || !strings.Contains(err.Error(), "move it away") || strings.Contains(err.Error(), "\n") {
+			t.Errorf("%s: %v: want ErrDamaged, what is damaged and what to do", name, err)
+		}
+		after, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if sha256.Sum256(after) != sha256.Sum256(content) {
+			t.Errorf("%s: the file was changed", name)
+		}
+		return true
+	}
+	acked := make(map[string][]*stream.Event)
+	for topic, events := range want {
+		acked[topic] = append([]*stream.Event{}, events...)
+	}
+	wantAll(t, name, b, acked)
+	for i := range 60 {
+		for topic := range want {
+			e := event(fmt.Sprintf("%s again %d", topic, i))
+			if err := b.Publish(t.Context(), topic, []*stream.Event{e}); err != nil {
+				t.Fatalf("%s: %v", name, err)
+			}
+			acked[topic] = append(acked[topic], e)
+		}
+	}
+	shut(t, b)
+	if info, err := os.Stat(path); err != nil || info.Size() > int64(len(content))+1<<20 {
+		t.Errorf("%s: the file has %d bytes and had %d: %v", name, info.Size(), len(content), err)
+	}
+	if b, err = disklog.Open(dir, opts); err != nil {
+		t.Errorf("%s: after a restart: %v", name, err)
+		return false
+	}
+	wantAll(t, name, b, acked)
+	shut(t, b)
+	return false
+}
+
+// wantAll checks that the newest of the events are held.
+func wantAll(t *testing.T, name string, b *disklog.Broker, want map[string][]*stream.Event) {
+	t.Helper()
+	for topic, want := range want {
+		want = want[max(0, len(want)-damagedHistory):]
+		log, stop := follow(t, b, topic)
+		got, _ := held(t, log.From(stream.ID{}))
+		_ = stop()
+		if len(got) != len(want) {
+			t.Errorf("%s: topic %s has %d events, want %d", name, topic, len(got), len(want))
+			return
+		}
+		for i, e := range got {
+			if e.ID != want[i].ID || string(e.Data) != string(want[i].Data) {
+				t.Errorf("%s: event %d of topic %s is %s: %.80q, want %s: %.80q", name, i, topic, e.ID, e.Data, want[i].ID, want[i].Data)
+				return
+			}
+		}
+	}
+}

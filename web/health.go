@@ -52,8 +52,8 @@ func (s *Server) details(c *stream.Conn, now time.Time) connectionDetails {
 		BytesSent:          c.Bytes(),
 		LagEvents:          c.Lag(),
 	}
-	if s.opts.Segments != nil {
-		d.Segments = s.opts.Segments(c.ID)
+	if s.opts.Observe.Segments != nil {
+		d.Segments = s.opts.Observe.Segments(c.ID)
 	}
 	return d
 }
@@ -94,10 +94,10 @@ func (s *Server) health(all bool) http.Handler {
 			}
 			h.Topics[name] = th
 		}
-		if s.opts.Cluster != nil {
+		if s.opts.Observe.Cluster != nil {
 			ctx, cancel := context.WithTimeout(r.Context(), 2*time.Second)
 			defer cancel()
-			nodes, err := s.opts.Cluster(ctx)
+			nodes, err := s.opts.Observe.Cluster(ctx)
 			if err != nil {
 				nodes = map[string]string{"error": "the nodes cannot be asked: the broker does not answer"}
 			}
@@ -159,11 +159,11 @@ func (s *Server) unready(ctx context.Context) []string {
 	if s.opts.Stream.Draining() {
 		why = append(why, "the server is shutting down")
 	}
-	if s.opts.Ready != nil {
+	if s.opts.Observe.Ready != nil {
 		// A disk that hangs is no reason for the answer to hang.
 		ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
 		defer cancel()
-		if err := s.opts.Ready(ctx); err != nil {
+		if err := s.opts.Observe.Ready(ctx); err != nil {
 			s.opts.Logger.DebugContext(ctx, "not ready", "error", err)
 			why = append(why, "events cannot be kept at present")
 		}

@@ -26,7 +26,7 @@ func TestHealth(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSite(t, func(o *web.Options) {
 			o.Stream.Heartbeat = 15 * time.Second
-			o.Segments = func(string) int { return 3 }
+			o.Observe.Segments = func(string) int { return 3 }
 		})
 		h := decode[healthAnswer](t, s.do("GET", "/sse-health", ""), 200)
 		if h.Status != "ok" || h.Node != "node-1" || h.ActiveConnections != 0 || h.ConnectionDetails == nil || len(h.ConnectionDetails) != 0 || h.Cluster != nil {
@@ -98,7 +98,7 @@ func TestHealthOfTheCluster(t *testing.T) {
 	fail := errors.New("dial 10.1.2.3:6379: refused")
 	for _, err := range []error{nil, fail} {
 		s := newSite(t, func(o *web.Options) {
-			o.Cluster = func(ctx context.Context) (any, error) {
+			o.Observe.Cluster = func(ctx context.Context) (any, error) {
 				if _, bounded := ctx.Deadline(); !bounded {
 					t.Error("it may take for ever")
 				}
@@ -252,7 +252,7 @@ func TestReady(t *testing.T) {
 			var fault error
 			hang := false
 			s := newSite(t, func(o *web.Options) {
-				o.Ready = func(ctx context.Context) error {
+				o.Observe.Ready = func(ctx context.Context) error {
 					if hang {
 						<-ctx.Done()
 						return ctx.Err()

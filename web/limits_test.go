@@ -8,7 +8,6 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/http"
-	"net/netip"
 	"strconv"
 	"strings"
 	"sync"
@@ -19,6 +18,7 @@ import (
 
 	"weir/stream"
 	"weir/web"
+	"weir/web/limits"
 )
 
 // hold opens a stream in a goroutine, and returns once it is answered, with
@@ -97,11 +97,11 @@ func TestConns(t *testing.T) {
 }
 
 func TestConnsPerClient(t *testing.T) {
-	trusted, err := web.ParseTrustedProxies("10.0.0.0/8")
+	trusted, err := limits.ParseProxies("10.0.0.0/8")
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := newSite(t, func(o *web.Options) { o.Limits.ConnsPerClient, o.TrustedProxies = 1, trusted })
+	s := newSite(t, func(o *web.Options) { o.Limits.ConnsPerClient, o.Limits.Proxies = 1, trusted })
 	for _, same := range [][2]string{
 		{"192.0.2.1:1", "192.0.2.1:2"},
 		{"192.0.2.1:1", "[::ffff:192.0.2.1]:2"},
@@ -219,47 +219,6 @@ func TestConnectRate(t *testing.T) {
 	})
 }
 
-// However many clients there are, the table is bounded, and making room does
-// not happen for each newcomer.
-func TestRatesAreBounded(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		take, size := web.NewRates(1, 2)
-		addr := func(i int) netip.Addr {
-			return netip.AddrFrom16([16]byte{0x20, 1, 0x0d, 0xb8, byte(i >> 24), byte(i >> 16), byte(i >> 8), byte(i)})
-		}
-		var shrunk, most, last int
-		for i := range 5 * web.MaxClients / 2 {
-			if wait := take(addr(i)); wait != 0 {
-				t.Fatalf("client %d has to wait %v", i, wait)
-			}
-			n := size()
-			if n < last {
-				shrunk++
-			}
-			most, last = max(most, n), n
-		}
-		if most > web.MaxClients || shrunk > 5 {
-			t.Errorf("up to %d clients, room made %d times", most, shrunk)
-		}
-		// Who is known and busy stays known while there is room.
-		take, size = web.NewRates(1, 2)
-		busy := addr(1 << 30)
-		for i := range web.MaxClients - 1 {
-			take(addr(i))
-		}
-		time.Sleep(time.Minute)
-		take(busy)
-		take(busy)
-		if take(busy) == 0 {
-			t.Error("no limit")
-		}
-		take(addr(web.MaxClients)) // makes room
-		if size() != 2 || take(busy) == 0 {
-			t.Errorf("%d clients are kept, and the busy one is forgotten", size())
-		}
-	})
-}
-
 // Clients leave at every moment: before their request is whole, before the
 // answer, in the headers, in the replay, mid-write; by FIN and by RST. No slot
 // is lost.
@@ -269,7 +228,7 @@ func TestSlotsAreNeverLost(t *testing.T) {
 			s := newSite(t, func(o *web.Options) {
 				o.Stream.Transport = transport
 				o.Stream.WriteTimeout = 2 * time.Second
-				o.Limits = web.Limits{Conns: 25, ConnsPerClient: 20}
+				o.Limits = web.Limits{Limits: limits.Limits{Conns: 25, ConnsPerClient: 20}}
 			})
 			server := s.listen()
 			payload := []byte(`"` + strings.Repeat("x", 1000) + `"`)

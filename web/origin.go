@@ -2,8 +2,12 @@ package web
 
 import (
 	"errors"
+	"fmt"
+	"net/http"
 	"net/url"
 	"strings"
+
+	"github.com/rs/cors"
 )
 
 // ParseOrigins reads the origins that may read streams, separated by commas:
@@ -32,4 +36,35 @@ func ParseOrigins(list string) ([]string, error) {
 		origins = append(origins, u.Scheme+"://"+strings.ToLower(host))
 	}
 	return origins, nil
+}
+
+// newCORS returns what answers the browser's questions, or nil where no origin
+// is let in.
+func newCORS(lists []string) (*cors.Cors, error) {
+	var origins []string
+	for _, list := range lists {
+		some, err := ParseOrigins(list)
+		if err != nil {
+			return nil, fmt.Errorf("web: origin %.80q: %w", list, err)
+		}
+		origins = append(origins, some...)
+	}
+	if len(origins) == 0 {
+		return nil, nil
+	}
+	return cors.New(cors.Options{
+		AllowedOrigins: origins,
+		AllowedMethods: []string{http.MethodGet, http.MethodHead, http.MethodPost},
+		AllowedHeaders: []string{"Authorization", "Content-Type", "Last-Event-ID", "Traceparent", "Cache-Control"},
+		ExposedHeaders: []string{"Retry-After"},
+		MaxAge:         600,
+	}), nil
+}
+
+// crossOrigin lets the listed origins in; without a list, none.
+func (s *Server) crossOrigin(next http.Handler) http.Handler {
+	if s.cors == nil {
+		return next
+	}
+	return s.cors.Handler(next)
 }

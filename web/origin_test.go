@@ -9,6 +9,7 @@ import (
 
 	"weir/stream"
 	"weir/web"
+	"weir/web/limits"
 )
 
 func TestParseOrigins(t *testing.T) {
@@ -38,7 +39,7 @@ func TestParseOrigins(t *testing.T) {
 	hub := stream.NewHub(stream.HubOptions{})
 	defer hub.Close()
 	for _, bad := range []string{"null", "https://*.example.org"} {
-		if _, err := web.NewServer(web.Options{Hub: hub, Stream: &stream.Handler{Hub: hub}, CORSOrigins: []string{bad}}); err == nil {
+		if _, err := web.NewServer(web.Options{Hub: hub, Stream: &stream.Handler{Hub: hub}, Access: web.Access{CORSOrigins: []string{bad}}}); err == nil {
 			t.Errorf("a server lets %s in", bad)
 		}
 	}
@@ -58,9 +59,9 @@ var strangers = []string{
 // Every route that another origin may read, and an answer that is a refusal.
 func TestCORS(t *testing.T) {
 	s := newSite(t, func(o *web.Options) {
-		o.CORSOrigins = []string{friend, "http://localhost:3000"}
-		o.Tokens = mustTokens(t, secret, "", "")
-		o.Limits = web.Limits{ConnectRate: 0.1, Conns: 100}
+		o.Access.CORSOrigins = []string{friend, "http://localhost:3000"}
+		o.Access.Rights = mustRights(t, secret, "", "")
+		o.Limits = web.Limits{Limits: limits.Limits{ConnectRate: 0.1, Conns: 100}}
 	})
 	clients := 0
 	answers := func(origin string) map[string]http.Header {
@@ -133,7 +134,7 @@ func TestCORS(t *testing.T) {
 }
 
 func TestCORSPreflight(t *testing.T) {
-	s := newSite(t, func(o *web.Options) { o.CORSOrigins = []string{friend} })
+	s := newSite(t, func(o *web.Options) { o.Access.CORSOrigins = []string{friend} })
 	preflight := func(path, origin, method, headers string) http.Header {
 		w := s.do("OPTIONS", path, "", "Origin", origin, "Access-Control-Request-Method", method, "Access-Control-Request-Headers", headers)
 		if w.Code != 204 {
@@ -179,7 +180,7 @@ func TestCORSPreflight(t *testing.T) {
 }
 
 func TestCORSEverybody(t *testing.T) {
-	s := newSite(t, func(o *web.Options) { o.CORSOrigins = []string{"*"} })
+	s := newSite(t, func(o *web.Options) { o.Access.CORSOrigins = []string{"*"} })
 	for _, origin := range []string{friend, "null"} {
 		h := s.glance("/sse-stream", "Origin", origin, "Cookie", "a=b").Header()
 		if h.Get("Access-Control-Allow-Origin") != "*" || h.Get("Access-Control-Allow-Credentials") != "" {

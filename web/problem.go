@@ -9,9 +9,10 @@ import (
 	"weir/stream"
 )
 
-// writeProblem answers with an error: readable text where the client asks for
-// text, a problem detail (RFC 9457) otherwise.
-func writeProblem(w http.ResponseWriter, r *http.Request, refusal *stream.Refusal) {
+// WriteProblem answers with an error: readable text where the client asks for
+// text, a problem detail (RFC 9457) otherwise. It is the stream handler's
+// Refuse.
+func WriteProblem(w http.ResponseWriter, r *http.Request, refusal *stream.Refusal) {
 	h := w.Header()
 	refusal.SetRetryAfter(h)
 	if refusal.Status == http.StatusUnauthorized {

@@ -13,6 +13,7 @@ import (
 	"unicode/utf8"
 
 	"weir/stream"
+	"weir/web/rights"
 )
 
 // maxPublishEvents is how many events one request may carry.
@@ -22,35 +23,37 @@ const maxPublishEvents = 10_000
 func (s *Server) publish(w http.ResponseWriter, r *http.Request) {
 	if r.Method != http.MethodPost {
 		w.Header().Set("Allow", "POST")
-		writeProblem(w, r, problem(http.StatusMethodNotAllowed, "method", "Events are published with POST."))
+		WriteProblem(w, r, problem(http.StatusMethodNotAllowed, "method", "Events are published with POST."))
 		return
 	}
-	if !s.opts.Tokens.needed("publish") {
-		writeProblem(w, r, problem(http.StatusForbidden, "publish_off", "Publishing is off. Start the server with -publish-token TOKEN (or WEIR_PUBLISH_TOKEN) to turn it on."))
+	if !s.opts.Access.Rights.Needed(rights.Publish) {
+		WriteProblem(w, r, problem(http.StatusForbidden, "publish_off", "Publishing is off. Start the server with -publish-token TOKEN (or WEIR_PUBLISH_TOKEN) to turn it on."))
 		return
 	}
 	// Before the token is looked at: the rate bounds guessing too.
-	if wait := s.publishRate.take(clientKey(s.opts.TrustedProxies.Client(r))); wait > 0 {
-		writeProblem(w, r, problemLater(http.StatusTooManyRequests, "publish_rate",
+	if wait := s.publishRate.Take(s.client(r)); wait > 0 {
+		WriteProblem(w, r, problemLater(http.StatusTooManyRequests, "publish_rate",
 			"Too many requests to publish came from your address. Send several events in one request, as application/x-ndjson.", wait))
 		return
 	}
-	topics := s.opts.Hub.Topics()
 	topic := r.URL.Query().Get("topic")
-	if topic == "" && len(topics) == 1 {
-		topic = topics[0]
+	if topic == "" {
+		if topics := s.opts.Hub.Topics(); len(topics) == 1 {
+			topic = topics[0]
+		}
 	}
-	if refusal := s.opts.Tokens.check("publish", bearer(r), topic); refusal != nil {
-		writeProblem(w, r, refusal)
+	holder, denial := s.opts.Access.Rights.Holder(r, rights.Publish, topic)
+	if denial != nil {
+		WriteProblem(w, r, denied(denial))
 		return
 	}
 	if topic == "" {
-		writeProblem(w, r, problem(http.StatusBadRequest, "topic", "Say where to publish: ?topic=NAME. Topics are: "+strings.Join(topics, ", ")+"."))
+		WriteProblem(w, r, problem(http.StatusBadRequest, "topic", "Say where to publish: ?topic=NAME."+s.names(holder, rights.Publish)))
 		return
 	}
 	events, refusal := s.readEvents(w, r)
 	if refusal != nil {
-		writeProblem(w, r, refusal)
+		WriteProblem(w, r, refusal)
 		return
 	}
 	// Whoever may publish may also say to which trace the events belong.
@@ -63,7 +66,7 @@ func (s *Server) publish(w http.ResponseWriter, r *http.Request) {
 	}
 	ids, err := s.opts.Hub.Publish(r.Context(), topic, events...)
 	if err != nil {
-		writeProblem(w, r, s.publishProblem(err, topics))
+		WriteProblem(w, r, s.publishProblem(err, holder))
 		return
 	}
 	answer := struct {
@@ -75,10 +78,28 @@ func (s *Server) publish(w http.ResponseWriter, r *http.Request) {
 	writeJSON(w, http.StatusOK, answer)
 }
 
-func (s *Server) publishProblem(err error, topics []string) *stream.Refusal {
+// names lists the topics that the holder may know of, for a message.
+func (s *Server) names(holder *rights.Holder, action rights.Action) string {
+	var names []string
+	for _, topic := range s.opts.Hub.Topics() {
+		if holder.May(action, topic) {
+			names = append(names, topic)
+		}
+	}
+	const most = 20
+	switch n := len(names); {
+	case n == 0:
+		return ""
+	case n > most:
+		return fmt.Sprintf(" Topics are: %s, and %d more.", strings.Join(names[:most], ", "), n-most)
+	}
+	return " Topics are: " + strings.Join(names, ", ") + "."
+}
+
+func (s *Server) publishProblem(err error, holder *rights.Holder) *stream.Refusal {
 	switch {
 	case errors.Is(err, stream.ErrNoTopic):
-		return problem(http.StatusNotFound, "topic", "There is no such topic. Topics are: "+strings.Join(topics, ", ")+".")
+		return problem(http.StatusNotFound, "topic", "There is no such topic."+s.names(holder, rights.Publish))
 	case errors.Is(err, stream.ErrInvalid):
 		return problem(http.StatusBadRequest, "event", "The event is refused: "+err.Error()+".")
 	case errors.Is(err, stream.ErrClosed):
@@ -121,12 +142,12 @@ func (s *Server) readEvents(w http.ResponseWriter, r *http.Request) ([]stream.Ev
 		return nil, problem(http.StatusUnsupportedMediaType, "content_type", fmt.Sprintf("The content type %.80q is not supported. Send %s.", media, accepted))
 	}
 	tooLarge := func() *stream.Refusal {
-		return problem(http.StatusRequestEntityTooLarge, "body_size", fmt.Sprintf("The body is larger than %d bytes. Send fewer events at once.", s.opts.MaxBody))
+		return problem(http.StatusRequestEntityTooLarge, "body_size", fmt.Sprintf("The body is larger than %d bytes. Send fewer events at once.", s.opts.Limits.MaxBody))
 	}
-	if r.ContentLength > s.opts.MaxBody {
+	if r.ContentLength > s.opts.Limits.MaxBody {
 		return nil, tooLarge() // it need not come at all
 	}
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, s.opts.MaxBody))
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, s.opts.Limits.MaxBody))
 	switch {
 	case errors.As(err, new(*http.MaxBytesError)):
 		return nil, tooLarge()

@@ -14,13 +14,14 @@ import (
 
 	"weir/stream"
 	"weir/web"
+	"weir/web/rights"
 )
 
 const secret = "s3cret-t0ken"
 
-func mustTokens(t testing.TB, publish, subscribe, file string) *web.Tokens {
+func mustRights(t testing.TB, publish, subscribe, file string) *rights.Rights {
 	t.Helper()
-	tokens, err := web.NewTokens(publish, subscribe, file)
+	tokens, err := rights.New(rights.Options{PublishToken: publish, SubscribeToken: subscribe, TokenFile: file})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -29,7 +30,7 @@ func mustTokens(t testing.TB, publish, subscribe, file string) *web.Tokens {
 
 func newPublishSite(t testing.TB, change func(*web.Options)) *site {
 	return newSite(t, func(o *web.Options) {
-		o.Tokens = mustTokens(t, secret, "", "")
+		o.Access.Rights = mustRights(t, secret, "", "")
 		if change != nil {
 			change(o)
 		}
@@ -194,8 +195,8 @@ func orElse(s, fallback string) string {
 func TestPublishIsOffWithoutAToken(t *testing.T) {
 	for name, s := range map[string]*site{
 		"none":                 newSite(t, nil),
-		"one to subscribe":     newSite(t, func(o *web.Options) { o.Tokens = mustTokens(t, "", secret, "") }),
-		"a file with comments": newSite(t, func(o *web.Options) { o.Tokens = mustTokens(t, "", "", tokenFile(t, "# nobody\n")) }),
+		"one to subscribe":     newSite(t, func(o *web.Options) { o.Access.Rights = mustRights(t, "", secret, "") }),
+		"a file with comments": newSite(t, func(o *web.Options) { o.Access.Rights = mustRights(t, "", "", tokenFile(t, "# nobody\n")) }),
 	} {
 		w := s.do("POST", "/publish?topic=one", "1", withToken("Content-Type", "application/json")...)
 		if p := wantProblem(t, w, 403, "-publish-token"); p.Reason != "publish_off" {
@@ -220,7 +221,7 @@ func TestPublishDefaultTopic(t *testing.T) {
 	if err := hub.AddTopic("only"); err != nil {
 		t.Fatal(err)
 	}
-	s, err := web.NewServer(web.Options{Hub: hub, Stream: &stream.Handler{Hub: hub}, Tokens: mustTokens(t, "", "", tokenFile(t, "publish "+secret+" only\npublish other elsewhere"))})
+	s, err := web.NewServer(web.Options{Hub: hub, Stream: &stream.Handler{Hub: hub}, Access: web.Access{Rights: mustRights(t, "", "", tokenFile(t, "publish "+secret+" only\npublish other elsewhere"))}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -290,7 +291,7 @@ func (brokenBroker) Follow(context.Context, string, *stream.Log, func()) error {
 }
 
 func TestPublishWithoutBroker(t *testing.T) {
-	s := newSiteOn(t, stream.HubOptions{Broker: brokenBroker{}}, func(o *web.Options) { o.Tokens = mustTokens(t, secret, "", "") })
+	s := newSiteOn(t, stream.HubOptions{Broker: brokenBroker{}}, func(o *web.Options) { o.Access.Rights = mustRights(t, secret, "", "") })
 	w := s.do("POST", "/publish?topic=one", "1", withToken("Content-Type", "application/json")...)
 	p := wantProblem(t, w, 503, "not acknowledged")
 	if p.Reason != "broker" || w.Header().Get("Retry-After") == "" {

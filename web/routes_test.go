@@ -44,16 +44,16 @@ func (o overlay) ReadDir(name string) ([]fs.DirEntry, error) {
 }
 
 func full(o *web.Options) {
-	o.Metrics = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { _, _ = w.Write([]byte("metrics")) })
-	o.Browser = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { http.Error(w, "refused", http.StatusForbidden) })
-	o.Journey = func(traceID, eventID, connection string) web.Journey {
+	o.Observe.Metrics = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { _, _ = w.Write([]byte("metrics")) })
+	o.Observe.Browser = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { http.Error(w, "refused", http.StatusForbidden) })
+	o.Observe.Journey = func(traceID, eventID, connection string) web.Journey {
 		if strings.HasPrefix(traceID, "0") {
 			return web.Journey{Missing: "unknown <here>"}
 		}
 		return web.Journey{Topic: "one", EventID: eventID}
 	}
-	o.Traceparent = func(*http.Request) string { return traceparent }
-	o.CORSOrigins = []string{friend}
+	o.Observe.Traceparent = func(*http.Request) string { return traceparent }
+	o.Access.CORSOrigins = []string{friend}
 }
 
 var requests = []struct {

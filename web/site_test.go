@@ -51,7 +51,7 @@ func newSiteOn(t testing.TB, hubOpts stream.HubOptions, change func(*web.Options
 		}
 	}
 	s := &site{t: t, hub: hub, handler: &stream.Handler{Hub: hub, Node: "node-1"}}
-	opts := web.Options{Hub: hub, Stream: s.handler, Templates: tpl, Logger: slog.New(slog.DiscardHandler)}
+	opts := web.Options{Hub: hub, Stream: s.handler, Page: web.PageOptions{Templates: tpl}, Logger: slog.New(slog.DiscardHandler)}
 	if change != nil {
 		change(&opts)
 	}
@@ -59,6 +59,7 @@ func newSiteOn(t testing.TB, hubOpts stream.HubOptions, change func(*web.Options
 	if s.server, err = web.NewServer(opts); err != nil {
 		t.Fatal(err)
 	}
+	s.handler.Admit, s.handler.Refuse = s.server.Admit, web.WriteProblem
 	s.public = s.server.Handler()
 	return s
 }

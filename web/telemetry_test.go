@@ -41,8 +41,8 @@ func newObserved(t *testing.T, change func(*web.Options)) *observed {
 	})
 	logger = slog.New(slog.NewJSONHandler(o.logs, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	o.site = newSiteOn(t, stream.HubOptions{Hooks: tel.Hooks(), Logger: logger}, func(w *web.Options) {
-		w.Instrument, w.InstrumentStream, w.Metrics, w.Browser = tel.Middleware, tel.StreamMiddleware, tel.MetricsHandler(), tel.BrowserHandler()
-		w.Traceparent, w.Logger = tel.PageTraceparent, logger
+		w.Observe.Instrument, w.Observe.InstrumentStream, w.Observe.Metrics, w.Observe.Browser = tel.Middleware, tel.StreamMiddleware, tel.MetricsHandler(), tel.BrowserHandler()
+		w.Observe.Traceparent, w.Logger = tel.PageTraceparent, logger
 		change(w)
 	})
 	tel.Observe(o.handler)
@@ -53,7 +53,7 @@ func newObserved(t *testing.T, change func(*web.Options)) *observed {
 // metric.
 func TestSecretsAreNotObserved(t *testing.T) {
 	const publish, subscribe, guess = "hush-publish", "hush-subscribe", "hush-guess"
-	s := newObserved(t, func(o *web.Options) { o.Tokens = mustTokens(t, publish, subscribe, "") })
+	s := newObserved(t, func(o *web.Options) { o.Access.Rights = mustRights(t, publish, subscribe, "") })
 	ticket := decode[ticketAnswer](t, s.do("POST", "/ticket?topic=one", "", "Authorization", "Bearer "+subscribe), 200).Ticket
 	codes := map[string]int{}
 	for _, authorization := range []string{publish, subscribe, guess, ticket} {
@@ -93,7 +93,7 @@ func TestSecretsAreNotObserved(t *testing.T) {
 
 // Whatever clients make up, the metrics do not grow by it.
 func TestMetricsAreBounded(t *testing.T) {
-	s := newObserved(t, func(o *web.Options) { o.Tokens = mustTokens(t, secret, "", "") })
+	s := newObserved(t, func(o *web.Options) { o.Access.Rights = mustRights(t, secret, "", "") })
 	made := func(i int) {
 		tag := fmt.Sprintf("madeup%d", i)
 		s.glance("/sse-stream?topic="+tag, "Host", tag+".example")

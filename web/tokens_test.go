@@ -11,55 +11,22 @@ import (
 	"time"
 
 	"weir/web"
+	"weir/web/rights"
 )
 
 func tokenFile(t testing.TB, text string) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "tokens")
-	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+	if err := os.WriteFile(path, []byte(text+"\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	return path
 }
 
-func TestTokenFile(t *testing.T) {
-	for _, tc := range []struct{ name, text, err string }{
-		{"empty", "", ""},
-		{"comments and blank lines", "# who may\n\n   \t\npublish abc # the till\n", ""},
-		{"carriage returns", "publish abc one\r\nsubscribe def\r\n", ""},
-		{"a hash within a token", "publish to#ken one", ""},
-		{"unknown word", "publish abc\npubli hush-hush one\n", "line 2"},
-		{"no token", "\n\npublish\n", "line 3"},
-		{"a token that is a comment", "publish #hush-hush", "line 1"},
-		{"too many words", "publish hush-hush one two", "line 1"},
-		{"a space in the topics", "publish hush-hush one, two", "line 1"},
-		{"an empty topic", "publish hush-hush one,", "line 1"},
-		{"a bad topic", "publish abc\nsubscribe hush-hush a/b", "line 2"},
-		{"upper case", "PUBLISH hush-hush", "line 1"},
-	} {
-		path := tokenFile(t, tc.text)
-		_, err := web.NewTokens("", "", path)
-		if tc.err == "" {
-			if err != nil {
-				t.Errorf("%s: %v", tc.name, err)
-			}
-			continue
-		}
-		if err == nil || !strings.Contains(err.Error(), tc.err) || !strings.Contains(err.Error(), path) {
-			t.Errorf("%s: error %v, want one of %s", tc.name, err, tc.err)
-		} else if strings.Contains(err.Error(), "hush-hush") {
-			t.Errorf("%s: the error tells the token: %v", tc.name, err)
-		}
-	}
-	if _, err := web.NewTokens("", "", filepath.Join(t.TempDir(), "none")); err == nil || !strings.Contains(err.Error(), "token file") {
-		t.Errorf("a file that is not there: %v", err)
-	}
-}
-
 // Several rules may be about one token: all of them count, wherever they stand.
 func TestTokenTopics(t *testing.T) {
 	s := newSite(t, func(o *web.Options) {
-		o.Tokens = mustTokens(t, "all", "", tokenFile(t, `
+		o.Access.Rights = mustRights(t, "all", "", tokenFile(t, `
 publish first one
 publish both one
 publish last two
@@ -81,11 +48,14 @@ subscribe both one
 		{"reader", "one", 401}, // it may do something else
 		{"First", "one", 401}, {"first,", "one", 401},
 		{"first", "nowhere", 403}, {"all", "nowhere", 404},
-		{"first", "", 403},
+		{"first", "", 400},
 	} {
 		w := s.do("POST", "/publish?topic="+tc.topic, "1", "Authorization", "Bearer "+tc.token, "Content-Type", "application/json")
 		if w.Code != tc.status {
 			t.Errorf("publish %s to %s: %d, want %d: %s", tc.token, tc.topic, w.Code, tc.status, w.Body)
+		}
+		if tc.token == "first" && strings.Contains(w.Body.String(), "one, two") {
+			t.Errorf("topics are told that the token has no right to: %s", w.Body)
 		}
 	}
 	for _, tc := range []struct {
@@ -108,8 +78,8 @@ subscribe both one
 
 func TestTokensReload(t *testing.T) {
 	path := tokenFile(t, "publish old\nsubscribe reader\n")
-	tokens := mustTokens(t, "", "", path)
-	s := newSite(t, func(o *web.Options) { o.Tokens = tokens })
+	tokens := mustRights(t, "", "", path)
+	s := newSite(t, func(o *web.Options) { o.Access.Rights = tokens })
 	check := func(when, token string, status int) {
 		t.Helper()
 		if w := s.do("POST", "/publish?topic=one", "1", "Authorization", "Bearer "+token, "Content-Type", "application/json"); w.Code != status {
@@ -124,7 +94,7 @@ func TestTokensReload(t *testing.T) {
 		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		return tokens.Load("", "", path)
+		return tokens.Reload()
 	}
 	check("at first", "old", 200)
 	check("at first", "new", 401)
@@ -140,7 +110,7 @@ func TestTokensReload(t *testing.T) {
 	if err := os.Remove(path); err != nil {
 		t.Fatal(err)
 	}
-	if err := tokens.Load("", "", path); err == nil {
+	if err := tokens.Reload(); err == nil {
 		t.Error("a file that is gone is no error")
 	}
 	check("after the file is gone", "old", 200)
@@ -156,13 +126,13 @@ type ticketAnswer struct{ Ticket, Topic, Expires string }
 func TestTickets(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		path := tokenFile(t, "subscribe reader one\nsubscribe all\n")
-		s := newSite(t, func(o *web.Options) { o.Tokens = mustTokens(t, "", "", path) })
+		s := newSite(t, func(o *web.Options) { o.Access.Rights = mustRights(t, "", "", path) })
 		mint := func(token, topic string) ticketAnswer {
 			t.Helper()
 			return decode[ticketAnswer](t, s.do("POST", "/ticket?topic="+topic, "", "Authorization", "Bearer "+token), 200)
 		}
 		one := mint("reader", "")
-		if one.Topic != "one" || one.Expires != time.Now().Add(web.TicketLife).UTC().Format(time.RFC3339) {
+		if one.Topic != "one" || one.Expires != time.Now().Add(rights.DefaultTicketLife).UTC().Format(time.RFC3339) {
 			t.Errorf("%+v", one)
 		}
 		use := func(ticket, topic string, header ...string) int {
@@ -201,14 +171,14 @@ func TestTickets(t *testing.T) {
 			}
 		}
 		for name, ticket := range map[string]string{
-			"truncated":       one.Ticket[:len(one.Ticket)-4],
-			"longer":          one.Ticket + "AAAA",
-			"padded":          one.Ticket + "==",
-			"only the expiry": base64.RawURLEncoding.EncodeToString(raw[:8]),
-			"no base64":       "!!!",
-			"a token":         "reader",
-			"huge":            strings.Repeat("A", 16<<10),
-			"with a newline":  one.Ticket + "\n",
+			"truncated":      one.Ticket[:len(one.Ticket)-4],
+			"longer":         one.Ticket + "AAAA",
+			"padded":         one.Ticket + "==",
+			"only the head":  base64.RawURLEncoding.EncodeToString(raw[:16]),
+			"no base64":      "!!!",
+			"a token":        "reader",
+			"huge":           strings.Repeat("A", 16<<10),
+			"with a newline": one.Ticket + "\n",
 		} {
 			if got := use(ticket, "one"); got != 401 {
 				t.Errorf("%s: %d", name, got)
@@ -221,12 +191,17 @@ func TestTickets(t *testing.T) {
 			t.Errorf("a bad ticket and a good token: %d", got)
 		}
 
-		// Another process signs otherwise.
-		other := newSite(t, func(o *web.Options) { o.Tokens = mustTokens(t, "", "", path) })
-		wantProblem(t, other.glance("/sse-stream?ticket="+one.Ticket), 401, "this topic and server")
+		// Every process that has the token takes the ticket: another node, and
+		// the next one on this node.
+		other := newSite(t, func(o *web.Options) { o.Access.Rights = mustRights(t, "", "", path) })
+		if w := other.glance("/sse-stream?ticket=" + one.Ticket); w.Code != 200 {
+			t.Errorf("another node refuses the ticket: %d %s", w.Code, w.Body)
+		}
+		stranger := newSite(t, func(o *web.Options) { o.Access.Rights = mustRights(t, "", "", tokenFile(t, "subscribe other one")) })
+		wantProblem(t, stranger.glance("/sse-stream?ticket="+one.Ticket), 401, "this topic and server")
 
 		// It expires.
-		time.Sleep(web.TicketLife)
+		time.Sleep(rights.DefaultTicketLife)
 		if got := use(one.Ticket, "one"); got != 200 {
 			t.Errorf("in its last second: %d", got)
 		}
@@ -259,7 +234,7 @@ func TestTicketsAreOffWithoutTokens(t *testing.T) {
 
 // A ticket cannot publish, nor can it mint another.
 func TestTicketOnlySubscribes(t *testing.T) {
-	s := newSite(t, func(o *web.Options) { o.Tokens = mustTokens(t, "p", "s", "") })
+	s := newSite(t, func(o *web.Options) { o.Access.Rights = mustRights(t, "p", "s", "") })
 	ticket := decode[ticketAnswer](t, s.do("POST", "/ticket", "", "Authorization", "Bearer s"), 200).Ticket
 	for _, target := range []string{"/publish?topic=one&ticket=" + ticket, "/ticket?ticket=" + ticket} {
 		wantProblem(t, s.do("POST", target, "1", "Content-Type", "application/json"), 401, "Bearer")
@@ -269,7 +244,7 @@ func TestTicketOnlySubscribes(t *testing.T) {
 
 func TestGuessingIsLimited(t *testing.T) {
 	s := newSite(t, func(o *web.Options) {
-		o.Tokens = mustTokens(t, "", "s", "")
+		o.Access.Rights = mustRights(t, "", "s", "")
 		o.Limits.ConnectRate = 0.1
 	})
 	for _, target := range []string{"/sse-stream", "/ticket"} {

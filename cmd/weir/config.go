@@ -19,6 +19,8 @@ import (
 	"weir/stream"
 	"weir/stream/source"
 	"weir/web"
+	"weir/web/limits"
+	"weir/web/rights"
 )
 
 // A usageError is a mistake in the flags or the environment: exit status 2.
@@ -53,13 +55,9 @@ type config struct {
 	pace            time.Duration
 	transport       string
 	compress        bool
-	publishToken    string
-	subscribeToken  string
-	tokenFile       string
+	rights          rights.Options
 	limits          web.Limits
-	maxBody         int64
 	corsOrigins     []string
-	trustedProxies  web.TrustedProxies
 	redis           string
 	redisWait       bool
 	data            string
@@ -114,9 +112,9 @@ func (c *config) settings() []setting {
 		{name: "lifetime", value: "DURATION", def: "0s", group: "Streams", usage: "end a stream at this age, give or take a tenth; clients come back; 0 never does", set: duration(&c.lifetime, 0, 365*24*time.Hour)},
 		{name: "drain", value: "DURATION", def: "5s", group: "Streams", usage: "on SIGTERM or Ctrl-C, end the open streams spread over this long; a second signal ends at once", set: duration(&c.drain, 0, time.Hour)},
 
-		{name: "publish-token", value: "TOKEN", group: "Who may", usage: "turns POST /publish on, for those who send Authorization: Bearer TOKEN", set: text(&c.publishToken)},
-		{name: "subscribe-token", value: "TOKEN", group: "Who may", usage: "lets only those read streams who send the token, or a ticket from POST /ticket", set: text(&c.subscribeToken)},
-		{name: "token-file", value: "FILE", group: "Who may", usage: "more tokens, one a line: publish|subscribe TOKEN [TOPIC,…]; read again on SIGHUP", set: text(&c.tokenFile)},
+		{name: "publish-token", value: "TOKEN", group: "Who may", usage: "turns POST /publish on, for those who send Authorization: Bearer TOKEN", set: text(&c.rights.PublishToken)},
+		{name: "subscribe-token", value: "TOKEN", group: "Who may", usage: "lets only those read streams who send the token, or a ticket from POST /ticket", set: text(&c.rights.SubscribeToken)},
+		{name: "token-file", value: "FILE", group: "Who may", usage: "more tokens, one a line: publish|subscribe TOKEN [TOPIC,…]; read again on SIGHUP", set: text(&c.rights.TokenFile)},
 		{name: "cors-origin", value: "ORIGIN", many: true, group: "Who may", usage: "origin whose pages may read streams, such as https://example.org, or *; may be given more than once", set: c.addOrigin},
 		{name: "trusted-proxy", value: "NETWORK", many: true, group: "Who may", usage: "network whose X-Forwarded-For is believed, such as 10.0.0.0/8; may be given more than once", set: c.addProxy},
 
@@ -124,7 +122,7 @@ func (c *config) settings() []setting {
 		{name: "max-conns-per-client", value: "N", def: "100", group: "Limits (0 turns one off)", usage: "open streams of one client address; beyond it 429", set: whole(&c.limits.ConnsPerClient, 0, math.MaxInt32)},
 		{name: "connect-rate", value: "N", def: "20", group: "Limits (0 turns one off)", usage: "new streams a second of one client address, with bursts of ten seconds' worth; beyond it 429", set: number(&c.limits.ConnectRate)},
 		{name: "publish-rate", value: "N", def: "100", group: "Limits (0 turns one off)", usage: "requests to publish a second of one client address; beyond it 429", set: number(&c.limits.PublishRate)},
-		{name: "max-body", value: "BYTES", def: strconv.Itoa(web.DefaultMaxBody), group: "Limits (0 turns one off)", usage: "largest body of a request to publish (always limited)", set: whole(&c.maxBody, 1<<10, 1<<30)},
+		{name: "max-body", value: "BYTES", def: strconv.Itoa(web.DefaultMaxBody), group: "Limits (0 turns one off)", usage: "largest body of a request to publish (always limited)", set: whole(&c.limits.MaxBody, 1<<10, 1<<30)},
 
 		{name: "redis", value: "URL", group: "Several nodes, restarts", usage: "share topics with other nodes through Redis, such as redis://:password@host:6379/0", set: text(&c.redis)},
 		{name: "redis-wait", group: "Several nodes, restarts", usage: "when Redis cannot be reached at the start, wait for it", set: boolean(&c.redisWait)},
@@ -222,7 +220,7 @@ func (c *config) forget(name string) {
 	case "cors-origin":
 		c.corsOrigins = nil
 	case "trusted-proxy":
-		c.trustedProxies = nil
+		c.limits.Proxies = nil
 	}
 }
 
@@ -281,8 +279,8 @@ func (c *config) addOrigin(value string) error {
 }
 
 func (c *config) addProxy(value string) error {
-	nets, err := web.ParseTrustedProxies(value)
-	c.trustedProxies = append(c.trustedProxies, nets...)
+	nets, err := limits.ParseProxies(value)
+	c.limits.Proxies = append(c.limits.Proxies, nets...)
 	return err
 }
 

@@ -52,8 +52,8 @@ func TestDefaults(t *testing.T) {
 		t.Fatal(err)
 	}
 	if c.addr != "127.0.0.1:8080" || c.history != 1000 && c.history < 1 || !slices.Equal(c.sources, []string{"sensor", "host"}) || c.limits.Conns != 10_000 ||
-		c.limits.ConnsPerClient != 100 || c.limits.ConnectRate != 20 || c.limits.PublishRate != 100 || c.maxBody != 1<<20 || c.node == "" ||
-		c.publishToken != "" || c.corsOrigins != nil || c.trustedProxies != nil || c.drain != 5*time.Second || c.eventTraces != 50 {
+		c.limits.ConnsPerClient != 100 || c.limits.ConnectRate != 20 || c.limits.PublishRate != 100 || c.limits.MaxBody != 1<<20 || c.node == "" ||
+		c.rights.PublishToken != "" || c.corsOrigins != nil || c.limits.Proxies != nil || c.drain != 5*time.Second || c.eventTraces != 50 {
 		t.Errorf("%+v", c)
 	}
 }
@@ -186,14 +186,14 @@ func TestPrecedence(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !slices.Equal(c.sources, []string{"a=http", "b=http"}) || !slices.Equal(c.corsOrigins, []string{"https://a.test", "https://b.test", "https://c.test"}) || len(c.trustedProxies) != 2 {
+	if !slices.Equal(c.sources, []string{"a=http", "b=http"}) || !slices.Equal(c.corsOrigins, []string{"https://a.test", "https://b.test", "https://c.test"}) || len(c.limits.Proxies) != 2 {
 		t.Errorf("%+v", c)
 	}
 	c, err = parse(t, append([]string{"-source", "c=http", "-source=d=http", "-cors-origin", "https://d.test", "-trusted-proxy", "10.1.1.1", "-trusted-proxy", "10.1.1.2"}, environ...)...)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !slices.Equal(c.sources, []string{"c=http", "d=http"}) || !slices.Equal(c.corsOrigins, []string{"https://d.test"}) || len(c.trustedProxies) != 2 {
+	if !slices.Equal(c.sources, []string{"c=http", "d=http"}) || !slices.Equal(c.corsOrigins, []string{"https://d.test"}) || len(c.limits.Proxies) != 2 {
 		t.Errorf("%+v", c)
 	}
 	// A mistake in the environment is one also where a flag wins.

@@ -17,6 +17,7 @@ import (
 	"weir/stream"
 	"weir/telemetry"
 	"weir/web"
+	"weir/web/rights"
 )
 
 // serve wires the parts and runs them until a signal.
@@ -31,7 +32,7 @@ func serve(ctx context.Context, cfg *config, proc *process, stdout, stderr io.Wr
 	tel, err := telemetry.Setup(ctx, telemetry.Options{
 		Version: version(), Node: cfg.node, EventTraces: eventTraces,
 		EventTypes: append([]string{stream.DefaultType}, cfg.kinds.EventTypes()...),
-		Client:     func(r *http.Request) string { return cfg.trustedProxies.Client(r).String() },
+		Client:     func(r *http.Request) string { return cfg.limits.Proxies.Client(r).String() },
 	})
 	if bad := new(telemetry.EnvError); errors.As(err, &bad) {
 		return usageError{err}
@@ -50,7 +51,7 @@ func serve(ctx context.Context, cfg *config, proc *process, stdout, stderr io.Wr
 	logger := slog.New(tel.LogHandler(stderr))
 	slog.SetDefault(logger)
 
-	tokens, err := web.NewTokens(cfg.publishToken, cfg.subscribeToken, cfg.tokenFile)
+	access, err := rights.New(cfg.rights)
 	if err != nil {
 		return usageError{err}
 	}
@@ -105,15 +106,19 @@ func serve(ctx context.Context, cfg *config, proc *process, stdout, stderr io.Wr
 		jaegerUI = func() string { return cfg.jaegerUI }
 	}
 	server, err := web.NewServer(web.Options{
-		Hub: hub, Stream: handler, Limits: cfg.limits, MaxBody: cfg.maxBody, Tokens: tokens,
-		CORSOrigins: cfg.corsOrigins, TrustedProxies: cfg.trustedProxies, Admin: admin != nil,
-		Templates: templates, Version: version(), JaegerUI: jaegerUI, Logger: logger,
-		Instrument: tel.Middleware, InstrumentStream: tel.StreamMiddleware, Metrics: tel.MetricsHandler(), Browser: tel.BrowserHandler(),
-		Journey: journey(tel), Traceparent: tel.PageTraceparent, Segments: tel.StreamSegments, Ready: carrier.ready, Cluster: carrier.cluster(),
+		Hub: hub, Stream: handler, Admin: admin != nil, Logger: logger,
+		Access: web.Access{Rights: access, CORSOrigins: cfg.corsOrigins},
+		Limits: cfg.limits,
+		Page:   web.PageOptions{Templates: templates, Version: version(), JaegerUI: jaegerUI},
+		Observe: web.Observe{
+			Instrument: tel.Middleware, InstrumentStream: tel.StreamMiddleware, Metrics: tel.MetricsHandler(), Browser: tel.BrowserHandler(),
+			Journey: journey(tel), Traceparent: tel.PageTraceparent, Segments: tel.StreamSegments, Ready: carrier.ready, Cluster: carrier.cluster(),
+		},
 	})
 	if err != nil {
 		return err
 	}
+	handler.Admit, handler.Refuse = server.Admit, web.WriteProblem
 	if err := addSources(hub, cfg.feeds); err != nil {
 		return err
 	}
@@ -163,7 +168,7 @@ func serve(ctx context.Context, cfg *config, proc *process, stdout, stderr io.Wr
 		case err := <-failed:
 			return fmt.Errorf("serving: %w", err)
 		case <-hangup:
-			reload(cfg, tokens, &cert, logger)
+			reload(cfg, access, &cert, logger)
 		}
 	}
 	shutdown(second, cfg, handler, servers, logger, stderr)
@@ -190,13 +195,13 @@ func addSources(hub *stream.Hub, feeds []feed) error {
 
 // reload reads the token file and the certificate again. A fault in either
 // leaves both as they were.
-func reload(cfg *config, tokens *web.Tokens, cert *atomic.Pointer[tls.Certificate], logger *slog.Logger) {
+func reload(cfg *config, access *rights.Rights, cert *atomic.Pointer[tls.Certificate], logger *slog.Logger) {
 	pair, err := cert.Load(), error(nil)
 	if cfg.tlsCert != "" {
 		pair, err = cfg.certificate()
 	}
 	if err == nil {
-		err = tokens.Load(cfg.publishToken, cfg.subscribeToken, cfg.tokenFile)
+		err = access.Reload()
 	}
 	if err != nil {
 		logger.Error("reload failed, the old settings stay", "error", err)

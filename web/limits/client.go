@@ -1,4 +1,4 @@
-package web
+package limits
 
 import (
 	"errors"
@@ -8,13 +8,13 @@ import (
 	"strings"
 )
 
-// TrustedProxies are the networks whose X-Forwarded-For is believed.
-type TrustedProxies []netip.Prefix
+// Proxies are the networks whose X-Forwarded-For is believed.
+type Proxies []netip.Prefix
 
-// ParseTrustedProxies reads networks ("10.0.0.0/8") and addresses, separated
+// ParseProxies reads networks ("10.0.0.0/8") and addresses, separated
 // by commas. A list without any is an error.
-func ParseTrustedProxies(list string) (TrustedProxies, error) {
-	var nets TrustedProxies
+func ParseProxies(list string) (Proxies, error) {
+	var nets Proxies
 	for _, part := range strings.Split(list, ",") {
 		part = strings.TrimSpace(part)
 		if part == "" {
@@ -39,7 +39,7 @@ func ParseTrustedProxies(list string) (TrustedProxies, error) {
 	return nets, nil
 }
 
-func (t TrustedProxies) trusts(addr netip.Addr) bool {
+func (t Proxies) trusts(addr netip.Addr) bool {
 	for _, p := range t {
 		if p.Contains(addr) {
 			return true
@@ -52,7 +52,7 @@ func (t TrustedProxies) trusts(addr netip.Addr) bool {
 // a trusted proxy, the rightmost one of X-Forwarded-For that is none. A
 // malformed entry ends the search, since what stands left of it was said by
 // nobody trusted.
-func (t TrustedProxies) Client(r *http.Request) netip.Addr {
+func (t Proxies) Client(r *http.Request) netip.Addr {
 	port, err := netip.ParseAddrPort(r.RemoteAddr)
 	if err != nil {
 		return netip.Addr{} // not TCP
@@ -92,9 +92,10 @@ func parseHop(s string) (netip.Addr, bool) {
 	return netip.Addr{}, false
 }
 
-// clientKey is what limits count by: an IPv4 address, or the network of an IPv6
+// Key is what limits count by: an IPv4 address, or the /64 network of an IPv6
 // subscriber, who has 2^64 addresses to choose from.
-func clientKey(addr netip.Addr) netip.Addr {
+func Key(addr netip.Addr) netip.Addr {
+	addr = addr.Unmap().WithZone("")
 	if !addr.Is6() {
 		return addr
 	}

@@ -1,11 +1,12 @@
-package web_test
+package limits_test
 
 import (
+	"net/http/httptest"
 	"net/netip"
 	"strings"
 	"testing"
 
-	"weir/web"
+	"weir/web/limits"
 )
 
 func TestClientAddress(t *testing.T) {
@@ -52,11 +53,11 @@ func TestClientAddress(t *testing.T) {
 		{"very many", "10.1.1.1:1", []string{strings.Repeat("1.1.1.1,", 3000) + "198.51.100.1"}, "198.51.100.1"},
 		{"not TCP", "@", []string{"198.51.100.1"}, "invalid IP"},
 	} {
-		trusted, err := web.ParseTrustedProxies(proxies)
+		trusted, err := limits.ParseProxies(proxies)
 		if err != nil {
 			t.Fatal(err)
 		}
-		r := newRequest("GET", "/", "")
+		r := httptest.NewRequest("GET", "/", nil)
 		r.RemoteAddr = tc.peer
 		for _, value := range tc.forwarded {
 			r.Header.Add("X-Forwarded-For", value)
@@ -66,7 +67,7 @@ func TestClientAddress(t *testing.T) {
 		}
 		// With nobody trusted, it is always the peer.
 		if peer, err := netip.ParseAddrPort(tc.peer); err == nil {
-			if got := (web.TrustedProxies)(nil).Client(r); got != peer.Addr().Unmap().WithZone("") {
+			if got := (limits.Proxies)(nil).Client(r); got != peer.Addr().Unmap().WithZone("") {
 				t.Errorf("%s: %s without trusted proxies", tc.name, got)
 			}
 		}
@@ -75,11 +76,11 @@ func TestClientAddress(t *testing.T) {
 
 func TestParseTrustedProxies(t *testing.T) {
 	for _, bad := range []string{"", " , ", "localhost", "10.0.0.0/33", "10.0.0.0/-1", "10.0.0", "10.0.0.0/8;", "0x7f.0.0.1", "2001:db8::/129", "http://10.0.0.1"} {
-		if nets, err := web.ParseTrustedProxies(bad); err == nil || !strings.Contains(err.Error(), "10.0.0.0/8") {
+		if nets, err := limits.ParseProxies(bad); err == nil || !strings.Contains(err.Error(), "10.0.0.0/8") {
 			t.Errorf("%q gives %v, %v", bad, nets, err)
 		}
 	}
-	nets, err := web.ParseTrustedProxies("10.1.2.3/8,::1, ::ffff:192.0.2.1")
+	nets, err := limits.ParseProxies("10.1.2.3/8,::1, ::ffff:192.0.2.1")
 	if err != nil || len(nets) != 3 || nets[0].String() != "10.0.0.0/8" || nets[1].String() != "::1/128" || nets[2].String() != "192.0.2.1/32" {
 		t.Errorf("%v, %v", nets, err)
 	}

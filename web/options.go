@@ -1,0 +1,114 @@
+package web
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+
+	"weir/stream"
+	"weir/web/limits"
+	"weir/web/rights"
+)
+
+// DefaultMaxBody is the largest body that publish takes, in bytes.
+const DefaultMaxBody = 1 << 20
+
+// Options configure a [Server]. Hub and Stream are required; all else may be
+// left out.
+type Options struct {
+	Hub *stream.Hub
+	// Stream serves the streams. Its owner sets Admit and Refuse to the
+	// server's: see [Server.Admit] and [WriteProblem].
+	Stream *stream.Handler
+
+	Access  Access
+	Limits  Limits
+	Page    PageOptions
+	Observe Observe
+
+	// Admin says that metrics, connection details, traces and profiles are
+	// served by AdminHandler alone.
+	Admin bool
+	// Logger takes faults of the server. Default: slog.Default().
+	Logger *slog.Logger
+}
+
+// Access says who may.
+type Access struct {
+	// Rights say who may publish and subscribe. Default: nobody publishes,
+	// everybody subscribes.
+	Rights *rights.Rights
+	// CORSOrigins may read the stream and publish from a page of their own.
+	// "*" stands for every origin.
+	CORSOrigins []string
+}
+
+// Limits say how much.
+type Limits struct {
+	limits.Limits
+	// Proxies may say who the client is.
+	Proxies limits.Proxies
+	// MaxBody is the largest body that publish takes, in bytes. Default:
+	// DefaultMaxBody.
+	MaxBody int64
+}
+
+// PageOptions say what the page shows.
+type PageOptions struct {
+	// Templates render the page. Default: the embedded ones.
+	Templates *Templates
+	// Version is shown on the page.
+	Version string
+	// JaegerUI returns the address of Jaeger's start page, or "" while there
+	// is none. It must be quick. Default: none.
+	JaegerUI func() string
+}
+
+// Observe hands telemetry in. Each field is optional.
+type Observe struct {
+	// Instrument wraps a route other than the stream, and InstrumentStream the
+	// stream.
+	Instrument       func(route string, next http.Handler) http.Handler
+	InstrumentStream func(next http.Handler) http.Handler
+	// Metrics serves GET /metrics, and Browser POST /telemetry/browser.
+	Metrics, Browser http.Handler
+	// Journey tells the way of an event; a Missing says why there is none.
+	// The event ID and the connection choose, where a trace has several.
+	Journey func(traceID, eventID, connection string) Journey
+	// Traceparent returns the trace context of the request for the page.
+	Traceparent func(r *http.Request) string
+	// Segments returns how many segments of a connection were exported.
+	Segments func(connection string) int
+	// Ready says why an event could not be kept, for /readyz. Default: nothing
+	// is asked.
+	Ready func(ctx context.Context) error
+	// Cluster tells of every node's connections.
+	Cluster func(ctx context.Context) (any, error)
+}
+
+// withDefaults fills in what is left out.
+func (o Options) withDefaults() (Options, error) {
+	if o.Limits.MaxBody <= 0 {
+		o.Limits.MaxBody = DefaultMaxBody
+	}
+	if o.Logger == nil {
+		o.Logger = slog.Default()
+	}
+	if o.Page.Templates == nil {
+		t, err := ParseTemplates(nil)
+		if err != nil {
+			return o, err
+		}
+		o.Page.Templates = t
+	}
+	if o.Page.JaegerUI == nil {
+		o.Page.JaegerUI = func() string { return "" }
+	}
+	if o.Observe.Instrument == nil {
+		o.Observe.Instrument = func(_ string, next http.Handler) http.Handler { return next }
+	}
+	if o.Observe.InstrumentStream == nil {
+		o.Observe.InstrumentStream = func(next http.Handler) http.Handler { return next }
+	}
+	return o, nil
+}

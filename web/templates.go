@@ -1,0 +1,51 @@
+package web
+
+import (
+	"bytes"
+	"fmt"
+	"html/template"
+	"io"
+	"io/fs"
+	"net/http"
+)
+
+// A Templates renders the HTML of the page. Its methods may be called
+// concurrently. They write nothing at all when they fail.
+type Templates struct{ set *template.Template }
+
+// ParseTemplates parses index.html, item.html and journey.html of fsys, or of
+// the embedded files when fsys is nil.
+func ParseTemplates(fsys fs.FS) (*Templates, error) {
+	if fsys == nil {
+		fsys = sub(templateFS, "templates")
+	}
+	set, err := template.New("").Funcs(template.FuncMap{"ms": formatMS, "share": formatShare, "short": short}).
+		ParseFS(fsys, "index.html", "item.html", "journey.html")
+	if err != nil {
+		return nil, fmt.Errorf("parsing templates: %w", err)
+	}
+	return &Templates{set}, nil
+}
+
+func (t *Templates) render(w io.Writer, name string, data any) error {
+	var buf bytes.Buffer
+	if err := t.set.ExecuteTemplate(&buf, name, data); err != nil {
+		return fmt.Errorf("rendering %s: %w", name, err)
+	}
+	_, err := w.Write(buf.Bytes())
+	return err
+}
+
+// html renders to a buffer first, so that a failure does not leave half a page.
+func (s *Server) html(w http.ResponseWriter, r *http.Request, status int, render func(*bytes.Buffer) error) {
+	var b bytes.Buffer
+	if err := render(&b); err != nil {
+		s.opts.Logger.ErrorContext(r.Context(), "rendering failed", "path", r.URL.Path, "error", err)
+		WriteProblem(w, r, problem(http.StatusInternalServerError, "internal", "The server could not render this; its log says why."))
+		return
+	}
+	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	w.Header().Set("Cache-Control", "no-store")
+	w.WriteHeader(status)
+	_, _ = w.Write(b.Bytes())
+}

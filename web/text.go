@@ -1,0 +1,113 @@
+package web
+
+import (
+	"math"
+	"regexp"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+)
+
+var (
+	newlines = strings.NewReplacer("\r\n", "\n", "\r", "\n")
+	// Colours and cursor movements that programs print for terminals.
+	ansi = regexp.MustCompile("\x1b\\[[0-?]*[ -/]*[@-~]|\x1b\\][^\x07\x1b]*(?:\x07|\x1b\\\\)")
+)
+
+// cutText prepares text for the page and says how many bytes it left out.
+func cutText(s string) (string, int) {
+	cut := 0
+	if len(s) > maxText {
+		end := maxText
+		for end > maxText-utf8.UTFMax && !utf8.RuneStart(s[end]) {
+			end--
+		}
+		cut = len(s) - end
+		s = s[:end]
+	}
+	return clean(strings.TrimRight(newlines.Replace(ansi.ReplaceAllString(s, "")), "\n")), cut
+}
+
+// clean makes text that can be seen of any bytes: invalid UTF-8 becomes U+FFFD,
+// a control character its picture, so that a NUL in a log line is not lost.
+func clean(s string) string {
+	s = strings.ToValidUTF8(s, "\uFFFD")
+	return strings.Map(func(r rune) rune {
+		switch {
+		case r == '\n' || r == '\t':
+			return r
+		case r < 0x20:
+			return 0x2400 + r
+		case r == 0x7f:
+			return 0x2421
+		default:
+			return r
+		}
+	}, s)
+}
+
+// short cuts s to n runes, with an ellipsis in place of what is cut.
+func short(s string, n int) string {
+	if len(s) <= n {
+		return s
+	}
+	i := 0
+	for at := range s {
+		if i == n-1 {
+			return s[:at] + "…"
+		}
+		i++
+	}
+	return s
+}
+
+func formatNumber(f float64, digits int) string {
+	if f == math.Trunc(f) && math.Abs(f) < 1e15 && digits <= 0 {
+		return group(strconv.FormatFloat(f, 'f', 0, 64))
+	}
+	if digits >= 0 && math.Abs(f) < 1e9 {
+		return strconv.FormatFloat(f, 'f', digits, 64)
+	}
+	return strconv.FormatFloat(f, 'g', 6, 64)
+}
+
+// group sets commas into an integer of five or more digits.
+func group(s string) string {
+	sign := ""
+	if strings.HasPrefix(s, "-") {
+		sign, s = "-", s[1:]
+	}
+	if len(s) < 5 {
+		return sign + s
+	}
+	head := (len(s)-1)%3 + 1
+	var b strings.Builder
+	b.WriteString(sign + s[:head])
+	for i := head; i < len(s); i += 3 {
+		b.WriteString("," + s[i:i+3])
+	}
+	return b.String()
+}
+
+// formatMS writes milliseconds with as many digits as tell something.
+func formatMS(ms float64) string {
+	switch abs := math.Abs(ms); {
+	case abs >= 10_000:
+		return strconv.FormatFloat(ms/1000, 'f', 1, 64) + " s"
+	case abs >= 100:
+		return strconv.FormatFloat(ms, 'f', 0, 64) + " ms"
+	case abs >= 10:
+		return strconv.FormatFloat(ms, 'f', 1, 64) + " ms"
+	case abs >= 0.01 || ms == 0:
+		return strconv.FormatFloat(ms, 'f', 2, 64) + " ms"
+	default:
+		return strconv.FormatFloat(ms*1000, 'f', 1, 64) + " µs"
+	}
+}
+
+func formatShare(pct float64) string {
+	if pct > 0 && pct < 1 {
+		return "< 1 %"
+	}
+	return strconv.FormatFloat(math.Round(pct), 'f', 0, 64) + " %"
+}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"math/rand/v2"
+	"runtime/debug"
 	"slices"
 	"sync"
 	"time"
@@ -98,8 +99,11 @@ func (h *Hub) AddSource(name string, s Source) error {
 
 func (h *Hub) feed(t *topic, s Source) {
 	p := &publisher{hub: h, topic: t}
-	for {
-		err := runSource(h.ctx, s, p)
+	for runs := 0; ; runs++ {
+		t.mu.Lock()
+		t.source.Restarts = runs
+		t.mu.Unlock()
+		err := h.runSource(t, s, p)
 		switch {
 		case h.ctx.Err() != nil:
 			return
@@ -123,13 +127,23 @@ func (h *Hub) feed(t *topic, s Source) {
 }
 
 // runSource turns a panic of a plug-in into a failure.
-func runSource(ctx context.Context, s Source, p Publisher) (err error) {
+func (h *Hub) runSource(t *topic, s Source, p Publisher) (err error) {
+	h.running(t, 1)
+	defer h.running(t, -1)
 	defer func() {
 		if r := recover(); r != nil {
-			err = fmt.Errorf("source panicked: %v", r)
+			h.opts.Logger.Error("a source panicked", "topic", t.name, "panic", r, "stack", string(debug.Stack()))
+			err = &panicError{r}
 		}
 	}()
-	return s.Run(ctx, p)
+	return s.Run(h.ctx, p)
+}
+
+// running counts the sources of a topic that run.
+func (h *Hub) running(t *topic, change int) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.running += change
 }
 
 // A publisher is the Publisher that a hub gives a source.
@@ -158,6 +172,9 @@ func (p *publisher) settle() {
 }
 
 func (p *publisher) Publish(ctx context.Context, events ...Event) error {
+	if p.hub.ctx.Err() != nil { // told to loops that do not look at their context
+		return fmt.Errorf("publish to %s: %w: the hub is closed", p.topic.name, ErrClosed)
+	}
 	ids, err := p.hub.Publish(ctx, p.topic.name, events...)
 	switch {
 	case err == nil:
@@ -176,6 +193,9 @@ func (p *publisher) Publish(ctx context.Context, events ...Event) error {
 }
 
 func (p *publisher) Fail(err error) {
+	if p.hub.ctx.Err() != nil {
+		return
+	}
 	p.hub.changed(p.topic, &p.topic.source, SourceFailing, err)
 }
 

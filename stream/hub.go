@@ -53,18 +53,10 @@ type topic struct {
 	mu       sync.Mutex
 	views    map[string]*Log
 	source   SourceHealth
+	running  int // sources
 	broker   SourceHealth
 	brokered bool
 	joined   bool // the broker's backlog has been in the log
-}
-
-// SourceHealth tells how a topic's source (or broker) does.
-type SourceHealth struct {
-	State    SourceState
-	Failures int // in a row
-	Total    int // since the start
-	Err      error
-	Since    time.Time // of the state
 }
 
 // NewHub returns a hub without topics.
@@ -77,11 +69,40 @@ func NewHub(opts HubOptions) *Hub {
 	return h
 }
 
+// closePatience bounds how long Close waits for sources.
+const closePatience = 10 * time.Second
+
 // Close ends the hub's sources and followers and waits for them. The topics do
-// not end by it: clients shall come back to the next process.
+// not end by it: clients shall come back to the next process. A source that has
+// not returned after 10 s is left behind, which is logged: its Publish fails
+// from when Close is called.
 func (h *Hub) Close() {
 	h.cancel()
-	h.work.Wait()
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		h.work.Wait()
+	}()
+	select {
+	case <-done:
+	case <-time.After(closePatience):
+		h.opts.Logger.Error("sources do not end, and are left behind", "topics", h.unended())
+	}
+}
+
+// unended returns the topics whose sources run.
+func (h *Hub) unended() (names []string) {
+	h.mu.RLock()
+	defer h.mu.RUnlock()
+	for _, name := range h.order {
+		t := h.topics[name]
+		t.mu.Lock()
+		if t.running > 0 {
+			names = append(names, name)
+		}
+		t.mu.Unlock()
+	}
+	return names
 }
 
 // AddTopic makes a topic. It is an error when the name is taken or not valid.

@@ -3,6 +3,10 @@ package stream
 import (
 	"context"
 	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"time"
 )
 
 // A Source makes the events of a topic. streamtest.TestSource checks an
@@ -10,7 +14,9 @@ import (
 type Source interface {
 	// Run publishes until ctx is done, and then returns soon. An error is a
 	// failure: the source is run again after a while. Nil means that the topic
-	// has ended for good, when ctx is not done.
+	// has ended for good, when ctx is not done. Once the hub is closed, Publish
+	// returns an error that wraps ErrClosed, so that a loop ends that does not
+	// look at ctx.
 	Run(ctx context.Context, p Publisher) error
 }
 
@@ -32,9 +38,65 @@ type Publisher interface {
 	Fail(err error)
 }
 
+// A CheckpointPublisher is the Publisher of a topic that can keep, together
+// with the events, where its source stands, so that the source goes on there in
+// the next process: each event once, whenever the process was killed. A source
+// that can go on asserts its Publisher to it. What a checkpoint says is the
+// source's own affair.
+type CheckpointPublisher interface {
+	Publisher
+	// Checkpoint returns the last checkpoint that was published to the topic,
+	// and nil when there is none or nothing is kept. The error wraps
+	// ErrUnavailable when that cannot be told at present.
+	Checkpoint(ctx context.Context) ([]byte, error)
+	// PublishCheckpoint is Publish, and keeps the checkpoint if and only if it
+	// puts the events in. There may be no events.
+	PublishCheckpoint(ctx context.Context, checkpoint []byte, events ...Event) error
+}
+
 // ErrRestart is for a source to return that has come to an orderly end and is
 // to be run again after a while: no failure, and not the end of the topic.
 var ErrRestart = errors.New("run again")
+
+// SourceHealth tells how a topic's source (or broker) does.
+type SourceHealth struct {
+	State    SourceState
+	Since    time.Time // of the state
+	Failures int       // in a row
+	Total    int       // of failures since the start
+	Restarts int       // how often the source was run again, for whatever reason
+	Err      error     // the last failure, nil once it is over; may name internals
+}
+
+// Class tells of what kind Err is, in a word that may be shown to anybody and
+// used in metrics: invalid (an event), unavailable (the broker), timeout,
+// missing, denied (as of files), panic, other; empty without an error.
+func (h SourceHealth) Class() string {
+	var panicked *panicError
+	switch err := h.Err; {
+	case err == nil:
+		return ""
+	case errors.As(err, &panicked):
+		return "panic"
+	case errors.Is(err, ErrInvalid):
+		return "invalid"
+	case errors.Is(err, ErrUnavailable):
+		return "unavailable"
+	case errors.Is(err, os.ErrDeadlineExceeded), errors.Is(err, context.DeadlineExceeded):
+		return "timeout"
+	case errors.Is(err, fs.ErrNotExist):
+		return "missing"
+	case errors.Is(err, fs.ErrPermission):
+		return "denied"
+	default:
+		return "other"
+	}
+}
+
+// A panicError is the panic of a source.
+type panicError struct{ value any }
+
+func (e *panicError) Error() string { return fmt.Sprintf("the source panicked: %v", e.value) }
 
 // ValidTopic reports whether name may name a topic: 1 to 64 letters, digits,
 // dots, dashes and underscores.

@@ -4,7 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"encoding/json"
-	"errors"
+	"fmt"
 	"io"
 
 	"weir/stream"
@@ -14,7 +14,7 @@ import (
 const MaxLine = 64 << 10
 
 // ErrLineTooLong is the failure that a line longer than MaxLine counts as.
-var ErrLineTooLong = errors.New("a line is longer than 64 KiB: skipped")
+var ErrLineTooLong = fmt.Errorf("%w: a line is longer than 64 KiB: skipped", stream.ErrInvalid)
 
 // LineType is the CloudEvents type of an event that was a line.
 const LineType = "weir.line"

@@ -1,0 +1,142 @@
+package stream_test
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"weir/stream"
+	"weir/stream/streamtest"
+)
+
+// Whatever a source does with its context, the hub can be closed: Publish tells
+// a loop that does not look at its context, and one that looks at nothing is
+// left behind.
+func TestCloseWithoutTheSource(t *testing.T) {
+	for _, test := range []struct {
+		name   string
+		within time.Duration
+		source stream.SourceFunc
+	}{
+		{"a loop over a ticker", time.Second, func(ctx context.Context, p stream.Publisher) error {
+			for range time.Tick(time.Second) {
+				if err := p.Publish(ctx, stream.Event{Data: []byte("1")}); err != nil {
+					return err
+				}
+			}
+			return nil
+		}},
+		{"a context of its own", time.Second, func(_ context.Context, p stream.Publisher) error {
+			for {
+				time.Sleep(time.Second)
+				if err := p.Publish(context.Background(), stream.Event{Data: []byte("1")}); err != nil {
+					return err
+				}
+			}
+		}},
+		{"one that minds nothing", 10 * time.Second, func(ctx context.Context, p stream.Publisher) error {
+			for range 60 {
+				time.Sleep(time.Second)
+				_ = p.Publish(ctx, stream.Event{Data: []byte("1")})
+				p.Fail(errors.New("on and on"))
+			}
+			return errors.New("at last")
+		}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				said := new(streamtest.Buffer)
+				hub := stream.NewHub(stream.HubOptions{Logger: slog.New(slog.NewTextHandler(said, nil))})
+				if err := hub.AddTopic("t"); err != nil {
+					t.Fatal(err)
+				}
+				if err := hub.AddSource("t", test.source); err != nil {
+					t.Fatal(err)
+				}
+				time.Sleep(5500 * time.Millisecond)
+				began := time.Now()
+				hub.Close()
+				if took := time.Since(began); took > test.within {
+					t.Errorf("Close took %v, want at most %v", took, test.within)
+				}
+				if left := strings.Contains(said.String(), "topics=[t]"); left != (test.within > time.Second) {
+					t.Errorf("the log says %q", said)
+				}
+				log, err := hub.Log("t", stream.FormatJSON)
+				if err != nil {
+					t.Fatal(err)
+				}
+				last := log.Last()
+				time.Sleep(2 * time.Minute)
+				if log.Last() != last {
+					t.Error("events were published after Close")
+				}
+			})
+		})
+	}
+}
+
+// A panic of a source is logged with the stack on which it happened, and is a
+// failure like others.
+func TestSourcePanic(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		said := new(streamtest.Buffer)
+		hub := stream.NewHub(stream.HubOptions{Logger: slog.New(slog.NewTextHandler(said, nil))})
+		defer hub.Close()
+		_ = hub.AddTopic("t")
+		if err := hub.AddSource("t", stream.SourceFunc(panicking)); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		if !strings.Contains(said.String(), "a fault in the plug-in") || !strings.Contains(said.String(), "stream_test.panicking") {
+			t.Errorf("the log says %q", said)
+		}
+		if h := hub.Health()["t"].Source; h.State != stream.SourceFailing || h.Failures != 1 || h.Class() != "panic" {
+			t.Errorf("health is %+v", h)
+		}
+	})
+}
+
+func panicking(context.Context, stream.Publisher) error { panic("a fault in the plug-in") }
+
+// Health tells what an operator asks of a source: how often it was run again,
+// and of what kind its last fault was.
+func TestSourceHealth(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		hub := stream.NewHub(stream.HubOptions{Logger: slog.New(slog.DiscardHandler)})
+		defer hub.Close()
+		_ = hub.AddTopic("t")
+		n := 0
+		err := hub.AddSource("t", stream.SourceFunc(func(ctx context.Context, p stream.Publisher) error {
+			switch n++; n {
+			case 1:
+				return stream.ErrRestart
+			case 2:
+				return context.DeadlineExceeded
+			}
+			_ = p.Publish(ctx, stream.Event{Data: []byte("{")}) // not JSON
+			<-ctx.Done()
+			return ctx.Err()
+		}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		began := time.Now()
+		time.Sleep(time.Minute)
+		h := hub.Health()["t"].Source
+		if h.State != stream.SourceFailing || h.Failures != 2 || h.Total != 2 || h.Restarts != 2 || h.Class() != "invalid" || !h.Since.After(began) {
+			t.Errorf("health is %+v, %s", h, h.Class())
+		}
+	})
+	for class, err := range map[string]error{
+		"": nil, "invalid": stream.ErrInvalid, "unavailable": stream.ErrUnavailable, "timeout": context.DeadlineExceeded, "other": errors.New("x"),
+	} {
+		if got := (stream.SourceHealth{Err: err}).Class(); got != class {
+			t.Errorf("%v is of class %q, want %q", err, got, class)
+		}
+	}
+}

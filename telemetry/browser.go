@@ -14,6 +14,8 @@ import (
 
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/trace"
+
+	"weir/telemetry/journey"
 )
 
 // Limits of the reports of browsers.
@@ -204,21 +206,31 @@ func (t *Telemetry) process(ctx context.Context, r report, c claim, now time.Tim
 	if !sc.IsSampled() {
 		return reportUnknown
 	}
-	e, created, refused := t.ring.report(sc, r.ID, func(created time.Time) bool { return c.fits(created, now) })
-	if refused != "" {
-		return refused
+	var created time.Time
+	e, _, err := t.journeys.Report(refTo(sc), r.ID, journey.Report{Connection: c.stream}, func(published time.Time) (journey.Report, bool) {
+		created = published
+		fits := c.fits(published, now)
+		return journey.Report{Connection: c.stream, Received: c.received, Shown: c.shown}, fits
+	})
+	switch {
+	case errors.Is(err, journey.ErrUnknown):
+		return reportUnknown
+	case errors.Is(err, journey.ErrTime):
+		return reportTime
+	case err != nil:
+		return reportDuplicate
 	}
 	attributes := []attribute.KeyValue{
-		keyTopic.String(e.topic), keyEventID.String(e.id),
-		keySystem.String(serviceName), keyOperation.String("process"), keyOperationType.String("process"), keyDestination.String(e.topic),
+		keyTopic.String(e.Topic), keyEventID.String(e.ID),
+		keySystem.String(serviceName), keyOperation.String("process"), keyOperationType.String("process"), keyDestination.String(e.Topic),
 	}
 	if c.stream != "" {
 		attributes = append(attributes, keyStreamID.String(c.stream))
 	}
-	spanCtx, span := t.browser.Start(trace.ContextWithRemoteSpanContext(context.WithoutCancel(ctx), e.send), "process "+e.topic,
+	spanCtx, span := t.browser.Start(trace.ContextWithRemoteSpanContext(context.WithoutCancel(ctx), sc), "process "+e.Topic,
 		trace.WithTimestamp(c.received), trace.WithSpanKind(trace.SpanKindConsumer), trace.WithAttributes(attributes...))
 	span.End(trace.WithTimestamp(c.shown))
-	option := t.metrics.topic(e.topic).option
+	option := t.metrics.topic(e.Topic).option
 	t.metrics.clientDelivery.Record(spanCtx, c.received.Sub(created).Seconds(), option)
 	t.metrics.clientRender.Record(spanCtx, c.shown.Sub(c.received).Seconds(), option)
 	return ""
@@ -231,39 +243,6 @@ func (c *claim) fits(created, now time.Time) bool {
 		c.received, c.shown = c.received.Add(early), c.shown.Add(early)
 	}
 	return !c.received.Before(created) && !c.shown.After(now.Add(timeTolerance)) && now.Sub(c.received) <= maxReportAge
-}
-
-// report finds the event that a report tells of, and when it was made, if that
-// fits. An event takes so many reports and no more.
-func (r *ring) report(sc trace.SpanContext, id string, fits func(created time.Time) bool) (e ringEvent, created time.Time, refused string) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	held := r.byID[sc.TraceID()]
-	if held == nil {
-		return ringEvent{}, time.Time{}, reportUnknown
-	}
-	for _, e := range held.events {
-		if e.send.SpanID() != sc.SpanID() || e.id != id {
-			continue
-		}
-		switch {
-		case e.sent != nil:
-			created = e.sent.began
-		case !e.received.IsZero():
-			created = e.received
-		case len(e.deliveries) > 0:
-			created = e.deliveries[0].began
-		}
-		if !fits(created) {
-			return ringEvent{}, time.Time{}, reportTime
-		}
-		if e.reports >= maxProcess {
-			return ringEvent{}, time.Time{}, reportDuplicate
-		}
-		e.reports++
-		return *e, created, ""
-	}
-	return ringEvent{}, time.Time{}, reportUnknown
 }
 
 // reporters bound the rate of reports by client. There are so many clients and

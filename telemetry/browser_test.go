@@ -16,6 +16,7 @@ import (
 
 	"weir/stream"
 	"weir/telemetry"
+	"weir/telemetry/journey"
 )
 
 type report map[string]any
@@ -125,17 +126,17 @@ func TestProcess(t *testing.T) {
 				r.expect("sse.client.delivery.duration", "topic=sensor", 1)
 				r.expect("sse.client.render.duration", "topic=sensor", 1)
 
-				j, err := r.tel.Journey(telemetry.JourneyQuery{TraceID: send.SpanContext().TraceID().String()})
+				j, err := r.tel.Journeys().Journey(journey.Query{TraceID: send.SpanContext().TraceID().String()})
 				if err != nil {
 					t.Fatal(err)
 				}
 				var steps []string
 				for _, s := range j.Steps {
-					steps = append(steps, s.Name)
+					steps = append(steps, string(s.Kind))
 				}
-				want := "send sensor, deliver sensor, network, process sensor"
+				want := "send, deliver, network, process"
 				if tt.late < 0 { // as it seems, it arrived before it was sent: there is no time for the network
-					want = "send sensor, deliver sensor, process sensor"
+					want = "send, deliver, process"
 				}
 				if strings.Join(steps, ", ") != want || j.Topic != "sensor" || j.Start != send.StartTime() {
 					t.Errorf("the journey is %+v", j)

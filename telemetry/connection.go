@@ -14,6 +14,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"weir/stream"
+	"weir/telemetry/journey"
 )
 
 // The ages of a stream at which a segment ends: these, and then every later
@@ -52,7 +53,8 @@ type connection struct {
 	context   spanRef        // of the establishing span
 	missed    atomic.Int64   // events that the client was told are lost
 	gaps      atomic.Int64
-	replay    int64 // events, until the replay is over
+	replay    int64                          // events, until the replay is over
+	reader    atomic.Pointer[journey.Reader] // nil unless a page is on the other end
 
 	mu       sync.Mutex
 	timer    *time.Timer // nil when the stream has no segments
@@ -102,6 +104,9 @@ func (t *Telemetry) connect(r *http.Request, conn *stream.Conn) stream.ConnHooks
 	c.establish.set(keyTopic.String(conn.Topic), keyStreamID.String(conn.ID), keyStreamFormat.String(conn.Format))
 	if !conn.ResumedFrom.IsZero() {
 		c.establish.set(keyResumedFrom.String(conn.ResumedFrom.String()))
+	}
+	if r.Header.Get("Sec-Fetch-Site") == "same-origin" { // a page of this server, which may ask for its own journeys
+		c.reader.Store(t.journeys.Reader(conn.ID))
 	}
 	c.topic.opened(conn.Protocol, +1)
 	t.mu.Lock()
@@ -177,12 +182,17 @@ func (c *connection) endReplay() {
 
 // deliver gives those events of a batch that are sampled to their traces.
 func (c *connection) deliver(f *stream.Flush) {
+	reader := c.reader.Load()
 	for _, e := range f.Batch.Tagged {
 		et, ok := e.Event.Tag.(*eventTrace)
 		if !ok {
 			continue
 		}
 		latency, replay := f.Ended.Sub(e.At), !e.ID.After(f.Since)
+		if reader != nil {
+			d := delivery{conn: c, id: e.ID, at: e.At, began: f.Began, ended: f.Ended, batch: f.Batch.Events, replay: replay, gapped: c.gapped}
+			reader.Deliver(refTo(et.sc), d.told(""))
+		}
 		if chance := et.chance(); chance || replay || c.gapped || et.slower(int64(latency)) || !et.begun.Load() {
 			et.deliver(&delivery{conn: c, id: e.ID, at: e.At, began: f.Began, ended: f.Ended, batch: f.Batch.Events, replay: replay, gapped: c.gapped, chance: chance && !replay})
 		}

@@ -13,6 +13,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"weir/stream"
+	"weir/telemetry/journey"
 )
 
 var errPanic = errors.New("panic")
@@ -79,6 +80,19 @@ type delivery struct {
 	batch            int       // events written together
 	replay, gapped   bool
 	chance           bool // it is one of the random few, if they are not too many
+}
+
+// told is the delivery as journeys tell it.
+func (d *delivery) told(why string) journey.Delivery {
+	return journey.Delivery{
+		Connection: d.conn.conn.ID, Entered: d.at, Began: d.began, Ended: d.ended,
+		Batch: d.batch, Replay: d.replay, Gapped: d.gapped, Why: why,
+	}
+}
+
+// refTo names the event that was created in a span.
+func refTo(sc trace.SpanContext) journey.Ref {
+	return journey.Ref{Trace: sc.TraceID(), Span: sc.SpanID()}
 }
 
 func (t *Telemetry) newEventTrace(topic string, sc trace.SpanContext, expected int64) *eventTrace {
@@ -211,6 +225,7 @@ func (et *eventTrace) span(d *delivery, pick string) {
 			keyDeliveryKind.String(kind), keyDeliveryPick.String(pick),
 			keyDeliveryWait.Float64(d.began.Sub(from).Seconds()), keyBatchSize.Int(d.batch)))
 	span.End(trace.WithTimestamp(d.ended))
+	et.t.journeys.Deliver(refTo(et.sc), journey.Event{Topic: et.topic, ID: d.id.String()}, d.told(pick))
 	if !d.replay {
 		d.conn.topic.exemplar(d.ended.Sub(d.at), d.ended, span.SpanContext())
 	}

@@ -15,6 +15,7 @@ import (
 
 	"weir/stream"
 	"weir/telemetry"
+	"weir/telemetry/journey"
 )
 
 func TestEventTracesAreLimited(t *testing.T) {
@@ -323,8 +324,8 @@ func TestThroughBroker(t *testing.T) {
 				t.Errorf("spans:\n%s", r.tree())
 			}
 			r.expect("sse.server.fanout.size", "topic=sensor", 1)
-			j, err := r.tel.Journey(telemetry.JourneyQuery{TraceID: send[0].SpanContext().TraceID().String()})
-			if err != nil || j.EventID != id.String() || len(j.Steps) == 0 || j.Steps[len(j.Steps)-1].Name != "deliver sensor" {
+			j, err := r.tel.Journeys().Journey(journey.Query{TraceID: send[0].SpanContext().TraceID().String()})
+			if err != nil || j.ID != id.String() || len(j.Steps) == 0 || j.Steps[len(j.Steps)-1].Kind != journey.Deliver {
 				t.Errorf("the journey is %+v, %v", j, err)
 			}
 		}

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"weir/stream"
+	"weir/telemetry/journey"
 )
 
 // LatencyBounds are the boundaries of sse.server.delivery.duration.
@@ -30,27 +31,15 @@ func Total(t *Tally) Sums {
 
 // What the tests see of the inside.
 var (
-	Reasons   = reasons
-	NewRing   = newRing
-	MaxTraces = maxTraces
+	Reasons = reasons
 )
 
 // TerminalHandler is the handler for a terminal.
 var TerminalHandler = newTextHandler
 
-// Held returns how many traces the store holds, and how large it takes itself
-// to be.
-func (t *Telemetry) Held() (traces, bytes int) {
-	t.ring.mu.Lock()
-	defer t.ring.mu.Unlock()
-	return len(t.ring.byID), t.ring.size
-}
-
-// LimitTraces replaces the store of recent traces by a smaller one.
-func (t *Telemetry) LimitTraces(traces, bytes int) {
-	t.ring.mu.Lock()
-	defer t.ring.mu.Unlock()
-	t.ring.traces, t.ring.bytes = traces, bytes
+// LimitJourneys replaces the store of recent traces by a smaller one.
+func (t *Telemetry) LimitJourneys(traces, bytes int) {
+	t.journeys = journey.NewStore(t.opts.Node, traces, bytes)
 }
 
 // Reporters returns how many clients' rates are remembered.

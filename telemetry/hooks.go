@@ -13,6 +13,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"weir/stream"
+	"weir/telemetry/journey"
 )
 
 // Hooks returns what a hub is to call. With OTEL_SDK_DISABLED they only log.
@@ -27,7 +28,8 @@ func (t *Telemetry) Hooks() stream.Hooks {
 // publish begins the span of an event that is sampled.
 func (t *Telemetry) publish(ctx context.Context, topic string, e *stream.Event) func(stream.ID, error) {
 	tm := t.metrics.topic(topic)
-	span := t.send(ctx, topic, e)
+	began := time.Now()
+	span := t.send(ctx, topic, e, began)
 	if span != nil {
 		sc := span.SpanContext()
 		e.Traceparent = traceparent(sc)
@@ -52,6 +54,8 @@ func (t *Telemetry) publish(ctx context.Context, topic string, e *stream.Event) 
 			span.SetAttributes(keyErrorType.String(dropReason(err)))
 		} else {
 			span.SetAttributes(keyEventID.String(id.String()))
+			t.journeys.Publish(refTo(span.SpanContext()), journey.Event{Topic: topic, ID: id.String(), Type: e.Type, Subject: e.Subject, Node: t.opts.Node, Published: began},
+				journey.Span{Began: began, Ended: time.Now()}, journey.Span{})
 		}
 		span.End()
 	}
@@ -88,8 +92,7 @@ func dropReason(err error) string {
 // send begins the span of an event, or returns nil for one that is not
 // sampled. The event's own trace context comes from somebody who may publish:
 // it is the parent, and decides. So does a remote one in ctx.
-func (t *Telemetry) send(ctx context.Context, topic string, e *stream.Event) trace.Span {
-	now := time.Now()
+func (t *Telemetry) send(ctx context.Context, topic string, e *stream.Event, now time.Time) trace.Span {
 	local := trace.SpanContextFromContext(ctx)
 	if e.Traceparent != "" {
 		if own := parseTraceparent(e.Traceparent); own.IsValid() {
@@ -140,7 +143,8 @@ func (t *Telemetry) receive(topic string, e *stream.Event) {
 		return
 	}
 	e.Tag = t.newEventTrace(topic, sc, tm.active())
-	t.ring.received(sc, topic, e.ID.String(), time.Now())
+	now := time.Now()
+	t.journeys.Receive(refTo(sc), journey.Event{Topic: topic, ID: e.ID.String(), Type: e.Type, Subject: e.Subject}, journey.Span{Began: now, Ended: now})
 }
 
 // reject notes a refusal. The span gets it from the middleware.

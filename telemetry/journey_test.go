@@ -11,12 +11,13 @@ import (
 
 	"weir/stream"
 	"weir/telemetry"
+	"weir/telemetry/journey"
 )
 
 // TestJourney has a broker, two clients and a browser.
 func TestJourney(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		r := newRig(t, telemetry.Options{}, stream.HubOptions{Broker: slowBroker{&stream.MemoryBroker{}}, Log: stream.LogOptions{Pace: 0}})
+		r := newRig(t, telemetry.Options{Node: "a"}, stream.HubOptions{Broker: slowBroker{&stream.MemoryBroker{}}, Log: stream.LogOptions{Pace: 0}})
 		synctest.Wait()
 		c := r.connect("/sse-stream", nil, func(n int) {
 			if n > 1 {
@@ -35,19 +36,21 @@ func TestJourney(t *testing.T) {
 		time.Sleep(time.Millisecond)
 		page.send(page.reported(send, now.Add(-3*time.Millisecond), now))
 		time.Sleep(2 * time.Second)
-		j, err := r.tel.Journey(telemetry.JourneyQuery{TraceID: send.SpanContext().TraceID().String(), EventID: id.String(), StreamID: mine})
+		j, err := r.tel.Journeys().Journey(journey.Query{TraceID: send.SpanContext().TraceID().String(), EventID: id.String(), Connection: mine})
 		if err != nil {
 			t.Fatal(err)
 		}
 		var got string
 		for _, s := range j.Steps {
-			got += fmt.Sprintf("%s %s %s %v+%v %v\n", s.Name, s.Service, s.Kind, s.Start.Sub(j.Start).Round(time.Microsecond), s.Duration.Round(time.Microsecond), s.Gap)
+			got += fmt.Sprintf("%s %s %v+%v %v\n", s.Kind, s.Node, s.Start.Sub(j.Start).Round(time.Microsecond), s.Duration.Round(time.Microsecond), s.Gap)
 		}
-		const want = "send sensor weir producer 0s+2ms false\n" +
-			"deliver sensor weir internal 2ms+4ms false\n" +
-			"network   6ms+3ms true\n" +
-			"process sensor weir-browser consumer 9ms+3ms false\n"
-		if got != want || j.EventID != id.String() || j.Topic != "sensor" || j.Total.Round(time.Microsecond) != 12*time.Millisecond {
+		const want = "send a 0s+2ms false\n" +
+			"broker  0s+2ms true\n" +
+			"receive a 2ms+0s false\n" +
+			"deliver a 2ms+4ms false\n" +
+			"network  6ms+3ms true\n" +
+			"process  9ms+3ms false\n"
+		if got != want || j.ID != id.String() || !j.Own || j.Topic != "sensor" || j.Total.Round(time.Microsecond) != 12*time.Millisecond {
 			t.Errorf("the journey is %v\n%s, want\n%s", j.Total, got, want)
 		}
 		c.leave()
@@ -66,8 +69,8 @@ func TestBrokerStep(t *testing.T) {
 		time.Sleep(time.Second)
 		r.publish(`1`)
 		time.Sleep(time.Second)
-		j, err := r.tel.Journey(telemetry.JourneyQuery{TraceID: named(r.ended(), "send ")[0].SpanContext().TraceID().String()})
-		if err != nil || len(j.Steps) != 3 || j.Steps[1].Name != "broker" || j.Steps[1].Duration != 5*time.Millisecond || !j.Steps[1].Gap {
+		j, err := r.tel.Journeys().Journey(journey.Query{TraceID: named(r.ended(), "send ")[0].SpanContext().TraceID().String()})
+		if err != nil || len(j.Steps) != 4 || j.Steps[1].Kind != journey.Broker || j.Steps[1].Duration != 5*time.Millisecond || !j.Steps[1].Gap {
 			t.Errorf("the journey is %+v, %v", j, err)
 		}
 		c.leave()
@@ -97,36 +100,38 @@ func (b *lateBroker) Publish(ctx ctx, topic string, events []*stream.Event) erro
 func TestNoJourney(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		r := newRig(t, telemetry.Options{}, stream.HubOptions{})
-		r.tel.LimitTraces(100, 1<<20)
+		r.tel.LimitJourneys(100, 1<<20)
 		var ids []trace.TraceID
+		var events []string
 		for range 300 {
 			r.publish(`1`)
 			time.Sleep(20 * time.Millisecond)
 		}
 		for _, s := range named(r.ended(), "send ") {
 			ids = append(ids, s.SpanContext().TraceID())
+			events = append(events, attr(s, "sse.event.id").AsString())
 		}
 		for i, id := range ids {
 			var want error
 			if i < len(ids)-100 {
-				want = telemetry.ErrEvicted
+				want = journey.ErrEvicted
 			}
-			if _, err := r.tel.Journey(telemetry.JourneyQuery{TraceID: id.String()}); !errors.Is(err, want) {
+			if _, err := r.tel.Journeys().Journey(journey.Query{TraceID: id.String(), EventID: events[i]}); !errors.Is(err, want) {
 				t.Errorf("trace %d of %d: %v, want %v", i, len(ids), err, want)
 			}
 		}
 		for id, want := range map[string]error{
-			foreignTrace:    telemetry.ErrUnknownTrace,
-			"xyz":           telemetry.ErrBadTraceID,
-			"":              telemetry.ErrBadTraceID,
-			ids[0].String(): telemetry.ErrEvicted,
+			foreignTrace:    journey.ErrNotHeld,
+			"xyz":           journey.ErrBadTraceID,
+			"":              journey.ErrBadTraceID,
+			ids[0].String(): journey.ErrNotHeld,
 		} {
-			if _, err := r.tel.Journey(telemetry.JourneyQuery{TraceID: id}); !errors.Is(err, want) {
+			if _, err := r.tel.Journeys().Journey(journey.Query{TraceID: id}); !errors.Is(err, want) {
 				t.Errorf("trace %q: %v, want %v", id, err, want)
 			}
 		}
 		last := ids[len(ids)-1].String()
-		if _, err := r.tel.Journey(telemetry.JourneyQuery{TraceID: last, EventID: "1-1"}); !errors.Is(err, telemetry.ErrUnknownTrace) {
+		if _, err := r.tel.Journeys().Journey(journey.Query{TraceID: last, EventID: "1-1"}); !errors.Is(err, journey.ErrNotHeld) {
 			t.Errorf("another event of the trace: %v", err)
 		}
 		r.close()
@@ -138,7 +143,7 @@ func TestNoJourney(t *testing.T) {
 func TestRecentTracesAreBounded(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		r := newRig(t, telemetry.Options{EventTraces: 1e6}, stream.HubOptions{})
-		r.tel.LimitTraces(1000, 200<<10)
+		r.tel.LimitJourneys(1000, 200<<10)
 		c := r.connect("/sse-stream", nil, nil)
 		for i := range 5000 {
 			e := stream.Event{Data: []byte(`1`)}
@@ -149,11 +154,11 @@ func TestRecentTracesAreBounded(t *testing.T) {
 				t.Fatal(err)
 			}
 			synctest.Wait()
-			if traces, bytes := r.tel.Held(); traces > 1000 || bytes > 200<<10 || bytes < 0 {
+			if traces, bytes, _ := r.tel.Journeys().Held(); traces > 1000 || bytes > 200<<10 || bytes < 0 {
 				t.Fatalf("after %d events %d traces of %d bytes are held", i, traces, bytes)
 			}
 		}
-		if traces, _ := r.tel.Held(); traces < 100 {
+		if traces, _, _ := r.tel.Journeys().Held(); traces < 100 {
 			t.Errorf("only %d traces are held", traces)
 		}
 		c.leave()

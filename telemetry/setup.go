@@ -33,6 +33,7 @@ import (
 	tracenoop "go.opentelemetry.io/otel/trace/noop"
 
 	"weir/stream"
+	"weir/telemetry/journey"
 )
 
 // scopeName is the instrumentation scope of everything made here.
@@ -93,7 +94,7 @@ type Telemetry struct {
 	logs           *sdklog.LoggerProvider // nil unless logs are exported
 	registry       *prometheus.Registry
 	metrics        *metrics
-	ring           *ring
+	journeys       *journey.Store
 	events         bucket
 	requests       *bucket // spans of requests other than streams
 	reports        *reporters
@@ -129,17 +130,22 @@ func Setup(ctx context.Context, opts Options) (*Telemetry, error) {
 	if opts.Client == nil {
 		opts.Client = peer
 	}
+	if opts.Node == "" {
+		var b [8]byte
+		_, _ = rand.Read(b[:]) // never fails
+		opts.Node = hex.EncodeToString(b[:])
+	}
 	t := &Telemetry{
 		opts:     opts,
 		disabled: strings.EqualFold(os.Getenv("OTEL_SDK_DISABLED"), "true"),
 		limited:  os.Getenv("OTEL_TRACES_SAMPLER") == "",
 		registry: prometheus.NewRegistry(),
-		ring:     newRing(maxTraces, maxTraceBytes),
 		events:   bucket{rate: max(0, float64(opts.EventTraces))},
 		requests: &bucket{rate: requestTraces},
 		reports:  newReporters(),
 		conns:    make(map[string]*connection),
 	}
+	t.journeys = journey.NewStore(opts.Node, 0, 0)
 	limited := &limitedLog{logger: t.logger}
 	otel.SetErrorHandler(limited)
 	otel.SetLogger(logr.Discard()) // it repeats what the error handler gets
@@ -174,14 +180,8 @@ func (t *Telemetry) start(ctx context.Context) error {
 // clock once they are corrected, so they carry its host.name: otherwise Jaeger
 // takes the clocks for skewed and moves the spans.
 func (t *Telemetry) resources(ctx context.Context) (server, browser *resource.Resource, err error) {
-	node := t.opts.Node
-	if node == "" {
-		var b [8]byte
-		_, _ = rand.Read(b[:]) // never fails
-		node = hex.EncodeToString(b[:])
-	}
 	server, err = resource.New(ctx, resource.WithTelemetrySDK(), resource.WithHost(),
-		resource.WithAttributes(semconv.ServiceName(t.opts.ServiceName), semconv.ServiceVersion(t.opts.Version), semconv.ServiceInstanceID(node)),
+		resource.WithAttributes(semconv.ServiceName(t.opts.ServiceName), semconv.ServiceVersion(t.opts.Version), semconv.ServiceInstanceID(t.opts.Node)),
 		resource.WithFromEnv())
 	if err != nil && !errors.Is(err, resource.ErrPartialResource) && !errors.Is(err, resource.ErrSchemaURLConflict) {
 		return nil, nil, fmt.Errorf("describing this process: %w", err)
@@ -205,7 +205,7 @@ func (t *Telemetry) startTraces(ctx context.Context, server, browser *resource.R
 	if limits.AttributeValueLengthLimit < 0 {
 		limits.AttributeValueLengthLimit = 1024 // headers of a request are attributes
 	}
-	options := []sdktrace.TracerProviderOption{sdktrace.WithRawSpanLimits(limits), sdktrace.WithSpanProcessor(t.ring)}
+	options := []sdktrace.TracerProviderOption{sdktrace.WithRawSpanLimits(limits)}
 	if t.limited {
 		options = append(options, sdktrace.WithSampler(&sampler{t.requests}))
 	}
@@ -290,6 +290,9 @@ func (t *Telemetry) startLogs(ctx context.Context, server *resource.Resource) er
 	t.stop = append(t.stop, t.logs.Shutdown)
 	return nil
 }
+
+// Journeys are the ways of the last events that were sampled, for the page.
+func (t *Telemetry) Journeys() *journey.Store { return t.journeys }
 
 // Observe reads the lag of the handler's connections for the metrics, and the
 // names of its topics.

@@ -322,6 +322,7 @@ func TestRenderErrors(t *testing.T) {
 		"index.html":   {Data: []byte("before {{.NoSuchField}}")},
 		"item.html":    {Data: []byte("x")},
 		"journey.html": {Data: []byte("x")},
+		"traces.html":  {},
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -2,38 +2,191 @@ package web
 
 import (
 	"bytes"
+	"errors"
 	"io"
 	"math"
 	"net/http"
 	"net/url"
 	"regexp"
 	"strconv"
+	"time"
+
+	"weir/telemetry/journey"
 )
 
-// A Journey is the way of one event from source to screen, as spans.
+// A Journey is the way of one event from source to screen, as journey.html shows
+// it and GET /traces/{trace_id} answers as JSON.
 type Journey struct {
-	TraceID   string
-	JaegerURL string // of this trace; empty: no link
-	Missing   string // why there is nothing to show; empty: there is
-	Topic     string
-	EventID   string
-	TotalMS   float64
-	Rows      []JourneyRow
+	TraceID   string `json:"trace_id"`
+	JaegerURL string `json:"jaeger_url,omitempty"` // of this trace; empty: no link
+	Missing   string `json:"missing,omitempty"`    // why there is nothing to show; empty: there is
+	Topic     string `json:"topic,omitempty"`
+	EventID   string `json:"event_id,omitempty"`
+	Type      string `json:"type,omitempty"`
+	Subject   string `json:"subject,omitempty"`
+	// Node is where the event was published, and Time when its journey begins.
+	Node string    `json:"node,omitempty"`
+	Time time.Time `json:"time,omitzero"`
+	// Connection is the reader whose journey it is, and Own says that the reader
+	// is the one that was asked for. Others are further readers that are known.
+	Connection string   `json:"connection,omitempty"`
+	Own        bool     `json:"own"`
+	Others     []string `json:"others,omitempty"`
+
+	TotalMS float64      `json:"total_ms"`
+	Rows    []JourneyRow `json:"steps"`
 }
 
 // A JourneyRow is one bar of the waterfall.
 type JourneyRow struct {
-	Name       string
-	Service    string
-	StartMS    float64 // since the start of the journey
-	DurationMS float64
-	SharePct   float64 // of TotalMS, 0 to 100
-	Kind       string  // of the span: producer, consumer, internal, …
-	Gap        bool    // time between spans, such as the network
+	// Name is the span's, such as "send sensor", or says what a gap is.
+	Name string `json:"name"`
+	// Step is one of event, send, broker, receive, waiting, deliver, network, busy,
+	// process.
+	Step       string  `json:"step"`
+	Service    string  `json:"service,omitempty"` // weir, weir-browser; "" for a gap
+	Node       string  `json:"node,omitempty"`
+	StartMS    float64 `json:"start_ms"` // since the start of the journey
+	DurationMS float64 `json:"duration_ms"`
+	SharePct   float64 `json:"share_pct"`      // of the total, 0 to 100
+	Kind       string  `json:"kind,omitempty"` // of the span: producer, consumer, internal; "" for a gap
+	Gap        bool    `json:"gap"`            // time between spans, such as the network
+	// Depth is how far the row stands in: 0 for the event itself, 1 for its steps.
+	Depth int `json:"depth"`
+	// Attrs tell more of the step.
+	Attrs []Attr `json:"attributes,omitempty"`
+}
+
+// An Attr is something known of a step.
+type Attr struct {
+	Name  string `json:"name"`
+	Value string `json:"value"`
 }
 
 // Journey writes the fragment that fills the journey panel.
 func (t *Templates) Journey(w io.Writer, j Journey) error { return t.render(w, "journey.html", j) }
+
+var traceIDForm = regexp.MustCompile(`^[0-9a-f]{32}$`)
+
+// journey is GET /traces/{trace_id}. A browser that navigates there gets the page,
+// which asks for the fragment. ?event= chooses where a trace has several
+// events, and ?connection= is the reader's own: the answer then tells of nobody
+// else. The page shows every answer in its panel, so that also "there is none" is
+// a fragment.
+func (s *Server) journey(w http.ResponseWriter, r *http.Request) {
+	id := r.PathValue("trace_id")
+	if !traceIDForm.MatchString(id) {
+		WriteProblem(w, r, problem(http.StatusBadRequest, "trace_id", "A trace ID is 32 lower-case hexadecimal digits."))
+		return
+	}
+	form := formOf(w, r)
+	if form == formPage {
+		s.page(w, r)
+		return
+	}
+	query := r.URL.Query()
+	told, err := s.opts.Observe.Traces.Journey(journey.Query{TraceID: id, EventID: query.Get("event"), Connection: query.Get("connection")})
+	j := journeyView(told, err)
+	j.TraceID, j.JaegerURL = id, jaegerTrace(s.opts.Page.JaegerUI(), id)
+	status := http.StatusOK
+	if j.Missing != "" {
+		status = http.StatusNotFound
+	}
+	if form == formJSON {
+		writeJSON(w, status, j)
+		return
+	}
+	s.html(w, r, status, func(b *bytes.Buffer) error { return s.opts.Page.Templates.Journey(b, j) })
+}
+
+// jaegerTrace returns the address of a trace in Jaeger, or "".
+func jaegerTrace(ui, id string) string {
+	if ui == "" {
+		return ""
+	}
+	link, err := url.JoinPath(ui, "trace", id)
+	if err != nil {
+		return ""
+	}
+	return link
+}
+
+// journeyView puts a journey in the page's words.
+func journeyView(j journey.Journey, err error) Journey {
+	switch {
+	case errors.Is(err, journey.ErrEvicted):
+		return Journey{Missing: "This event is too long ago: only the last few are kept in memory. A collector keeps them all."}
+	case err != nil:
+		return Journey{Missing: "Nothing is known of this trace here: the event was not sampled, another node has it, or it is too long ago."}
+	}
+	v := Journey{
+		Topic: j.Topic, EventID: j.ID, Type: j.Type, Subject: j.Subject, Node: j.Node, Time: j.Start.UTC(),
+		Connection: j.Connection, Own: j.Own, Others: j.Others, TotalMS: millis(j.Total),
+	}
+	if len(j.Steps) > 0 {
+		v.Rows = append(v.Rows, JourneyRow{
+			Name: "event " + j.Topic, Step: "event", Service: "weir", Kind: "internal", Node: j.Node, DurationMS: v.TotalMS, SharePct: 100,
+			Attrs: attrs("event", j.ID, "type", j.Type, "subject", j.Subject, "published on", j.Node, "reader", j.Connection),
+		})
+	}
+	v.Rows = append(v.Rows, journeyRows(j.Topic, j.Start, j.Total, j.Steps)...)
+	return v
+}
+
+// journeyRows are the rows of an event's steps.
+func journeyRows(topic string, start time.Time, total time.Duration, steps []journey.Step) []JourneyRow {
+	rows := make([]JourneyRow, 0, len(steps))
+	for _, step := range steps {
+		row := JourneyRow{
+			Name: stepName(step.Kind, topic), Step: string(step.Kind), Service: "weir", Node: step.Node, Gap: step.Gap, Depth: 1,
+			StartMS: millis(step.Start.Sub(start)), DurationMS: millis(step.Duration),
+		}
+		switch step.Kind {
+		case journey.Send:
+			row.Kind = "producer"
+		case journey.Receive:
+			row.Kind = "consumer"
+		case journey.Deliver:
+			row.Kind = "internal"
+		case journey.Process:
+			row.Kind, row.Service = "consumer", "weir-browser"
+		default:
+			row.Service = ""
+		}
+		if total > 0 {
+			row.SharePct = 100 * float64(step.Duration) / float64(total)
+		}
+		for _, f := range step.Facts {
+			row.Attrs = append(row.Attrs, Attr(f))
+		}
+		rows = append(rows, row)
+	}
+	return rows
+}
+
+// attrs lists what is not empty.
+func attrs(pairs ...string) (list []Attr) {
+	for i := 0; i+1 < len(pairs); i += 2 {
+		if pairs[i+1] != "" {
+			list = append(list, Attr{pairs[i], pairs[i+1]})
+		}
+	}
+	return list
+}
+
+// stepName is what a step is called: a span by its name, a gap by what it is.
+func stepName(kind journey.StepKind, topic string) string {
+	switch kind {
+	case journey.Send, journey.Receive, journey.Deliver, journey.Process:
+		return string(kind) + " " + topic
+	case journey.Waiting:
+		return "wait in the log"
+	case journey.Busy:
+		return "page busy"
+	default:
+		return string(kind)
+	}
+}
 
 // minBar is the least width of a bar, in percent: a span too short to see is
 // drawn as a tick.
@@ -63,34 +216,9 @@ func percent(f float64) string { return strconv.FormatFloat(f, 'f', 2, 64) + "%"
 // End names where the journey ends, as far as is known.
 func (j Journey) End() string {
 	for _, r := range j.Rows {
-		if r.Kind == "consumer" {
+		if r.Service == "weir-browser" {
 			return "screen"
 		}
 	}
 	return "delivery"
-}
-
-var traceIDForm = regexp.MustCompile(`^[0-9a-f]{32}$`)
-
-// journey is GET /traces/{trace_id}. The page shows every answer in its panel,
-// so that also "there is none" is a fragment.
-func (s *Server) journey(w http.ResponseWriter, r *http.Request) {
-	id := r.PathValue("trace_id")
-	if !traceIDForm.MatchString(id) {
-		WriteProblem(w, r, problem(http.StatusBadRequest, "trace_id", "A trace ID is 32 lower-case hexadecimal digits."))
-		return
-	}
-	query := r.URL.Query()
-	j := s.opts.Observe.Journey(id, query.Get("event"), query.Get("connection"))
-	j.TraceID = id
-	if ui := s.opts.Page.JaegerUI(); ui != "" {
-		if link, err := url.JoinPath(ui, "trace", id); err == nil {
-			j.JaegerURL = link
-		}
-	}
-	status := http.StatusOK
-	if j.Missing != "" {
-		status = http.StatusNotFound
-	}
-	s.html(w, r, status, func(b *bytes.Buffer) error { return s.opts.Page.Templates.Journey(b, j) })
 }

@@ -72,9 +72,8 @@ type Observe struct {
 	InstrumentStream func(next http.Handler) http.Handler
 	// Metrics serves GET /metrics, and Browser POST /telemetry/browser.
 	Metrics, Browser http.Handler
-	// Journey tells the way of an event; a Missing says why there is none.
-	// The event ID and the connection choose, where a trace has several.
-	Journey func(traceID, eventID, connection string) Journey
+	// Traces tells of the last events, for GET /traces.
+	Traces Traces
 	// Traceparent returns the trace context of the request for the page.
 	Traceparent func(r *http.Request) string
 	// Segments returns how many segments of a connection were exported.

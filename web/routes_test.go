@@ -7,8 +7,10 @@ import (
 	"strings"
 	"testing"
 	"testing/fstest"
+	"time"
 
 	"weir/stream"
+	"weir/telemetry/journey"
 	"weir/web"
 )
 
@@ -46,12 +48,7 @@ func (o overlay) ReadDir(name string) ([]fs.DirEntry, error) {
 func full(o *web.Options) {
 	o.Observe.Metrics = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { _, _ = w.Write([]byte("metrics")) })
 	o.Observe.Browser = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { http.Error(w, "refused", http.StatusForbidden) })
-	o.Observe.Journey = func(traceID, eventID, connection string) web.Journey {
-		if strings.HasPrefix(traceID, "0") {
-			return web.Journey{Missing: "unknown <here>"}
-		}
-		return web.Journey{Topic: "one", EventID: eventID}
-	}
+	o.Observe.Traces = fakeTraces{}
 	o.Observe.Traceparent = func(*http.Request) string { return traceparent }
 	o.Access.CORSOrigins = []string{friend}
 }
@@ -99,6 +96,12 @@ var requests = []struct {
 	{"POST", "/telemetry/browser", 403, ""},
 	{"GET", "/metrics", 200, ""},
 	{"POST", "/metrics", 405, "GET, HEAD"},
+	{"GET", "/traces", 200, ""},
+	{"GET", "/traces?topic=one&min=50ms&limit=3&sort=slowest", 200, ""},
+	{"GET", "/traces?min=50", 400, ""},
+	{"GET", "/traces?limit=0", 400, ""},
+	{"GET", "/traces?sort=up", 400, ""},
+	{"POST", "/traces", 405, "GET, HEAD"},
 	{"GET", "/traces/" + strings.Repeat("a", 32), 200, ""},
 	{"GET", "/traces/" + strings.Repeat("0", 32), 404, ""},
 	{"GET", "/traces/" + strings.Repeat("A", 32), 400, ""},
@@ -268,7 +271,7 @@ func TestPageSaysNothingOfTheQuery(t *testing.T) {
 		t.Error("the query is on the page")
 	}
 	w = s.do("GET", "/traces/"+strings.Repeat("0", 32), "")
-	if w.Code != 404 || !strings.Contains(w.Body.String(), "unknown &lt;here&gt;") {
+	if w.Code != 404 || !strings.Contains(w.Body.String(), "Nothing is known") {
 		t.Errorf("%d %s", w.Code, w.Body)
 	}
 }
@@ -278,3 +281,21 @@ func TestNewServerNeedsParts(t *testing.T) {
 		t.Error("a server without a hub")
 	}
 }
+
+// fakeTraces know every trace whose ID does not begin with 0.
+type fakeTraces struct{}
+
+func (fakeTraces) Journey(q journey.Query) (journey.Journey, error) {
+	if strings.HasPrefix(q.TraceID, "0") {
+		return journey.Journey{}, journey.ErrNotHeld
+	}
+	return journey.Journey{Event: journey.Event{Topic: "one", ID: q.EventID}}, nil
+}
+
+func (fakeTraces) Recent(q journey.ListQuery) []journey.Summary {
+	return []journey.Summary{{Event: journey.Event{Topic: "one", ID: "1-0", Subject: "<b>"}, Total: 60 * time.Millisecond, Last: journey.Process}}
+}
+
+func (f fakeTraces) Slowest(q journey.ListQuery) []journey.Summary { return f.Recent(q) }
+
+func (fakeTraces) Held() (int, int, time.Time) { return 1, 100, time.Unix(0, 0) }

@@ -1,6 +1,6 @@
 // Package web is Weir's HTTP surface: the routes, the page, publishing, health,
-// and what guards them. It knows the stream, and nothing of who observes it:
-// telemetry is handed in as functions.
+// and what guards them. It knows the stream and the journeys of events, and
+// nothing of OpenTelemetry: telemetry is handed in as functions.
 package web
 
 import (
@@ -99,7 +99,8 @@ func (s *Server) adminRoutes(mux *http.ServeMux) {
 	if s.opts.Observe.Metrics != nil {
 		mux.Handle("/metrics", s.opts.Observe.Instrument("/metrics", getHandler(s.opts.Observe.Metrics)))
 	}
-	if s.opts.Observe.Journey != nil {
+	if s.opts.Observe.Traces != nil {
+		mux.Handle("/traces", s.opts.Observe.Instrument("/traces", get(s.traces)))
 		mux.Handle("/traces/{trace_id}", s.opts.Observe.Instrument("/traces/{trace_id}", get(s.journey)))
 	}
 }

@@ -13,14 +13,14 @@ import (
 // concurrently. They write nothing at all when they fail.
 type Templates struct{ set *template.Template }
 
-// ParseTemplates parses index.html, item.html and journey.html of fsys, or of
-// the embedded files when fsys is nil.
+// ParseTemplates parses index.html, item.html, journey.html and traces.html of
+// fsys, or of the embedded files when fsys is nil.
 func ParseTemplates(fsys fs.FS) (*Templates, error) {
 	if fsys == nil {
 		fsys = sub(templateFS, "templates")
 	}
 	set, err := template.New("").Funcs(template.FuncMap{"ms": formatMS, "share": formatShare, "short": short}).
-		ParseFS(fsys, "index.html", "item.html", "journey.html")
+		ParseFS(fsys, "index.html", "item.html", "journey.html", "traces.html")
 	if err != nil {
 		return nil, fmt.Errorf("parsing templates: %w", err)
 	}

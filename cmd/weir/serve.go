@@ -112,7 +112,7 @@ func serve(ctx context.Context, cfg *config, proc *process, stdout, stderr io.Wr
 		Page:   web.PageOptions{Templates: templates, Version: version(), JaegerUI: jaegerUI},
 		Observe: web.Observe{
 			Instrument: tel.Middleware, InstrumentStream: tel.StreamMiddleware, Metrics: tel.MetricsHandler(), Browser: tel.BrowserHandler(),
-			Journey: journey(tel), Traceparent: tel.PageTraceparent, Segments: tel.StreamSegments, Ready: carrier.ready, Cluster: carrier.cluster(),
+			Traces: tel.Journeys(), Traceparent: tel.PageTraceparent, Segments: tel.StreamSegments, Ready: carrier.ready, Cluster: carrier.cluster(),
 		},
 	})
 	if err != nil {

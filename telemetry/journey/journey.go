@@ -1,0 +1,243 @@
+package journey
+
+import (
+	"cmp"
+	"encoding/hex"
+	"errors"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Reasons why there is no journey.
+var (
+	// ErrBadTraceID marks text that is no trace ID.
+	ErrBadTraceID = errors.New("not a trace ID of 32 hexadecimal digits")
+	// ErrEvicted marks an event from before the oldest that is held.
+	ErrEvicted = errors.New("the trace is no longer held: later events have taken its place")
+	// ErrNotHeld marks a trace that is not held for another reason: its event was
+	// not sampled, or neither published nor received by this node.
+	ErrNotHeld = errors.New("the event was not sampled, or this server has not seen it")
+)
+
+// A Query names an event, and who asks.
+type Query struct {
+	TraceID string
+	// EventID chooses, where a trace has several events. Default: the first.
+	EventID string
+	// Connection is the reader's own. Default: that of the page that reported
+	// first, or of the first delivery.
+	Connection string
+}
+
+// A Journey is the way of one event to one reader, as far as it is known.
+type Journey struct {
+	Event
+	Ref Ref
+	// Connection is the reader's; "" when no delivery is known.
+	Connection string
+	// Own says that the reader is the one that was asked for.
+	Own bool
+	// Start is when the first step began, and Total how long until the last one
+	// had ended.
+	Start time.Time
+	Total time.Duration
+	// Steps are in the order of their beginning. Those of which nothing is known
+	// are left out.
+	Steps []Step
+	// Others are the other readers that are known, each by its connection.
+	Others []string
+}
+
+// A StepKind says what a step is.
+type StepKind string
+
+// The steps, in their usual order.
+const (
+	Send    StepKind = "send"    // published, until it is in the log or acknowledged by the broker
+	Broker  StepKind = "broker"  // from its publishing until this node has it from the broker
+	Receive StepKind = "receive" // from the broker's hands into this node's log
+	Waiting StepKind = "waiting" // in the log, until the reader came back
+	Deliver StepKind = "deliver" // in the log, until it was flushed to the reader
+	Network StepKind = "network" // flushed, until the page had it
+	Busy    StepKind = "busy"    // the page's main thread was at something else
+	Process StepKind = "process" // the page had it, until it was on screen
+)
+
+// A Step is a part of a journey.
+type Step struct {
+	Kind StepKind
+	// Node is where it happened; "" for the network and the page.
+	Node     string
+	Start    time.Time
+	Duration time.Duration
+	// Gap says that the step is what lies between two spans.
+	Gap bool
+	// Facts tell more, in order.
+	Facts []Fact
+}
+
+// A Fact is something known of a step.
+type Fact struct{ Name, Value string }
+
+// Journey returns the way of an event to a reader. The error is ErrBadTraceID,
+// ErrEvicted or ErrNotHeld.
+func (s *Store) Journey(q Query) (Journey, error) {
+	var id [16]byte
+	if len(q.TraceID) != 32 {
+		return Journey{}, ErrBadTraceID
+	}
+	if _, err := hex.Decode(id[:], []byte(q.TraceID)); err != nil {
+		return Journey{}, ErrBadTraceID
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if t := s.byID[id]; t != nil {
+		for _, r := range t.events {
+			if q.EventID == "" || q.EventID == r.ID {
+				return s.tell(r, q.Connection), nil
+			}
+		}
+		return Journey{}, ErrNotHeld
+	}
+	// The ID of an event tells when it was made.
+	text, _, _ := strings.Cut(q.EventID, "-")
+	if ms, err := strconv.ParseInt(text, 10, 64); err == nil && s.head > 0 && ms < s.began.UnixMilli() {
+		return Journey{}, ErrEvicted
+	}
+	return Journey{}, ErrNotHeld
+}
+
+// tell puts the steps of an event in order. The caller holds s.mu.
+func (s *Store) tell(r *record, connection string) Journey {
+	j := Journey{Event: r.Event, Ref: r.ref}
+	deliver, report := s.choose(r, connection)
+	if !r.send.IsZero() {
+		j.add(Step{Kind: Send, Node: r.Node, Start: r.send.Began, Duration: r.send.Ended.Sub(r.send.Began)})
+	}
+	if !r.receive.IsZero() {
+		j.add(Step{Kind: Broker, Start: r.start(), Duration: r.receive.Began.Sub(r.start()), Gap: true, Facts: facts("from", r.Node, "to", s.node)})
+		j.add(Step{Kind: Receive, Node: s.node, Start: r.receive.Began, Duration: r.receive.Ended.Sub(r.receive.Began)})
+	}
+	if deliver != nil {
+		j.Connection = deliver.Connection
+		if from := deliver.from(); deliver.Replay {
+			j.add(Step{Kind: Waiting, Node: s.node, Start: deliver.Entered, Duration: from.Sub(deliver.Entered), Gap: true})
+		}
+		j.add(Step{Kind: Deliver, Node: s.node, Start: deliver.from(), Duration: deliver.Ended.Sub(deliver.from()), Facts: deliver.facts()})
+	}
+	if report != nil {
+		busy := max(0, report.Busy)
+		if deliver != nil {
+			j.Connection = cmp.Or(report.Connection, j.Connection)
+			between := report.Received.Sub(deliver.Ended)
+			busy = max(0, min(busy, between))
+			j.add(Step{Kind: Network, Start: deliver.Ended, Duration: between - busy, Gap: true})
+			if busy > 0 {
+				j.add(Step{Kind: Busy, Start: report.Received.Add(-busy), Duration: busy, Gap: true})
+			}
+		} else {
+			j.Connection = report.Connection
+		}
+		j.add(Step{Kind: Process, Start: report.Received, Duration: report.Shown.Sub(report.Received)})
+	}
+	j.Own = connection != "" && j.Connection == connection
+	j.Others = r.others(j.Connection)
+	var end time.Time
+	for i, step := range j.Steps {
+		if i == 0 || step.Start.Before(j.Start) {
+			j.Start = step.Start
+		}
+		if to := step.Start.Add(step.Duration); to.After(end) {
+			end = to
+		}
+	}
+	if len(j.Steps) > 0 {
+		j.Total = end.Sub(j.Start)
+	}
+	return j
+}
+
+// add appends a step. A gap that lasted no time is none.
+func (j *Journey) add(s Step) {
+	s.Duration = max(0, s.Duration)
+	if s.Gap && s.Duration == 0 {
+		return
+	}
+	j.Steps = append(j.Steps, s)
+}
+
+func facts(pairs ...string) (list []Fact) {
+	for i := 0; i+1 < len(pairs); i += 2 {
+		if pairs[i+1] != "" {
+			list = append(list, Fact{pairs[i], pairs[i+1]})
+		}
+	}
+	return list
+}
+
+func (d *Delivery) facts() []Fact {
+	list := facts("waited before the write", d.Began.Sub(d.from()).Round(time.Microsecond).String(), "events in the write", strconv.Itoa(d.Batch), "picked as", d.Why)
+	if d.Gapped {
+		list = append(list, Fact{"before it", "events were lost"})
+	}
+	return list
+}
+
+// choose returns the delivery and the report of one reader. Asked for a
+// connection, it returns nothing of any other. Else it returns those of the page
+// that reported first, or the first delivery.
+func (s *Store) choose(r *record, connection string) (*Delivery, *Report) {
+	if connection == "" {
+		if len(r.reports) > 0 && r.reports[0].Connection != "" {
+			connection = r.reports[0].Connection
+		} else {
+			return s.first(r)
+		}
+	}
+	var deliver *Delivery
+	if d, ok := s.readers.find(connection, r.ref); ok {
+		deliver = &d
+	} else if i := slices.IndexFunc(r.deliveries, func(d Delivery) bool { return d.Connection == connection }); i >= 0 {
+		deliver = &r.deliveries[i]
+	}
+	var report *Report
+	if i := slices.IndexFunc(r.reports, func(p Report) bool { return p.Connection == connection }); i >= 0 {
+		report = &r.reports[i]
+	}
+	return deliver, report
+}
+
+// first returns the first delivery, and the report of a page that proved no
+// connection only if there can have been no other reader.
+func (s *Store) first(r *record) (*Delivery, *Report) {
+	var report *Report
+	if len(r.reports) > 0 {
+		report = &r.reports[0]
+	}
+	switch {
+	case len(r.deliveries) == 0:
+		return nil, report
+	case len(r.deliveries) > 1:
+		return &r.deliveries[0], nil
+	default:
+		return &r.deliveries[0], report
+	}
+}
+
+// others returns the known readers but one.
+func (r *record) others(connection string) (list []string) {
+	add := func(c string) {
+		if c != "" && c != connection && !slices.Contains(list, c) {
+			list = append(list, c)
+		}
+	}
+	for i := range r.deliveries {
+		add(r.deliveries[i].Connection)
+	}
+	for i := range r.reports {
+		add(r.reports[i].Connection)
+	}
+	return list
+}

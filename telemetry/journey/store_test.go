@@ -1,0 +1,203 @@
+package journey_test
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"weir/telemetry/journey"
+)
+
+var start = time.UnixMilli(1_700_000_000_000)
+
+func at(ms int) time.Time { return start.Add(time.Duration(ms) * time.Millisecond) }
+
+func span(from, to int) journey.Span { return journey.Span{Began: at(from), Ended: at(to)} }
+
+func ref(n int) journey.Ref {
+	return journey.Ref{Trace: [16]byte{byte(n >> 16), byte(n >> 8), byte(n), 1}, Span: [8]byte{1}}
+}
+
+func event(n int) journey.Event {
+	return journey.Event{Topic: "orders", ID: fmt.Sprintf("%d-0", at(n).UnixMilli()), Node: "a", Published: at(n)}
+}
+
+func flush(connection string, from, to int) journey.Delivery {
+	return journey.Delivery{Connection: connection, Entered: at(from), Began: at(from), Ended: at(to), Batch: 1}
+}
+
+func shown(connection string, received, shown int) func(time.Time) (journey.Report, bool) {
+	return func(time.Time) (journey.Report, bool) {
+		return journey.Report{Connection: connection, Received: at(received), Shown: at(shown)}, true
+	}
+}
+
+func told(j journey.Journey) string {
+	var steps []string
+	for _, s := range j.Steps {
+		steps = append(steps, fmt.Sprintf("%s %d+%d", s.Kind, s.Start.Sub(start).Milliseconds(), s.Duration.Milliseconds()))
+	}
+	return strings.Join(steps, ", ")
+}
+
+// TestEachReaderHasItsOwn has two pages; the second page's delivery was not picked
+// for a span.
+func TestEachReaderHasItsOwn(t *testing.T) {
+	s := journey.NewStore("a", 0, 0)
+	e := event(0)
+	second := s.Reader("second")
+	s.Publish(ref(0), e, span(0, 1), journey.Span{})
+	s.Deliver(ref(0), e, flush("first", 1, 16))
+	second.Deliver(ref(0), flush("", 1, 490))
+	for connection, times := range map[string][2]int{"first": {18, 20}, "second": {494, 497}} {
+		if _, _, err := s.Report(ref(0), e.ID, journey.Report{}, shown(connection, times[0], times[1])); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for connection, want := range map[string]string{
+		"first":  "send 0+1, deliver 1+15, network 16+2, process 18+2",
+		"second": "send 0+1, deliver 1+489, network 490+4, process 494+3",
+		"third":  "send 0+1", // never another's numbers
+	} {
+		j, err := s.Journey(journey.Query{TraceID: ref(0).TraceID(), EventID: e.ID, Connection: connection})
+		if got := told(j); err != nil || got != want || j.Own != (connection != "third") {
+			t.Errorf("%s is told %q, own %v, %v; want %q", connection, got, j.Own, err, want)
+		}
+	}
+}
+
+// TestNodesTellTheSame has an event that spends 481 ms in the broker.
+func TestNodesTellTheSame(t *testing.T) {
+	a, b := journey.NewStore("a", 0, 0), journey.NewStore("b", 0, 0)
+	e := event(0)
+	a.Publish(ref(0), e, span(0, 2), span(1, 2))
+	a.Receive(ref(0), e, span(481, 482))
+	b.Receive(ref(0), e, span(481, 482))
+	for node, s := range map[string]*journey.Store{"a": a, "b": b} {
+		s.Deliver(ref(0), e, flush("x", 482, 490))
+		j, err := s.Journey(journey.Query{TraceID: ref(0).TraceID()})
+		want := "broker 0+481, receive 481+1, deliver 482+8"
+		if node == "a" {
+			want = "send 0+2, " + want
+		}
+		if got := told(j); err != nil || got != want || j.Total != 490*time.Millisecond {
+			t.Errorf("node %s tells %q, %v in all, %v; want %q", node, got, j.Total, err, want)
+		}
+	}
+}
+
+// TestBusyPageIsNotTheNetwork has a page whose main thread was busy for 70 of the
+// 80 ms between flush and receipt.
+func TestBusyPageIsNotTheNetwork(t *testing.T) {
+	s := journey.NewStore("a", 0, 0)
+	e := event(0)
+	s.Publish(ref(0), e, span(0, 1), journey.Span{})
+	s.Deliver(ref(0), e, flush("x", 1, 5))
+	_, _, err := s.Report(ref(0), e.ID, journey.Report{}, func(time.Time) (journey.Report, bool) {
+		return journey.Report{Connection: "x", Received: at(85), Shown: at(90), Busy: 70 * time.Millisecond}, true
+	})
+	j, _ := s.Journey(journey.Query{TraceID: ref(0).TraceID()})
+	if got, want := told(j), "send 0+1, deliver 1+4, network 5+10, busy 15+70, process 85+5"; err != nil || got != want {
+		t.Errorf("told %q, %v; want %q", got, err, want)
+	}
+}
+
+// TestReplayWaits: an event that a reader missed waits in the log, which is no
+// latency of the stream.
+func TestReplayWaits(t *testing.T) {
+	s := journey.NewStore("a", 0, 0)
+	e := event(0)
+	s.Publish(ref(0), e, span(0, 1), journey.Span{})
+	d := flush("", 1, 5010)
+	d.Began, d.Replay = at(5000), true
+	s.Reader("x").Deliver(ref(0), d)
+	if _, _, err := s.Report(ref(0), e.ID, journey.Report{}, shown("x", 5012, 5020)); err != nil {
+		t.Fatal(err)
+	}
+	j, _ := s.Journey(journey.Query{TraceID: ref(0).TraceID(), Connection: "x"})
+	if got, want := told(j), "send 0+1, waiting 1+4999, deliver 5000+10, network 5010+2, process 5012+8"; got != want {
+		t.Errorf("told %q, want %q", got, want)
+	}
+	if list := s.Slowest(journey.ListQuery{}); len(list) != 1 || list[0].Total != time.Millisecond || list[0].Last != journey.Send {
+		t.Errorf("the replay counts as the event's latency: %+v", list)
+	}
+}
+
+func TestLists(t *testing.T) {
+	s := journey.NewStore("a", 0, 0)
+	for i := range 100 {
+		e := event(10 * i)
+		if i%2 == 0 {
+			e.Topic = "other"
+		}
+		s.Publish(ref(i), e, span(10*i, 10*i+1), journey.Span{})
+		s.Deliver(ref(i), e, flush("x", 10*i+1, 10*i+i*7%100))
+	}
+	recent := s.Recent(journey.ListQuery{Topic: "orders", Limit: 3})
+	if len(recent) != 3 || recent[0].ID != event(990).ID || recent[2].ID != event(950).ID || recent[0].Last != journey.Deliver {
+		t.Errorf("recent: %+v", recent)
+	}
+	slowest := s.Slowest(journey.ListQuery{Min: 90 * time.Millisecond})
+	if len(slowest) != 10 {
+		t.Errorf("%d events took 90 ms and more", len(slowest))
+	}
+	for i, e := range slowest {
+		if e.Total < 90*time.Millisecond || i > 0 && e.Total > slowest[i-1].Total || len(e.Steps) != 2 {
+			t.Errorf("slowest %d: %+v", i, e)
+		}
+	}
+}
+
+func TestBounds(t *testing.T) {
+	s := journey.NewStore("a", 100, 50<<10)
+	for i := range 5000 {
+		e := event(i)
+		r := ref(i)
+		if i%3 == 0 {
+			r = ref(0) // one publisher's trace
+			r.Span = [8]byte{byte(i >> 8), byte(i), 2}
+		}
+		s.Publish(r, e, span(i, i), journey.Span{})
+		for k := range 40 {
+			s.Deliver(r, e, flush(fmt.Sprint(k), i, i+1))
+			_, _, _ = s.Report(r, e.ID, journey.Report{}, shown(fmt.Sprint(k), i+1, i+2))
+		}
+		if traces, bytes, _ := s.Held(); traces > 100 || bytes > 50<<10 || bytes < 0 {
+			t.Fatalf("after %d events %d traces of %d bytes are held", i, traces, bytes)
+		}
+		s.Reader(fmt.Sprint("reader ", i))
+	}
+	if _, err := s.Journey(journey.Query{TraceID: ref(1).TraceID(), EventID: event(1).ID}); !errors.Is(err, journey.ErrEvicted) {
+		t.Errorf("the first event: %v", err)
+	}
+	if _, err := s.Journey(journey.Query{TraceID: ref(6000).TraceID(), EventID: event(6000).ID}); !errors.Is(err, journey.ErrNotHeld) {
+		t.Errorf("an event that never was: %v", err)
+	}
+	for _, id := range []string{"", "xyz", strings.Repeat("g", 32)} {
+		if _, err := s.Journey(journey.Query{TraceID: id}); !errors.Is(err, journey.ErrBadTraceID) {
+			t.Errorf("trace %q: %v", id, err)
+		}
+	}
+}
+
+func TestReportsAreRefused(t *testing.T) {
+	s := journey.NewStore("a", 0, 0)
+	e := event(0)
+	s.Publish(ref(0), e, span(0, 1), journey.Span{})
+	if _, _, err := s.Report(ref(1), e.ID, journey.Report{}, shown("x", 1, 2)); !errors.Is(err, journey.ErrUnknown) {
+		t.Errorf("another trace: %v", err)
+	}
+	if _, _, err := s.Report(ref(0), "1-0", journey.Report{}, shown("x", 1, 2)); !errors.Is(err, journey.ErrUnknown) {
+		t.Errorf("another event: %v", err)
+	}
+	if _, _, err := s.Report(ref(0), e.ID, journey.Report{}, func(time.Time) (journey.Report, bool) { return journey.Report{}, false }); !errors.Is(err, journey.ErrTime) {
+		t.Errorf("a time that cannot be: %v", err)
+	}
+	for i := range 20 {
+		if _, _, err := s.Report(ref(0), e.ID, journey.Report{}, shown("x", 1, 2)); errors.Is(err, journey.ErrTooMany) != (i >= journey.MaxReports) {
+			t.Errorf("report %d: %v", i, err)
+		}
+	}
+}

@@ -1,0 +1,176 @@
+package web
+
+import (
+	"bytes"
+	"cmp"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"weir/stream"
+	"weir/telemetry/journey"
+)
+
+// Traces tells of the last events: a *journey.Store.
+type Traces interface {
+	Journey(q journey.Query) (journey.Journey, error)
+	Recent(q journey.ListQuery) []journey.Summary
+	Slowest(q journey.ListQuery) []journey.Summary
+	Held() (traces, bytes int, since time.Time)
+}
+
+// defaultTraces is how many events GET /traces tells of.
+const defaultTraces = 50
+
+// Values of ?sort=.
+const (
+	sortNewest  = "newest"
+	sortSlowest = "slowest"
+)
+
+// A TraceList is what traces.html shows, and what GET /traces answers as JSON.
+type TraceList struct {
+	// Topics are those that there are to choose from.
+	Topics []string `json:"topics"`
+	// Topic, Sort, MinMS and Limit are what was asked for. Sort is newest or
+	// slowest.
+	Topic string  `json:"topic,omitempty"`
+	Sort  string  `json:"sort"`
+	MinMS float64 `json:"min_ms,omitempty"`
+	Limit int     `json:"limit"`
+	// Node is the server that answers. Held is how many traces it holds, and
+	// Since what time it has them.
+	Node   string      `json:"node"`
+	Held   int         `json:"held"`
+	Since  time.Time   `json:"since"`
+	Traces []TraceLine `json:"traces"`
+}
+
+// A TraceLine is one event in a list.
+type TraceLine struct {
+	TraceID string    `json:"trace_id"`
+	EventID string    `json:"event_id"`
+	Topic   string    `json:"topic"`
+	Type    string    `json:"type,omitempty"`
+	Subject string    `json:"subject,omitempty"`
+	Node    string    `json:"node,omitempty"` // that published it
+	Time    time.Time `json:"time"`           // of its publishing
+	// TotalMS is the time from publishing to the last known step, which Last
+	// names: send, receive, deliver or process (on screen).
+	TotalMS float64 `json:"total_ms"`
+	Last    string  `json:"last"`
+	// Readers is how many readers are known, of however many there were.
+	Readers int `json:"readers"`
+	// Rows are the steps of the reader that was last, for a small waterfall.
+	Rows []JourneyRow `json:"steps"`
+	// URL is the journey's address. JaegerURL leads to the trace in Jaeger; ""
+	// when there is none.
+	URL       string `json:"url"`
+	JaegerURL string `json:"jaeger_url,omitempty"`
+}
+
+// BarX and BarWidth place a row in the line's waterfall: see [Journey.BarX].
+func (l TraceLine) BarX(r JourneyRow) string { return Journey{TotalMS: l.TotalMS}.BarX(r) }
+
+// BarWidth is the width that goes with [TraceLine.BarX].
+func (l TraceLine) BarWidth(r JourneyRow) string { return Journey{TotalMS: l.TotalMS}.BarWidth(r) }
+
+// Traces writes the fragment of the list.
+func (t *Templates) Traces(w io.Writer, list TraceList) error {
+	return t.render(w, "traces.html", list)
+}
+
+// traces is GET /traces. A browser that navigates there gets the page, which asks
+// for the fragment.
+func (s *Server) traces(w http.ResponseWriter, r *http.Request) {
+	form := formOf(w, r)
+	if form == formPage {
+		s.page(w, r)
+		return
+	}
+	list, refusal := s.traceList(r)
+	if refusal != nil {
+		WriteProblem(w, r, refusal)
+		return
+	}
+	if form == formJSON {
+		writeJSON(w, http.StatusOK, list)
+		return
+	}
+	s.html(w, r, http.StatusOK, func(b *bytes.Buffer) error { return s.opts.Page.Templates.Traces(b, list) })
+}
+
+func (s *Server) traceList(r *http.Request) (TraceList, *stream.Refusal) {
+	query := r.URL.Query()
+	q := journey.ListQuery{Topic: query.Get("topic"), Limit: defaultTraces}
+	if text := query.Get("min"); text != "" {
+		least, err := time.ParseDuration(text)
+		if err != nil || least < 0 {
+			return TraceList{}, problem(http.StatusBadRequest, "min", "min is the least time that an event took, such as min=50ms or min=1.5s.")
+		}
+		q.Min = least
+	}
+	if text := query.Get("limit"); text != "" {
+		n, err := strconv.Atoi(text)
+		if err != nil || n < 1 || n > journey.MaxList {
+			return TraceList{}, problem(http.StatusBadRequest, "limit", fmt.Sprintf("limit is a number from 1 to %d.", journey.MaxList))
+		}
+		q.Limit = n
+	}
+	list := TraceList{Topics: s.opts.Hub.Topics(), Topic: q.Topic, Sort: cmp.Or(query.Get("sort"), sortNewest), MinMS: millis(q.Min), Limit: q.Limit, Node: s.opts.Stream.Node}
+	list.Held, _, list.Since = s.opts.Observe.Traces.Held()
+	switch list.Sort {
+	case sortNewest:
+		list.Traces = s.traceLines(s.opts.Observe.Traces.Recent(q))
+	case sortSlowest:
+		list.Traces = s.traceLines(s.opts.Observe.Traces.Slowest(q))
+	default:
+		return TraceList{}, problem(http.StatusBadRequest, "sort", "sort is newest or slowest.")
+	}
+	return list, nil
+}
+
+func (s *Server) traceLines(events []journey.Summary) []TraceLine {
+	jaeger := s.opts.Page.JaegerUI()
+	lines := make([]TraceLine, 0, len(events))
+	for _, e := range events {
+		id := e.Ref.TraceID()
+		line := TraceLine{
+			TraceID: id, EventID: e.ID, Topic: e.Topic, Type: e.Type, Subject: e.Subject, Node: e.Node, Time: e.Start.UTC(),
+			TotalMS: millis(e.Total), Last: string(e.Last), Readers: e.Readers, Rows: journeyRows(e.Topic, e.Start, e.Total, e.Steps),
+			URL: "/traces/" + id + "?" + url.Values{"event": {e.ID}}.Encode(), JaegerURL: jaegerTrace(jaeger, id),
+		}
+		lines = append(lines, line)
+	}
+	return lines
+}
+
+func millis(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
+
+// Forms of an answer.
+const (
+	formFragment = iota // HTML for the page, which puts it where it belongs
+	formPage            // a whole page, for a browser that navigates
+	formJSON
+)
+
+// formOf says in which form an answer is wanted, and that it depends on that.
+func formOf(w http.ResponseWriter, r *http.Request) int {
+	w.Header().Set("Vary", "Accept, HX-Request, Sec-Fetch-Mode")
+	accept := r.Header.Get("Accept")
+	html := strings.Contains(accept, "text/html")
+	switch {
+	case strings.Contains(accept, "application/json") && !html:
+		return formJSON
+	case r.Header.Get("HX-Request") != "":
+		return formFragment
+	case r.Header.Get("Sec-Fetch-Mode") == "navigate", html && r.Header.Get("Sec-Fetch-Mode") == "":
+		return formPage
+	default:
+		return formFragment
+	}
+}

@@ -9,7 +9,6 @@ import (
 	"math/rand/v2"
 	"runtime/debug"
 	"slices"
-	"sync"
 	"time"
 )
 
@@ -108,9 +107,12 @@ func (h *Hub) feed(t *topic, s Source) {
 		case h.ctx.Err() != nil:
 			return
 		case err == nil:
-			p.settle()
+			h.end(t, "the source has ended")
 			h.changed(t, &t.source, SourceEnded, nil)
-			t.log.Close("the source has ended")
+			return
+		case errors.Is(err, ErrClosed) && t.log.Ended() != "":
+			h.opts.Logger.Warn("the topic has ended: its source is not run any more", "topic", t.name, "reason", t.log.Ended())
+			h.changed(t, &t.source, SourceEnded, nil)
 			return
 		case !errors.Is(err, ErrRestart):
 			p.Fail(err)
@@ -118,9 +120,7 @@ func (h *Hub) feed(t *topic, s Source) {
 		t.mu.Lock()
 		wait := backoff(t.source.Failures, maxBackoff)
 		t.mu.Unlock()
-		select {
-		case <-time.After(wait):
-		case <-h.ctx.Done():
+		if !h.sleep(wait) {
 			return
 		}
 	}
@@ -150,41 +150,15 @@ func (h *Hub) running(t *topic, change int) {
 type publisher struct {
 	hub   *Hub
 	topic *topic
-
-	mu   sync.Mutex
-	last ID // of what the source has published
-}
-
-// settle waits until what the source has published is in the log, so that the
-// topic ends behind it: with a broker, that comes round later. It waits no
-// longer when the broker has lost the thread, and with it perhaps the events.
-func (p *publisher) settle() {
-	p.mu.Lock()
-	last := p.last
-	p.mu.Unlock()
-	for c := p.topic.log.Live(); last.After(p.topic.log.Last()); {
-		_, err := c.Next(p.hub.ctx)
-		var gap *Gap
-		if err != nil && (!errors.As(err, &gap) || gap.Reason != GapSlow) {
-			return
-		}
-	}
 }
 
 func (p *publisher) Publish(ctx context.Context, events ...Event) error {
 	if p.hub.ctx.Err() != nil { // told to loops that do not look at their context
 		return fmt.Errorf("publish to %s: %w: the hub is closed", p.topic.name, ErrClosed)
 	}
-	ids, err := p.hub.Publish(ctx, p.topic.name, events...)
+	_, err := p.hub.Publish(ctx, p.topic.name, events...)
 	switch {
 	case err == nil:
-		p.mu.Lock()
-		for _, id := range ids {
-			if id.After(p.last) {
-				p.last = id
-			}
-		}
-		p.mu.Unlock()
 		p.hub.changed(p.topic, &p.topic.source, SourceUp, nil)
 	case errors.Is(err, ErrInvalid):
 		p.Fail(err)
@@ -197,28 +171,4 @@ func (p *publisher) Fail(err error) {
 		return
 	}
 	p.hub.changed(p.topic, &p.topic.source, SourceFailing, err)
-}
-
-// follow keeps a topic's log in touch with the broker.
-func (h *Hub) follow(t *topic) {
-	for {
-		err := h.opts.Broker.Follow(h.ctx, t.name, t.log, func() {
-			t.mu.Lock()
-			t.joined = true
-			t.mu.Unlock()
-			h.changed(t, &t.broker, SourceUp, nil)
-		})
-		if h.ctx.Err() != nil || errors.Is(err, ErrClosed) {
-			return
-		}
-		h.changed(t, &t.broker, SourceFailing, err)
-		t.mu.Lock()
-		wait := backoff(t.broker.Failures, maxBrokerBackoff)
-		t.mu.Unlock()
-		select {
-		case <-time.After(wait):
-		case <-h.ctx.Done():
-			return
-		}
-	}
 }

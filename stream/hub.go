@@ -56,7 +56,13 @@ type topic struct {
 	running  int // sources
 	broker   SourceHealth
 	brokered bool
-	joined   bool // the broker's backlog has been in the log
+	joined   bool   // the broker's backlog has been in the log
+	unfollow func() // ends the broker's following; nil before it began
+
+	// store is held while a publication is put into the log, without a broker.
+	store      sync.Mutex
+	firsts     firsts
+	checkpoint []byte
 }
 
 // NewHub returns a hub without topics.
@@ -78,6 +84,7 @@ const closePatience = 10 * time.Second
 // from when Close is called.
 func (h *Hub) Close() {
 	h.cancel()
+	h.unfollowAll()
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
@@ -110,10 +117,18 @@ func (h *Hub) AddTopic(name string) error {
 	if !ValidTopic(name) {
 		return fmt.Errorf("bad topic %q: 1 to 64 letters, digits, dots, dashes and underscores", name)
 	}
+	t, err := h.addTopic(name)
+	if err == nil && t.brokered {
+		h.follow(t)
+	}
+	return err
+}
+
+func (h *Hub) addTopic(name string) (*topic, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.topics[name] != nil {
-		return fmt.Errorf("topic %q exists already", name)
+		return nil, fmt.Errorf("topic %q exists already", name)
 	}
 	opts := h.opts.Log
 	opts.Encode = nil
@@ -126,9 +141,8 @@ func (h *Hub) AddTopic(name string) error {
 	if h.opts.Broker != nil {
 		t.brokered = true
 		t.broker = SourceHealth{State: SourceStarting, Since: time.Now()}
-		h.work.Go(func() { h.follow(t) })
 	}
-	return nil
+	return t, nil
 }
 
 // Topics returns the names of the topics, in the order in which they were made.
@@ -209,23 +223,38 @@ func (h *Hub) open(name, format string, resume *ID) (*Cursor, error) {
 // ErrNoFormat marks, by errors.Is, a format that the hub does not have.
 var ErrNoFormat = errors.New("no such format")
 
-// Publish puts events into a topic, all or none, and returns once they are in
-// the log, or in the broker where there is one. Fields left empty get their
-// defaults. The error wraps ErrNoTopic, ErrInvalid, ErrClosed or
+// Publish puts events into a topic, all or none, and returns their IDs once
+// they are in the log, or in the broker where there is one. Fields left empty
+// get their defaults. The error wraps ErrNoTopic, ErrInvalid, ErrClosed or
 // ErrUnavailable.
 func (h *Hub) Publish(ctx context.Context, name string, events ...Event) ([]ID, error) {
-	t, err := h.topic(name)
-	if err != nil {
+	p := &Publication{Events: make([]*Event, len(events))}
+	for i, e := range events {
+		p.Events[i] = &e // the log's own: the caller may reuse the slice
+	}
+	if err := h.Submit(ctx, name, p); err != nil {
 		return nil, err
 	}
-	batch := make([]*Event, len(events))
-	for i := range events {
-		e := &events[i]
+	ids := make([]ID, len(p.Events))
+	for i, e := range p.Events {
+		ids[i] = e.ID
+	}
+	return ids, nil
+}
+
+// Submit is Publish for more than events: a publication can also end the
+// topic, and keep a checkpoint. Its events belong to the hub from then on.
+func (h *Hub) Submit(ctx context.Context, name string, p *Publication) error {
+	t, err := h.topic(name)
+	if err != nil {
+		return err
+	}
+	for i, e := range p.Events {
 		if err := e.Validate(); err != nil {
-			if len(events) > 1 {
-				return nil, fmt.Errorf("event %d of %d: %w", i+1, len(events), err)
+			if len(p.Events) > 1 {
+				return fmt.Errorf("event %d of %d: %w", i+1, len(p.Events), err)
 			}
-			return nil, err
+			return err
 		}
 		if e.Type == "" {
 			e.Type = DefaultType
@@ -239,47 +268,23 @@ func (h *Hub) Publish(ctx context.Context, name string, events ...Event) ([]ID, 
 		if e.Time.IsZero() {
 			e.Time = time.Now()
 		}
-		kept := *e // the log's own: the caller may reuse the slice
-		batch[i] = &kept
 	}
 	var done []func(ID, error)
 	if h.opts.Hooks.Publish != nil {
-		done = make([]func(ID, error), len(batch))
-		for i, e := range batch {
+		done = make([]func(ID, error), len(p.Events))
+		for i, e := range p.Events {
 			done[i] = h.opts.Hooks.Publish(ctx, name, e)
 		}
 	}
-	if h.opts.Broker != nil {
-		if t.log.Ended() != "" {
-			err = ErrClosed
-		} else {
-			err = h.opts.Broker.Publish(ctx, name, batch)
-		}
-	} else {
-		err = t.log.Append(batch...)
-	}
+	err = h.put(ctx, t, p)
 	for i, f := range done {
 		if f != nil {
-			f(batch[i].ID, err)
+			f(p.Events[i].ID, err)
 		}
 	}
 	if err != nil {
-		return nil, fmt.Errorf("publish to %s: %w", name, err)
+		return fmt.Errorf("publish to %s: %w", name, err)
 	}
-	ids := make([]ID, len(batch))
-	for i, e := range batch {
-		ids[i] = e.ID
-	}
-	return ids, nil
-}
-
-// EndTopic closes a topic for good: clients are told not to come back.
-func (h *Hub) EndTopic(name, reason string) error {
-	t, err := h.topic(name)
-	if err != nil {
-		return err
-	}
-	t.log.Close(reason)
 	return nil
 }
 

@@ -1,9 +1,7 @@
 package stream_test
 
 import (
-	"context"
 	"fmt"
-	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -15,22 +13,26 @@ import (
 // later.
 type shakyBroker struct {
 	stream.MemoryBroker
-	cut   chan struct{}
-	tries atomic.Int32
+	cut chan struct{}
 }
 
-func (b *shakyBroker) Follow(ctx context.Context, topic string, log *stream.Log, up func()) error {
-	switch b.tries.Add(1) {
-	case 1:
-		ctx, cancel := context.WithCancel(ctx)
-		defer cancel()
-		go func() { <-b.cut; cancel() }()
-		_ = b.MemoryBroker.Follow(ctx, topic, log, up)
-		return fmt.Errorf("%w: cut", stream.ErrUnavailable)
-	case 2, 3, 4:
-		return fmt.Errorf("%w: still away", stream.ErrUnavailable)
+func (b *shakyBroker) Follow(topic string, log *stream.Log, report func(error)) (stop func()) {
+	following := b.MemoryBroker.Follow(topic, log, report)
+	over := make(chan struct{})
+	go func() {
+		defer close(over)
+		<-b.cut
+		following()
+		for range 4 {
+			report(fmt.Errorf("%w: cut", stream.ErrUnavailable))
+			time.Sleep(time.Second)
+		}
+		following = b.MemoryBroker.Follow(topic, log, report)
+	}()
+	return func() {
+		<-over
+		following()
 	}
-	return b.MemoryBroker.Follow(ctx, topic, log, up)
 }
 
 // An outage of the broker is told once to those who are connected, and to those

@@ -296,9 +296,9 @@ func TestRefusedEvent(t *testing.T) {
 // slowBroker takes a while to hand an event on.
 type slowBroker struct{ *stream.MemoryBroker }
 
-func (b slowBroker) Publish(ctx ctx, topic string, events []*stream.Event) error {
+func (b slowBroker) Publish(ctx ctx, topic string, p *stream.Publication) error {
 	time.Sleep(2 * time.Millisecond) // until the broker has it
-	return b.MemoryBroker.Publish(ctx, topic, events)
+	return b.MemoryBroker.Publish(ctx, topic, p)
 }
 
 // TestThroughBroker publishes on one node and reads on another.

@@ -81,16 +81,16 @@ func TestBrokerStep(t *testing.T) {
 // A lateBroker hands events on after 5 ms.
 type lateBroker struct{ stream.MemoryBroker }
 
-func (b *lateBroker) Publish(ctx ctx, topic string, events []*stream.Event) error {
-	copies := make([]*stream.Event, len(events))
-	for i, e := range events {
+func (b *lateBroker) Publish(ctx ctx, topic string, p *stream.Publication) error {
+	copies := make([]*stream.Event, len(p.Events))
+	for i, e := range p.Events {
 		e.ID = stream.IDAt(time.Now())
 		own := *e
 		copies[i] = &own
 	}
 	go func() {
 		time.Sleep(5 * time.Millisecond)
-		_ = b.MemoryBroker.Publish(ctx, topic, copies)
+		_ = b.MemoryBroker.Publish(ctx, topic, &stream.Publication{Events: copies})
 	}()
 	return nil
 }

@@ -282,12 +282,15 @@ func TestPublishEndedTopic(t *testing.T) {
 // A brokenBroker cannot be reached.
 type brokenBroker struct{}
 
-func (brokenBroker) Publish(context.Context, string, []*stream.Event) error {
+func (brokenBroker) Publish(context.Context, string, *stream.Publication) error {
 	return fmt.Errorf("dial 10.1.2.3:6379: %w", stream.ErrUnavailable)
 }
 
-func (brokenBroker) Follow(context.Context, string, *stream.Log, func()) error {
-	return fmt.Errorf("dial 10.1.2.3:6379: %w", stream.ErrUnavailable)
+func (brokenBroker) Follow(_ string, _ *stream.Log, report func(error)) (stop func()) {
+	for range 3 {
+		report(fmt.Errorf("dial 10.1.2.3:6379: %w", stream.ErrUnavailable))
+	}
+	return func() {}
 }
 
 func TestPublishWithoutBroker(t *testing.T) {

@@ -16,7 +16,7 @@ func BenchmarkPublish(b *testing.B) {
 				b.SetParallelism(publishers) // times GOMAXPROCS
 				publish := func() {
 					e := &stream.Event{ContentType: stream.JSON, Data: []byte(`{"temperature":21.2}`)}
-					if err := broker.Publish(b.Context(), topic, []*stream.Event{e}); err != nil {
+					if err := broker.Publish(b.Context(), topic, &stream.Publication{Events: []*stream.Event{e}}); err != nil {
 						b.Error(err)
 					}
 				}

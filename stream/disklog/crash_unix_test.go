@@ -85,7 +85,7 @@ func childPublish() error {
 					// The number, and how much of the batch comes after it.
 					batch = append(batch, event(fmt.Sprintf("%d %d %s", next+j, size-1-j, strings.Repeat("x", rand.IntN(2000)))))
 				}
-				if err := b.Publish(context.Background(), fmt.Sprint("topic", i), batch); err != nil {
+				if err := b.Publish(context.Background(), fmt.Sprint("topic", i), &stream.Publication{Events: batch}); err != nil {
 					failed <- err
 					return
 				}
@@ -233,19 +233,19 @@ func childFull() error {
 	var acked []stream.ID
 	put := func() error {
 		e := event(fmt.Sprintf("%d %s", len(acked), big))
-		err := b.Publish(ctx, topic, []*stream.Event{e})
+		err := b.Publish(ctx, topic, &stream.Publication{Events: []*stream.Event{e}})
 		if err == nil {
 			acked = append(acked, e.ID)
 		}
 		return err
 	}
 	log := stream.NewLog(stream.LogOptions{History: 1 << 20, Bytes: 1 << 30})
-	following := make(chan error, 1)
-	up := make(chan struct{})
-	followed, stop := context.WithCancel(ctx)
+	reports := make(chan error, 1)
+	stop := b.Follow(topic, log, func(err error) { reports <- err })
 	defer stop()
-	go func() { following <- b.Follow(followed, topic, log, func() { close(up) }) }()
-	<-up
+	if err := <-reports; err != nil {
+		return err
+	}
 	for range 20 {
 		if err := put(); err != nil {
 			return err
@@ -301,9 +301,6 @@ func childFull() error {
 		}
 	}
 	stop()
-	if err := <-following; !errors.Is(err, context.Canceled) {
-		return err
-	}
 	if err := b.Close(); err != nil {
 		return err
 	}

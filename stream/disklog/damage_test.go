@@ -37,7 +37,7 @@ func filled(t *testing.T) (content []byte, want map[string][]*stream.Event) {
 				}
 				batch = append(batch, event(fmt.Sprintf("%s %d %s", topic, i+j, strings.Repeat("x", size))))
 			}
-			if err := b.Publish(t.Context(), topic, batch); err != nil {
+			if err := b.Publish(t.Context(), topic, &stream.Publication{Events: batch}); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -157,7 +157,7 @@ func refused(t *testing.T, name string, content []byte, want map[string][]*strea
 	for i := range 60 {
 		for topic := range want {
 			e := event(fmt.Sprintf("%s again %d", topic, i))
-			if err := b.Publish(t.Context(), topic, []*stream.Event{e}); err != nil {
+			if err := b.Publish(t.Context(), topic, &stream.Publication{Events: []*stream.Event{e}}); err != nil {
 				t.Fatalf("%s: %v", name, err)
 			}
 			acked[topic] = append(acked[topic], e)
@@ -183,7 +183,7 @@ func wantAll(t *testing.T, name string, b *disklog.Broker, want map[string][]*st
 		want = want[max(0, len(want)-damagedHistory):]
 		log, stop := follow(t, b, topic)
 		got, _ := held(t, log.From(stream.ID{}))
-		_ = stop()
+		stop()
 		if len(got) != len(want) {
 			t.Errorf("%s: topic %s has %d events, want %d", name, topic, len(got), len(want))
 			return

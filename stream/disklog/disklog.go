@@ -91,13 +91,18 @@ type topic struct {
 
 // A request is a publish on its way into the file.
 type request struct {
-	topic  string
-	values [][]byte // encoded events
-	size   int64
-	ids    []stream.ID
-	err    error
-	done   chan struct{}
+	topic      string
+	values     [][]byte // encoded events
+	end        string   // as in the publication
+	checkpoint []byte   // likewise
+	size       int64
+	ids        []stream.ID
+	err        error
+	done       chan struct{}
 }
+
+// probes reports whether the request only tries the disk.
+func (r *request) probes() bool { return r.topic == "" }
 
 // Open opens the log in a directory, and makes both where they do not exist.
 // It reads all of the file to see that it is whole: see [ErrDamaged]. Nothing is ever deleted: a
@@ -252,15 +257,15 @@ func (b *Broker) entry(name string) *topic {
 
 // Publish implements [stream.Broker]. When it returns an error because ctx was
 // done, the events may be in or not.
-func (b *Broker) Publish(ctx context.Context, topic string, events []*stream.Event) error {
-	if len(events) == 0 {
+func (b *Broker) Publish(ctx context.Context, topic string, p *stream.Publication) error {
+	if len(p.Events) == 0 && p.End == "" && p.Checkpoint == nil {
 		return nil
 	}
 	if err := ctx.Err(); err != nil {
 		return unavailable(err)
 	}
-	r := &request{topic: topic, values: make([][]byte, len(events)), done: make(chan struct{})}
-	for i, e := range events {
+	r := &request{topic: topic, values: make([][]byte, len(p.Events)), end: p.End, checkpoint: p.Checkpoint, done: make(chan struct{})}
+	for i, e := range p.Events {
 		value, err := encode(e)
 		if err != nil {
 			return err
@@ -268,10 +273,13 @@ func (b *Broker) Publish(ctx context.Context, topic string, events []*stream.Eve
 		r.values[i] = value
 		r.size += entrySize(value)
 	}
-	if err := b.submit(ctx, r); err != nil {
+	switch err := b.submit(ctx, r); {
+	case errors.Is(err, stream.ErrClosed):
+		return err
+	case err != nil:
 		return unavailable(err)
 	}
-	for i, e := range events {
+	for i, e := range p.Events {
 		e.ID = r.ids[i]
 	}
 	return nil

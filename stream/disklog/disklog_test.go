@@ -54,7 +54,7 @@ func publish(t testing.TB, b *disklog.Broker, from, to int) []stream.ID {
 	var ids []stream.ID
 	for i := from; i < to; i++ {
 		e := event(strconv.Itoa(i))
-		if err := b.Publish(t.Context(), topic, []*stream.Event{e}); err != nil {
+		if err := b.Publish(t.Context(), topic, &stream.Publication{Events: []*stream.Event{e}}); err != nil {
 			t.Fatalf("publish %d: %v", i, err)
 		}
 		ids = append(ids, e.ID)
@@ -64,30 +64,36 @@ func publish(t testing.TB, b *disklog.Broker, from, to int) []stream.ID {
 
 // follow returns a log that has what the broker holds of a topic, and goes on
 // following until stop is called or the test ends.
-func follow(t testing.TB, b *disklog.Broker, topic string) (log *stream.Log, stop func() error) {
+func follow(t testing.TB, b *disklog.Broker, topic string) (log *stream.Log, stop func()) {
 	t.Helper()
 	log = stream.NewLog(stream.LogOptions{History: 1 << 20, Bytes: 1 << 30})
-	ctx, cancel := context.WithCancel(context.Background())
-	up, done := make(chan struct{}), make(chan struct{})
-	var err error
-	go func() {
-		defer close(done)
-		err = b.Follow(ctx, topic, log, func() { close(up) })
-	}()
-	stop = func() error {
-		cancel()
-		<-done
-		return err
-	}
-	t.Cleanup(func() { _ = stop() })
-	select {
-	case <-up:
-	case <-done:
+	reports, stop := followInto(t, b, topic, log)
+	if err := await(t, reports); err != nil {
 		t.Fatalf("follow: %v", err)
-	case <-time.After(patience):
-		t.Fatal("the follower is not up")
 	}
 	return log, stop
+}
+
+// followInto follows with a log of the test's own, until stop is called or the
+// test ends. The reports come on a channel.
+func followInto(t testing.TB, b *disklog.Broker, topic string, log *stream.Log) (reports <-chan error, stop func()) {
+	t.Helper()
+	c := make(chan error, 100)
+	stop = b.Follow(topic, log, func(err error) { c <- err })
+	t.Cleanup(stop)
+	return c, stop
+}
+
+// await returns the next report.
+func await(t testing.TB, reports <-chan error) error {
+	t.Helper()
+	select {
+	case err := <-reports:
+		return err
+	case <-time.After(patience):
+		t.Fatal("the follower reports nothing")
+		return nil
+	}
 }
 
 // held reads all that waits for a cursor.
@@ -222,7 +228,7 @@ func TestLimits(t *testing.T) {
 			for i := 500; i < 700; i++ {
 				many = append(many, event(strconv.Itoa(i)))
 			}
-			if err := b.Publish(t.Context(), topic, many); err != nil {
+			if err := b.Publish(t.Context(), topic, &stream.Publication{Events: many}); err != nil {
 				t.Fatal(err)
 			}
 			after, _ := follow(t, b, topic)
@@ -242,22 +248,17 @@ func TestOvertaken(t *testing.T) {
 	ids := publish(t, b, 0, 10)
 	log, stop := follow(t, b, topic)
 	reader := log.From(ids[9])
-	if err := stop(); !errors.Is(err, context.Canceled) {
+	stop()
+	ids = append(ids, publish(t, b, 10, 100)...)
+	reports, _ := followInto(t, b, topic, log)
+	if err := await(t, reports); err != nil {
 		t.Fatal(err)
 	}
-	ids = append(ids, publish(t, b, 10, 100)...)
-	ctx, cancel := context.WithCancel(t.Context())
-	done := make(chan error, 1)
-	up := make(chan struct{})
-	go func() { done <- b.Follow(ctx, topic, log, func() { close(up) }) }()
-	<-up
 	events, gaps := held(t, reader)
 	wantNumbers(t, events, 80, 100)
 	if len(gaps) != 1 || gaps[0].From != ids[9] || gaps[0].To != ids[79] || gaps[0].Reason != stream.GapSlow {
 		t.Errorf("told of %v, want a gap from %s to %s", gaps, ids[9], ids[79])
 	}
-	cancel()
-	<-done
 }
 
 // What is published while the disk is busy is committed together.
@@ -272,7 +273,7 @@ func TestGroupCommit(t *testing.T) {
 	var work sync.WaitGroup
 	for i := range publishers {
 		work.Go(func() {
-			if err := b.Publish(t.Context(), topic, []*stream.Event{event(strconv.Itoa(i))}); err != nil {
+			if err := b.Publish(t.Context(), topic, &stream.Publication{Events: []*stream.Event{event(strconv.Itoa(i))}}); err != nil {
 				t.Error(err)
 			}
 		})
@@ -301,7 +302,7 @@ func TestDiskHangs(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
-	err = b.Publish(ctx, topic, []*stream.Event{event("late")})
+	err = b.Publish(ctx, topic, &stream.Publication{Events: []*stream.Event{event("late")}})
 	if !errors.Is(err, stream.ErrUnavailable) || !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("got %v, want ErrUnavailable and the context's error", err)
 	}
@@ -320,21 +321,20 @@ func TestClose(t *testing.T) {
 		t.Fatal(err)
 	}
 	publish(t, b, 0, 3)
-	done := make(chan error, 1)
-	up := make(chan struct{})
-	go func() {
-		done <- b.Follow(t.Context(), topic, stream.NewLog(stream.LogOptions{}), func() { close(up) })
-	}()
-	<-up
+	reports, _ := followInto(t, b, topic, stream.NewLog(stream.LogOptions{}))
+	if err := await(t, reports); err != nil {
+		t.Fatal(err)
+	}
 	shut(t, b)
 	shut(t, b) // again changes nothing
-	if err := <-done; !errors.Is(err, stream.ErrUnavailable) {
+	if err := await(t, reports); !errors.Is(err, stream.ErrUnavailable) {
 		t.Errorf("Follow: %v, want ErrUnavailable", err)
 	}
-	if err := b.Publish(t.Context(), topic, []*stream.Event{event("x")}); !errors.Is(err, stream.ErrUnavailable) {
+	if err := b.Publish(t.Context(), topic, &stream.Publication{Events: []*stream.Event{event("x")}}); !errors.Is(err, stream.ErrUnavailable) {
 		t.Errorf("Publish: %v, want ErrUnavailable", err)
 	}
-	if err := b.Follow(t.Context(), topic, stream.NewLog(stream.LogOptions{}), func() {}); !errors.Is(err, stream.ErrUnavailable) {
+	reports, _ = followInto(t, b, topic, stream.NewLog(stream.LogOptions{}))
+	if err := await(t, reports); !errors.Is(err, stream.ErrUnavailable) {
 		t.Errorf("Follow after Close: %v, want ErrUnavailable", err)
 	}
 	if err := b.Ping(t.Context()); !errors.Is(err, stream.ErrUnavailable) {
@@ -384,8 +384,8 @@ func TestCutWhileOpen(t *testing.T) {
 	if err := os.Truncate(filepath.Join(dir, disklog.File), 8192); err != nil {
 		t.Fatal(err)
 	}
-	err = b.Follow(t.Context(), topic, stream.NewLog(stream.LogOptions{}), func() { t.Error("up") })
-	if !errors.Is(err, stream.ErrUnavailable) || !errors.Is(err, disklog.ErrDamaged) {
+	reports, _ := followInto(t, b, topic, stream.NewLog(stream.LogOptions{}))
+	if err := await(t, reports); !errors.Is(err, stream.ErrUnavailable) || !errors.Is(err, disklog.ErrDamaged) {
 		t.Errorf("Follow: %v, want ErrUnavailable and ErrDamaged", err)
 	}
 }

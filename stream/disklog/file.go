@@ -15,14 +15,17 @@ import (
 )
 
 // The file has a bucket of topics, and in it a bucket for each topic: its
-// state under the key "state", and in the bucket "events" each event under its
-// ID. Every value ends in a checksum of itself and of the name that it stands
+// state under the key "state", the reason of its end and its checkpoint, where
+// it has them, under "end" and "checkpoint", and in the bucket "events" each
+// event under its ID. Every value ends in a checksum of itself and of the name that it stands
 // for, since bbolt has one only for its own root.
 var (
-	topicsBucket = []byte("topics")
-	eventsBucket = []byte("events")
-	stateKey     = []byte("state")
-	probeKey     = []byte("probe")
+	topicsBucket  = []byte("topics")
+	eventsBucket  = []byte("events")
+	stateKey      = []byte("state")
+	endKey        = []byte("end")
+	checkpointKey = []byte("checkpoint")
+	probeKey      = []byte("probe")
 )
 
 const formatVersion = 1
@@ -63,6 +66,21 @@ func appendID(b []byte, id stream.ID) []byte {
 
 func readID(b []byte) stream.ID {
 	return stream.ID{Milli: binary.BigEndian.Uint64(b), Seq: binary.BigEndian.Uint64(b[8:])}
+}
+
+// sealed returns a copy of a value with its checksum.
+func sealed(value, name []byte) []byte {
+	return seal(append(bytes.Clone(value), make([]byte, sumSize)...), name)
+}
+
+// optional returns a value of a topic's bucket; ok tells whether it is there.
+func optional(t *bbolt.Bucket, key []byte) (value []byte, ok bool, err error) {
+	stored := t.Get(key)
+	if stored == nil {
+		return nil, false, nil
+	}
+	value, err = unseal(stored, key)
+	return bytes.Clone(value), true, err
 }
 
 // following returns the ID for an event that enters at now behind id: IDs rise
@@ -185,6 +203,11 @@ func verifyTopic(name []byte, t *bbolt.Bucket) error {
 	s, err := decodeState(name, t.Get(stateKey))
 	if err != nil {
 		return err
+	}
+	for _, key := range [][]byte{endKey, checkpointKey} {
+		if _, _, err := optional(t, key); err != nil {
+			return err
+		}
 	}
 	events := t.Bucket(eventsBucket)
 	if events == nil {

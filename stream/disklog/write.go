@@ -43,7 +43,9 @@ func (b *Broker) write() {
 		b.written(err)
 		changed := make(map[string]bool)
 		for _, r := range batch {
-			r.err = err
+			if r.err == nil {
+				r.err = err
+			}
 			close(r.done)
 			changed[r.topic] = true
 		}
@@ -90,7 +92,7 @@ func (b *Broker) put(tx *bbolt.Tx, batch []*request, now time.Time) error {
 	}
 	touched := make(map[string]*open)
 	for _, r := range batch {
-		if r.values == nil {
+		if r.probes() {
 			if err := probe(tx, now); err != nil {
 				return err
 			}
@@ -119,6 +121,10 @@ func (b *Broker) put(tx *bbolt.Tx, batch []*request, now time.Time) error {
 			t.events.FillPercent = 0.9 // keys only rise
 			touched[r.topic] = t
 		}
+		if t.Get(endKey) != nil {
+			r.err = stream.ErrClosed
+			continue
+		}
 		r.ids = make([]stream.ID, len(r.values))
 		for i, v := range r.values {
 			t.last = following(t.last, now)
@@ -129,6 +135,16 @@ func (b *Broker) put(tx *bbolt.Tx, batch []*request, now time.Time) error {
 			}
 			t.count++
 			t.bytes += entrySize(v)
+		}
+		if r.checkpoint != nil {
+			if err := t.Put(checkpointKey, sealed(r.checkpoint, checkpointKey)); err != nil {
+				return err
+			}
+		}
+		if r.end != "" {
+			if err := t.Put(endKey, sealed([]byte(r.end), endKey)); err != nil {
+				return err
+			}
 		}
 	}
 	for name, t := range touched {

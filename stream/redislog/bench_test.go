@@ -12,7 +12,7 @@ func BenchmarkPublish(b *testing.B) {
 	b.RunParallel(func(pb *testing.PB) {
 		for pb.Next() {
 			e := &stream.Event{ContentType: stream.JSON, Data: []byte(`{"temperature":21.2}`)}
-			if err := broker.Publish(b.Context(), topic, []*stream.Event{e}); err != nil {
+			if err := broker.Publish(b.Context(), topic, &stream.Publication{Events: []*stream.Event{e}}); err != nil {
 				b.Fatal(err)
 			}
 		}

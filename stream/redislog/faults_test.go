@@ -105,26 +105,21 @@ func TestAcknowledgedAndLost(t *testing.T) {
 	b := openBroker(t, redislog.Options{URL: s.url()})
 	log := stream.NewLog(stream.LogOptions{})
 	follow := func() (stop func()) {
-		ctx, cancel := context.WithCancel(t.Context())
-		up, done := make(chan struct{}), make(chan error, 1)
-		go func() { done <- b.Follow(ctx, topic, log, func() { close(up) }) }()
+		up := make(chan error, 1)
+		stop = b.Follow(topic, log, func(err error) { up <- err })
 		select {
-		case <-up:
-		case err := <-done:
-			t.Fatal(err)
+		case err := <-up:
+			if err != nil {
+				t.Fatal(err)
+			}
 		case <-time.After(patience):
 			t.Fatal("not up")
 		}
-		return func() {
-			cancel()
-			if err := <-done; !errors.Is(err, context.Canceled) {
-				t.Errorf("Follow: %v", err)
-			}
-		}
+		return stop
 	}
 	publish := func(data string) stream.ID {
 		e := &stream.Event{ContentType: stream.JSON, Data: []byte(data)}
-		if err := b.Publish(t.Context(), topic, []*stream.Event{e}); err != nil {
+		if err := b.Publish(t.Context(), topic, &stream.Publication{Events: []*stream.Event{e}}); err != nil {
 			t.Fatal(err)
 		}
 		return e.ID
@@ -399,7 +394,7 @@ func TestSlowLink(t *testing.T) {
 	for range 100 {
 		batch = append(batch, &stream.Event{ContentType: stream.Text, Data: bytes.Repeat([]byte("x"), 64<<10)})
 	}
-	if err := b.Publish(t.Context(), topic, batch); err != nil {
+	if err := b.Publish(t.Context(), topic, &stream.Publication{Events: batch}); err != nil {
 		t.Fatal(err)
 	}
 	link := newProxy(t, s.addr())

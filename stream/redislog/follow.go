@@ -6,8 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"math/rand/v2"
 	"net"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -49,9 +51,45 @@ func (p *position) paged(err error) {
 	}
 }
 
-// Follow implements [stream.Broker]. It uses a connection of its own. A log is
-// to be followed by one call at a time.
-func (b *Broker) Follow(ctx context.Context, topic string, log *stream.Log, up func()) error {
+// Follow implements [stream.Broker]. It uses a connection of its own.
+func (b *Broker) Follow(topic string, log *stream.Log, report func(error)) (stop func()) {
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for failures := 1; ; failures++ {
+			err := b.follow(ctx, topic, log, func() { failures = 0; report(nil) })
+			if ctx.Err() != nil || errors.Is(err, stream.ErrClosed) {
+				return
+			}
+			report(err)
+			select {
+			case <-time.After(backoff(failures)):
+			case <-ctx.Done():
+				return
+			}
+		}
+	}()
+	return sync.OnceFunc(func() {
+		cancel()
+		<-done
+	})
+}
+
+// The wait before Redis is tried again. Redis costs little to ask, and without
+// it every topic is deaf.
+const (
+	minBackoff = 250 * time.Millisecond
+	maxBackoff = 2 * time.Second
+)
+
+// backoff returns the wait after so many failures in a row, with jitter.
+func backoff(failures int) time.Duration {
+	d := minBackoff << min(failures, 10)
+	return time.Duration((0.5 + rand.Float64()/2) * float64(min(d, maxBackoff)))
+}
+
+func (b *Broker) follow(ctx context.Context, topic string, log *stream.Log, up func()) error {
 	client := b.connect(1)
 	stop := context.AfterFunc(ctx, func() { _ = client.Close() }) // ends a read that waits
 	defer func() {
@@ -79,10 +117,13 @@ type follower struct {
 }
 
 func (f *follower) run(ctx context.Context, up func()) error {
-	if err := f.catchUp(ctx); err != nil {
+	err := f.catchUp(ctx)
+	if err == nil || errors.Is(err, stream.ErrClosed) {
+		up()
+	}
+	if err != nil {
 		return err
 	}
-	up()
 	checked := time.Now()
 	for {
 		entries, err := f.wait(ctx)
@@ -346,6 +387,10 @@ func (f *follower) insert(entries []redis.XMessage) error {
 		id, err := stream.ParseID(m.ID)
 		if err != nil {
 			return err
+		}
+		if reason, ok := m.Values[fieldEnd].(string); ok {
+			f.log.Close(reason)
+			return stream.ErrClosed
 		}
 		e, err := decode(id, m.Values)
 		if err == nil {

@@ -181,7 +181,7 @@ func TestPassword(t *testing.T) {
 	const secret = "p@ss/word:%"
 	s := startRedis(t, "--requirepass", secret)
 	b := openBroker(t, redislog.Options{URL: "redis://:p%40ss%2Fword%3A%25@" + s.addr()})
-	if err := b.Publish(t.Context(), topic, []*stream.Event{{Data: []byte("1")}}); err != nil {
+	if err := b.Publish(t.Context(), topic, &stream.Publication{Events: []*stream.Event{{Data: []byte("1")}}}); err != nil {
 		t.Fatal(err)
 	}
 	for url, want := range map[string]string{

@@ -45,7 +45,6 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"weir/stream"
-	"weir/stream/internal/record"
 )
 
 // ErrUnconfirmed marks, by errors.Is, a publish to which Redis did not answer:
@@ -299,82 +298,6 @@ func isTLS(err error) bool {
 	var header tls.RecordHeaderError
 	var alert tls.AlertError
 	return errors.As(err, &verify) || errors.As(err, &header) || errors.As(err, &alert)
-}
-
-func (b *Broker) key(topic string) string { return b.opts.Prefix + "topic:" + topic }
-
-// The fields of an entry.
-const (
-	fieldVersion    = "v"
-	fieldAttributes = "a"
-	fieldData       = "d"
-)
-
-// Publish implements [stream.Broker]. It takes at most Options.Timeout.
-func (b *Broker) Publish(ctx context.Context, topic string, events []*stream.Event) error {
-	if len(events) == 0 {
-		return nil
-	}
-	adds := make([]*redis.XAddArgs, len(events))
-	for i, e := range events {
-		attrs, err := record.Attributes(e)
-		if err != nil {
-			return err
-		}
-		adds[i] = &redis.XAddArgs{
-			Stream: b.key(topic), MaxLen: b.opts.MaxLen, Approx: true,
-			Values: []any{fieldVersion, record.Version, fieldAttributes, attrs, fieldData, e.Data},
-		}
-	}
-	ctx, cancel := context.WithTimeout(ctx, b.opts.Timeout)
-	defer cancel()
-	if err := ctx.Err(); err != nil {
-		return unavailable(err)
-	}
-	answers := make([]*redis.StringCmd, len(adds))
-	var err error
-	if len(adds) == 1 {
-		answers[0] = b.client.XAdd(ctx, adds[0])
-		err = answers[0].Err()
-	} else {
-		// A transaction: all or none.
-		_, err = b.client.TxPipelined(ctx, func(p redis.Pipeliner) error {
-			for i, add := range adds {
-				answers[i] = p.XAdd(ctx, add)
-			}
-			return nil
-		})
-	}
-	if err != nil {
-		if mayBeIn(err) {
-			return unavailable(fmt.Errorf("%w: %w", ErrUnconfirmed, err))
-		}
-		return unavailable(err)
-	}
-	ids := make([]stream.ID, len(answers))
-	for i, a := range answers {
-		if ids[i], err = stream.ParseID(a.Val()); err != nil {
-			return unavailable(fmt.Errorf("%w: answer to XADD: %w", ErrUnconfirmed, err))
-		}
-	}
-	for i, e := range events {
-		e.ID = ids[i]
-	}
-	b.acknowledged(topic, ids[len(ids)-1])
-	return nil
-}
-
-// mayBeIn reports whether a publish that failed so can have reached Redis.
-func mayBeIn(err error) bool {
-	var dial *net.OpError
-	var answer redis.Error
-	switch {
-	case errors.As(err, &answer), errors.Is(err, redis.ErrPoolTimeout), errors.Is(err, redis.ErrClosed):
-		return false
-	case errors.As(err, &dial) && dial.Op == "dial":
-		return false
-	}
-	return true
 }
 
 func (b *Broker) acknowledged(topic string, id stream.ID) {

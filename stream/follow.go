@@ -1,0 +1,134 @@
+package stream
+
+import (
+	"context"
+	"errors"
+	"time"
+)
+
+// endPatience bounds how long EndTopic waits for a broker.
+const endPatience = 10 * time.Second
+
+// follow lets the broker feed a topic's log until the hub is closed. The
+// caller does not hold h.mu: what the broker reports is told to hooks, which
+// may ask the hub.
+func (h *Hub) follow(t *topic) {
+	stop := h.opts.Broker.Follow(t.name, t.log, func(err error) { h.reported(t, err) })
+	t.mu.Lock()
+	t.unfollow = stop
+	t.mu.Unlock()
+	if h.ctx.Err() != nil { // Close may have come before there was anything to stop
+		stop()
+	}
+}
+
+// reported takes what the broker says of its touch with a topic.
+func (h *Hub) reported(t *topic, err error) {
+	if err != nil {
+		h.changed(t, &t.broker, SourceFailing, err)
+		return
+	}
+	t.mu.Lock()
+	t.joined = true
+	t.mu.Unlock()
+	h.changed(t, &t.broker, SourceUp, nil)
+}
+
+// unfollowAll ends the following of all topics, and waits for that.
+func (h *Hub) unfollowAll() {
+	h.mu.RLock()
+	topics := make([]*topic, 0, len(h.topics))
+	for _, t := range h.topics {
+		topics = append(topics, t)
+	}
+	h.mu.RUnlock()
+	for _, t := range topics {
+		t.mu.Lock()
+		stop := t.unfollow
+		t.mu.Unlock()
+		if stop != nil {
+			stop()
+		}
+	}
+}
+
+// put stores a publication: in the broker, or without one in the log.
+func (h *Hub) put(ctx context.Context, t *topic, p *Publication) error {
+	if h.opts.Broker != nil {
+		if t.log.Ended() != "" {
+			return ErrClosed
+		}
+		return h.opts.Broker.Publish(ctx, t.name, p)
+	}
+	t.store.Lock()
+	defer t.store.Unlock()
+	if _, err := t.firsts.put(t.log, p); err != nil {
+		return err
+	}
+	if p.Checkpoint != nil {
+		t.checkpoint = append([]byte(nil), p.Checkpoint...)
+	}
+	return nil
+}
+
+// Checkpoint returns the last checkpoint that was published to a topic, and nil
+// if there is none or the broker keeps none. Without a broker it is kept as
+// long as the hub is there. The error wraps ErrNoTopic or ErrUnavailable.
+func (h *Hub) Checkpoint(ctx context.Context, name string) ([]byte, error) {
+	t, err := h.topic(name)
+	if err != nil {
+		return nil, err
+	}
+	if h.opts.Broker == nil {
+		t.store.Lock()
+		defer t.store.Unlock()
+		return append([]byte(nil), t.checkpoint...), nil
+	}
+	if c, ok := h.opts.Broker.(Checkpointer); ok {
+		return c.Checkpoint(ctx, name)
+	}
+	return nil, nil
+}
+
+// EndTopic ends a topic for good: clients that have all of it are told not to
+// come back. With a broker the end is stored there, so that it holds on every
+// node and after a restart; the error then wraps ErrUnavailable when the end
+// could not be stored. Ending a topic again changes nothing.
+func (h *Hub) EndTopic(name, reason string) error {
+	t, err := h.topic(name)
+	if err != nil {
+		return err
+	}
+	if reason == "" {
+		reason = "ended"
+	}
+	ctx, cancel := context.WithTimeout(h.ctx, endPatience)
+	defer cancel()
+	if err := h.put(ctx, t, &Publication{End: reason}); err != nil && !errors.Is(err, ErrClosed) {
+		return err
+	}
+	return nil
+}
+
+// end ends a topic whose source has come to its end. It tries until it works.
+func (h *Hub) end(t *topic, reason string) {
+	for failures := 1; ; failures++ {
+		err := h.put(h.ctx, t, &Publication{End: reason})
+		if err == nil || errors.Is(err, ErrClosed) {
+			return
+		}
+		if !h.sleep(backoff(failures, maxBrokerBackoff)) {
+			return
+		}
+	}
+}
+
+// sleep reports whether the hub is still open after a while.
+func (h *Hub) sleep(d time.Duration) bool {
+	select {
+	case <-time.After(d):
+		return true
+	case <-h.ctx.Done():
+		return false
+	}
+}

@@ -1,0 +1,140 @@
+package stream
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+)
+
+// A MemoryBroker is a Broker within one process: hubs that share one see the
+// same events. It is the pattern that other brokers are tested against. The
+// zero value is ready.
+type MemoryBroker struct {
+	// Options are for the logs in which the broker keeps events. The encoding
+	// is not used.
+	Options LogOptions
+
+	mu     sync.Mutex
+	topics map[string]*memoryTopic
+}
+
+// A memoryTopic holds the events of one topic. It has no goroutine: whoever
+// publishes puts the events into the logs of the followers.
+type memoryTopic struct {
+	mu         sync.Mutex
+	log        *Log
+	firsts     firsts
+	followers  []*Log
+	checkpoint []byte
+}
+
+func (b *MemoryBroker) topic(name string) *memoryTopic {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	t := b.topics[name]
+	if t == nil {
+		opts := b.Options
+		opts.Encode = func(dst []byte, e *Event) ([]byte, error) { return dst, nil }
+		t = &memoryTopic{log: NewLog(opts)}
+		if b.topics == nil {
+			b.topics = make(map[string]*memoryTopic)
+		}
+		b.topics[name] = t
+	}
+	return t
+}
+
+// Publish implements [Broker].
+func (b *MemoryBroker) Publish(ctx context.Context, topic string, p *Publication) error {
+	if err := ctx.Err(); err != nil {
+		return fmt.Errorf("%w: %w", ErrUnavailable, err)
+	}
+	t := b.topic(topic)
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	fresh, err := t.firsts.put(t.log, p)
+	if err != nil {
+		return err
+	}
+	if p.Checkpoint != nil {
+		t.checkpoint = slices.Clone(p.Checkpoint)
+	}
+	for _, log := range t.followers {
+		if err := insertCopies(log, fresh); err != nil {
+			t.catchUp(log)
+		}
+		if p.End != "" {
+			log.Close(p.End)
+		}
+	}
+	return nil
+}
+
+// Checkpoint implements [Checkpointer].
+func (b *MemoryBroker) Checkpoint(_ context.Context, topic string) ([]byte, error) {
+	t := b.topic(topic)
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return slices.Clone(t.checkpoint), nil
+}
+
+// Follow implements [Broker].
+func (b *MemoryBroker) Follow(topic string, log *Log, report func(error)) (stop func()) {
+	t := b.topic(topic)
+	t.mu.Lock()
+	t.catchUp(log)
+	t.followers = append(t.followers, log)
+	t.mu.Unlock()
+	report(nil)
+	return sync.OnceFunc(func() {
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		t.followers = slices.DeleteFunc(t.followers, func(l *Log) bool { return l == log })
+	})
+}
+
+// catchUp puts into a follower's log what the topic holds behind it. The
+// caller holds t.mu.
+func (t *memoryTopic) catchUp(log *Log) {
+	from, last := t.log.Stats(), log.Last()
+	switch {
+	case log.Stats().Head == 0:
+		log.Reset(from.Floor, GapRestart)
+	case last.After(from.Last):
+		log.Reset(from.Floor, GapReset)
+	case last.Compare(from.Floor) < 0:
+		log.Reset(from.Floor, GapSlow)
+	}
+	done, cancel := context.WithCancel(context.Background())
+	cancel() // what is there is read, and nothing is waited for
+	for c := t.log.From(log.Last()); ; {
+		batch, err := c.Next(done)
+		var ended *Ended
+		if errors.As(err, &ended) {
+			log.Close(ended.Reason)
+		}
+		if err != nil {
+			return
+		}
+		events := make([]*Event, len(batch.Entries))
+		for i, e := range batch.Entries {
+			events[i] = e.Event
+		}
+		if err := insertCopies(log, events); err != nil {
+			return // the log was closed by its owner
+		}
+	}
+}
+
+// insertCopies puts events into a log as if they came from another process.
+func insertCopies(log *Log, events []*Event) error {
+	copies := make([]*Event, len(events))
+	for i, e := range events {
+		own := *e
+		own.Tag = nil
+		copies[i] = &own
+	}
+	return log.Insert(copies...)
+}

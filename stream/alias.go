@@ -8,6 +8,8 @@ type (
 	ID = eventlog.ID
 	// An Event is what a source publishes and a client receives.
 	Event = eventlog.Event
+	// An Origin says where and when an event was published.
+	Origin = eventlog.Origin
 )
 
 // Content types of [Event.Data].

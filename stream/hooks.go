@@ -11,7 +11,7 @@ import (
 // be quick, must not block, and must be safe to call from many goroutines.
 type Hooks struct {
 	// Publish is called before an event enters. It may set the event's
-	// Traceparent and Tag. The function it returns, if any, is called when the
+	// Traceparent, Tracestate, Origin and Tag. The function it returns, if any, is called when the
 	// event is in the log (or in the broker), or was refused.
 	Publish func(ctx context.Context, topic string, e *Event) func(id ID, err error)
 	// Receive is called for an event that came through a broker, before it

@@ -11,7 +11,7 @@ import (
 )
 
 // AppendCloudEvent appends the event as one line of CloudEvents 1.0 JSON, with
-// the trace context as the traceparent extension. The attribute datacontenttype
+// the trace context as the extensions traceparent and tracestate. The attribute datacontenttype
 // is left out for JSON, which the format takes its absence for. The event must
 // be valid.
 func (e *Event) AppendCloudEvent(dst []byte) ([]byte, error) {
@@ -37,6 +37,10 @@ func (e *Event) AppendCloudEvent(dst []byte) ([]byte, error) {
 	if e.Traceparent != "" {
 		dst = append(dst, `,"traceparent":`...)
 		dst = appendJSONString(dst, e.Traceparent)
+	}
+	if e.Tracestate != "" {
+		dst = append(dst, `,"tracestate":`...)
+		dst = appendJSONString(dst, e.Tracestate)
 	}
 	for _, name := range slices.Sorted(maps.Keys(e.Extensions)) {
 		dst = append(dst, `,"`...)
@@ -105,6 +109,8 @@ func ParseCloudEvent(b []byte) (Event, error) {
 			target = &contentType
 		case "traceparent":
 			target = &e.Traceparent
+		case "tracestate":
+			target = &e.Tracestate
 		case "data":
 			e.Data = value
 			continue

@@ -48,6 +48,13 @@ type Event struct {
 	// Traceparent is the W3C trace context in which the event was created. It
 	// travels inside the event, the same for every receiver.
 	Traceparent string
+	// Tracestate is the W3C tracestate that belongs to Traceparent; it may be
+	// empty.
+	Tracestate string
+	// Origin says where and when the event was published. It travels through a
+	// broker, and is not told to clients. The hooks that observe the stream
+	// set it.
+	Origin Origin
 	// Extensions are further CloudEvents attributes of the publisher, each a
 	// JSON string, number or boolean.
 	Extensions map[string]json.RawMessage
@@ -55,6 +62,12 @@ type Event struct {
 	// Tag belongs to the [Hooks] that observe the stream: a value set in
 	// Publish or Receive comes back in Flush. It is never encoded.
 	Tag any
+}
+
+// An Origin says where and when an event was published.
+type Origin struct {
+	Node      string
+	Published time.Time
 }
 
 // Validate reports, wrapping ErrInvalid, why an event may not enter a log.
@@ -70,6 +83,7 @@ func (e *Event) Validate() error {
 	}
 	for _, attr := range []struct{ name, value string }{
 		{"type", e.Type}, {"source", e.Source}, {"id", e.ForeignID}, {"subject", e.Subject}, {"traceparent", e.Traceparent},
+		{"tracestate", e.Tracestate}, {"origin", e.Origin.Node},
 	} {
 		if len(attr.value) > 1024 {
 			return fmt.Errorf("%w: attribute %s is longer than 1024 bytes", ErrInvalid, attr.name)
@@ -94,7 +108,7 @@ func isControl(r rune) bool { return r < 0x20 || r == 0x7f }
 // reserved are the members of a CloudEvent that are fields of Event.
 var reserved = []string{
 	"specversion", "id", "source", "type", "subject", "time",
-	"datacontenttype", "dataschema", "data", "data_base64", "traceparent",
+	"datacontenttype", "dataschema", "data", "data_base64", "traceparent", "tracestate",
 }
 
 func validExtension(name string) bool {

@@ -10,7 +10,10 @@ import (
 	"weir/stream"
 )
 
-// Version is stored with each event. Another one is not understood.
+// Version is stored with each event. Another one is not understood. An
+// attribute that is new does not change the version, when a program that does
+// not know the attribute can serve the event without it: nodes of two ages
+// share a broker while they are replaced.
 const Version = 1
 
 // attributes are short because every stored event repeats them.
@@ -22,12 +25,15 @@ type attributes struct {
 	Time        time.Time                  `json:"w,omitzero"`
 	ContentType string                     `json:"c,omitempty"`
 	Traceparent string                     `json:"p,omitempty"`
+	Tracestate  string                     `json:"ts,omitempty"`
+	Node        string                     `json:"n,omitempty"`
+	Published   int64                      `json:"b,omitempty"` // Unix time, ns
 	Extensions  map[string]json.RawMessage `json:"x,omitempty"`
 }
 
 // Attributes encodes all of an event but its ID, its data and its tag.
 func Attributes(e *stream.Event) ([]byte, error) {
-	b, err := json.Marshal(attributes{
+	a := attributes{
 		Type:        e.Type,
 		Source:      e.Source,
 		ForeignID:   e.ForeignID,
@@ -35,8 +41,14 @@ func Attributes(e *stream.Event) ([]byte, error) {
 		Time:        e.Time,
 		ContentType: e.ContentType,
 		Traceparent: e.Traceparent,
+		Tracestate:  e.Tracestate,
+		Node:        e.Origin.Node,
 		Extensions:  e.Extensions,
-	})
+	}
+	if !e.Origin.Published.IsZero() {
+		a.Published = e.Origin.Published.UnixNano()
+	}
+	b, err := json.Marshal(a)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", stream.ErrInvalid, err)
 	}
@@ -60,7 +72,19 @@ func Event(id stream.ID, attrs, data []byte) (*stream.Event, error) {
 		ContentType: a.ContentType,
 		Data:        data,
 		Traceparent: a.Traceparent,
+		Tracestate:  a.Tracestate,
+		Origin:      stream.Origin{Node: a.Node},
 		Extensions:  a.Extensions,
+	}
+	if a.Published != 0 {
+		e.Origin.Published = time.Unix(0, a.Published).UTC()
+	}
+	if state, ok := e.Extensions["tracestate"]; ok {
+		// An older program has stored it as any other extension.
+		delete(e.Extensions, "tracestate")
+		if err := json.Unmarshal(state, &e.Tracestate); err != nil {
+			return nil, fmt.Errorf("%w: tracestate: %w", stream.ErrInvalid, err)
+		}
 	}
 	if err := e.Validate(); err != nil {
 		return nil, err

@@ -17,6 +17,7 @@ func TestRoundTrip(t *testing.T) {
 		"full": {
 			Type: "a.b", Source: "/s", ForeignID: "7 ü", Subject: "x", Time: time.Date(2026, 1, 2, 3, 4, 5, 678, time.UTC),
 			ContentType: stream.Text, Data: []byte("a\x00\nb"), Traceparent: "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+			Tracestate: "vendor=1", Origin: stream.Origin{Node: "a-1", Published: time.Date(2026, 1, 2, 3, 4, 6, 789, time.UTC)},
 			Extensions: map[string]json.RawMessage{"n": json.RawMessage("1")},
 		},
 	} {
@@ -32,6 +33,19 @@ func TestRoundTrip(t *testing.T) {
 		if !reflect.DeepEqual(got, e) {
 			t.Errorf("%s: got %+v, want %+v", name, got, e)
 		}
+	}
+}
+
+// What an older program has stored is read.
+func TestOlder(t *testing.T) {
+	e, err := record.Event(stream.ID{Milli: 1}, []byte(`{"t":"a","s":"/s","x":{"tracestate":"vendor=1","n":1}}`), []byte("{}"))
+	if err != nil || e.Tracestate != "vendor=1" || len(e.Extensions) != 1 || !e.Origin.Published.IsZero() {
+		t.Errorf("got %+v, %v", e, err)
+	}
+	// And what a newer one stores in addition does no harm.
+	e, err = record.Event(stream.ID{Milli: 1}, []byte(`{"t":"a","later":{"x":1}}`), []byte("{}"))
+	if err != nil || e.Type != "a" {
+		t.Errorf("got %+v, %v", e, err)
 	}
 }
 

@@ -3,7 +3,7 @@
 // and nothing of OpenTelemetry reaches package stream.
 //
 //	tel, err := telemetry.Setup(ctx, telemetry.Options{Version: "1.0", Node: "a"})
-//	slog.SetDefault(slog.New(tel.LogHandler(os.Stderr)))
+//	slog.SetDefault(slog.New(tel.LogHandler(os.Stderr, nil)))
 //	hub := stream.NewHub(stream.HubOptions{Hooks: tel.Hooks()})
 //	handler := &stream.Handler{Hub: hub}
 //	tel.Observe(handler)

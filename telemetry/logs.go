@@ -15,20 +15,24 @@ import (
 
 // LogHandler returns a handler for slog that writes to w, for people where w is
 // a terminal and as JSON otherwise, and over OTLP too where that is configured.
-// A record that is logged with the context of a span carries its trace_id and
-// span_id.
-func (t *Telemetry) LogHandler(w io.Writer) slog.Handler {
+// What is below the level is left out; nil is slog.LevelInfo. A record that is
+// logged with the context of a span carries its trace_id and span_id.
+func (t *Telemetry) LogHandler(w io.Writer, level slog.Leveler) slog.Handler {
+	if level == nil {
+		level = slog.LevelInfo
+	}
 	var local slog.Handler
 	if isTerminal(w) {
-		local = newTextHandler(w)
+		local = newTextHandler(w, level)
 	} else {
-		local = slog.NewJSONHandler(w, nil)
+		local = slog.NewJSONHandler(w, &slog.HandlerOptions{Level: level})
 	}
 	local = traced{local}
 	if t.logs == nil {
 		return local
 	}
-	return slog.NewMultiHandler(local, otelslog.NewHandler(scopeName, otelslog.WithLoggerProvider(t.logs)))
+	exported := leveled{otelslog.NewHandler(scopeName, otelslog.WithLoggerProvider(t.logs)), level}
+	return slog.NewMultiHandler(local, exported)
 }
 
 func isTerminal(w io.Writer) bool {
@@ -38,6 +42,24 @@ func isTerminal(w io.Writer) bool {
 	}
 	info, err := f.Stat()
 	return err == nil && info.Mode()&os.ModeCharDevice != 0
+}
+
+// leveled leaves out what is below a level.
+type leveled struct {
+	slog.Handler
+	level slog.Leveler
+}
+
+func (h leveled) Enabled(ctx context.Context, l slog.Level) bool {
+	return l >= h.level.Level() && h.Handler.Enabled(ctx, l)
+}
+
+func (h leveled) WithAttrs(attrs []slog.Attr) slog.Handler {
+	return leveled{h.Handler.WithAttrs(attrs), h.level}
+}
+
+func (h leveled) WithGroup(name string) slog.Handler {
+	return leveled{h.Handler.WithGroup(name), h.level}
 }
 
 // traced adds the IDs of the span in the context.
@@ -67,9 +89,10 @@ type textOutput struct {
 	line bytes.Buffer
 }
 
-func newTextHandler(w io.Writer) slog.Handler {
+func newTextHandler(w io.Writer, level slog.Leveler) slog.Handler {
 	out := &textOutput{w: w}
 	return &textHandler{out, slog.NewTextHandler(&out.line, &slog.HandlerOptions{
+		Level: level,
 		ReplaceAttr: func(groups []string, a slog.Attr) slog.Attr {
 			if len(groups) == 0 && (a.Key == slog.TimeKey || a.Key == slog.LevelKey || a.Key == slog.MessageKey) {
 				return slog.Attr{}

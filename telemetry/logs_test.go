@@ -24,7 +24,7 @@ func TestLogs(t *testing.T) {
 		var log streamtest.Buffer
 		logger := slog.New(slog.DiscardHandler)
 		r := newRig(t, telemetry.Options{Logger: logger}, stream.HubOptions{Log: stream.LogOptions{History: 2}, Logger: slog.New(slog.DiscardHandler)})
-		*logger = *slog.New(r.tel.LogHandler(&log))
+		*logger = *slog.New(r.tel.LogHandler(&log, nil))
 		failures := 0
 		if err := r.hub.AddSource("sensor", stream.SourceFunc(func(ctx context.Context, p stream.Publisher) error {
 			if failures++; failures <= 3 {
@@ -75,7 +75,7 @@ func TestLogs(t *testing.T) {
 
 func TestTerminalHandler(t *testing.T) {
 	var out bytes.Buffer
-	logger := slog.New(telemetry.TerminalHandler(&out)).With("a", 1).WithGroup("g")
+	logger := slog.New(telemetry.TerminalHandler(&out, slog.LevelInfo)).With("a", 1).WithGroup("g")
 	logger.Warn("what\x1b[31m happened", "b", "x y", "msg", "kept")
 	line := out.String()
 	if len(line) < 13 || line[12:] != ` WARN  what [31m happened  a=1 g.b="x y" g.msg=kept`+"\n" {
@@ -94,7 +94,7 @@ func TestNoTerminal(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	slog.New(tel.LogHandler(f)).Info("hello")
+	slog.New(tel.LogHandler(f, nil)).Info("hello")
 	b, err := os.ReadFile(f.Name())
 	if err != nil || !json.Valid(b) {
 		t.Errorf("the log is %q, %v", b, err)
@@ -108,7 +108,7 @@ func TestLogHandlerConforms(t *testing.T) {
 		t.Fatal(err)
 	}
 	var out bytes.Buffer
-	if err := slogtest.TestHandler(tel.LogHandler(&out), func() []map[string]any {
+	if err := slogtest.TestHandler(tel.LogHandler(&out, nil), func() []map[string]any {
 		var records []map[string]any
 		for line := range bytes.Lines(out.Bytes()) {
 			var record map[string]any

@@ -193,7 +193,7 @@ func TestEndpointIsEnough(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	*logger = *slog.New(tel.LogHandler(io.Discard))
+	*logger = *slog.New(tel.LogHandler(io.Discard, nil))
 	run(t, tel)
 	if err := tel.Shutdown(t.Context()); err != nil {
 		t.Fatal(err)

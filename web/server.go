@@ -87,7 +87,6 @@ func (s *Server) AdminHandler() http.Handler {
 	mux.Handle("/livez", get(livez))
 	mux.Handle("/readyz", get(s.readyz))
 	mux.HandleFunc("/debug/pprof/", pprof.Index)
-	mux.HandleFunc("/debug/pprof/cmdline", pprof.Cmdline)
 	mux.HandleFunc("/debug/pprof/profile", pprof.Profile)
 	mux.HandleFunc("/debug/pprof/symbol", pprof.Symbol)
 	mux.HandleFunc("/debug/pprof/trace", pprof.Trace)

@@ -5,6 +5,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"log/slog"
 	"maps"
 	"math"
 	"net"
@@ -66,6 +67,8 @@ type config struct {
 	jaegerUI        string
 	tlsCert, tlsKey string
 	eventTraces     int
+	logLevel        slog.Level
+	exposed         []string // flags whose value is a secret
 }
 
 // A setting is one flag, which is also an environment variable.
@@ -77,6 +80,9 @@ type setting struct {
 	usage string
 	set   func(string) error
 	many  bool // may be given more than once
+	// secret reports whether a value is one. On the command line every user of
+	// the machine can read it.
+	secret func(string) bool
 }
 
 // env is the name of the setting's environment variable.
@@ -112,8 +118,8 @@ func (c *config) settings() []setting {
 		{name: "lifetime", value: "DURATION", def: "0s", group: "Streams", usage: "end a stream at this age, give or take a tenth; clients come back; 0 never does", set: duration(&c.lifetime, 0, 365*24*time.Hour)},
 		{name: "drain", value: "DURATION", def: "5s", group: "Streams", usage: "on SIGTERM or Ctrl-C, end the open streams spread over this long; a second signal ends at once", set: duration(&c.drain, 0, time.Hour)},
 
-		{name: "publish-token", value: "TOKEN", group: "Who may", usage: "turns POST /publish on, for those who send Authorization: Bearer TOKEN", set: text(&c.rights.PublishToken)},
-		{name: "subscribe-token", value: "TOKEN", group: "Who may", usage: "lets only those read streams who send the token, or a ticket from POST /ticket", set: text(&c.rights.SubscribeToken)},
+		{name: "publish-token", value: "TOKEN", group: "Who may", usage: "turns POST /publish on, for those who send Authorization: Bearer TOKEN", set: text(&c.rights.PublishToken), secret: always},
+		{name: "subscribe-token", value: "TOKEN", group: "Who may", usage: "lets only those read streams who send the token, or a ticket from POST /ticket", set: text(&c.rights.SubscribeToken), secret: always},
 		{name: "token-file", value: "FILE", group: "Who may", usage: "more tokens, one a line: publish|subscribe TOKEN [TOPIC,…]; read again on SIGHUP", set: text(&c.rights.TokenFile)},
 		{name: "cors-origin", value: "ORIGIN", many: true, group: "Who may", usage: "origin whose pages may read streams, such as https://example.org, or *; may be given more than once", set: c.addOrigin},
 		{name: "trusted-proxy", value: "NETWORK", many: true, group: "Who may", usage: "network whose X-Forwarded-For is believed, such as 10.0.0.0/8; may be given more than once", set: c.addProxy},
@@ -124,13 +130,14 @@ func (c *config) settings() []setting {
 		{name: "publish-rate", value: "N", def: "100", group: "Limits (0 turns one off)", usage: "requests to publish a second of one client address; beyond it 429", set: number(&c.limits.PublishRate)},
 		{name: "max-body", value: "BYTES", def: strconv.Itoa(web.DefaultMaxBody), group: "Limits (0 turns one off)", usage: "largest body of a request to publish (always limited)", set: whole(&c.limits.MaxBody, 1<<10, 1<<30)},
 
-		{name: "redis", value: "URL", group: "Several nodes, restarts", usage: "share topics with other nodes through Redis, such as redis://:password@host:6379/0", set: text(&c.redis)},
+		{name: "redis", value: "URL", group: "Several nodes, restarts", usage: "share topics with other nodes through Redis, such as redis://:password@host:6379/0", set: text(&c.redis), secret: hasPassword},
 		{name: "redis-wait", group: "Several nodes, restarts", usage: "when Redis cannot be reached at the start, wait for it", set: boolean(&c.redisWait)},
 		{name: "data", value: "DIR", group: "Several nodes, restarts", usage: "keep topics on disk here, so that a restart loses nothing", set: text(&c.data)},
 		{name: "sync", group: "Several nodes, restarts", usage: "with -data, acknowledge an event only once it would survive a power cut", set: boolean(&c.sync)},
 
 		{name: "event-traces", value: "N", def: "50", group: "Observing (and the standard OTEL_… variables)", usage: "events traced a second at most; OTEL_TRACES_SAMPLER overrides it", set: whole(&c.eventTraces, 0, 1_000_000)},
 		{name: "jaeger-ui", value: "URL", def: "http://127.0.0.1:16686 when it answers", group: "Observing (and the standard OTEL_… variables)", usage: "where the page's links to traces lead", set: httpURL(&c.jaegerUI)},
+		{name: "log-level", value: "LEVEL", def: "info", group: "Observing (and the standard OTEL_… variables)", usage: "what is logged: debug, info, warn or error, and what is worse", set: level(&c.logLevel)},
 	}
 }
 
@@ -158,6 +165,9 @@ func parseConfig(args, environ []string, stdout io.Writer, kinds source.Kinds) (
 				c.forget(s.name) // flags replace what the environment says
 			}
 			given[s.name] = true
+			if s.secret != nil && s.secret(value) {
+				c.exposed = append(c.exposed, "-"+s.name)
+			}
 			return s.set(value)
 		}
 		if s.value == "" {
@@ -313,6 +323,27 @@ func boolean(to *bool) func(string) error {
 		*to = b
 		return nil
 	}
+}
+
+func level(to *slog.Level) func(string) error {
+	return func(v string) error {
+		if !slices.Contains([]string{"debug", "info", "warn", "error"}, v) {
+			return errors.New("want debug, info, warn or error")
+		}
+		return to.UnmarshalText([]byte(v))
+	}
+}
+
+func always(string) bool { return true }
+
+// hasPassword reports whether a URL has one; a URL that cannot be read may.
+func hasPassword(value string) bool {
+	u, err := url.Parse(value)
+	if err != nil {
+		return true
+	}
+	_, has := u.User.Password()
+	return has
 }
 
 func address(to *string) func(string) error {

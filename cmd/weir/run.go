@@ -2,22 +2,13 @@ package main
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"flag"
 	"fmt"
 	"io"
-	"log/slog"
-	"net"
-	"net/http"
-	"os"
-	"os/signal"
 	"runtime/debug"
-	"syscall"
-	"time"
 
 	"weir/cmd/weir/bench"
-	"weir/stream"
 )
 
 // run is the program. Environ is as os.Environ gives it. It returns when ctx is
@@ -75,74 +66,4 @@ func version() string {
 		}
 	}
 	return v + dirty
-}
-
-// listen opens the listeners before anything else starts, so that an address
-// in use is one clear line and not half a start.
-func listen(flag, addr string) (net.Listener, error) {
-	l, err := net.Listen("tcp", addr)
-	switch {
-	case errors.Is(err, syscall.EADDRINUSE):
-		return nil, fmt.Errorf("%s is in use: another program listens there; choose another with -%s", addr, flag)
-	case errors.Is(err, syscall.EACCES):
-		return nil, fmt.Errorf("%s needs a privilege that this user does not have", addr)
-	case err != nil:
-		return nil, fmt.Errorf("cannot listen on %s: %w", addr, err)
-	}
-	return l, nil
-}
-
-// A certificate is read again on SIGHUP.
-func (c *config) certificate() (*tls.Certificate, error) {
-	pair, err := tls.LoadX509KeyPair(c.tlsCert, c.tlsKey)
-	if err != nil {
-		return nil, fmt.Errorf("-tls-cert and -tls-key: %w", err)
-	}
-	return &pair, nil
-}
-
-// httpServer has deadlines for everything but the stream, which sets its own
-// for each write: WriteTimeout would end every stream.
-func httpServer(handler http.Handler, logger *slog.Logger) *http.Server {
-	s := &http.Server{
-		Handler:           handler,
-		ReadHeaderTimeout: 10 * time.Second,
-		IdleTimeout:       2 * time.Minute,
-		MaxHeaderBytes:    32 << 10,
-		ErrorLog:          slog.NewLogLogger(logger.Handler(), slog.LevelDebug),
-		Protocols:         new(http.Protocols),
-		ConnContext:       stream.ConnContext,
-	}
-	s.Protocols.SetHTTP1(true)
-	s.Protocols.SetHTTP2(true)
-	s.Protocols.SetUnencryptedHTTP2(true)
-	return s
-}
-
-// signals returns a context that is done at the first SIGTERM or Ctrl-C, one
-// that is done at the second, and what SIGHUP sends on.
-func signals(parent context.Context) (first, second context.Context, hangup <-chan os.Signal, stop func()) {
-	first, cancelFirst := context.WithCancel(parent)
-	second, cancelSecond := context.WithCancel(context.WithoutCancel(parent))
-	end := make(chan os.Signal, 2)
-	signal.Notify(end, os.Interrupt, syscall.SIGTERM)
-	hup := make(chan os.Signal, 1)
-	signal.Notify(hup, syscall.SIGHUP)
-	done := make(chan struct{})
-	go func() {
-		for _, cancel := range []func(){cancelFirst, cancelSecond} {
-			select {
-			case <-end:
-				cancel()
-			case <-done:
-			}
-		}
-	}()
-	return first, second, hup, func() {
-		signal.Stop(end)
-		signal.Stop(hup)
-		close(done)
-		cancelFirst()
-		cancelSecond()
-	}
 }

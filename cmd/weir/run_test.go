@@ -284,7 +284,8 @@ func TestServerDeadlines(t *testing.T) {
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			pipes := streamtest.NewListener()
-			server := httpServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(204) }), slog.New(slog.DiscardHandler))
+			parts := &servers{faults: newFaultLog(slog.New(slog.DiscardHandler))}
+			server := parts.server(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(204) }))
 			go server.Serve(pipes)
 			defer server.Close()
 			client, err := pipes.Dial(t.Context(), "", "")

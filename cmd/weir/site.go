@@ -1,0 +1,26 @@
+package main
+
+import "weir/web"
+
+// openSite wires what is served to what serves it.
+func openSite(cfg *config, topics *topics, secrets *secrets, carrier carrier, tel *observation) (*web.Server, error) {
+	jaegerUI := (&jaegerProbe{}).url
+	if cfg.jaegerUI != "" {
+		jaegerUI = func() string { return cfg.jaegerUI }
+	}
+	site, err := web.NewServer(web.Options{
+		Hub: topics.hub, Stream: topics.handler, Admin: cfg.adminAddr != "", Logger: tel.logger,
+		Access: web.Access{Rights: secrets.access, CORSOrigins: cfg.corsOrigins},
+		Limits: cfg.limits,
+		Page:   web.PageOptions{Templates: topics.templates, Version: version(), JaegerUI: jaegerUI},
+		Observe: web.Observe{
+			Instrument: tel.Middleware, InstrumentStream: tel.StreamMiddleware, Metrics: tel.MetricsHandler(), Browser: tel.BrowserHandler(),
+			Traces: tel.Journeys(), Traceparent: tel.PageTraceparent, Segments: tel.StreamSegments, Ready: carrier.ready, Cluster: carrier.cluster(),
+		},
+	})
+	if err != nil {
+		return nil, err
+	}
+	topics.handler.Admit, topics.handler.Refuse = site.Admit, web.WriteProblem
+	return site, nil
+}

@@ -1,0 +1,55 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"weir/stream"
+	"weir/telemetry"
+)
+
+// exportPatience is how long a collector may take at the end.
+const exportPatience = 3 * time.Second
+
+// observation is telemetry and the log.
+type observation struct {
+	*telemetry.Telemetry
+	logger *slog.Logger
+	stderr io.Writer
+}
+
+func startTelemetry(ctx context.Context, cfg *config, stderr io.Writer) (*observation, error) {
+	eventTraces := cfg.eventTraces
+	if eventTraces == 0 {
+		eventTraces = -1 // none
+	}
+	tel, err := telemetry.Setup(ctx, telemetry.Options{
+		Version: version(), Node: cfg.node, EventTraces: eventTraces,
+		EventTypes: append([]string{stream.DefaultType}, cfg.kinds.EventTypes()...),
+		Client:     func(r *http.Request) string { return cfg.limits.Proxies.Client(r).String() },
+	})
+	if bad := new(telemetry.EnvError); errors.As(err, &bad) {
+		return nil, usageError{err}
+	}
+	if err != nil {
+		return nil, err
+	}
+	logger := slog.New(tel.LogHandler(stderr, cfg.logLevel))
+	slog.SetDefault(logger)
+	return &observation{tel, logger, stderr}, nil
+}
+
+// stop exports what has not been exported. A collector that does not answer
+// holds up the end for exportPatience at most.
+func (o *observation) stop(second context.Context) {
+	ctx, cancel := context.WithTimeout(second, exportPatience)
+	defer cancel()
+	if err := o.Shutdown(ctx); err != nil {
+		fmt.Fprintf(o.stderr, "weir: the last telemetry was not exported: %v\n", err)
+	}
+}

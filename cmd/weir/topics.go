@@ -1,0 +1,104 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"time"
+
+	"weir/stream"
+	"weir/web"
+)
+
+// topics are the hub with the topics that the flags name, and the streams that
+// read them.
+type topics struct {
+	hub       *stream.Hub
+	handler   *stream.Handler
+	templates *web.Templates
+	feeds     []feed
+	logger    *slog.Logger
+}
+
+func openTopics(cfg *config, carrier carrier, tel *observation) (*topics, error) {
+	templates, err := web.ParseTemplates(nil)
+	if err != nil {
+		return nil, err
+	}
+	hub := stream.NewHub(stream.HubOptions{
+		Log:     stream.LogOptions{History: cfg.history, Bytes: cfg.historyBytes, Pace: cfg.pace},
+		Formats: map[string]func([]byte, string, *stream.Event) ([]byte, error){"html": templates.AppendEvent},
+		Broker:  carrier.broker,
+		Hooks:   tel.Hooks(),
+		Logger:  tel.logger,
+	})
+	handler := &stream.Handler{
+		Hub: hub, Format: "html", Node: cfg.node,
+		Heartbeat: cfg.heartbeat, WriteTimeout: cfg.writeTimeout, Retry: cfg.retry, Lifetime: cfg.lifetime,
+		Transport: stream.Transport(cfg.transport), Compress: cfg.compress,
+		Logger: tel.logger,
+	}
+	tel.Observe(handler)
+	return &topics{hub: hub, handler: handler, templates: templates, feeds: cfg.feeds, logger: tel.logger}, nil
+}
+
+// start makes a topic for each source, waits until the topics have joined their
+// broker, and starts the sources: a source that is quick must not publish before
+// its topic's neighbours exist.
+func (t *topics) start(ctx context.Context, proc *process, stderr io.Writer) error {
+	proc.handler.Store(t.handler)
+	for _, f := range t.feeds {
+		if err := t.hub.AddTopic(f.topic); err != nil {
+			return usageError{err}
+		}
+	}
+	if err := t.join(ctx, stderr); err != nil {
+		return err
+	}
+	for _, f := range t.feeds {
+		if err := t.hub.AddSource(f.topic, f.source); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// join waits until what the broker holds of each topic is in its log. Clients
+// that came before would be refused.
+func (t *topics) join(ctx context.Context, stderr io.Writer) error {
+	look := time.NewTicker(2 * time.Millisecond)
+	defer look.Stop()
+	for began, told := time.Now(), time.Now(); ; {
+		missing := 0
+		for _, health := range t.hub.Health() {
+			if health.Broker != nil && health.Broker.State != stream.SourceUp {
+				missing++
+			}
+		}
+		if missing == 0 {
+			return nil
+		}
+		if time.Since(told) > 2*time.Second {
+			told = time.Now()
+			fmt.Fprintf(stderr, "waiting for the broker for %v: %d topics have not joined it\n", time.Since(began).Round(time.Second), missing)
+		}
+		select {
+		case <-look.C:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// drain ends the streams gently, and cuts what is left.
+func (t *topics) drain(second context.Context, over time.Duration, stderr io.Writer) {
+	if n := t.handler.Active(); n > 0 {
+		fmt.Fprintf(stderr, "ending %d streams over %v; a second signal ends them at once\n", n, over)
+	}
+	ctx, cancel := context.WithTimeout(second, over+5*time.Second)
+	defer cancel()
+	if err := t.handler.Drain(ctx, over); err != nil {
+		t.logger.Warn("streams were cut at the end", "left", t.handler.Active())
+	}
+}

@@ -31,6 +31,10 @@ func (e *Event) AppendCloudEvent(dst []byte) ([]byte, error) {
 		dst = append(dst, `,"subject":`...)
 		dst = appendJSONString(dst, e.Subject)
 	}
+	if e.DataSchema != "" {
+		dst = append(dst, `,"dataschema":`...)
+		dst = appendJSONString(dst, e.DataSchema)
+	}
 	dst = append(dst, `,"time":"`...)
 	dst = e.Time.UTC().AppendFormat(dst, "2006-01-02T15:04:05.000Z07:00")
 	dst = append(dst, '"')
@@ -115,7 +119,7 @@ func ParseCloudEvent(b []byte) (Event, error) {
 			e.Data = value
 			continue
 		case "dataschema":
-			continue
+			target = &e.DataSchema
 		case "data_base64":
 			return Event{}, fmt.Errorf("%w: data_base64 is not supported, send data", ErrInvalid)
 		default:

@@ -30,6 +30,10 @@ var ErrInvalid = errors.New("invalid event")
 type Event struct {
 	// ID is given by the log (or by the broker) when the event enters.
 	ID ID
+	// Name is the event's name on the wire in formats that have one, which is
+	// how a page listens for it (addEventListener). Default: none, which a page
+	// takes for "message". The names of control events are not allowed.
+	Name string
 	// Type says what kind of event it is. Default: DefaultType.
 	Type string
 	// Source says who made it. Default: "/topics/" and the topic.
@@ -43,6 +47,8 @@ type Event struct {
 	Time time.Time
 	// ContentType is JSON or Text. Default: JSON.
 	ContentType string
+	// DataSchema is the CloudEvents dataschema; it may be empty.
+	DataSchema string
 	// Data is the payload: a JSON value, or any text.
 	Data []byte
 	// Traceparent is the W3C trace context in which the event was created. It
@@ -84,6 +90,7 @@ func (e *Event) Validate() error {
 	for _, attr := range []struct{ name, value string }{
 		{"type", e.Type}, {"source", e.Source}, {"id", e.ForeignID}, {"subject", e.Subject}, {"traceparent", e.Traceparent},
 		{"tracestate", e.Tracestate}, {"origin", e.Origin.Node},
+		{"dataschema", e.DataSchema}, {"name", e.Name},
 	} {
 		if len(attr.value) > 1024 {
 			return fmt.Errorf("%w: attribute %s is longer than 1024 bytes", ErrInvalid, attr.name)
@@ -91,6 +98,12 @@ func (e *Event) Validate() error {
 		if !utf8.ValidString(attr.value) || strings.ContainsFunc(attr.value, isControl) {
 			return fmt.Errorf("%w: attribute %s has control characters or is not UTF-8", ErrInvalid, attr.name)
 		}
+	}
+	if slices.Contains(ControlEvents, e.Name) {
+		return fmt.Errorf("%w: the name %s is kept for the server's own messages", ErrInvalid, e.Name)
+	}
+	if year := e.Time.UTC().Year(); !e.Time.IsZero() && (year < 0 || year > 9999) {
+		return fmt.Errorf("%w: the time cannot be written in RFC 3339", ErrInvalid)
 	}
 	for name, value := range e.Extensions {
 		if !validExtension(name) {
@@ -102,6 +115,10 @@ func (e *Event) Validate() error {
 	}
 	return nil
 }
+
+// ControlEvents are the names of the messages that a server sends beside events.
+// "error" is not sent, but a browser would take it for an error of its own.
+var ControlEvents = []string{"connected", "gap", "stream-error", "ping", "close", "error"}
 
 func isControl(r rune) bool { return r < 0x20 || r == 0x7f }
 

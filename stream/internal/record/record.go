@@ -24,6 +24,8 @@ type attributes struct {
 	Subject     string                     `json:"u,omitempty"`
 	Time        time.Time                  `json:"w,omitzero"`
 	ContentType string                     `json:"c,omitempty"`
+	Name        string                     `json:"n,omitempty"`
+	DataSchema  string                     `json:"d,omitempty"`
 	Traceparent string                     `json:"p,omitempty"`
 	Tracestate  string                     `json:"ts,omitempty"`
 	Node        string                     `json:"n,omitempty"`
@@ -40,6 +42,8 @@ func Attributes(e *stream.Event) ([]byte, error) {
 		Subject:     e.Subject,
 		Time:        e.Time,
 		ContentType: e.ContentType,
+		Name:        e.Name,
+		DataSchema:  e.DataSchema,
 		Traceparent: e.Traceparent,
 		Tracestate:  e.Tracestate,
 		Node:        e.Origin.Node,
@@ -71,6 +75,8 @@ func Event(id stream.ID, attrs, data []byte) (*stream.Event, error) {
 		Time:        a.Time,
 		ContentType: a.ContentType,
 		Data:        data,
+		Name:        a.Name,
+		DataSchema:  a.DataSchema,
 		Traceparent: a.Traceparent,
 		Tracestate:  a.Tracestate,
 		Origin:      stream.Origin{Node: a.Node},

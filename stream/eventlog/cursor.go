@@ -1,0 +1,378 @@
+package eventlog
+
+import (
+	"context"
+	"slices"
+	"sync/atomic"
+	"time"
+)
+
+// maxAhead is how far ahead of the clock an ID may be that a reader resumes
+// from and the log has not reached: another node may have given it, and clocks
+// differ a little.
+const maxAhead = 10 * time.Second
+
+// A Cursor is one reader's position in a view. It holds no entries but those
+// that it was asked to begin with. One goroutine may use it at a time, but Lag
+// and Index may be called by any.
+//
+// A cursor stands between two entries: it has read what comes before, up to the
+// event with the ID last, and reads the entry with the index next. What is to
+// be told before the next entry is in gaps, fault and first.
+type Cursor struct {
+	view  *View
+	next  atomic.Uint64
+	last  ID
+	epoch uint64 // of the log, when the cursor was last told of a rewind
+
+	first []*Entry // read before the entry next
+	gaps  []*Gap   // told before everything else
+	fault *Entry   // told before the first entry
+	ahead *ahead   // the reader knows an ID that the log has not reached
+
+	before ID     // what comes before first
+	since  ID     // the newest event when the cursor was opened
+	opened uint64 // the view's head then
+}
+
+// An ahead is what a cursor must find out that resumes from an ID beyond the
+// log's last.
+type ahead struct {
+	id   ID // that the reader has
+	from ID // the log's last, when the cursor was opened
+}
+
+// Live returns a cursor that reads what comes from now on.
+func (v *View) Live() *Cursor {
+	v.log.mu.RLock()
+	defer v.log.mu.RUnlock()
+	return v.live()
+}
+
+func (v *View) live() *Cursor {
+	l := v.log
+	c := &Cursor{view: v, last: l.last, epoch: l.epoch, fault: l.fault, since: l.last, opened: v.head}
+	c.next.Store(v.head)
+	return c
+}
+
+// Newest returns a cursor that first reads the newest n events held. In a view
+// of several subjects these are the newest n of each subject.
+func (v *View) Newest(n int) *Cursor {
+	v.log.mu.RLock()
+	defer v.log.mu.RUnlock()
+	c := v.live()
+	if n <= 0 {
+		return c
+	}
+	left := map[string]int{}
+	for i := v.head; i > v.tail; i-- {
+		e := v.at(i - 1)
+		if e.Event == nil {
+			continue
+		}
+		subject := ""
+		if len(v.filter) > 0 {
+			subject = e.Event.Subject
+		}
+		if left[subject] == n {
+			if len(v.filter) <= 1 && !v.manySubjects() {
+				break
+			}
+			continue
+		}
+		left[subject]++
+		c.first = append(c.first, e)
+	}
+	slices.Reverse(c.first)
+	if c.before = v.floor; len(c.first) > 0 {
+		if i := v.after(c.first[0].ID); i >= v.tail+2 {
+			c.before = v.at(i - 2).ID
+		}
+	}
+	return c
+}
+
+// manySubjects reports whether entries of the view can differ in subject.
+func (v *View) manySubjects() bool {
+	return slices.ContainsFunc(v.filter, func(p string) bool { return p[len(p)-1] == '*' })
+}
+
+// From returns a cursor that reads what comes after id, as a client asks that
+// gives its last event ID. The zero ID stands for everything held. Where the
+// log cannot vouch for all that came after id, the cursor's first answer is a
+// [Gap].
+func (v *View) From(id ID) *Cursor {
+	l := v.log
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	c := v.live()
+	if id.IsZero() {
+		c.next.Store(v.tail)
+		c.last = v.floor
+		return c
+	}
+	if id.After(l.last) {
+		if !l.lostByRewind(id) {
+			c.resumeAhead(id)
+			return c
+		}
+	}
+	for _, r := range l.rewinds {
+		if id.After(r.kept) && !id.After(r.lost) && !l.all.has(id) {
+			c.last = latest(r.kept, v.floor) // the event was taken back
+			c.tell(id, c.last, r.reason)
+			c.next.Store(v.after(c.last))
+			return c
+		}
+	}
+	if id.Compare(v.floor) < 0 {
+		c.tell(id, v.floor, v.why)
+		c.next.Store(v.tail)
+		c.last = v.floor
+	} else {
+		c.next.Store(v.after(id))
+		c.last = id
+	}
+	for _, r := range l.rewinds {
+		if !r.all && !id.After(r.kept) && r.lost.After(r.kept) && r.kept.Compare(v.floor) >= 0 {
+			c.tell(r.kept, r.lost, r.reason)
+		}
+	}
+	return c
+}
+
+// lostByRewind reports whether an event with that ID was taken back; the caller
+// holds l.mu.
+func (l *Log) lostByRewind(id ID) bool {
+	return slices.ContainsFunc(l.rewinds, func(r rewind) bool { return id.After(r.kept) && !id.After(r.lost) })
+}
+
+// resumeAhead is for an ID beyond the log's last. Another node may have given
+// it, while this one has not followed so far yet: then the cursor waits until
+// the log has reached it. In a log that gives the IDs itself no such event can
+// exist.
+func (c *Cursor) resumeAhead(id ID) {
+	l := c.view.log
+	limit := IDAt(time.Now().Add(maxAhead))
+	if IDAt(l.last.Time().Add(maxAhead)).After(limit) {
+		limit = IDAt(l.last.Time().Add(maxAhead)) // the clock of another node is ahead of this one's
+	}
+	if !l.opts.Numbered || id.After(limit) {
+		c.tell(id, l.last, GapUnknown)
+		return
+	}
+	c.ahead = &ahead{id: id, from: l.last}
+	c.last = id
+}
+
+func (c *Cursor) tell(from, to ID, reason string) {
+	c.gaps = append(c.gaps, &Gap{From: from, To: to, Reason: reason})
+}
+
+// View returns what the cursor reads.
+func (c *Cursor) View() *View { return c.view }
+
+// Index returns the index of the entry that is read next.
+func (c *Cursor) Index() uint64 { return c.next.Load() }
+
+// Since returns the ID of the newest event that was in the log when the cursor
+// was opened: what comes up to it is a replay.
+func (c *Cursor) Since() ID { return c.since }
+
+// Opened returns the view's head when the cursor was opened.
+func (c *Cursor) Opened() uint64 { return c.opened }
+
+// Lost reports whether the cursor has a gap to tell.
+func (c *Cursor) Lost() bool { return len(c.gaps) > 0 }
+
+// Lag returns how many entries the cursor has not read yet.
+func (c *Cursor) Lag() uint64 {
+	head := c.view.Head()
+	return head - min(head, c.next.Load())
+}
+
+// Position returns the ID behind which the reader goes on: that of the newest
+// event read, or the log's last where everything up to it has been read. Before
+// a gap has been told, it is where the gap begins.
+func (c *Cursor) Position() ID {
+	l := c.view.log
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	switch {
+	case len(c.gaps) > 0:
+		return c.gaps[0].From
+	case len(c.first) > 0:
+		return c.before
+	case c.ahead == nil && c.epoch == l.epoch && c.next.Load() == c.view.head:
+		return latest(c.last, l.last)
+	}
+	return c.last
+}
+
+// A Range is what Peek has found: entries that are read one after the other.
+type Range struct {
+	From, To uint64   // indices; none when they are equal
+	First    []*Entry // instead of the indices: entries that the cursor begins with
+}
+
+// Peek finds out what the cursor reads next, below the index limit. It does
+// not move the cursor: Advance does. The error is a [*Gap], which is told once,
+// or [*Ended]. Nothing to read is an empty range and no error.
+func (c *Cursor) Peek(limit uint64) (Range, error) {
+	v, l := c.view, c.view.log
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	if c.ahead != nil && c.epoch == l.epoch && !c.reach() {
+		if l.ended != "" {
+			return Range{}, &Ended{Reason: l.ended}
+		}
+		return Range{}, nil
+	}
+	if len(c.gaps) > 0 {
+		gap := c.gaps[0]
+		c.gaps = c.gaps[1:]
+		return Range{}, gap
+	}
+	if c.fault != nil {
+		e := c.fault
+		c.fault = nil
+		return Range{First: []*Entry{e}}, nil
+	}
+	if len(c.first) > 0 {
+		first := c.first
+		c.first = nil
+		return Range{First: first}, nil
+	}
+	if c.epoch != l.epoch {
+		return Range{}, c.rewound()
+	}
+	if gap := c.overtaken(); gap != nil {
+		return Range{}, gap
+	}
+	next := c.next.Load()
+	if limit = min(limit, v.head); next < limit {
+		return Range{From: next, To: limit}, nil
+	}
+	if l.ended != "" && next == v.head {
+		return Range{}, &Ended{Reason: l.ended}
+	}
+	return Range{From: next, To: next}, nil
+}
+
+// rewound moves the cursor behind what a rewind has kept.
+func (c *Cursor) rewound() *Gap {
+	v, l := c.view, c.view.log
+	r := l.missed(c.epoch)
+	gap := &Gap{From: c.last, To: r.kept, Reason: r.reason}
+	if c.last.After(r.kept) || c.last.Compare(v.floor) < 0 {
+		c.last = latest(r.kept, v.floor)
+		gap.To = c.last
+	} else { // what was taken back lies ahead
+		gap.From, gap.To = r.kept, r.lost
+	}
+	c.epoch, c.ahead = l.epoch, nil
+	c.next.Store(v.after(c.last))
+	return gap
+}
+
+// reach reports whether the log has reached the ID that the reader knows. Then
+// the cursor stands behind it, and tells a gap if the topic never gave it: the
+// reader has missed what has come meanwhile.
+func (c *Cursor) reach() bool {
+	v, l := c.view, c.view.log
+	a := c.ahead
+	if l.last.Compare(a.id) < 0 {
+		return false
+	}
+	c.ahead = nil
+	c.next.Store(v.after(a.id))
+	if l.all.has(a.id) || a.id.Compare(l.all.floor) <= 0 {
+		return true
+	}
+	at := v.after(a.id)
+	if at == v.tail || at <= c.opened {
+		return true // nothing came in between
+	}
+	c.gaps = append(c.gaps, &Gap{From: a.from, To: v.at(at - 1).ID, Reason: GapUnknown})
+	return true
+}
+
+// overtaken moves the cursor to the oldest entry held, where it has fallen
+// behind that, and returns the gap if events were lost by it.
+func (c *Cursor) overtaken() *Gap {
+	v := c.view
+	next := c.next.Load()
+	if next >= v.tail {
+		return nil
+	}
+	c.next.Store(v.tail)
+	if c.last.Compare(v.floor) >= 0 {
+		return nil
+	}
+	gap := &Gap{From: c.last, To: v.floor, Reason: GapSlow, Missed: v.tail - next}
+	c.last = v.floor
+	return gap
+}
+
+// Advance moves the cursor behind what it has read: to the index to, where the
+// newest entry read has the ID last. Entries of Range.First move it by their ID
+// alone.
+func (c *Cursor) Advance(to uint64, last ID) {
+	c.next.Store(to)
+	c.last = last
+}
+
+// Next returns entries that wait for the cursor, in order, and waits for some
+// when there are none. The error is a [*Gap], once, when events are lost to
+// this reader, which then goes on; [*Ended] when the log is closed and read; or
+// the context's error.
+func (c *Cursor) Next(ctx context.Context) ([]*Entry, error) {
+	for {
+		fresh := c.view.log.changedNow()
+		r, err := c.Peek(c.view.Head())
+		if err != nil {
+			return nil, err
+		}
+		if r.First != nil {
+			return r.First, nil
+		}
+		entries := c.view.Entries(nil, r.From, r.To)
+		if len(entries) > 0 {
+			c.Advance(r.To, entries[len(entries)-1].ID)
+			if entries = heard(entries, r.From, c.opened); len(entries) > 0 {
+				return entries, nil
+			}
+		}
+		if r.From < r.To {
+			continue // overtaken meanwhile, or announcements alone
+		}
+		select {
+		case <-fresh:
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		}
+	}
+}
+
+// heard leaves out the announcements that are older than a cursor. The first
+// entry has the index from.
+func heard(entries []*Entry, from, opened uint64) []*Entry {
+	var out []*Entry
+	for i, e := range entries {
+		if e.Event != nil || from+uint64(i) >= opened {
+			out = append(out, e)
+		}
+	}
+	return out
+}
+
+// changedNow returns a channel that is closed at the log's next change.
+func (l *Log) changedNow() <-chan struct{} {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.fresh == nil {
+		l.fresh = make(chan struct{})
+	}
+	return l.fresh
+}

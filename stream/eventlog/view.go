@@ -1,0 +1,127 @@
+package eventlog
+
+import (
+	"slices"
+	"sort"
+)
+
+// A View is what readers see of a log: all of it, or the entries whose subjects
+// match some filters. The entries are the log's own, under the same IDs, and
+// have an index of their own in the view. All methods may be called by any
+// goroutine.
+type View struct {
+	log    *Log
+	filter Filter // nothing: everything
+
+	// The rest is guarded by the log's mu.
+	ring       []*Entry // entry i is ring[i%len(ring)], for tail <= i < head
+	tail, head uint64
+	floor      ID     // nothing of the view up to it is held
+	why        string // what a reader is told that is behind the floor
+	watchers   []*func()
+	readers    int
+}
+
+// All returns the view of everything in the log.
+func (l *Log) All() *View { return &l.all }
+
+// Watch has f called soon after each change of the view, until stop is called:
+// a new entry, the log's end, a rewind. f runs in the goroutine of the writer
+// and must not call the log's writing methods.
+func (v *View) Watch(f func()) (stop func()) {
+	w := &f
+	v.log.mu.Lock()
+	defer v.log.mu.Unlock()
+	v.watchers = append(slices.Clip(v.watchers), w)
+	return func() {
+		v.log.mu.Lock()
+		defer v.log.mu.Unlock()
+		v.watchers = slices.DeleteFunc(slices.Clone(v.watchers), func(o *func()) bool { return o == w })
+	}
+}
+
+// Head returns the index that the next entry will have.
+func (v *View) Head() uint64 {
+	v.log.mu.RLock()
+	defer v.log.mu.RUnlock()
+	return v.head
+}
+
+// Span is what the view holds: indices, and IDs of the log.
+type Span struct {
+	Tail, Head  uint64 // Tail <= index < Head
+	Floor, Last ID     // nothing up to Floor is held; Last is the log's newest
+}
+
+// Span returns what the view holds now.
+func (v *View) Span() Span {
+	v.log.mu.RLock()
+	defer v.log.mu.RUnlock()
+	return Span{v.tail, v.head, v.floor, v.log.last}
+}
+
+// Entries appends the entries from <= index < to to dst. It appends none when
+// the view does not hold them all any more.
+func (v *View) Entries(dst []*Entry, from, to uint64) []*Entry {
+	v.log.mu.RLock()
+	defer v.log.mu.RUnlock()
+	if from < v.tail || to > v.head {
+		return dst
+	}
+	for i := from; i < to; i++ {
+		dst = append(dst, v.at(i))
+	}
+	return dst
+}
+
+// Ended returns why the log was closed, or "" while it is open.
+func (v *View) Ended() string { return v.log.Ended() }
+
+// The caller of what follows holds the log's mu.
+
+func (v *View) held() int { return int(v.head - v.tail) }
+
+func (v *View) at(i uint64) *Entry { return v.ring[i%uint64(len(v.ring))] }
+
+func (v *View) push(e *Entry) {
+	if n := uint64(len(v.ring)); v.head-v.tail == n {
+		grown := make([]*Entry, max(2*n, 4))
+		for i := v.tail; i < v.head; i++ {
+			grown[i%uint64(len(grown))] = v.ring[i%n]
+		}
+		v.ring = grown
+	}
+	v.ring[v.head%uint64(len(v.ring))] = e
+	v.head++
+}
+
+// evict drops the oldest entry, which is e.
+func (v *View) evict(e *Entry) {
+	v.ring[v.tail%uint64(len(v.ring))] = nil
+	v.tail++
+	v.floor, v.why = e.ID, GapExpired
+}
+
+// clear drops all entries, and says nothing of the floor.
+func (v *View) clear() {
+	clear(v.ring)
+	v.tail = v.head
+}
+
+// after returns the index of the oldest entry held that is later than id.
+func (v *View) after(id ID) uint64 {
+	n := sort.Search(v.held(), func(i int) bool { return v.at(v.tail + uint64(i)).ID.After(id) })
+	return v.tail + uint64(n)
+}
+
+// has reports whether the event with that ID is held.
+func (v *View) has(id ID) bool {
+	for i := v.after(id); i > v.tail; i-- {
+		if e := v.at(i - 1); e.ID != id {
+			return false
+		} else if e.Event != nil {
+			return true
+		}
+	}
+	return false
+}

@@ -170,8 +170,21 @@ func (c *Cursor) tell(from, to ID, reason string) {
 	c.gaps = append(c.gaps, &Gap{From: from, To: to, Reason: reason})
 }
 
+// Settled reports whether the cursor has nothing to tell but the entries that
+// come next: no gap, no announcement, no rewind.
+func (c *Cursor) Settled() bool {
+	l := c.view.log
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	return len(c.gaps) == 0 && len(c.first) == 0 && c.fault == nil && c.ahead == nil && c.epoch == l.epoch &&
+		(l.ended == "" || c.next.Load() < c.view.head)
+}
+
 // View returns what the cursor reads.
 func (c *Cursor) View() *View { return c.view }
+
+// Epoch tells how often the log had gone back when the cursor was last told.
+func (c *Cursor) Epoch() uint64 { return c.epoch }
 
 // Index returns the index of the entry that is read next.
 func (c *Cursor) Index() uint64 { return c.next.Load() }

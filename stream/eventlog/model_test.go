@@ -43,7 +43,9 @@ type modelClient struct {
 var subjects = []string{"", "eu", "eu.de", "eu.de.berlin", "eu.fr", "us", "us.ny"}
 var filters = [][]string{nil, {"eu.de"}, {"eu.*"}, {"eu.*", "us"}, {"us.ny", "us.*"}, {"asia.*"}, {"eu.de", "eu.de.*", "eu.*"}}
 
-func (m *model) say(format string, args ...any) { m.trace = append(m.trace, fmt.Sprintf(format, args...)) }
+func (m *model) say(format string, args ...any) {
+	m.trace = append(m.trace, fmt.Sprintf(format, args...))
+}
 
 func (m *model) fail(format string, args ...any) {
 	m.t.Helper()

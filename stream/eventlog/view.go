@@ -51,13 +51,14 @@ func (v *View) Head() uint64 {
 type Span struct {
 	Tail, Head  uint64 // Tail <= index < Head
 	Floor, Last ID     // nothing up to Floor is held; Last is the log's newest
+	Epoch       uint64 // rises when the log goes back
 }
 
 // Span returns what the view holds now.
 func (v *View) Span() Span {
 	v.log.mu.RLock()
 	defer v.log.mu.RUnlock()
-	return Span{v.tail, v.head, v.floor, v.log.last}
+	return Span{v.tail, v.head, v.floor, v.log.last, v.log.epoch}
 }
 
 // Entries appends the entries from <= index < to to dst. It appends none when

@@ -1,0 +1,163 @@
+package fanout
+
+import (
+	"sync"
+
+	"weir/stream/eventlog"
+)
+
+// Limits of one batch, so that a reader that catches up does not hold much.
+const (
+	maxBatchEntries = 512
+	MaxBatchBytes   = 64 << 10
+)
+
+// A Batch is a run of entries that a connection writes in one go. It is shared
+// and must not be changed.
+type Batch struct {
+	// Entries are in the order of the log.
+	Entries []*eventlog.Entry
+	// Events is how many of the entries are events, not announcements.
+	Events int
+	// Tagged are those of the entries whose event has a Tag.
+	Tagged []*eventlog.Entry
+
+	format   *eventlog.Format
+	from, to uint64 // indices in the view; equal for entries out of their turn
+	full     bool   // there was more, which the next batch has
+	forms    [4]form
+}
+
+// A form is a batch as some connections send it, made by the first.
+type form struct {
+	once  sync.Once
+	bytes []byte
+}
+
+// An Encoding says how a connection sends a batch.
+type Encoding struct {
+	Gzip    bool
+	Chunked bool // in chunks of HTTP/1.1
+}
+
+func newBatch(format *eventlog.Format, entries []*eventlog.Entry) *Batch {
+	b := &Batch{Entries: entries, format: format}
+	for _, e := range entries {
+		if e.Event != nil {
+			b.Events++
+			if e.Event.Tag != nil {
+				b.Tagged = append(b.Tagged, e)
+			}
+		}
+	}
+	return b
+}
+
+// Bytes returns the batch as it goes out.
+func (b *Batch) Bytes(enc Encoding) []byte {
+	i := 0
+	if enc.Gzip {
+		i |= 1
+	}
+	if enc.Chunked {
+		i |= 2
+	}
+	f := &b.forms[i]
+	f.once.Do(func() {
+		switch {
+		case enc.Chunked:
+			f.bytes = AppendChunk(nil, b.Bytes(Encoding{Gzip: enc.Gzip}))
+		case len(b.Entries) == 1 && enc.Gzip:
+			f.bytes = b.Entries[0].Compressed(b.format, deflate)
+		case len(b.Entries) == 1:
+			f.bytes = b.Entries[0].Wire(b.format)
+		default:
+			for _, e := range b.Entries {
+				if enc.Gzip {
+					f.bytes = append(f.bytes, e.Compressed(b.format, deflate)...)
+				} else {
+					f.bytes = append(f.bytes, e.Wire(b.format)...)
+				}
+			}
+		}
+	})
+	return f.bytes
+}
+
+// Last returns the ID of the batch's last entry.
+func (b *Batch) Last() eventlog.ID { return b.Entries[len(b.Entries)-1].ID }
+
+// Replayed returns how many events of the batch came up to an ID.
+func (b *Batch) Replayed(since eventlog.ID) int {
+	if len(b.Entries) == 0 || b.Entries[0].ID.After(since) {
+		return 0
+	}
+	n := 0
+	for _, e := range b.Entries {
+		if e.Event != nil && !e.ID.After(since) {
+			n++
+		}
+	}
+	return n
+}
+
+// without returns the batch without the announcements below an index.
+func (b *Batch) without(index uint64) *Batch {
+	var entries []*eventlog.Entry
+	for i, e := range b.Entries {
+		if e.Event != nil || b.from+uint64(i) >= index {
+			entries = append(entries, e)
+		}
+	}
+	own := newBatch(b.format, entries)
+	own.from, own.to = b.from, b.to
+	return own
+}
+
+// batches are the batches that connections share which stand at the same
+// entry, by its index. All that keep up, and most that lag, stand at a few.
+type batches struct {
+	mu   sync.Mutex
+	held map[uint64]*Batch
+}
+
+// maxShared bounds how many batches are shared at a time.
+const maxShared = 64
+
+func (s *batches) clear() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	clear(s.held)
+}
+
+// batch returns the entries from <= index < to, or as many of them as one batch
+// holds. It returns nil when the view does not hold them any more.
+func (f *Feed) batch(from, to uint64) *Batch {
+	s := &f.shared
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if b := s.held[from]; b != nil && (b.to == to || b.to < to && b.full) {
+		return b
+	}
+	entries := f.view.Entries(nil, from, min(to, from+maxBatchEntries))
+	if len(entries) == 0 {
+		return nil
+	}
+	size, n := 0, 0
+	for n < len(entries) {
+		if size += len(entries[n].Wire(f.format)); size > MaxBatchBytes && n > 0 {
+			break
+		}
+		n++
+	}
+	b := newBatch(f.format, entries[:n:n])
+	b.from, b.to = from, from+uint64(n)
+	b.full = b.to < to
+	if s.held == nil {
+		s.held = make(map[uint64]*Batch)
+	}
+	if _, is := s.held[from]; is || len(s.held) < maxShared {
+		s.held[from] = b
+	}
+	return b
+}

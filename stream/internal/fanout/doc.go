@@ -1,0 +1,22 @@
+// Package fanout decides when which connection is written to, and by whom.
+//
+// A [Feed] brings what one view of a log receives, in one format, to its
+// connections. The connections are spread over a few shards. Each [Shard] has
+// its turn once in the feed's pace: the turn releases the entries that have come
+// to the connections of the shard. Connections that stand at the same entry
+// write the same [Batch], which is made once.
+//
+// There are two kinds of connections. A [Reader] belongs to a goroutine, which
+// waits for the turn of its shard and writes by itself. A [Member] has no
+// goroutine while it is parked: at the turn its shard writes to all that are
+// parked, one after the other, without ever waiting for one. A member that does
+// not take all of a batch gets a goroutine until it has caught up.
+//
+// Locks, in the order in which they are taken: a log's, while it calls the feed
+// that watches it; Feed.mu; Shard.mu; then the log's again, for reading, and
+// batches.mu. A log calls its watchers while its writer's lock is held, but not
+// the one for reading.
+//
+// The package knows nothing of HTTP: it writes to file descriptors, by package
+// netpoll, and hands everything else to the connection.
+package fanout

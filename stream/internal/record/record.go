@@ -24,7 +24,7 @@ type attributes struct {
 	Subject     string                     `json:"u,omitempty"`
 	Time        time.Time                  `json:"w,omitzero"`
 	ContentType string                     `json:"c,omitempty"`
-	Name        string                     `json:"n,omitempty"`
+	Name        string                     `json:"e,omitempty"`
 	DataSchema  string                     `json:"d,omitempty"`
 	Traceparent string                     `json:"p,omitempty"`
 	Tracestate  string                     `json:"ts,omitempty"`

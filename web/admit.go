@@ -5,6 +5,7 @@ import (
 	"io"
 	"net/http"
 	"net/netip"
+	"slices"
 	"time"
 
 	"weir/stream"
@@ -42,7 +43,7 @@ func (s *Server) reader(r *http.Request) (*rights.Holder, *stream.Refusal) {
 
 // slot takes a slot for one stream.
 func (s *Server) slot(r *http.Request) (release func(), refusal *stream.Refusal) {
-	release, shortage := s.slots.Take(s.client(r))
+	leave, shortage := s.slots.Take(s.client(r))
 	switch shortage {
 	case limits.InAll:
 		return nil, problemLater(http.StatusServiceUnavailable, "max_conns",
@@ -51,7 +52,10 @@ func (s *Server) slot(r *http.Request) (release func(), refusal *stream.Refusal)
 		return nil, problemLater(http.StatusTooManyRequests, "max_conns_per_client",
 			fmt.Sprintf("Your address has %d streams open, which is as many as it may have. Close one, for example in another tab.", s.opts.Limits.ConnsPerClient), 10*time.Second)
 	}
-	return release, nil
+	return func() {
+		leave()
+		limits.SocketOf(r.Context()).StreamOver()
+	}, nil
 }
 
 func (s *Server) client(r *http.Request) netip.Addr { return s.opts.Limits.Proxies.Client(r) }
@@ -78,9 +82,10 @@ func (s *Server) firstTopic() string {
 // stream refuses what the stream's handler cannot know of.
 func (s *Server) stream(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.Method == http.MethodHead {
+		if r.Method == http.MethodHead || s.opts.Access.Rights.Needed(rights.Subscribe) && !slices.Contains(s.opts.Hub.Topics(), s.topicOf(r)) {
 			// HEAD takes no slot, but must not tell what GET would refuse to,
-			// nor let a client guess faster.
+			// nor let a client guess faster. And that there is no such topic is
+			// told to who may know it.
 			if _, refusal := s.reader(r); refusal != nil {
 				WriteProblem(w, r, refusal)
 				return

@@ -79,7 +79,7 @@ func TestHealthWithAdmin(t *testing.T) {
 	s := newSite(t, func(o *web.Options) { o.Admin = true })
 	_, leave := s.hold("192.0.2.1:1")
 	defer leave()
-	admin := decode[healthAnswer](t, ask(s.server.AdminHandler(), newRequest("GET", "/sse-health", "")), 200)
+	admin := decode[healthAnswer](t, ask(s.server.AdminHandler(), adminRequest("GET", "/sse-health")), 200)
 	if len(admin.ConnectionDetails) != 1 {
 		t.Errorf("%+v", admin)
 	}
@@ -240,7 +240,10 @@ func TestReady(t *testing.T) {
 			synctest.Wait()
 			check(t, s) // one failure is none
 			time.Sleep(time.Minute)
-			check(t, s, "topic one: the source is down")
+			check(t, s) // its topic is unwell, the node is not
+			if h := decode[healthAnswer](t, s.do("GET", "/sse-health", ""), 200); h.Topics["one"]["status"] != "unwell" || h.Topics["two"]["status"] != "ok" {
+				t.Errorf("%+v", h.Topics)
+			}
 			works <- true
 			time.Sleep(time.Minute)
 			check(t, s)
@@ -276,8 +279,29 @@ func TestReady(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			s := newSiteOn(t, stream.HubOptions{Broker: brokenBroker{}}, nil)
 			time.Sleep(time.Minute)
-			check(t, s, "topic one: the broker is down", "topic two: the broker is down")
+			check(t, s, "the broker is out of touch, for 2 topics")
 			s.hub.Close()
 		})
 	})
+}
+
+func cluster(o *web.Options) {
+	o.Observe.Cluster = func(context.Context) (any, error) { return []string{"node-1", "node-2"}, nil }
+}
+
+// HEAD guesses no faster than GET.
+func TestHeadIsCounted(t *testing.T) {
+	s := newSite(t, func(o *web.Options) {
+		o.Access.Rights = mustRights(t, "", "s", "")
+		o.Limits.ConnectRate = 1
+	})
+	for _, target := range []string{"/sse-stream", "/sse-health", "/metrics", "/traces"} {
+		codes := map[int]int{}
+		for range 30 {
+			codes[s.do("HEAD", target, "", "Authorization", "Bearer guess").Code]++
+		}
+		if codes[401] > 10 || codes[200] > 0 {
+			t.Errorf("%s: %v", target, codes)
+		}
+	}
 }

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"weir/telemetry/journey"
+	"weir/web/rights"
 )
 
 // A Journey is the way of one event from source to screen, as journey.html shows
@@ -73,7 +74,7 @@ var traceIDForm = regexp.MustCompile(`^[0-9a-f]{32}$`)
 // events, and ?connection= is the reader's own: the answer then tells of nobody
 // else. The page shows every answer in its panel, so that also "there is none" is
 // a fragment.
-func (s *Server) journey(w http.ResponseWriter, r *http.Request) {
+func (s *Server) journey(w http.ResponseWriter, r *http.Request, who *viewer) {
 	id := r.PathValue("trace_id")
 	if !traceIDForm.MatchString(id) {
 		WriteProblem(w, r, problem(http.StatusBadRequest, "trace_id", "A trace ID is 32 lower-case hexadecimal digits."))
@@ -84,8 +85,14 @@ func (s *Server) journey(w http.ResponseWriter, r *http.Request) {
 		s.page(w, r)
 		return
 	}
+	if who.turnedAway(w, r) {
+		return
+	}
 	query := r.URL.Query()
 	told, err := s.opts.Observe.Traces.Journey(journey.Query{TraceID: id, EventID: query.Get("event"), Connection: query.Get("connection")})
+	if err == nil && !who.May(rights.Subscribe, told.Topic) {
+		told, err = journey.Journey{}, journey.ErrUnknown
+	}
 	j := journeyView(told, err)
 	j.TraceID, j.JaegerURL = id, jaegerTrace(s.opts.Page.JaegerUI(), id)
 	status := http.StatusOK

@@ -41,6 +41,8 @@ type Access struct {
 	// CORSOrigins may read the stream and publish from a page of their own.
 	// "*" stands for every origin.
 	CORSOrigins []string
+	// Hosts says under which names the server is addressed.
+	Hosts Hosts
 }
 
 // Limits say how much.

@@ -27,12 +27,16 @@ type Page struct {
 func (t *Templates) Page(w io.Writer, p Page) error { return t.render(w, "index.html", p) }
 
 func (s *Server) page(w http.ResponseWriter, r *http.Request) {
-	topics := s.opts.Hub.Topics()
+	who, _ := s.viewer(r) // who shows no right gets a page without names
+	topics := s.readable(who)
 	p := Page{
-		Topics: topics, Topic: s.firstTopic(), Node: s.opts.Stream.Node, Version: s.opts.Page.Version, JaegerUI: s.opts.Page.JaegerUI(),
+		Topics: topics, Node: s.opts.Stream.Node, Version: s.opts.Page.Version, JaegerUI: s.opts.Page.JaegerUI(),
 		HeartbeatMS: orDefault(s.opts.Stream.Heartbeat, stream.DefaultHeartbeat).Milliseconds(),
 		RetryMS:     orDefault(s.opts.Stream.Retry, stream.DefaultRetry).Milliseconds(),
 		HasAssets:   HasAssets(), NoDetails: s.opts.Admin,
+	}
+	if len(topics) > 0 {
+		p.Topic = topics[0]
 	}
 	if asked := r.URL.Query().Get("topic"); asked != "" {
 		for _, t := range topics {

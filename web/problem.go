@@ -14,6 +14,7 @@ import (
 // Refuse.
 func WriteProblem(w http.ResponseWriter, r *http.Request, refusal *stream.Refusal) {
 	h := w.Header()
+	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(patience(r))) // not every test's writer can
 	refusal.SetRetryAfter(h)
 	if refusal.Status == http.StatusUnauthorized {
 		h.Set("WWW-Authenticate", `Bearer realm="weir"`)

@@ -153,7 +153,7 @@ func TestRoutes(t *testing.T) {
 	wantSecure(t, "preflight", s.do("OPTIONS", "/publish", "", "Origin", friend, "Access-Control-Request-Method", "POST").Header())
 	admin := s.server.AdminHandler()
 	for _, target := range []string{"/", "/metrics", "/sse-health", "/sse-metrics", "/livez", "/readyz", "/debug/pprof/", "/debug/pprof/cmdline", "/nothing", "/traces/x"} {
-		wantSecure(t, "admin "+target, ask(admin, newRequest("GET", target, "")).Header())
+		wantSecure(t, "admin "+target, ask(admin, adminRequest("GET", target)).Header())
 	}
 	wantSecure(t, "not modified", s.do("GET", "/assets/test.txt", "", "If-None-Match", s.do("GET", "/assets/test.txt", "").Header().Get("ETag")).Header())
 	for _, transport := range []stream.Transport{stream.TransportAuto, stream.TransportNetHTTP} {
@@ -172,24 +172,24 @@ func TestAdminMovesRoutes(t *testing.T) {
 	trace := "/traces/" + strings.Repeat("a", 32)
 	for _, target := range []string{"/metrics", trace, "/debug/pprof/", "/debug/pprof/goroutine?debug=1"} {
 		wantProblem(t, s.do("GET", target, ""), 404, "nothing at this address")
-		if w := ask(admin, newRequest("GET", target, "")); w.Code != 200 {
+		if w := ask(admin, adminRequest("GET", target)); w.Code != 200 {
 			t.Errorf("admin %s: %d", target, w.Code)
 		}
 	}
 	for _, target := range []string{"/", "/sse-stream", "/publish", "/assets/test.txt"} {
-		if w := ask(admin, newRequest("GET", target, "")); w.Code != 404 {
+		if w := ask(admin, adminRequest("GET", target)); w.Code != 404 {
 			t.Errorf("admin %s: %d", target, w.Code)
 		}
 	}
 	for _, target := range []string{"/sse-health", "/sse-metrics", "/livez", "/readyz"} {
-		if w := ask(admin, newRequest("GET", target, "")); w.Code != 200 {
+		if w := ask(admin, adminRequest("GET", target)); w.Code != 200 {
 			t.Errorf("admin %s: %d", target, w.Code)
 		}
 		if w := s.do("GET", target, ""); w.Code != 200 {
 			t.Errorf("%s: %d", target, w.Code)
 		}
 	}
-	if w := ask(admin, newRequest("POST", "/sse-health", "")); w.Code != 405 {
+	if w := ask(admin, adminRequest("POST", "/sse-health")); w.Code != 405 {
 		t.Errorf("admin POST: %d", w.Code)
 	}
 }

@@ -4,12 +4,15 @@
 package web
 
 import (
+	"context"
 	"errors"
 	"math"
+	"net"
 	"net/http"
 	"net/http/pprof"
 	"time"
 	"weir/web/limits"
+	"weir/web/rights"
 
 	"github.com/rs/cors"
 )
@@ -20,8 +23,9 @@ type Server struct {
 	started time.Time
 	cors    *cors.Cors
 
-	slots                                *limits.Slots // open streams
-	connectRate, ticketRate, publishRate *limits.Rates
+	sockets                                        *limits.Sockets
+	slots                                          *limits.Slots // open streams
+	connectRate, ticketRate, publishRate, viewRate *limits.Rates
 }
 
 // NewServer returns the HTTP surface.
@@ -39,14 +43,34 @@ func NewServer(opts Options) (*Server, error) {
 	}
 	s := &Server{
 		opts: opts, started: time.Now(),
+		sockets:     limits.NewSockets(opts.Limits.Sockets, opts.Limits.SocketsPerClient, opts.Limits.Proxies),
 		slots:       limits.NewSlots(opts.Limits.Conns, opts.Limits.ConnsPerClient),
 		connectRate: connects(),
 		ticketRate:  connects(),
+		viewRate:    connects(),
 		publishRate: limits.NewRates(opts.Limits.PublishRate, int(opts.Limits.PublishRate)+1),
 	}
 	s.cors, err = newCORS(opts.Access.CORSOrigins)
 	return s, err
 }
+
+// BoundSockets bounds the sockets of a server that serves Handler. It is called
+// before the server is started.
+func (s *Server) BoundSockets(server *http.Server) {
+	before := server.ConnContext
+	server.ConnState = s.sockets.ConnState
+	server.ConnContext = func(ctx context.Context, conn net.Conn) context.Context {
+		ctx = s.sockets.ConnContext(ctx, conn)
+		if before != nil {
+			ctx = before(ctx, conn)
+		}
+		return ctx
+	}
+}
+
+// Sockets returns how many sockets are open, of how many clients, and how many
+// beyond the bound.
+func (s *Server) Sockets() (total, clients, spare int) { return s.sockets.Taken() }
 
 // Slots returns how many slots of the limits are taken, in all and by how many
 // clients.
@@ -54,54 +78,98 @@ func (s *Server) Slots() (total, clients int) { return s.slots.Taken() }
 
 // Handler returns the public routes.
 func (s *Server) Handler() http.Handler {
-	mux := http.NewServeMux()
-	route := func(path string, h http.Handler) {
-		mux.Handle(path, s.opts.Observe.Instrument(path, h))
-	}
-	route("/{$}", get(s.page))
-	route("/assets/", get(s.asset))
-	mux.Handle("/sse-stream", s.crossOrigin(s.stream(s.opts.Observe.InstrumentStream(s.opts.Stream))))
-	mux.Handle("/publish", s.crossOrigin(s.opts.Observe.Instrument("/publish", http.HandlerFunc(s.publish))))
-	mux.Handle("/ticket", s.crossOrigin(s.opts.Observe.Instrument("/ticket", http.HandlerFunc(s.ticket))))
-	mux.Handle("/sse-health", s.crossOrigin(s.opts.Observe.Instrument("/sse-health", getHandler(s.health(!s.opts.Admin)))))
-	mux.Handle("/sse-metrics", s.crossOrigin(s.opts.Observe.Instrument("/sse-metrics", get(s.metrics))))
-	route("/livez", get(livez))
-	route("/readyz", get(s.readyz))
+	m := s.newRoutes()
+	m.mux.Handle("/sse-stream", s.crossOrigin(s.stream(s.opts.Observe.InstrumentStream(s.opts.Stream))))
+	m.own("/{$}", get(s.page))
+	m.own("/assets/", get(s.asset))
+	m.shared("/publish", http.HandlerFunc(s.publish))
+	m.shared("/ticket", http.HandlerFunc(s.ticket))
+	m.shared("/sse-health", getHandler(s.view(public, s.health)))
+	m.shared("/sse-metrics", get(s.metrics))
+	m.probe("/livez", get(livez))
+	m.probe("/readyz", get(s.readyz))
 	if s.opts.Observe.Browser != nil {
-		route("/telemetry/browser", s.opts.Observe.Browser)
+		m.own("/telemetry/browser", s.opts.Observe.Browser)
 	}
 	if !s.opts.Admin {
-		s.adminRoutes(mux)
+		s.operatorRoutes(m, public)
 	}
-	mux.Handle("/", s.opts.Observe.Instrument("/", http.HandlerFunc(notFound)))
-	return secure(mux)
+	m.own("/", http.HandlerFunc(notFound))
+	if s.opts.Access.Hosts.Loopback {
+		return secure(s.opts.Access.Hosts.guard(false, m.mux))
+	}
+	return secure(m.mux)
 }
 
 // AdminHandler returns the routes for operators: profiles, and what Handler
-// leaves out when Options.Admin is set.
+// leaves out when Options.Admin is set. The command line is not among them:
+// tokens may stand there.
 func (s *Server) AdminHandler() http.Handler {
-	mux := http.NewServeMux()
-	s.adminRoutes(mux)
-	mux.Handle("/sse-health", s.opts.Observe.Instrument("/sse-health", getHandler(s.health(true))))
-	mux.Handle("/sse-metrics", s.opts.Observe.Instrument("/sse-metrics", get(s.metrics)))
-	mux.Handle("/livez", get(livez))
-	mux.Handle("/readyz", get(s.readyz))
-	mux.HandleFunc("/debug/pprof/", pprof.Index)
-	mux.HandleFunc("/debug/pprof/profile", pprof.Profile)
-	mux.HandleFunc("/debug/pprof/symbol", pprof.Symbol)
-	mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
-	mux.HandleFunc("/", notFound)
-	return secure(mux)
+	m := s.newRoutes()
+	s.operatorRoutes(m, operators)
+	m.own("/sse-health", getHandler(s.view(operators, s.health)))
+	m.own("/sse-metrics", get(s.metrics))
+	m.probe("/livez", get(livez))
+	m.probe("/readyz", get(s.readyz))
+	m.plain("/debug/pprof/", pprof.Index)
+	m.plain("/debug/pprof/cmdline", notFound)
+	m.plain("/debug/pprof/profile", pprof.Profile)
+	m.plain("/debug/pprof/symbol", pprof.Symbol)
+	m.plain("/debug/pprof/trace", pprof.Trace)
+	m.plain("/", notFound)
+	return secure(s.opts.Access.Hosts.guard(true, m.mux))
 }
 
-func (s *Server) adminRoutes(mux *http.ServeMux) {
-	if s.opts.Observe.Metrics != nil {
-		mux.Handle("/metrics", s.opts.Observe.Instrument("/metrics", getHandler(s.opts.Observe.Metrics)))
+// operatorRoutes are on the admin listener where there is one.
+func (s *Server) operatorRoutes(m routes, to audience) {
+	if metrics := s.opts.Observe.Metrics; metrics != nil {
+		m.own("/metrics", getHandler(s.view(to, func(w http.ResponseWriter, r *http.Request, who *viewer) {
+			if who.turnedAway(w, r) {
+				return
+			}
+			if !who.MayAll(rights.Subscribe) {
+				WriteProblem(w, r, problem(http.StatusForbidden, "topic_token", "The metrics tell of every topic, and the token is not valid for all of them."))
+				return
+			}
+			metrics.ServeHTTP(w, r)
+		})))
 	}
 	if s.opts.Observe.Traces != nil {
-		mux.Handle("/traces", s.opts.Observe.Instrument("/traces", get(s.traces)))
-		mux.Handle("/traces/{trace_id}", s.opts.Observe.Instrument("/traces/{trace_id}", get(s.journey)))
+		m.own("/traces", getHandler(s.view(to, s.traces)))
+		m.own("/traces/{trace_id}", getHandler(s.view(to, s.journey)))
 	}
+}
+
+// routes is what one listener serves. Its answers have slots of their own, so
+// that operators are answered while clients wait.
+type routes struct {
+	mux   *http.ServeMux
+	s     *Server
+	slots *limits.Slots
+}
+
+func (s *Server) newRoutes() routes {
+	return routes{http.NewServeMux(), s, limits.NewSlots(s.opts.Limits.Requests, s.opts.Limits.RequestsPerClient)}
+}
+
+// own serves a path to pages of this site.
+func (m routes) own(path string, h http.Handler) {
+	m.mux.Handle(path, m.s.answer(m.slots, m.s.opts.Observe.Instrument(path, h)))
+}
+
+// shared serves a path to pages of the origins that are let in, too.
+func (m routes) shared(path string, h http.Handler) {
+	m.mux.Handle(path, m.s.answer(m.slots, m.s.crossOrigin(m.s.opts.Observe.Instrument(path, h))))
+}
+
+// probe serves a path however many requests wait.
+func (m routes) probe(path string, h http.Handler) {
+	m.mux.Handle(path, deadline(m.s.opts.Observe.Instrument(path, h)))
+}
+
+// plain serves a path that is not observed.
+func (m routes) plain(path string, h http.HandlerFunc) {
+	m.mux.Handle(path, m.s.answer(m.slots, h))
 }
 
 func get(f http.HandlerFunc) http.Handler { return getHandler(f) }

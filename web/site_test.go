@@ -82,6 +82,13 @@ func newRequest(method, target, body string, header ...string) *http.Request {
 	return r
 }
 
+// adminRequest is addressed as the admin listener is: by a loopback name.
+func adminRequest(method, target string) *http.Request {
+	r := newRequest(method, target, "")
+	r.Host = "127.0.0.1:9090"
+	return r
+}
+
 func ask(h http.Handler, r *http.Request) *httptest.ResponseRecorder {
 	w := httptest.NewRecorder()
 	h.ServeHTTP(w, r)

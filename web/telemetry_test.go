@@ -71,7 +71,7 @@ func TestSecretsAreNotObserved(t *testing.T) {
 	if codes["200"] < 9 || codes["401"] < 9 || codes["404"] != 4 {
 		t.Errorf("the requests were not what this test is about: %v", codes)
 	}
-	metrics := s.do("GET", "/metrics", "").Body.String()
+	metrics := s.do("GET", "/metrics", "", "Authorization", "Bearer "+subscribe).Body.String()
 	if !strings.Contains(metrics, "http_server_request_duration") {
 		t.Fatalf("no metrics: %.300s", metrics)
 	}

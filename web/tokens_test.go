@@ -62,7 +62,7 @@ subscribe both one
 		token, topic string
 		status       int
 	}{
-		{"reader", "one", 200}, {"reader", "two", 200}, {"reader", "", 200}, {"reader", "nowhere", 404},
+		{"reader", "one", 200}, {"reader", "two", 200}, {"reader", "", 200}, {"reader", "nowhere", 403},
 		{"both", "one", 200}, {"both", "", 200}, {"both", "two", 403},
 		{"all", "one", 401}, {"", "one", 401},
 	} {

@@ -7,12 +7,14 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"weir/stream"
 	"weir/telemetry/journey"
+	"weir/web/rights"
 )
 
 // Traces tells of the last events: a *journey.Store.
@@ -86,13 +88,16 @@ func (t *Templates) Traces(w io.Writer, list TraceList) error {
 
 // traces is GET /traces. A browser that navigates there gets the page, which asks
 // for the fragment.
-func (s *Server) traces(w http.ResponseWriter, r *http.Request) {
+func (s *Server) traces(w http.ResponseWriter, r *http.Request, who *viewer) {
 	form := formOf(w, r)
 	if form == formPage {
 		s.page(w, r)
 		return
 	}
-	list, refusal := s.traceList(r)
+	if who.turnedAway(w, r) {
+		return
+	}
+	list, refusal := s.traceList(r, who)
 	if refusal != nil {
 		WriteProblem(w, r, refusal)
 		return
@@ -104,7 +109,7 @@ func (s *Server) traces(w http.ResponseWriter, r *http.Request) {
 	s.html(w, r, http.StatusOK, func(b *bytes.Buffer) error { return s.opts.Page.Templates.Traces(b, list) })
 }
 
-func (s *Server) traceList(r *http.Request) (TraceList, *stream.Refusal) {
+func (s *Server) traceList(r *http.Request, who *viewer) (TraceList, *stream.Refusal) {
 	query := r.URL.Query()
 	q := journey.ListQuery{Topic: query.Get("topic"), Limit: defaultTraces}
 	if text := query.Get("min"); text != "" {
@@ -121,7 +126,7 @@ func (s *Server) traceList(r *http.Request) (TraceList, *stream.Refusal) {
 		}
 		q.Limit = n
 	}
-	list := TraceList{Topics: s.opts.Hub.Topics(), Topic: q.Topic, Sort: cmp.Or(query.Get("sort"), sortNewest), MinMS: millis(q.Min), Limit: q.Limit, Node: s.opts.Stream.Node}
+	list := TraceList{Topics: s.readable(who.Holder), Topic: q.Topic, Sort: cmp.Or(query.Get("sort"), sortNewest), MinMS: millis(q.Min), Limit: q.Limit, Node: s.opts.Stream.Node}
 	list.Held, _, list.Since = s.opts.Observe.Traces.Held()
 	switch list.Sort {
 	case sortNewest:
@@ -131,6 +136,7 @@ func (s *Server) traceList(r *http.Request) (TraceList, *stream.Refusal) {
 	default:
 		return TraceList{}, problem(http.StatusBadRequest, "sort", "sort is newest or slowest.")
 	}
+	list.Traces = slices.DeleteFunc(list.Traces, func(line TraceLine) bool { return !who.May(rights.Subscribe, line.Topic) })
 	return list, nil
 }
 

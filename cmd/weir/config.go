@@ -59,6 +59,7 @@ type config struct {
 	rights          rights.Options
 	limits          web.Limits
 	corsOrigins     []string
+	hosts           []string
 	redis           string
 	redisWait       bool
 	data            string
@@ -83,6 +84,7 @@ type setting struct {
 	// secret reports whether a value is one. On the command line every user of
 	// the machine can read it.
 	secret func(string) bool
+	tells  bool // def tells how the default is found; it is not a value
 }
 
 // env is the name of the setting's environment variable.
@@ -104,7 +106,7 @@ func (c *config) settings() []setting {
 		{name: "source", value: "SPEC", def: "sensor, host", many: true, group: "Serving", usage: "where events come from, as [topic=]kind[:argument]; may be given more than once (in the environment: one a line); kinds: " + strings.Join(c.kinds.Names(), ", "), set: c.addSource},
 		{name: "history", value: "N", def: strconv.Itoa(stream.DefaultHistory), group: "Serving", usage: "events that a topic keeps, for clients that come back", set: whole(&c.history, 1, 10_000_000)},
 		{name: "history-bytes", value: "N", def: strconv.Itoa(stream.DefaultBytes), group: "Serving", usage: "bytes that a topic keeps at most", set: whole(&c.historyBytes, 1<<10, 1<<40)},
-		{name: "node", value: "NAME", def: "the host name", group: "Serving", usage: "name of this node, told to clients and in the cluster view", set: text(&c.node)},
+		{name: "node", value: "NAME", def: "the host name", tells: true, group: "Serving", usage: "name of this node, told to clients and in the cluster view", set: text(&c.node)},
 		{name: "tls-cert", value: "FILE", group: "Serving", usage: "certificate chain in PEM; with -tls-key, serves HTTPS and HTTP/2", set: text(&c.tlsCert)},
 		{name: "tls-key", value: "FILE", group: "Serving", usage: "private key in PEM", set: text(&c.tlsKey)},
 		{name: "admin-addr", value: "HOST:PORT", group: "Serving", usage: "second listener for /metrics, connection details, /traces and /debug/pprof, which then leave the first", set: address(&c.adminAddr)},
@@ -120,7 +122,9 @@ func (c *config) settings() []setting {
 
 		{name: "publish-token", value: "TOKEN", group: "Who may", usage: "turns POST /publish on, for those who send Authorization: Bearer TOKEN", set: text(&c.rights.PublishToken), secret: always},
 		{name: "subscribe-token", value: "TOKEN", group: "Who may", usage: "lets only those read streams who send the token, or a ticket from POST /ticket", set: text(&c.rights.SubscribeToken), secret: always},
-		{name: "token-file", value: "FILE", group: "Who may", usage: "more tokens, one a line: publish|subscribe TOKEN [TOPIC,…]; read again on SIGHUP", set: text(&c.rights.TokenFile)},
+		{name: "token-file", value: "FILE", group: "Who may", usage: "more tokens, one a line: publish|subscribe TOKEN [TOPIC,…], where TOPIC is a topic or a pattern such as run.*, optionally followed by / and a subject or pattern of subjects; read again on SIGHUP, which ends the streams of tokens that are gone", set: text(&c.rights.TokenFile)},
+		{name: "ticket-life", value: "DURATION", def: rights.DefaultTicketLife.String(), group: "Who may", usage: "how long a ticket from POST /ticket may be used to connect, and to come back", set: duration(&c.rights.TicketLife, time.Second, 365*24*time.Hour)},
+		{name: "host", value: "NAME", many: true, group: "Who may", usage: "name under which this server is reached, such as weir.example.org; on a loopback address, and on the admin address, other names than the machine's own are refused; may be given more than once", set: c.addHost},
 		{name: "cors-origin", value: "ORIGIN", many: true, group: "Who may", usage: "origin whose pages may read streams, such as https://example.org, or *; may be given more than once", set: c.addOrigin},
 		{name: "trusted-proxy", value: "NETWORK", many: true, group: "Who may", usage: "network whose X-Forwarded-For is believed, such as 10.0.0.0/8; may be given more than once", set: c.addProxy},
 
@@ -128,6 +132,10 @@ func (c *config) settings() []setting {
 		{name: "max-conns-per-client", value: "N", def: "100", group: "Limits (0 turns one off)", usage: "open streams of one client address; beyond it 429", set: whole(&c.limits.ConnsPerClient, 0, math.MaxInt32)},
 		{name: "connect-rate", value: "N", def: "20", group: "Limits (0 turns one off)", usage: "new streams a second of one client address, with bursts of ten seconds' worth; beyond it 429", set: number(&c.limits.ConnectRate)},
 		{name: "publish-rate", value: "N", def: "100", group: "Limits (0 turns one off)", usage: "requests to publish a second of one client address; beyond it 429", set: number(&c.limits.PublishRate)},
+		{name: "max-sockets", value: "N", def: "room for -max-conns streams and a quarter more, as far as there are file descriptors", tells: true, group: "Limits (0 turns one off)", usage: "open sockets in all; beyond it 503, or no answer", set: whole(&c.limits.Sockets, 0, math.MaxInt32)},
+		{name: "max-sockets-per-client", value: "N", def: "56 more than twice -max-conns-per-client, and at most half of all", tells: true, group: "Limits (0 turns one off)", usage: "open sockets of one client address; beyond it 429, or no answer", set: whole(&c.limits.SocketsPerClient, 0, math.MaxInt32)},
+		{name: "max-requests", value: "N", def: "256", group: "Limits (0 turns one off)", usage: "requests that wait for their answer or are taking it, streams and probes aside; beyond it 503", set: whole(&c.limits.Requests, 0, math.MaxInt32)},
+		{name: "max-requests-per-client", value: "N", def: "64", group: "Limits (0 turns one off)", usage: "the same, of one client address; beyond it 429", set: whole(&c.limits.RequestsPerClient, 0, math.MaxInt32)},
 		{name: "max-body", value: "BYTES", def: strconv.Itoa(web.DefaultMaxBody), group: "Limits (0 turns one off)", usage: "largest body of a request to publish (always limited)", set: whole(&c.limits.MaxBody, 1<<10, 1<<30)},
 
 		{name: "redis", value: "URL", group: "Several nodes, restarts", usage: "share topics with other nodes through Redis, such as redis://:password@host:6379/0", set: text(&c.redis), secret: hasPassword},
@@ -136,7 +144,7 @@ func (c *config) settings() []setting {
 		{name: "sync", group: "Several nodes, restarts", usage: "with -data, acknowledge an event only once it would survive a power cut", set: boolean(&c.sync)},
 
 		{name: "event-traces", value: "N", def: "50", group: "Observing (and the standard OTEL_… variables)", usage: "events traced a second at most; OTEL_TRACES_SAMPLER overrides it", set: whole(&c.eventTraces, 0, 1_000_000)},
-		{name: "jaeger-ui", value: "URL", def: "http://127.0.0.1:16686 when it answers", group: "Observing (and the standard OTEL_… variables)", usage: "where the page's links to traces lead", set: httpURL(&c.jaegerUI)},
+		{name: "jaeger-ui", value: "URL", def: "http://127.0.0.1:16686 when it answers", tells: true, group: "Observing (and the standard OTEL_… variables)", usage: "where the page's links to traces lead", set: httpURL(&c.jaegerUI)},
 		{name: "log-level", value: "LEVEL", def: "info", group: "Observing (and the standard OTEL_… variables)", usage: "what is logged: debug, info, warn or error, and what is worse", set: level(&c.logLevel)},
 	}
 }
@@ -146,7 +154,7 @@ func parseConfig(args, environ []string, stdout io.Writer, kinds source.Kinds) (
 	c := &config{kinds: kinds, sourcesFrom: "WEIR_SOURCE", node: defaultNode()}
 	settings := c.settings()
 	for _, s := range settings {
-		if s.def != "" && !s.many && s.name != "node" && s.name != "jaeger-ui" {
+		if s.def != "" && !s.many && !s.tells {
 			if err := s.set(s.def); err != nil {
 				return nil, fmt.Errorf("default of -%s: %w", s.name, err)
 			}
@@ -231,11 +239,20 @@ func (c *config) forget(name string) {
 		c.corsOrigins = nil
 	case "trusted-proxy":
 		c.limits.Proxies = nil
+	case "host":
+		c.hosts = nil
 	}
 }
 
 // check refuses settings that do not go together.
 func (c *config) check() error {
+	inAll, perClient := limits.DefaultSockets(limits.OpenFiles(), c.limits.Limits)
+	if c.limits.Sockets < 0 {
+		c.limits.Sockets = inAll
+	}
+	if c.limits.SocketsPerClient < 0 {
+		c.limits.SocketsPerClient = perClient
+	}
 	switch {
 	case (c.tlsCert == "") != (c.tlsKey == ""):
 		return usagef("flags -tls-cert and -tls-key go together: give both or neither")
@@ -285,6 +302,12 @@ func (c *config) openSources() error {
 func (c *config) addOrigin(value string) error {
 	origins, err := web.ParseOrigins(value)
 	c.corsOrigins = append(c.corsOrigins, origins...)
+	return err
+}
+
+func (c *config) addHost(value string) error {
+	name, err := web.ParseHost(value)
+	c.hosts = append(c.hosts, name)
 	return err
 }
 

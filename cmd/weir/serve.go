@@ -43,7 +43,7 @@ func serve(ctx context.Context, cfg *config, proc *process, stdout, stderr io.Wr
 	if err := topics.start(end.first, proc, stderr); err != nil {
 		return end.or(err)
 	}
-	if err := servers.listen(site.Handler(), stdout); err != nil {
+	if err := servers.listen(site, stdout); err != nil {
 		return err
 	}
 	background := startBackground(end.second, cfg, servers, topics, carrier)

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"weir/stream"
+	"weir/web"
 )
 
 // servers are the two HTTP servers: the public one, which begins when the
@@ -81,13 +82,14 @@ func starting(w http.ResponseWriter, r *http.Request) {
 func (s *servers) handleAdmin(h http.Handler) { s.adminHandler.Store(&h) }
 
 // listen begins to serve the public, and tells the addresses.
-func (s *servers) listen(handler http.Handler, stdout io.Writer) error {
+func (s *servers) listen(site *web.Server, stdout io.Writer) error {
 	l, err := listen("addr", s.cfg.addr)
 	if err != nil {
 		return err
 	}
 	s.addr = l.Addr()
-	s.public = s.server(handler)
+	s.public = s.server(site.Handler())
+	site.BoundSockets(s.public)
 	scheme, lean := "http", stream.NewListener(l)
 	if s.secrets.cert.Load() != nil {
 		scheme = "https"

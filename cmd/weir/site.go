@@ -1,6 +1,10 @@
 package main
 
-import "weir/web"
+import (
+	"net"
+	"net/netip"
+	"weir/web"
+)
 
 // openSite wires what is served to what serves it.
 func openSite(cfg *config, topics *topics, secrets *secrets, carrier carrier, tel *observation) (*web.Server, error) {
@@ -10,7 +14,7 @@ func openSite(cfg *config, topics *topics, secrets *secrets, carrier carrier, te
 	}
 	site, err := web.NewServer(web.Options{
 		Hub: topics.hub, Stream: topics.handler, Admin: cfg.adminAddr != "", Logger: tel.logger,
-		Access: web.Access{Rights: secrets.access, CORSOrigins: cfg.corsOrigins},
+		Access: web.Access{Rights: secrets.access, CORSOrigins: cfg.corsOrigins, Hosts: web.Hosts{Loopback: loopback(cfg.addr), Names: cfg.hosts}},
 		Limits: cfg.limits,
 		Page:   web.PageOptions{Templates: topics.templates, Version: version(), JaegerUI: jaegerUI},
 		Observe: web.Observe{
@@ -23,4 +27,11 @@ func openSite(cfg *config, topics *topics, secrets *secrets, carrier carrier, te
 	}
 	topics.handler.Admit, topics.handler.Refuse = site.Admit, web.WriteProblem
 	return site, nil
+}
+
+// loopback reports whether an address to listen on is one of this machine alone.
+func loopback(addr string) bool {
+	host, _, _ := net.SplitHostPort(addr) // checked by its flag
+	ip, err := netip.ParseAddr(host)
+	return host == "localhost" || err == nil && ip.Unmap().IsLoopback()
 }

@@ -18,4 +18,11 @@ type Limits struct {
 	// PublishRate is how many requests to publish one client may make a
 	// second, on average; a burst of a second's worth is let through.
 	PublishRate float64
+	// Sockets is how many sockets may be open in all, SocketsPerClient how many
+	// of one client: see [Sockets].
+	Sockets, SocketsPerClient int
+	// Requests is how many requests may wait for their answer, or be taking it,
+	// in all, and RequestsPerClient how many of one client. Streams and probes
+	// do not count.
+	Requests, RequestsPerClient int
 }

@@ -34,10 +34,15 @@ const (
 // Take takes a slot for the client. Release gives the slot back; calls after
 // the first do nothing. Release is nil when there is a shortage.
 func (s *Slots) Take(client netip.Addr) (release func(), shortage Shortage) {
+	return s.take(client, true)
+}
+
+// take leaves the bound for each client out when one is false.
+func (s *Slots) take(client netip.Addr, one bool) (release func(), shortage Shortage) {
 	key := Key(client)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.perClient > 0 && s.client[key] >= s.perClient {
+	if one && s.perClient > 0 && s.client[key] >= s.perClient {
 		return nil, PerClient
 	}
 	if s.inAll > 0 && s.total >= s.inAll {

@@ -13,3 +13,8 @@ func bearer(r *http.Request) string {
 	}
 	return strings.TrimSpace(token)
 }
+
+// Shown reports whether the request carries a credential, valid or not.
+func Shown(r *http.Request) bool {
+	return bearer(r) != "" || r.URL.Query().Get("ticket") != ""
+}

@@ -5,7 +5,7 @@ import (
 	"slices"
 	"strings"
 
-	"weir/stream"
+	"weir/stream/eventlog"
 )
 
 // A Grant allows one action on the topics, and on the subjects within them,
@@ -23,11 +23,11 @@ func ParseGrant(text string) (Grant, error) {
 		subject = string(Any)
 	}
 	g := Grant{Pattern(topic), Pattern(subject)}
-	if !g.Topic.valid(stream.ValidTopic) {
-		return g, fmt.Errorf("bad topic %.80q: want a topic, a pattern such as run.*, or *", topic)
+	if err := g.Topic.check(eventlog.CheckTopic); err != nil {
+		return g, fmt.Errorf("bad topic %.80q (want a topic, a pattern such as run.*, or *): %w", topic, err)
 	}
-	if !g.Subject.valid(validSubject) {
-		return g, fmt.Errorf("bad subject %.80q: want a subject, a pattern such as eu.*, or *", subject)
+	if err := g.Subject.check(eventlog.CheckSubject); err != nil {
+		return g, fmt.Errorf("bad subject %.80q (want a subject, a pattern such as eu.*, or *): %w", subject, err)
 	}
 	return g, nil
 }
@@ -39,8 +39,11 @@ type Pattern string
 // Any matches every name, the empty one included.
 const Any Pattern = "*"
 
-func (p Pattern) valid(name func(string) bool) bool {
-	return p == Any || name(strings.TrimSuffix(string(p), ".*")) && !strings.HasSuffix(string(p), "..*")
+func (p Pattern) check(name func(string) error) error {
+	if p == Any {
+		return nil
+	}
+	return name(strings.TrimSuffix(string(p), ".*"))
 }
 
 // Covers reports whether everything that q matches is matched by p as well. A
@@ -51,24 +54,6 @@ func (p Pattern) Covers(q Pattern) bool {
 	}
 	above, wild := strings.CutSuffix(string(p), "*") // "run." of "run.*"
 	return wild && q != Any && strings.HasPrefix(string(q), above) && len(q) > len(above)
-}
-
-// validSubject reports whether s may be a subject of an event: 1 to 256 bytes
-// of what a URL's path segment may hold unescaped.
-func validSubject(s string) bool {
-	if s == "" || len(s) > 256 || s[0] == '$' {
-		return false
-	}
-	for i := range len(s) {
-		c := s[i]
-		switch {
-		case c >= '0' && c <= '9', c >= 'a' && c <= 'z', c >= 'A' && c <= 'Z':
-		case strings.IndexByte("-._~!$&'()+,;=:@", c) >= 0:
-		default:
-			return false
-		}
-	}
-	return true
 }
 
 // grants are what one credential allows, for one action.

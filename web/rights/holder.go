@@ -26,8 +26,8 @@ type Holder struct {
 	grants map[Action]grants
 }
 
-// anybody is the holder where no right is needed for the action.
-func anybody(action Action) *Holder {
+// Anybody is the holder where no right is needed for the action.
+func Anybody(action Action) *Holder {
 	return &Holder{grants: map[Action]grants{action: {{Any, Any}}}}
 }
 

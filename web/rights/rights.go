@@ -124,7 +124,7 @@ func unauthorized(reason, detail string) *Denial {
 // and what it allows is for the caller to ask.
 func (r *Rights) Holder(req *http.Request, action Action, topic string) (*Holder, *Denial) {
 	if action == Subscribe && !r.Needed(Subscribe) {
-		return anybody(Subscribe), nil
+		return Anybody(Subscribe), nil
 	}
 	h, denial := r.holder(req, action, topic)
 	if denial != nil {

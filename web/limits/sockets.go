@@ -1,0 +1,153 @@
+package limits
+
+import (
+	"context"
+	"net"
+	"net/http"
+	"net/netip"
+	"sync"
+	"time"
+)
+
+// Sockets bounds the sockets of a server, in all and for each client. It is
+// wired by two fields of [http.Server]: ConnContext and ConnState.
+//
+// Beyond a bound a few sockets more are let in as spare ones: each is told by
+// its first answer that there is no room, and is closed soon; only a probe is
+// answered as usual. So a flood of sockets is refused in words that its sender
+// understands, and does not make the server look dead. Beyond the spare ones a
+// socket is closed at once.
+type Sockets struct {
+	slots, spare *Slots
+	proxies      Proxies
+	conns        sync.Map // net.Conn → *Socket, of those that net/http still has
+}
+
+// spareLife is how long a spare socket may last.
+const spareLife = 5 * time.Second
+
+// NewSockets returns the bounds for sockets in all and of one client; 0 is
+// none. The trusted proxies are bounded by the first alone: their sockets are
+// other clients'.
+func NewSockets(inAll, perClient int, proxies Proxies) *Sockets {
+	spare := SpareSockets(inAll)
+	return &Sockets{slots: NewSlots(inAll, perClient), spare: NewSlots(spare, 0), proxies: proxies}
+}
+
+// SpareSockets returns how many sockets beyond a bound are let in to be told
+// that there is no room.
+func SpareSockets(inAll int) int { return min(max(inAll/8, 4), 32) }
+
+// A Socket is one connection of a client, which may carry many requests.
+type Socket struct {
+	shortage Shortage
+	refused  bool // not even a spare one
+	release  func()
+	hijacked bool // since ConnState said so; read by the goroutine that hijacked
+}
+
+type socketKey struct{}
+
+// SocketOf returns the socket by which a request came, or nil.
+func SocketOf(ctx context.Context) *Socket {
+	s, _ := ctx.Value(socketKey{}).(*Socket)
+	return s
+}
+
+// Shortage says why the socket is a spare one. A nil socket has room.
+func (s *Socket) Shortage() Shortage {
+	if s == nil {
+		return Room
+	}
+	return s.shortage
+}
+
+// StreamOver tells that the stream that was served by the socket has ended. A
+// stream may have taken the connection away from net/http, which then does not
+// tell when it is closed.
+func (s *Socket) StreamOver() {
+	if s != nil && s.hijacked {
+		s.release()
+	}
+}
+
+// ConnContext is for [http.Server].
+func (s *Sockets) ConnContext(ctx context.Context, conn net.Conn) context.Context {
+	var addr netip.Addr
+	if port, err := netip.ParseAddrPort(conn.RemoteAddr().String()); err == nil {
+		addr = port.Addr().Unmap()
+	}
+	if s.proxies.trusts(addr) {
+		addr = netip.Addr{}
+	}
+	sock := &Socket{}
+	sock.release, sock.shortage = s.slots.take(addr, addr.IsValid())
+	if sock.shortage != Room {
+		release, full := s.spare.Take(netip.Addr{})
+		if full != Room {
+			sock.refused, release = true, func() {}
+		}
+		sock.release = release
+	}
+	s.conns.Store(conn, sock)
+	return context.WithValue(ctx, socketKey{}, sock)
+}
+
+// ConnState is for [http.Server].
+func (s *Sockets) ConnState(conn net.Conn, state http.ConnState) {
+	found, ok := s.conns.Load(conn)
+	if !ok {
+		return
+	}
+	sock := found.(*Socket)
+	switch state {
+	case http.StateNew:
+		switch {
+		case sock.refused:
+			_ = conn.Close()
+		case sock.shortage != Room:
+			timer := time.AfterFunc(spareLife, func() { _ = conn.Close() })
+			release := sock.release
+			sock.release = func() { timer.Stop(); release() }
+		}
+	case http.StateHijacked:
+		sock.hijacked = true
+		s.conns.Delete(conn)
+	case http.StateClosed:
+		s.conns.Delete(conn)
+		sock.release()
+	}
+}
+
+// Taken returns how many sockets are open, by how many clients, and how many
+// spare ones.
+func (s *Sockets) Taken() (total, clients, spare int) {
+	total, clients = s.slots.Taken()
+	spare, _ = s.spare.Taken()
+	return total, clients, spare
+}
+
+// DefaultSockets derives the bounds for sockets from the number of open files
+// that the process may have (0: not known), and from the bounds for streams:
+// room for all streams and for as many requests beside them as is usual, as
+// far as there are descriptors for them and for everything else.
+func DefaultSockets(openFiles uint64, l Limits) (inAll, perClient int) {
+	if l.Conns > 0 {
+		inAll = l.Conns + max(256, l.Conns/4)
+	}
+	if openFiles > 0 && openFiles < 1<<30 {
+		files := int(openFiles)
+		most := files - min(max(files/4, 16), 256)
+		most = max(most-SpareSockets(most), 8)
+		if inAll == 0 || inAll > most {
+			inAll = most
+		}
+	}
+	if l.ConnsPerClient > 0 {
+		perClient = 2*l.ConnsPerClient + 56
+		if inAll > 0 {
+			perClient = min(perClient, max(inAll/2, 4))
+		}
+	}
+	return inAll, perClient
+}

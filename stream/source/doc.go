@@ -4,7 +4,7 @@
 //	sensor         simulated readings of a room
 //	host           readings of this machine and process
 //	stdin          the lines of standard input
-//	file:PATH      the lines that are added to a file, followed across rotation
+//	file:PATH      the lines that are added to a file, followed across rotation and restart
 //	exec:COMMAND   the lines that a program prints
 //	http           nothing of its own: events come by POST /publish
 //

@@ -48,15 +48,21 @@ func (p *program) gone() bool {
 	}
 }
 
-// readNow reads what a pipe holds, whatever its deadline. When that is nothing,
-// it is the end.
+// readNow reads what a file or a pipe holds, whatever its deadline. When that is
+// nothing, it is the end.
 func readNow(f *os.File, b []byte) (n int, err error) {
 	raw, err := f.SyscallConn()
 	if err != nil {
 		return 0, err
 	}
 	var failed error
-	err = raw.Control(func(fd uintptr) { n, failed = syscall.Read(int(fd), b) }) // which does not block: see os.Pipe
+	err = raw.Control(func(fd uintptr) { // which does not block: see os.Pipe, openRegular
+		for {
+			if n, failed = syscall.Read(int(fd), b); !errors.Is(failed, syscall.EINTR) {
+				return
+			}
+		}
+	})
 	switch {
 	case err != nil:
 		return 0, err

@@ -28,3 +28,12 @@ func ReadLines(r io.Reader) (lines [][]byte, long int, err error) {
 }
 
 var LineEvent = lineEvent
+
+// ParseCheckpoint reads a checkpoint and writes it again.
+func ParseCheckpoint(code []byte) ([]byte, error) {
+	c, err := parseCheckpoint(code)
+	if err != nil {
+		return nil, err
+	}
+	return c.encode(), nil
+}

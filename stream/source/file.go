@@ -1,13 +1,8 @@
 package source
 
 import (
-	"bytes"
 	"context"
 	"errors"
-	"fmt"
-	"io"
-	"io/fs"
-	"os"
 	"time"
 
 	"weir/stream"
@@ -21,79 +16,77 @@ func openFile(argument string) (stream.Source, error) {
 }
 
 // A File publishes the lines that are added to a file, from when the source
-// runs first. It survives rotation, both by a new file under the same name and
-// by truncation; the last line before either counts without a line end. A file
-// that is not there yet is waited for, which counts as one failure, and then
-// read from its beginning.
+// runs first. A file that is not there yet is waited for, which counts as one
+// failure, and then read from its beginning.
 //
-// It looks at the file four times a second: that costs nothing worth naming,
-// and works on network and container mounts, where notifications by the kernel
-// do not. What it cannot see is a file that is truncated and has grown beyond
-// its old length, or rotated twice, between two looks.
+// Where the topic keeps checkpoints (see [stream.CheckpointPublisher]), the
+// source goes on in the next process where it was in the last one, each line
+// once: what was added in the meantime is read, also when the file was rotated.
+//
+// # Rotation
+//
+// A file that loses its name is followed until it has been quiet for a while,
+// since whoever writes may have it open still, and is then closed. Its last
+// line counts without a line end then. A file that has been truncated is read
+// again from its beginning, once what a copy of it holds, such as app.log.1,
+// has been read; NUL bytes at the beginning of a line, which a writer leaves
+// that does not append, are skipped.
+//
+// A source that starts finds a file that has lost its name by its inode in the
+// same directory, and reads what was written to app.log.1, app.log.2 and so on
+// since. What was read and is gone, such as into app.log.1.gz, is told as a
+// failure.
+//
+// # What is not followed
+//
+// Only regular files are. When a directory, a named pipe or a device gets the
+// name, or a symbolic link where there was none when the source first ran, that
+// is a failure; it is never opened for reading or waited for. A path that is a
+// symbolic link from the beginning is followed, also to another file. Files of
+// the proc file system have no end that could be followed: run a program
+// instead, such as exec:dmesg --follow.
+//
+// The source looks at the file four times a second: that costs nothing worth
+// naming, and works on network and container mounts, where notifications by
+// the kernel do not. It does not see a file that was there for less than that.
 type File struct {
 	// Path names the file.
 	Path string
 	// Interval is the time between two looks. Default: 250 ms.
 	Interval time.Duration
+	// Quiet is how long a file that has lost its name must have been quiet to
+	// be given up. Default: 5 s.
+	Quiet time.Duration
 	// FromStart reads what the file holds at first, too. Default: only what is
 	// added.
 	FromStart bool
 
-	// Where to go on when run again.
-	seen   bool        // the file, or that it is missing
-	told   bool        // that it is missing
-	known  os.FileInfo // the file that was read, nil for none
-	offset int64       // behind the last line of it that was published
-}
-
-// A tail is the open file.
-type tail struct {
-	file    *os.File
-	info    os.FileInfo
-	lines   *lineReader
-	base    int64 // where lines began
-	rotated bool  // another file has its name
+	// Where to go on when run again in this process.
+	looked bool        // at the path, at least once
+	linked bool        // the path is a symbolic link
+	state  *checkpoint // behind what has been published; nil before the first look
+	told   string      // the fault of the path that was told last
 }
 
 // Run implements [stream.Source].
 func (s *File) Run(ctx context.Context, p stream.Publisher) error {
-	interval := s.Interval
-	if interval <= 0 {
-		interval = 250 * time.Millisecond
+	w := &watch{File: s, to: p, interval: s.Interval, quiet: s.Quiet}
+	w.keep, _ = p.(stream.CheckpointPublisher)
+	if w.interval <= 0 {
+		w.interval = 250 * time.Millisecond
 	}
-	looks := time.NewTicker(interval)
+	if w.quiet <= 0 {
+		w.quiet = 5 * time.Second
+	}
+	defer w.close()
+	if err := w.resume(ctx); err != nil {
+		return ended(err)
+	}
+	looks := time.NewTicker(w.interval)
 	defer looks.Stop()
-	var t *tail
-	defer func() {
-		if t != nil {
-			t.file.Close()
-		}
-	}()
 	for {
-		if t == nil {
-			var err error
-			t, err = s.open()
-			switch {
-			case errors.Is(err, fs.ErrNotExist):
-				s.seen = true
-				if !s.told {
-					s.told = true
-					p.Fail(fmt.Errorf("waiting for the file: %w", err))
-				}
-			case err != nil:
-				return err
-			}
-		}
-		if t != nil {
-			more, err := s.follow(ctx, p, t)
-			if err != nil {
-				return ended(err)
-			}
-			if !more {
-				t.file.Close()
-				t = nil
-				continue
-			}
+		if err := w.look(ctx); err != nil {
+			return ended(err)
 		}
 		select {
 		case <-looks.C:
@@ -101,128 +94,4 @@ func (s *File) Run(ctx context.Context, p stream.Publisher) error {
 			return ctx.Err()
 		}
 	}
-}
-
-// open opens the file where reading is to begin.
-func (s *File) open() (*tail, error) {
-	// Before it is opened: to open a named pipe would wait.
-	info, err := os.Stat(s.Path)
-	if err != nil {
-		return nil, err
-	}
-	if !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("%s is not a regular file", s.Path)
-	}
-	file, err := os.Open(s.Path)
-	if err != nil {
-		return nil, err
-	}
-	t := &tail{file: file}
-	if t.info, err = file.Stat(); err != nil {
-		file.Close()
-		return nil, err
-	}
-	switch {
-	case !s.seen && !s.FromStart:
-		t.base, err = lastLine(file, t.info.Size())
-	case s.known != nil && os.SameFile(s.known, t.info) && s.offset <= t.info.Size():
-		t.base = s.offset
-	}
-	if err == nil {
-		_, err = file.Seek(t.base, io.SeekStart)
-	}
-	if err != nil {
-		file.Close()
-		return nil, fmt.Errorf("find the end of %s: %w", s.Path, err)
-	}
-	t.lines = newLineReader(file)
-	s.seen, s.known, s.offset = true, t.info, t.base
-	return t, nil
-}
-
-// lastLine returns where a last line begins that has no line end yet: it is to
-// be read whole. Of one that is too long, some is read, to say so.
-func lastLine(file io.ReaderAt, size int64) (int64, error) {
-	from := max(0, size-MaxLine-2)
-	buf := make([]byte, size-from)
-	n, err := file.ReadAt(buf, from)
-	if err != nil && !errors.Is(err, io.EOF) {
-		return 0, err
-	}
-	return from + int64(bytes.LastIndexByte(buf[:n], '\n')+1), nil
-}
-
-// follow publishes what the file has to read. It returns false when there is
-// another file under its name, and this one has been read.
-func (s *File) follow(ctx context.Context, p stream.Publisher, t *tail) (bool, error) {
-	if err := s.drain(ctx, p, t); err != nil {
-		return false, err
-	}
-	at, err := t.file.Seek(0, io.SeekCurrent)
-	if err != nil {
-		return false, err
-	}
-	now, err := t.file.Stat()
-	if err != nil {
-		return false, err
-	}
-	if now.Size() < at {
-		if err := s.last(ctx, p, t); err != nil {
-			return false, err
-		}
-		if _, err := t.file.Seek(0, io.SeekStart); err != nil {
-			return false, err
-		}
-		t.lines, t.base, s.offset = newLineReader(t.file), 0, 0
-		return true, s.drain(ctx, p, t)
-	}
-	named, err := os.Stat(s.Path)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return true, nil // in the middle of a rotation, or deleted and still written to
-	case err != nil:
-		return false, err
-	case os.SameFile(named, t.info):
-		t.rotated = false
-		return true, nil
-	case !t.rotated:
-		// Whoever writes may still have the old file open: look at it once more.
-		t.rotated = true
-		return true, nil
-	}
-	return false, s.last(ctx, p, t)
-}
-
-// drain publishes the lines that have ended.
-func (s *File) drain(ctx context.Context, p stream.Publisher, t *tail) error {
-	for {
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		line, err := t.lines.next()
-		switch {
-		case errors.Is(err, io.EOF):
-			return nil
-		case errors.Is(err, ErrLineTooLong):
-			p.Fail(err)
-		case err != nil:
-			return err
-		default:
-			if err := putLine(ctx, p, lineEvent(line)); err != nil {
-				return err
-			}
-		}
-		s.offset = t.base + t.lines.used
-	}
-}
-
-// last publishes a last line that has no line end.
-func (s *File) last(ctx context.Context, p stream.Publisher, t *tail) error {
-	if line := t.lines.rest(); line != nil {
-		if err := putLine(ctx, p, lineEvent(line)); err != nil {
-			return err
-		}
-	}
-	s.offset = t.base + t.lines.used
-	return nil
 }

@@ -2,6 +2,7 @@ package source_test
 
 import (
 	"context"
+	"fmt"
 	"sync"
 	"testing"
 	"time"
@@ -111,5 +112,60 @@ func ends(t *testing.T, done <-chan error) error {
 	case <-time.After(30 * time.Second):
 		t.Fatal("Run does not return")
 		return nil
+	}
+}
+
+// A keeper is a sink that keeps checkpoints, as the topic of a hub does.
+type keeper struct {
+	*sink
+	lose func(events int) error // what PublishCheckpoint returns though it has kept all; nil for nil
+
+	mu    sync.Mutex
+	kept  []byte
+	saved chan struct{} // closed and renewed when kept changes
+}
+
+func newKeeper() *keeper { return &keeper{sink: newSink(), saved: make(chan struct{})} }
+
+func (k *keeper) Checkpoint(context.Context) ([]byte, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.kept, nil
+}
+
+func (k *keeper) PublishCheckpoint(ctx context.Context, checkpoint []byte, events ...stream.Event) error {
+	if err := ctx.Err(); err != nil {
+		return fmt.Errorf("test: %w: %w", stream.ErrUnavailable, err)
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if err := k.sink.Publish(ctx, events...); err != nil {
+		return err
+	}
+	k.kept = checkpoint
+	close(k.saved)
+	k.saved = make(chan struct{})
+	if k.lose != nil {
+		return k.lose(len(events))
+	}
+	return nil
+}
+
+// wantKept waits until the checkpoint is as wanted.
+func (k *keeper) wantKept(t *testing.T, wanted func(code string) bool) {
+	t.Helper()
+	timeout := time.After(30 * time.Second)
+	for {
+		k.mu.Lock()
+		code, saved := string(k.kept), k.saved
+		k.mu.Unlock()
+		if wanted(code) {
+			return
+		}
+		select {
+		case <-saved:
+		case <-timeout:
+			t.Fatalf("kept %s", code)
+		}
 	}
 }

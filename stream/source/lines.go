@@ -28,6 +28,11 @@ type lineReader struct {
 	err     error  // to be returned when the line before it has been
 	partial int64  // bytes of a line that has not ended yet
 	used    int64  // bytes of the lines that have
+
+	// Of a file that is read as it grows:
+	skipNUL bool   // at the beginning of a line
+	before  []byte // the last bytes of the lines that have ended
+	begun   []byte // likewise, of a line that has not
 }
 
 func newLineReader(r io.Reader) *lineReader {
@@ -51,6 +56,12 @@ func (l *lineReader) next() ([]byte, error) {
 			l.err = err
 		}
 		l.partial += int64(len(chunk))
+		if l.skipNUL {
+			l.begun = keepLast(l.begun, chunk)
+			if len(l.line) == 0 {
+				chunk = bytes.TrimLeft(chunk, "\x00")
+			}
+		}
 		if !l.skip {
 			l.line = append(l.line, chunk...)
 			if tooLong(l.line) {
@@ -76,6 +87,24 @@ func (l *lineReader) next() ([]byte, error) {
 func (l *lineReader) endLine() {
 	l.used += l.partial
 	l.partial, l.skip = 0, false
+	if l.skipNUL {
+		l.before = keepLast(l.before, l.begun)
+		l.begun = l.begun[:0]
+	}
+}
+
+// lately returns the last bytes that were read.
+func (l *lineReader) lately() []byte {
+	return keepLast(bytes.Clone(l.before), l.begun)
+}
+
+// keepLast appends, and keeps maxBefore bytes.
+func keepLast(to, b []byte) []byte {
+	b = b[max(0, len(b)-maxBefore):]
+	if over := len(to) + len(b) - maxBefore; over > 0 {
+		to = to[:copy(to, to[over:])]
+	}
+	return append(to, b...)
 }
 
 // settle forgets the line that has been returned.

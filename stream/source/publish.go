@@ -18,12 +18,17 @@ const (
 // take it: the next line can wait too. An event that is refused has been
 // counted by the publisher, and is no reason to stop.
 func putLine(ctx context.Context, p stream.Publisher, e stream.Event) error {
+	err := retry(ctx, func() error { return p.Publish(ctx, e) })
+	if errors.Is(err, stream.ErrInvalid) {
+		return nil
+	}
+	return err
+}
+
+// retry calls do until the broker is available.
+func retry(ctx context.Context, do func() error) error {
 	for wait := minRetry; ; wait = min(2*wait, maxRetry) {
-		err := p.Publish(ctx, e)
-		switch {
-		case err == nil, errors.Is(err, stream.ErrInvalid):
-			return nil
-		case !errors.Is(err, stream.ErrUnavailable):
+		if err := do(); !errors.Is(err, stream.ErrUnavailable) {
 			return err
 		}
 		if err := pause(ctx, wait); err != nil {

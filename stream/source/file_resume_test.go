@@ -1,0 +1,332 @@
+package source_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"weir/stream"
+	"weir/stream/source"
+)
+
+// A life is one process with a file as its source.
+func life(t *testing.T, path string, k *keeper) (stop func() error) {
+	stop, _ = run(t, &source.File{Path: path, Interval: 2 * time.Millisecond, Quiet: 100 * time.Millisecond}, k)
+	return stop
+}
+
+// firstLife has read "one" when it ends.
+func firstLife(t *testing.T, path string) *keeper {
+	t.Helper()
+	appendTo(t, path, "old\n")
+	k := newKeeper()
+	stop := life(t, path, k)
+	k.wantKept(t, func(code string) bool { return code != "" })
+	appendTo(t, path, "one\n")
+	k.want(t, "one")
+	stop()
+	return k
+}
+
+// What is added while no process runs is read by the next one: each line once,
+// and from nowhere else than where the last one stood.
+func TestFileResumes(t *testing.T) {
+	lost := func(path string, offset int) string {
+		return fmt.Sprintf("! lines may be missing: %s was read up to byte %d, and is gone with what was written behind that", path, offset)
+	}
+	for name, test := range map[string]struct {
+		meanwhile func(t *testing.T, path string)
+		want      []string
+	}{
+		"nothing": {func(*testing.T, string) {}, nil},
+		"added":   {func(t *testing.T, path string) { appendTo(t, path, "two\nthree\n") }, []string{"two", "three"}},
+		"a line that ends later": {func(t *testing.T, path string) {
+			appendTo(t, path, "two\nthr")
+			time.AfterFunc(50*time.Millisecond, func() { appendTo(t, path, "ee\n") })
+		}, []string{"two", "three"}},
+		"rotated": {func(t *testing.T, path string) {
+			appendTo(t, path, "two\n")
+			rename(t, path, path+".1")
+			appendTo(t, path, "three\n")
+		}, []string{"two", "three"}},
+		"rotated, and no new file yet": {func(t *testing.T, path string) {
+			appendTo(t, path, "two\n")
+			rename(t, path, path+".1")
+			time.AfterFunc(50*time.Millisecond, func() { appendTo(t, path, "three\n") })
+		}, []string{"two", "three"}},
+		"rotated by date": {func(t *testing.T, path string) {
+			appendTo(t, path, "two\n")
+			rename(t, path, strings.TrimSuffix(path, ".log")+"-2026-11-27.log")
+			appendTo(t, path, "three\n")
+		}, []string{"two", "three"}},
+		"rotated by any name": {func(t *testing.T, path string) {
+			appendTo(t, path, "two\n")
+			rename(t, path, filepath.Join(filepath.Dir(path), "former"))
+			appendTo(t, path, "three\n")
+		}, []string{"two", "three"}},
+		"rotated three times": {func(t *testing.T, path string) {
+			appendTo(t, path, "two\n")
+			for i, line := range []string{"three", "four", "five"} {
+				time.Sleep(10 * time.Millisecond) // times of files are coarse
+				for n := i; n >= 0; n-- {
+					rename(t, path+strings.Repeat(fmt.Sprint(".", n), min(n, 1)), fmt.Sprint(path, ".", n+1))
+				}
+				appendTo(t, path, line+"\n")
+			}
+		}, []string{"two", "three", "four", "five"}},
+		"older files stay unread": {func(t *testing.T, path string) {
+			appendTo(t, path+".2", "an old line\n")
+			past := time.Now().Add(-time.Hour)
+			if err := os.Chtimes(path+".2", past, past); err != nil {
+				t.Fatal(err)
+			}
+			appendTo(t, path+".bak", "no rotated file\n")
+			appendTo(t, path+".1.gz", "nor this\n")
+			rename(t, path, path+".1")
+			appendTo(t, path, "two\n")
+		}, []string{"two"}},
+		"copied and truncated": {func(t *testing.T, path string) {
+			appendTo(t, path, "two\n")
+			text, err := os.ReadFile(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			appendTo(t, path+".1", string(text))
+			truncate(t, path)
+			appendTo(t, path, "three\n")
+		}, []string{"two", "three"}},
+		"truncated": {func(t *testing.T, path string) {
+			truncate(t, path)
+			appendTo(t, path, "two\n")
+		}, []string{lost("PATH", 8), "two"}},
+		"gone": {func(t *testing.T, path string) {
+			remove(t, path)
+			appendTo(t, path+".other", "x") // so that the new file cannot have the place of the old one
+			appendTo(t, path, "two\n")
+		}, []string{lost("PATH", 8), "two"}},
+		"the inode used again": {func(t *testing.T, path string) {
+			truncate(t, path)
+			appendTo(t, path, "a line that is longer than what was read\n")
+		}, []string{lost("PATH", 8), "a line that is longer than what was read"}},
+		"more than a batch": {func(t *testing.T, path string) {
+			for i := range 1000 {
+				appendTo(t, path, fmt.Sprintln("line", i))
+			}
+		}, func() (all []string) {
+			for i := range 1000 {
+				all = append(all, fmt.Sprint("line ", i))
+			}
+			return all
+		}()},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			path := filepath.Join(t.TempDir(), "app.log")
+			k := firstLife(t, path)
+			test.meanwhile(t, path)
+			want := []string{"one"}
+			for _, line := range test.want {
+				want = append(want, strings.ReplaceAll(line, "PATH", path))
+			}
+			stop := life(t, path, k)
+			k.want(t, want...)
+			time.Sleep(20 * time.Millisecond) // several looks: whether anything follows
+			stop()
+			k.want(t, want...)
+			// A third process, with nothing to read, tells and reads nothing.
+			stop = life(t, path, k)
+			time.Sleep(20 * time.Millisecond)
+			appendTo(t, path, "the last\n")
+			k.want(t, append(want, "the last")...)
+			stop()
+		})
+	}
+}
+
+// Where no file was, the first that comes is read from its beginning, by
+// whichever process.
+func TestFileResumesBeforeTheFile(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "app.log")
+	k := newKeeper()
+	stop := life(t, path, k)
+	k.wantKept(t, func(code string) bool { return code != "" })
+	stop()
+	appendTo(t, path, "one\n")
+	life(t, path, k)
+	if got := k.wait(t, 2); !strings.HasPrefix(got[0], "! waiting for the file: ") || got[1] != "one" {
+		t.Errorf("got %q", got)
+	}
+}
+
+// A file that was read to its end, given up and deleted is nothing to tell of.
+func TestFileForgets(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "app.log")
+	k := firstLife(t, path)
+	stop := life(t, path, k)
+	rename(t, path, path+".1")
+	appendTo(t, path, "")
+	k.wantKept(t, func(code string) bool { return strings.Contains(code, `"over":true`) })
+	remove(t, path+".1")
+	stop()
+	stop = life(t, path, k)
+	appendTo(t, path, "two\n")
+	k.want(t, "one", "two")
+	stop()
+}
+
+// A checkpoint of something else is none.
+func TestFileForeignCheckpoint(t *testing.T) {
+	for name, test := range map[string]struct{ code, says string }{
+		"of another host": {`{"v":1,"path":"PATH","host":"elsewhere","time":"2026-11-27T00:00:00Z","files":[{"inode":1,"offset":4,"before":"0011223344556677","length":4}]}`, "was read on elsewhere up to byte 4, and is not here"},
+		"of another path": {`{"v":1,"path":"/other","time":"2026-11-27T00:00:00Z","files":[]}`, ""},
+		"of the future":   {`{"v":2,"path":"PATH"}`, "the checkpoint is of version 2"},
+		"of another kind": {`kafka offset 7`, "the checkpoint is not one of a file"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "app.log")
+			appendTo(t, path, "old\n")
+			k := newKeeper()
+			k.kept = []byte(strings.ReplaceAll(test.code, "PATH", path))
+			life(t, path, k)
+			k.wantKept(t, func(code string) bool {
+				return strings.Contains(code, `"offset":4,`) && !strings.Contains(code, "elsewhere")
+			})
+			appendTo(t, path, "one\n")
+			want := 1
+			if test.says != "" {
+				want = 2
+				if got := k.wait(t, 1)[0]; !strings.HasPrefix(got, "! ") || !strings.Contains(got, test.says) {
+					t.Errorf("got %q, want a failure that says %q", got, test.says)
+				}
+			}
+			if got := k.wait(t, want); got[want-1] != "one" || len(got) != want {
+				t.Errorf("got %q", got)
+			}
+		})
+	}
+}
+
+// Nothing is read before it is known where to go on.
+func TestFileWaitsForTheCheckpoint(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		path := filepath.Join(t.TempDir(), "app.log")
+		appendTo(t, path, "old\none\n")
+		p := &awayKeeper{keeper: newKeeper(), until: time.Now().Add(time.Minute)}
+		p.kept = []byte(`{"v":1,"path":"` + path + `","time":"2026-11-27T00:00:00Z","files":[]}`)
+		stop, _ := run(t, &source.File{Path: path}, p)
+		time.Sleep(59 * time.Second)
+		p.want(t)
+		time.Sleep(5 * time.Second)
+		stop()
+		p.want(t, "old", "one")
+	})
+}
+
+// An awayKeeper does not tell its checkpoint for a while.
+type awayKeeper struct {
+	*keeper
+	until time.Time
+}
+
+func (k *awayKeeper) Checkpoint(ctx context.Context) ([]byte, error) {
+	if time.Now().Before(k.until) {
+		return nil, stream.ErrUnavailable
+	}
+	return k.keeper.Checkpoint(ctx)
+}
+
+// A batch that was kept, though the broker could not say so, is not published
+// again.
+func TestFileUnknownOutcome(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "app.log")
+	k := firstLife(t, path)
+	n := 0
+	k.lose = func(events int) error {
+		if n += events; events > 0 && n < 3 {
+			return fmt.Errorf("the answer is lost: %w", stream.ErrUnavailable)
+		}
+		return nil
+	}
+	life(t, path, k)
+	appendTo(t, path, "two\nthree\n")
+	k.want(t, "one", "two", "three")
+	appendTo(t, path, "four\n")
+	k.want(t, "one", "two", "three", "four")
+}
+
+// A line that the topic refuses costs its neighbours nothing.
+func TestFileRefusedLine(t *testing.T) {
+	for _, kept := range []bool{true, false} {
+		t.Run(fmt.Sprint("kept ", kept), func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "app.log")
+			k := &picky{newKeeper()}
+			var p stream.Publisher = k
+			if !kept {
+				p = struct{ stream.Publisher }{k}
+			}
+			f := &source.File{Path: path, Interval: 2 * time.Millisecond, FromStart: true}
+			appendTo(t, path, "one\nbad\ntwo\nbad\n")
+			stop, _ := run(t, f, p)
+			k.want(t, "one", "two")
+			if kept {
+				k.wantKept(t, func(code string) bool { return strings.Contains(code, `"offset":16,`) })
+			}
+			stop()
+			run(t, f, p)
+			appendTo(t, path, "three\n")
+			k.want(t, "one", "two", "three")
+		})
+	}
+}
+
+// A picky keeper refuses what says "bad".
+type picky struct{ *keeper }
+
+func (p *picky) refuses(events []stream.Event) error {
+	for _, e := range events {
+		if string(e.Data) == "bad" {
+			return fmt.Errorf("test: %w", stream.ErrInvalid)
+		}
+	}
+	return nil
+}
+
+func (p *picky) Publish(ctx context.Context, events ...stream.Event) error {
+	if err := p.refuses(events); err != nil {
+		return err
+	}
+	return p.keeper.Publish(ctx, events...)
+}
+
+func (p *picky) PublishCheckpoint(ctx context.Context, checkpoint []byte, events ...stream.Event) error {
+	if err := p.refuses(events); err != nil {
+		return err
+	}
+	return p.keeper.PublishCheckpoint(ctx, checkpoint, events...)
+}
+
+// A source that is stopped while the broker is away has published what it says
+// that it has.
+func TestFileStoppedInOutage(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "app.log")
+	k := firstLife(t, path)
+	offered := make(chan struct{}, 100)
+	k.answer = func() error { offered <- struct{}{}; return fmt.Errorf("test: %w", stream.ErrUnavailable) }
+	f := &source.File{Path: path, Interval: 2 * time.Millisecond}
+	stop, _ := run(t, f, k)
+	appendTo(t, path, "two\n")
+	<-offered
+	<-offered
+	if err := stop(); !errors.Is(err, context.Canceled) {
+		t.Errorf("Run returned %v", err)
+	}
+	k.answer = nil
+	run(t, f, k)
+	k.want(t, "one", "two")
+}

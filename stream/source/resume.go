@@ -1,0 +1,190 @@
+package source
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+)
+
+// clockSkew is how far the clock of a file system may be behind.
+const clockSkew = 2 * time.Second
+
+// resume opens what was read when the source ran last, in this process or in
+// an earlier one. What was kept together with the events counts.
+func (w *watch) resume(ctx context.Context) error {
+	if w.keep != nil {
+		var code []byte
+		err := retry(ctx, func() (err error) {
+			code, err = w.keep.Checkpoint(ctx)
+			return err
+		})
+		if err != nil {
+			return err
+		}
+		if code != nil {
+			c, err := parseCheckpoint(code)
+			if err != nil {
+				w.to.Fail(err)
+			} else if c.Path == w.Path {
+				w.state = c
+			}
+		}
+	}
+	if w.state == nil {
+		return nil
+	}
+	now := time.Now()
+	var gone []position
+	for _, p := range w.state.Files {
+		if p.Over {
+			w.over = append(w.over, p)
+			continue
+		}
+		t := w.reopen(p)
+		if t == nil {
+			t = w.copyOf(p, w.state.Time)
+		}
+		if t == nil {
+			t = w.reopen(p) // it may have lost its name just now
+		}
+		if t == nil {
+			gone = append(gone, p)
+			continue
+		}
+		t.lost = now // find gives it its name back
+		w.old = append(w.old, t)
+		if at := t.info.ModTime(); at.After(w.written) {
+			w.written = at
+		}
+	}
+	if len(gone) > 0 {
+		if len(w.old) == 0 && w.state.Host != hostName() {
+			// Perhaps it was never here, and another machine feeds the topic
+			// from a file of the same path.
+			w.to.Fail(fmt.Errorf("%s was read on %s up to byte %d, and is not here: only what is added now is read", w.Path, w.state.Host, gone[0].Offset))
+			w.state = nil
+			return nil
+		}
+		w.to.Fail(fmt.Errorf("lines may be missing: %s was read up to byte %d, and is gone with what was written behind that", w.Path, gone[0].Offset))
+	}
+	return nil
+}
+
+// reopen opens the file of a position, and returns nil if it is not there.
+func (w *watch) reopen(p position) *tail {
+	paths := []string{w.Path}
+	for _, s := range w.siblings() {
+		if p.Inode != 0 && s.inode == p.Inode {
+			paths = append(paths, s.path)
+		}
+	}
+	for i, path := range paths {
+		t, err := openTail(path, i == 0 && w.mayLink())
+		if err != nil {
+			continue
+		}
+		if p.Inode == 0 || p.Inode == inode(t.info) {
+			if found, err := t.seekTo(p); err == nil && found {
+				return t
+			}
+		}
+		t.close()
+	}
+	return nil
+}
+
+// mayLink reports whether the path may be a symbolic link.
+func (w *watch) mayLink() bool { return w.linked || !w.looked }
+
+// copyOf opens the copy of a file that was made before the file was truncated:
+// it has been written since, and what stands before the position is the same.
+func (w *watch) copyOf(p position, since time.Time) *tail {
+	if p.Length == 0 {
+		return nil
+	}
+	for _, s := range w.siblings() {
+		if !s.rotated || s.written.Before(since.Add(-clockSkew)) || w.knows(s.inode) {
+			continue
+		}
+		t, err := openTail(s.path, false)
+		if err != nil {
+			continue
+		}
+		if found, err := t.seekTo(p); err == nil && found {
+			return t
+		}
+		t.close()
+	}
+	return nil
+}
+
+// knows reports whether a file is one of those that are read or were.
+func (w *watch) knows(number uint64) bool {
+	return slices.ContainsFunc(w.tails(), func(t *tail) bool { return inode(t.info) == number }) ||
+		slices.ContainsFunc(w.over, func(p position) bool { return p.Inode == number })
+}
+
+// A sibling is a regular file in the directory of the path.
+type sibling struct {
+	path    string
+	inode   uint64
+	written time.Time
+	rotated bool // by its name it once had the path's
+}
+
+// siblings returns the other files in the directory, and in that of the file
+// that a symbolic link leads to, in the order in which they were written last.
+func (w *watch) siblings() []sibling {
+	paths := []string{filepath.Clean(w.Path)}
+	if real, err := filepath.EvalSymlinks(w.Path); err == nil && w.mayLink() && real != paths[0] {
+		paths = append(paths, real)
+	}
+	var all []sibling
+	for _, path := range paths {
+		dir, base := filepath.Split(path)
+		if dir == "" {
+			dir = "."
+		}
+		entries, err := os.ReadDir(dir)
+		if err != nil {
+			continue // then nothing can be found there
+		}
+		for _, e := range entries {
+			if !e.Type().IsRegular() || e.Name() == base {
+				continue
+			}
+			info, err := e.Info()
+			if err != nil {
+				continue // it has just gone
+			}
+			number := inode(info)
+			if slices.ContainsFunc(all, func(s sibling) bool { return number != 0 && s.inode == number }) {
+				continue
+			}
+			all = append(all, sibling{filepath.Join(dir, e.Name()), number, info.ModTime(), rotatedName(e.Name(), base)})
+		}
+	}
+	slices.SortStableFunc(all, func(a, b sibling) int { return a.written.Compare(b.written) })
+	return all
+}
+
+// rotatedName reports whether a file once had the name base: app.log.1,
+// app.log-20261127, app-2026-11-27.log.
+func rotatedName(name, base string) bool {
+	ext := filepath.Ext(base)
+	stem := strings.TrimSuffix(base, ext)
+	mark, found := strings.CutPrefix(name, base)
+	if !found {
+		if mark, found = strings.CutPrefix(name, stem); found {
+			mark, found = strings.CutSuffix(mark, ext)
+		}
+	}
+	if !found || len(mark) < 2 || !strings.Contains("._-", mark[:1]) {
+		return false
+	}
+	return strings.ContainsAny(mark, "0123456789") && strings.Trim(mark, "0123456789._-:+TZ") == ""
+}

@@ -1,0 +1,273 @@
+package source
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"time"
+
+	"weir/stream"
+)
+
+// Limits of what is published at once.
+const (
+	maxBatch      = 256
+	maxBatchBytes = 256 << 10
+)
+
+const (
+	// maxOld is how many files that have lost their name are open at most.
+	maxOld = 16
+	// maxOver is how many files that were given up are remembered: one of them
+	// may get the name back.
+	maxOver = 8
+)
+
+// A watch is one run of a File.
+type watch struct {
+	*File
+	to              stream.Publisher
+	keep            stream.CheckpointPublisher // nil when nothing is kept
+	interval, quiet time.Duration
+
+	current *tail      // has the name; nil when there is no file to follow
+	old     []*tail    // have lost the name, and may be written to; oldest first
+	over    []position // were given up
+	missing time.Time  // since when no file has the name; zero: one has it
+	written time.Time  // when the file that lost its name last was written
+	beside  []sibling  // at the last rotation, or at the beginning
+	unsaved bool       // where it stands is not stored yet
+
+	batch []stream.Event // lines of one file, not published yet
+	ends  []int64        // where each of them ends
+	size  int
+}
+
+func (w *watch) close() {
+	for _, t := range w.tails() {
+		t.close()
+	}
+}
+
+// tails returns what is open, in the order in which it is read.
+func (w *watch) tails() []*tail {
+	all := slices.Clone(w.old)
+	if w.current != nil {
+		all = append(all, w.current)
+	}
+	return all
+}
+
+// look publishes what there is. An error ends the run.
+func (w *watch) look(ctx context.Context) error {
+	now := time.Now()
+	fault := w.find(now)
+	w.note()
+	for _, t := range w.tails() {
+		if err := w.follow(ctx, t, now); err != nil {
+			return err
+		}
+	}
+	if err := w.giveUp(ctx, now); err != nil {
+		return err
+	}
+	if err := w.save(ctx); err != nil {
+		return err
+	}
+	return w.tell(fault, now)
+}
+
+// follow publishes what a file has to read.
+func (w *watch) follow(ctx context.Context, t *tail, now time.Time) error {
+	before := t.looked
+	cut, err := t.truncated(now)
+	if err != nil {
+		return err
+	}
+	if cut {
+		if c := w.copyOf(t.position(), before); c != nil {
+			c.lost = now
+			w.old = append(w.old, c)
+			if err := w.drain(ctx, c); err != nil {
+				return err
+			}
+		} else if err := w.last(ctx, t); err != nil {
+			return err
+		}
+		if err := t.seek(0, nil); err != nil {
+			return err
+		}
+		w.unsaved = true
+	}
+	return w.drain(ctx, t)
+}
+
+// drain publishes the lines that have ended.
+func (w *watch) drain(ctx context.Context, t *tail) error {
+	for {
+		if err := ctx.Err(); err != nil {
+			w.batch, w.ends, w.size = nil, nil, 0 // read again by the next run
+			return err
+		}
+		line, err := t.lines.next()
+		switch {
+		case err == nil:
+			if err := w.add(ctx, t, line); err != nil {
+				return err
+			}
+			continue
+		case errors.Is(err, ErrLineTooLong), errors.Is(err, io.EOF):
+		default:
+			err = fmt.Errorf("read %s: %w", t.file.Name(), err)
+		}
+		if err := w.flush(ctx, t); err != nil {
+			return err
+		}
+		switch {
+		case errors.Is(err, io.EOF):
+			return nil
+		case errors.Is(err, ErrLineTooLong):
+			w.to.Fail(err)
+		default:
+			return err
+		}
+	}
+}
+
+// last publishes a last line that has no line end.
+func (w *watch) last(ctx context.Context, t *tail) error {
+	line := t.lines.rest()
+	if line == nil {
+		return nil
+	}
+	if err := w.add(ctx, t, line); err != nil {
+		return err
+	}
+	return w.flush(ctx, t)
+}
+
+// add puts a line into the batch.
+func (w *watch) add(ctx context.Context, t *tail, line []byte) error {
+	w.batch, w.ends = append(w.batch, lineEvent(line)), append(w.ends, t.offset())
+	if w.size += len(line); len(w.batch) < maxBatch && w.size < maxBatchBytes {
+		return nil
+	}
+	return w.flush(ctx, t)
+}
+
+// flush publishes the batch.
+func (w *watch) flush(ctx context.Context, t *tail) error {
+	batch, ends := w.batch, w.ends
+	w.batch, w.ends, w.size = nil, nil, 0
+	if len(batch) == 0 {
+		w.note()
+		return nil
+	}
+	at := w.snapshot()
+	err := w.put(ctx, at, batch...)
+	if len(batch) == 1 || !errors.Is(err, stream.ErrInvalid) {
+		return w.passOver(err, at)
+	}
+	// One of them is refused, such as for its size. The others are not to
+	// suffer from it.
+	for i, e := range batch {
+		before, err := t.readBefore(ends[i], maxBefore)
+		if err != nil {
+			return err
+		}
+		at := w.snapshot()
+		at.Files[len(w.over)+slices.Index(w.tails(), t)] = positionAt(inode(t.info), ends[i], before)
+		if err := w.passOver(w.put(ctx, at, e), at); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// passOver goes on behind an event that was refused, which the publisher has
+// counted.
+func (w *watch) passOver(err error, at *checkpoint) error {
+	if errors.Is(err, stream.ErrInvalid) {
+		w.state, w.unsaved = at, true
+		return nil
+	}
+	return err
+}
+
+// put publishes events together with where the source stands behind them, and
+// waits while the broker is away.
+func (w *watch) put(ctx context.Context, at *checkpoint, events ...stream.Event) error {
+	if w.keep == nil {
+		err := retry(ctx, func() error { return w.to.Publish(ctx, events...) })
+		if err == nil {
+			w.state = at
+		}
+		return err
+	}
+	code, again := at.encode(), false
+	err := retry(ctx, func() error {
+		if again { // what failed may be in nevertheless
+			if stored, err := w.keep.Checkpoint(ctx); err != nil || bytes.Equal(stored, code) {
+				return err
+			}
+		}
+		again = true
+		return w.keep.PublishCheckpoint(ctx, code, events...)
+	})
+	if err == nil {
+		w.state, w.unsaved = at, false
+	}
+	return err
+}
+
+// note remembers where the source stands, for when it is run again.
+func (w *watch) note() { w.state = w.snapshot() }
+
+// save stores where the source stands, where that has changed without an event.
+// It does not wait for the broker.
+func (w *watch) save(ctx context.Context) error {
+	if !w.unsaved || w.keep == nil {
+		return nil
+	}
+	err := w.keep.PublishCheckpoint(ctx, w.snapshot().encode())
+	if errors.Is(err, stream.ErrUnavailable) {
+		return nil // tried again at the next look
+	}
+	w.unsaved = err != nil
+	return err
+}
+
+// snapshot tells where the source stands.
+func (w *watch) snapshot() *checkpoint {
+	c := &checkpoint{Version: checkpointVersion, Path: w.Path, Host: hostName(), Time: time.Now()}
+	c.Files = append(c.Files, w.over...)
+	for _, t := range w.tails() {
+		c.Files = append(c.Files, t.position())
+	}
+	return c
+}
+
+// giveUp closes what has been quiet for long enough.
+func (w *watch) giveUp(ctx context.Context, now time.Time) error {
+	for i := 0; i < len(w.old); {
+		t := w.old[i]
+		if quiet := min(now.Sub(t.changed), now.Sub(t.lost)); quiet < w.quiet && len(w.old) <= maxOld {
+			i++
+			continue
+		}
+		if err := w.last(ctx, t); err != nil {
+			return err
+		}
+		w.over = append(w.over, t.position())
+		w.over[len(w.over)-1].Over = true
+		w.over = w.over[max(0, len(w.over)-maxOver):]
+		w.old = slices.Delete(w.old, i, i+1)
+		t.close()
+		w.note()
+		w.unsaved = true
+	}
+	return nil
+}

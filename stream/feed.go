@@ -19,6 +19,9 @@ const failuresToTell = 3
 const (
 	minBackoff = 250 * time.Millisecond
 	maxBackoff = 15 * time.Second
+	// steadyRun is how long a run of a source lasts, however it ends, after
+	// which the next wait is short.
+	steadyRun = 10 * time.Second
 	// A broker costs little to ask, and without it every topic is deaf.
 	maxBrokerBackoff = 2 * time.Second
 )
@@ -84,8 +87,10 @@ func messageJSON(message string) []byte {
 }
 
 // AddSource feeds a topic, which must exist, from a source until the hub is
-// closed. A source that fails is run again with backoff; the third failure in
-// a row is told to the clients; one that returns nil ends the topic.
+// closed. A source that returns is run again after a wait. The wait grows to
+// 15 s, and is short again when the source has run for a while. The third
+// failure in a row is told to the clients. A source that returns nil ends the
+// topic.
 func (h *Hub) AddSource(name string, s Source) error {
 	t, err := h.topic(name)
 	if err != nil {
@@ -98,11 +103,16 @@ func (h *Hub) AddSource(name string, s Source) error {
 
 func (h *Hub) feed(t *topic, s Source) {
 	p := &publisher{hub: h, topic: t}
+	short := 0 // runs in a row
 	for runs := 0; ; runs++ {
 		t.mu.Lock()
 		t.source.Restarts = runs
 		t.mu.Unlock()
+		began := time.Now()
 		err := h.runSource(t, s, p)
+		if short++; time.Since(began) >= steadyRun {
+			short = 0
+		}
 		switch {
 		case h.ctx.Err() != nil:
 			return
@@ -118,7 +128,7 @@ func (h *Hub) feed(t *topic, s Source) {
 			p.Fail(err)
 		}
 		t.mu.Lock()
-		wait := backoff(t.source.Failures, maxBackoff)
+		wait := backoff(max(t.source.Failures, short), maxBackoff)
 		t.mu.Unlock()
 		if !h.sleep(wait) {
 			return

@@ -7,10 +7,9 @@ import (
 	"io"
 	"log/slog"
 	"os"
-	"os/exec"
+	"slices"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"weir/stream"
@@ -32,10 +31,23 @@ func openExec(argument string) (stream.Source, error) {
 // gets SIGINT, SIGTERM and SIGKILL, each after a time of grace. On Unix it has
 // a process group of its own, and the signals go to all of it, also when only
 // the shell has ended, so that nothing is left behind but what has left the
-// group. Elsewhere it is killed.
+// group. Elsewhere it is killed. On Linux the shell is killed when this process
+// is.
+//
+// What has left the group, such as a daemon, is not waited for: Run returns
+// within five times the grace, whoever holds the output open. Nobody but the
+// first process of a system or of a container collects a daemon when it ends;
+// run a container with an init (docker run --init) where a command starts some.
+//
+// Of standard error ten lines a second are logged, in bursts of up to 100, and
+// 1 KiB of each; how much was left out is logged too.
 type Exec struct {
 	// Command is for sh -c, on Windows for cmd /C.
 	Command string
+	// Env is the environment. Default: that of this process, without what Weir
+	// and its telemetry are configured by, which may hold credentials: WEIR_…
+	// and OTEL_….
+	Env []string
 	// Grace is how long each step of the end waits for the next. Default: 1 s.
 	Grace time.Duration
 	// Logger takes what the program prints to its standard error. Default:
@@ -52,7 +64,11 @@ func (s *Exec) Run(ctx context.Context, p stream.Publisher) error {
 	if grace <= 0 {
 		grace = time.Second
 	}
-	prog, err := start(s.Command, grace)
+	env := s.Env
+	if env == nil {
+		env = withoutCredentials(os.Environ())
+	}
+	prog, err := start(s.Command, env, grace)
 	if err != nil {
 		return fmt.Errorf("start the command: %w", err)
 	}
@@ -70,7 +86,7 @@ func (s *Exec) Run(ctx context.Context, p stream.Publisher) error {
 			_, _ = io.Copy(io.Discard, prog.stdout)
 		}
 	})
-	reading.Go(func() { last = s.log(prog.stderr) })
+	reading.Go(func() { last = logLines(s.logger(), prog.stderr) })
 
 	select {
 	case <-prog.exited:
@@ -127,114 +143,17 @@ func publishLines(ctx context.Context, p stream.Publisher, r io.Reader) error {
 	}
 }
 
-// log logs the lines of standard error, and returns the last, cut short.
-func (s *Exec) log(r io.Reader) (last string) {
+func (s *Exec) logger() *slog.Logger {
 	logger := s.Logger
 	if logger == nil {
 		logger = slog.Default()
 	}
-	logger = logger.With("command", s.Command)
-	lines := newLineReader(r)
-	for {
-		line, err := lines.next()
-		switch {
-		case errors.Is(err, ErrLineTooLong):
-			logger.Warn("a line of the command's standard error is too long")
-			continue
-		case err != nil:
-			if line = lines.rest(); line == nil {
-				return last
-			}
-		}
-		logger.Info("standard error of a command", "line", string(line))
-		last = strings.ToValidUTF8(string(line[:min(len(line), 200)]), "")
-	}
+	return logger.With("command", s.Command)
 }
 
-// A program is a command that has been started.
-type program struct {
-	cmd            *exec.Cmd
-	grace          time.Duration
-	stdin          *os.File
-	stdout, stderr *output
-	exited         chan struct{}
-	status         error // of the exit; valid when exited is closed
-}
-
-// start starts a command, with pipes that are ours: those of package exec are
-// closed when the command exits, whether they have been read or not.
-func start(command string, grace time.Duration) (*program, error) {
-	var files [6]*os.File
-	closeAll := func(files ...*os.File) {
-		for _, f := range files {
-			if f != nil {
-				f.Close()
-			}
-		}
-	}
-	for i := 0; i < len(files); i += 2 {
-		r, w, err := os.Pipe()
-		if err != nil {
-			closeAll(files[:]...)
-			return nil, err
-		}
-		files[i], files[i+1] = r, w
-	}
-	cmd := shell(command)
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = files[0], files[3], files[5]
-	if err := cmd.Start(); err != nil {
-		closeAll(files[:]...)
-		return nil, err
-	}
-	closeAll(files[0], files[3], files[5])
-	prog := &program{
-		cmd: cmd, grace: grace, stdin: files[1],
-		stdout: &output{file: files[2], grace: grace}, stderr: &output{file: files[4], grace: grace},
-		exited: make(chan struct{}),
-	}
-	go func() {
-		defer close(prog.exited)
-		prog.status = cmd.Wait()
-	}()
-	return prog, nil
-}
-
-// maxLeft is how much a pipe may hold that nobody writes to any more: more
-// than any system lets a program without privileges ask for.
-const maxLeft = 1 << 20
-
-// An output is the reading end of a pipe from a program. It ends when all
-// writing ends are closed, and does so at last, too, when something has escaped
-// the end of the program and has kept one.
-type output struct {
-	file  *os.File
-	grace time.Duration
-	over  atomic.Bool
-	read  int // bytes read since; the reader's own
-}
-
-// finish says that the program has ended.
-func (o *output) finish() {
-	o.over.Store(true)
-	_ = o.file.SetReadDeadline(time.Now().Add(o.grace)) // for the read that waits now
-}
-
-// Read implements [io.Reader].
-func (o *output) Read(b []byte) (int, error) {
-	over := o.over.Load()
-	if over {
-		if o.read >= maxLeft {
-			return 0, io.EOF
-		}
-		_ = o.file.SetReadDeadline(time.Now().Add(o.grace))
-	}
-	n, err := o.file.Read(b)
-	if errors.Is(err, os.ErrDeadlineExceeded) {
-		// On a busy machine the deadline may have passed before the read began.
-		n, err = readNow(o.file, b)
-	}
-	if over {
-		o.read += n
-	}
-	return n, err
+// withoutCredentials leaves out by what this process is configured.
+func withoutCredentials(environ []string) []string {
+	return slices.DeleteFunc(slices.Clone(environ), func(pair string) bool {
+		return strings.HasPrefix(pair, "WEIR_") || strings.HasPrefix(pair, "OTEL_")
+	})
 }

@@ -125,13 +125,24 @@ func (s *Server) ticket(w http.ResponseWriter, r *http.Request) {
 			"Too many tickets were asked for from your address within a short time. Wait a moment.", wait))
 		return
 	}
-	topic := s.topicOf(r)
-	t, denial := s.opts.Access.Rights.Ticket(r, topic)
+	t, denial := s.opts.Access.Rights.Ticket(r, func(who *rights.Holder) string {
+		if topic := r.URL.Query().Get("topic"); topic != "" {
+			return topic
+		}
+		if topics := s.readable(who); len(topics) > 0 {
+			return topics[0]
+		}
+		return s.firstTopic()
+	})
 	if denial != nil {
 		WriteProblem(w, r, denied(denial))
 		return
 	}
 	writeJSON(w, http.StatusOK, map[string]any{
-		"ticket": t.Text, "topic": topic, "expires": t.Expires.UTC().Format(time.RFC3339),
+		"ticket": t.Text, "topic": t.Topic, "expires": t.Expires.UTC().Format(time.RFC3339),
+		"topics": s.readable(t.Holder),
+		"allows": map[rights.Action][]string{
+			rights.Subscribe: t.Holder.Grants(rights.Subscribe), rights.Publish: t.Holder.Grants(rights.Publish),
+		},
 	})
 }

@@ -38,33 +38,86 @@ func ParseOrigins(list string) ([]string, error) {
 	return origins, nil
 }
 
-// newCORS returns what answers the browser's questions, or nil where no origin
-// is let in.
-func newCORS(lists []string) (*cors.Cors, error) {
+// A sharing answers what browsers ask on behalf of pages of other origins. The
+// listed origins may send credentials; with "*" every other one may come without.
+type sharing struct {
+	listed    map[string]bool
+	cors, all *cors.Cors // all is nil without "*"
+}
+
+// requestHeaders are those that pages may send: what Weir reads, and what htmx,
+// Datastar and tracing add to every request of theirs.
+var requestHeaders = []string{
+	"Authorization", "Content-Type", "Last-Event-ID", "Cache-Control", "X-Requested-With", "Datastar-Request",
+	"Traceparent", "Tracestate", "Baggage",
+	"HX-Boosted", "HX-Current-URL", "HX-History-Restore-Request", "HX-Preloaded", "HX-Prompt", "HX-Request", "HX-Request-Type",
+	"HX-Source", "HX-Target", "HX-Trigger", "HX-Trigger-Name",
+	"Ce-Specversion", "Ce-Id", "Ce-Source", "Ce-Type", "Ce-Subject", "Ce-Time", "Ce-Dataschema", "Ce-Traceparent",
+}
+
+// newSharing returns nil where no origin is let in.
+func newSharing(lists []string) (*sharing, error) {
+	var s sharing
+	s.listed = make(map[string]bool)
 	var origins []string
+	every := false
 	for _, list := range lists {
 		some, err := ParseOrigins(list)
 		if err != nil {
 			return nil, fmt.Errorf("web: origin %.80q: %w", list, err)
 		}
-		origins = append(origins, some...)
+		for _, origin := range some {
+			if origin == "*" {
+				every = true
+				continue
+			}
+			origins = append(origins, origin)
+			s.listed[strings.ToLower(origin)] = true
+		}
 	}
-	if len(origins) == 0 {
+	if len(origins) == 0 && !every {
 		return nil, nil
 	}
-	return cors.New(cors.Options{
+	opts := cors.Options{
 		AllowedOrigins: origins,
-		AllowedMethods: []string{http.MethodGet, http.MethodHead, http.MethodPost},
-		AllowedHeaders: []string{"Authorization", "Content-Type", "Last-Event-ID", "Traceparent", "Cache-Control"},
+		AllowedMethods: []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut},
+		AllowedHeaders: requestHeaders,
 		ExposedHeaders: []string{"Retry-After"},
 		MaxAge:         600,
-	}), nil
+	}
+	if every {
+		all := opts
+		all.AllowedOrigins = []string{"*"}
+		s.all = cors.New(all)
+	}
+	if len(origins) > 0 {
+		opts.AllowCredentials = true
+		s.cors = cors.New(opts)
+	}
+	return &s, nil
 }
 
 // crossOrigin lets the listed origins in; without a list, none.
 func (s *Server) crossOrigin(next http.Handler) http.Handler {
-	if s.cors == nil {
+	if s.sharing == nil {
 		return next
 	}
-	return s.cors.Handler(next)
+	listed, others := next, next
+	if s.sharing.cors != nil {
+		listed = s.sharing.cors.Handler(next)
+		others = listed // which refuses them
+	}
+	if s.sharing.all != nil {
+		others = s.sharing.all.Handler(next)
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if s.sharing.listed[strings.ToLower(r.Header.Get("Origin"))] {
+			listed.ServeHTTP(w, r)
+			return
+		}
+		if s.sharing.all != nil && s.sharing.cors != nil {
+			w.Header().Add("Vary", "Origin") // the listed ones get another answer
+		}
+		others.ServeHTTP(w, r)
+	})
 }

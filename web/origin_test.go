@@ -108,8 +108,8 @@ func TestCORS(t *testing.T) {
 			if !strings.Contains(h.Get("Access-Control-Expose-Headers"), "Retry-After") {
 				t.Errorf("%s: a page cannot read Retry-After", name)
 			}
-			if h.Get("Access-Control-Allow-Credentials") != "" {
-				t.Errorf("%s: credentials are allowed", name)
+			if h.Get("Access-Control-Allow-Credentials") != "true" {
+				t.Errorf("%s: a listed origin may not send its cookie", name)
 			}
 			if !varies(h, "Origin") {
 				t.Errorf("%s: Vary %q", name, h.Values("Vary"))
@@ -150,14 +150,19 @@ func TestCORSPreflight(t *testing.T) {
 		{"/sse-stream", "GET", "authorization,cache-control,last-event-id"},
 		{"/publish", "POST", "authorization,content-type,traceparent"},
 		{"/ticket", "POST", "authorization"},
+		{"/publish", "PUT", "content-type"},
+		{"/publish", "POST", "ce-id,ce-source,ce-specversion,ce-type"},
+		{"/sse-stream", "GET", "hx-current-url,hx-request,hx-target,hx-trigger"}, // htmx
+		{"/sse-stream", "GET", "datastar-request,x-requested-with"},
+		{"/sse-stream", "GET", "baggage,traceparent,tracestate"},
 		{"/sse-health", "GET", "authorization"},
 	} {
 		h := preflight(tc.path, friend, tc.method, tc.headers)
 		if h.Get("Access-Control-Allow-Origin") != friend || h.Get("Access-Control-Allow-Methods") != tc.method || h.Get("Access-Control-Allow-Headers") != tc.headers || h.Get("Access-Control-Max-Age") == "" {
 			t.Errorf("%+v: %v", tc, h)
 		}
-		if h.Get("Access-Control-Allow-Credentials") != "" {
-			t.Errorf("%+v: credentials are allowed", tc)
+		if h.Get("Access-Control-Allow-Credentials") != "true" {
+			t.Errorf("%+v: a listed origin may not send its cookie", tc)
 		}
 	}
 	for _, origin := range strangers {
@@ -185,6 +190,17 @@ func TestCORSEverybody(t *testing.T) {
 		h := s.glance("/sse-stream", "Origin", origin, "Cookie", "a=b").Header()
 		if h.Get("Access-Control-Allow-Origin") != "*" || h.Get("Access-Control-Allow-Credentials") != "" {
 			t.Errorf("%s: %v", origin, h)
+		}
+	}
+}
+
+// With a list and "*", the listed origins may send credentials and others not.
+func TestCORSListedAndEverybody(t *testing.T) {
+	s := newSite(t, func(o *web.Options) { o.Access.CORSOrigins = []string{"*", friend} })
+	for origin, want := range map[string][2]string{friend: {friend, "true"}, "https://stranger.example": {"*", ""}, "null": {"*", ""}} {
+		h := s.glance("/sse-stream", "Origin", origin).Header()
+		if got := [2]string{h.Get("Access-Control-Allow-Origin"), h.Get("Access-Control-Allow-Credentials")}; got != want || !varies(h, "Origin") {
+			t.Errorf("%s: %v, want %v", origin, h, want)
 		}
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"weir/stream"
+	"weir/web/rights"
 )
 
 // WriteProblem answers with an error: readable text where the client asks for
@@ -18,6 +19,9 @@ func WriteProblem(w http.ResponseWriter, r *http.Request, refusal *stream.Refusa
 	refusal.SetRetryAfter(h)
 	if refusal.Status == http.StatusUnauthorized {
 		h.Set("WWW-Authenticate", `Bearer realm="weir"`)
+		if rights.Shown(r) { // RFC 6750, section 3.1
+			h.Set("WWW-Authenticate", `Bearer realm="weir", error="invalid_token"`)
+		}
 	}
 	h.Set("Cache-Control", "no-store")
 	h.Add("Vary", "Accept")
@@ -57,4 +61,11 @@ func writeJSON(w http.ResponseWriter, status int, v any) {
 	w.Header().Set("Cache-Control", "no-store")
 	w.WriteHeader(status)
 	_ = json.NewEncoder(w).Encode(v)
+}
+
+// RefusalReasons are the reasons for which Admit refuses a stream: a bounded
+// set, for metrics.
+var RefusalReasons = []string{
+	"connect_rate", "max_conns", "max_conns_per_client",
+	"token", "token_expired", "topic_token", "ticket", "keys",
 }

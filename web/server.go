@@ -13,15 +13,13 @@ import (
 	"time"
 	"weir/web/limits"
 	"weir/web/rights"
-
-	"github.com/rs/cors"
 )
 
 // A Server is the HTTP surface of one hub.
 type Server struct {
 	opts    Options
 	started time.Time
-	cors    *cors.Cors
+	sharing *sharing // nil: no other origins
 
 	sockets                                        *limits.Sockets
 	slots                                          *limits.Slots // open streams
@@ -50,7 +48,7 @@ func NewServer(opts Options) (*Server, error) {
 		viewRate:    connects(),
 		publishRate: limits.NewRates(opts.Limits.PublishRate, int(opts.Limits.PublishRate)+1),
 	}
-	s.cors, err = newCORS(opts.Access.CORSOrigins)
+	s.sharing, err = newSharing(opts.Access.CORSOrigins)
 	return s, err
 }
 

@@ -7,7 +7,6 @@ import (
 	"io"
 	"log/slog"
 	"maps"
-	"math"
 	"net"
 	"net/url"
 	"os"
@@ -20,7 +19,6 @@ import (
 	"weir/stream"
 	"weir/stream/source"
 	"weir/web"
-	"weir/web/limits"
 	"weir/web/rights"
 )
 
@@ -101,7 +99,7 @@ func defaultNode() string {
 
 // settings lists every flag in the order in which help shows them.
 func (c *config) settings() []setting {
-	return []setting{
+	first := []setting{
 		{name: "addr", value: "HOST:PORT", def: "127.0.0.1:8080", group: "Serving", usage: "address to listen on; port 0 picks a free one, which is printed", set: address(&c.addr)},
 		{name: "source", value: "SPEC", def: "sensor, host", many: true, group: "Serving", usage: "where events come from, as [topic=]kind[:argument]; may be given more than once (in the environment: one a line); kinds: " + strings.Join(c.kinds.Names(), ", "), set: c.addSource},
 		{name: "history", value: "N", def: strconv.Itoa(stream.DefaultHistory), group: "Serving", usage: "events that a topic keeps, for clients that come back", set: whole(&c.history, 1, 10_000_000)},
@@ -119,25 +117,8 @@ func (c *config) settings() []setting {
 		{name: "compress", group: "Streams", usage: "serve gzip to clients that accept it; each event is compressed once for all of them", set: boolean(&c.compress)},
 		{name: "lifetime", value: "DURATION", def: "0s", group: "Streams", usage: "end a stream at this age, give or take a tenth; clients come back; 0 never does", set: duration(&c.lifetime, 0, 365*24*time.Hour)},
 		{name: "drain", value: "DURATION", def: "5s", group: "Streams", usage: "on SIGTERM or Ctrl-C, end the open streams spread over this long; a second signal ends at once", set: duration(&c.drain, 0, time.Hour)},
-
-		{name: "publish-token", value: "TOKEN", group: "Who may", usage: "turns POST /publish on, for those who send Authorization: Bearer TOKEN", set: text(&c.rights.PublishToken), secret: always},
-		{name: "subscribe-token", value: "TOKEN", group: "Who may", usage: "lets only those read streams who send the token, or a ticket from POST /ticket", set: text(&c.rights.SubscribeToken), secret: always},
-		{name: "token-file", value: "FILE", group: "Who may", usage: "more tokens, one a line: publish|subscribe TOKEN [TOPIC,…], where TOPIC is a topic or a pattern such as run.*, optionally followed by / and a subject or pattern of subjects; read again on SIGHUP, which ends the streams of tokens that are gone", set: text(&c.rights.TokenFile)},
-		{name: "ticket-life", value: "DURATION", def: rights.DefaultTicketLife.String(), group: "Who may", usage: "how long a ticket from POST /ticket may be used to connect, and to come back", set: duration(&c.rights.TicketLife, time.Second, 365*24*time.Hour)},
-		{name: "host", value: "NAME", many: true, group: "Who may", usage: "name under which this server is reached, such as weir.example.org; on a loopback address, and on the admin address, other names than the machine's own are refused; may be given more than once", set: c.addHost},
-		{name: "cors-origin", value: "ORIGIN", many: true, group: "Who may", usage: "origin whose pages may read streams, such as https://example.org, or *; may be given more than once", set: c.addOrigin},
-		{name: "trusted-proxy", value: "NETWORK", many: true, group: "Who may", usage: "network whose X-Forwarded-For is believed, such as 10.0.0.0/8; may be given more than once", set: c.addProxy},
-
-		{name: "max-conns", value: "N", def: "10000", group: "Limits (0 turns one off)", usage: "open streams in all; beyond it 503", set: whole(&c.limits.Conns, 0, math.MaxInt32)},
-		{name: "max-conns-per-client", value: "N", def: "100", group: "Limits (0 turns one off)", usage: "open streams of one client address; beyond it 429", set: whole(&c.limits.ConnsPerClient, 0, math.MaxInt32)},
-		{name: "connect-rate", value: "N", def: "20", group: "Limits (0 turns one off)", usage: "new streams a second of one client address, with bursts of ten seconds' worth; beyond it 429", set: number(&c.limits.ConnectRate)},
-		{name: "publish-rate", value: "N", def: "100", group: "Limits (0 turns one off)", usage: "requests to publish a second of one client address; beyond it 429", set: number(&c.limits.PublishRate)},
-		{name: "max-sockets", value: "N", def: "room for -max-conns streams and a quarter more, as far as there are file descriptors", tells: true, group: "Limits (0 turns one off)", usage: "open sockets in all; beyond it 503, or no answer", set: whole(&c.limits.Sockets, 0, math.MaxInt32)},
-		{name: "max-sockets-per-client", value: "N", def: "56 more than twice -max-conns-per-client, and at most half of all", tells: true, group: "Limits (0 turns one off)", usage: "open sockets of one client address; beyond it 429, or no answer", set: whole(&c.limits.SocketsPerClient, 0, math.MaxInt32)},
-		{name: "max-requests", value: "N", def: "256", group: "Limits (0 turns one off)", usage: "requests that wait for their answer or are taking it, streams and probes aside; beyond it 503", set: whole(&c.limits.Requests, 0, math.MaxInt32)},
-		{name: "max-requests-per-client", value: "N", def: "64", group: "Limits (0 turns one off)", usage: "the same, of one client address; beyond it 429", set: whole(&c.limits.RequestsPerClient, 0, math.MaxInt32)},
-		{name: "max-body", value: "BYTES", def: strconv.Itoa(web.DefaultMaxBody), group: "Limits (0 turns one off)", usage: "largest body of a request to publish (always limited)", set: whole(&c.limits.MaxBody, 1<<10, 1<<30)},
-
+	}
+	later := []setting{
 		{name: "redis", value: "URL", group: "Several nodes, restarts", usage: "share topics with other nodes through Redis, such as redis://:password@host:6379/0", set: text(&c.redis), secret: hasPassword},
 		{name: "redis-wait", group: "Several nodes, restarts", usage: "when Redis cannot be reached at the start, wait for it", set: boolean(&c.redisWait)},
 		{name: "data", value: "DIR", group: "Several nodes, restarts", usage: "keep topics on disk here, so that a restart loses nothing", set: text(&c.data)},
@@ -147,6 +128,7 @@ func (c *config) settings() []setting {
 		{name: "jaeger-ui", value: "URL", def: "http://127.0.0.1:16686 when it answers", tells: true, group: "Observing (and the standard OTEL_… variables)", usage: "where the page's links to traces lead", set: httpURL(&c.jaegerUI)},
 		{name: "log-level", value: "LEVEL", def: "info", group: "Observing (and the standard OTEL_… variables)", usage: "what is logged: debug, info, warn or error, and what is worse", set: level(&c.logLevel)},
 	}
+	return slices.Concat(first, c.accessSettings(), later)
 }
 
 // parseConfig reads the environment, then the flags, which win.
@@ -246,13 +228,7 @@ func (c *config) forget(name string) {
 
 // check refuses settings that do not go together.
 func (c *config) check() error {
-	inAll, perClient := limits.DefaultSockets(limits.OpenFiles(), c.limits.Limits)
-	if c.limits.Sockets < 0 {
-		c.limits.Sockets = inAll
-	}
-	if c.limits.SocketsPerClient < 0 {
-		c.limits.SocketsPerClient = perClient
-	}
+	c.deriveSockets()
 	switch {
 	case (c.tlsCert == "") != (c.tlsKey == ""):
 		return usagef("flags -tls-cert and -tls-key go together: give both or neither")
@@ -260,6 +236,8 @@ func (c *config) check() error {
 		return usagef("flags -redis and -data exclude each other: Redis keeps the events already")
 	case c.redisWait && c.redis == "":
 		return usagef("flag -redis-wait needs -redis")
+	case c.rights.Audience != "" && c.rights.Keys == "":
+		return usagef("flag -jwt-audience needs -jwt-keys")
 	case c.sync && c.data == "":
 		return usagef("flag -sync needs -data")
 	}
@@ -297,24 +275,6 @@ func (c *config) openSources() error {
 		c.feeds = append(c.feeds, feed{spec.Topic, s})
 	}
 	return nil
-}
-
-func (c *config) addOrigin(value string) error {
-	origins, err := web.ParseOrigins(value)
-	c.corsOrigins = append(c.corsOrigins, origins...)
-	return err
-}
-
-func (c *config) addHost(value string) error {
-	name, err := web.ParseHost(value)
-	c.hosts = append(c.hosts, name)
-	return err
-}
-
-func (c *config) addProxy(value string) error {
-	nets, err := limits.ParseProxies(value)
-	c.limits.Proxies = append(c.limits.Proxies, nets...)
-	return err
 }
 
 func text(to *string) func(string) error {

@@ -86,6 +86,8 @@ var values = map[string]struct {
 	"token-file":              {[]string{""}, "want a value", []string{"x"}},
 	"cors-origin":             {[]string{"", "null", "example.org", "https://example.org/", "https://*.example.org", "https://a.test,null"}, "want an origin such as https://example.org", []string{"*", "https://example.org", "http://a.test:1,http://b.test"}},
 	"trusted-proxy":           {[]string{"", ",", "proxy", "10.0.0.0/33", "10.0.0.1,x"}, "10.0.0.0/8", []string{"10.0.0.0/8", "::1", "10.0.0.1,10.0.0.2"}},
+	"jwt-keys":                {[]string{""}, "want a value", []string{"keys.json"}},
+	"jwt-audience":            {[]string{""}, "want a value", nil},
 	"ticket-life":             {[]string{"", "0", "999ms", "1y"}, "want a duration from 1s", []string{"1s", "24h"}},
 	"host":                    {[]string{"", "https://a.test", "a.test:80", "*.a.test", "a/b"}, "want a name such as weir.example.org", []string{"a.test", "A.Test.", "192.0.2.1", "[2001:db8::1]"}},
 	"max-sockets":             {[]string{"-1", "many"}, "want a whole number from 0", []string{"0", "1"}},

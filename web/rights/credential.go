@@ -2,8 +2,43 @@ package rights
 
 import (
 	"net/http"
+	"net/url"
 	"strings"
 )
+
+// Cookie is the name of the cookie that may carry a token. The application that
+// sets it makes it HttpOnly: no script needs to read it.
+const Cookie = "weir"
+
+// A carrier is what brought a credential.
+type carrier int
+
+const (
+	byHeader carrier = iota
+	byTicket
+	byCookie
+)
+
+// credential returns what the request shows, or "". EventSource cannot send a
+// header: it reads by a ticket in the query, or by the cookie.
+func credential(r *http.Request, action Action) (word string, by carrier) {
+	if ticket := r.URL.Query().Get("ticket"); ticket != "" && action == Subscribe {
+		return ticket, byTicket
+	}
+	if token := bearer(r); token != "" {
+		return token, byHeader
+	}
+	if cookie, err := r.Cookie(Cookie); err == nil && cookie.Value != "" {
+		return cookie.Value, byCookie
+	}
+	return "", byHeader
+}
+
+// Shown reports whether the request carries a credential, valid or not.
+func Shown(r *http.Request) bool {
+	word, _ := credential(r, Subscribe)
+	return word != ""
+}
 
 // bearer returns the token of the header Authorization (RFC 6750), or "".
 func bearer(r *http.Request) string {
@@ -14,7 +49,12 @@ func bearer(r *http.Request) string {
 	return strings.TrimSpace(token)
 }
 
-// Shown reports whether the request carries a credential, valid or not.
-func Shown(r *http.Request) bool {
-	return bearer(r) != "" || r.URL.Query().Get("ticket") != ""
+// sameOrigin reports whether a browser says that the request was made by a page
+// of the server's own origin. What says nothing is not believed.
+func sameOrigin(r *http.Request) bool {
+	if site := r.Header.Get("Sec-Fetch-Site"); site != "" {
+		return site == "same-origin"
+	}
+	origin, err := url.Parse(r.Header.Get("Origin"))
+	return err == nil && origin.Host != "" && strings.EqualFold(origin.Host, r.Host)
 }

@@ -1,9 +1,11 @@
 package rights
 
 import (
+	"context"
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"sync"
 	"sync/atomic"
@@ -19,9 +21,16 @@ type Options struct {
 	// "subscribe TOKEN [GRANT,…]"; see [Grant]. A token without grants allows
 	// the action on every topic.
 	TokenFile string
+	// Keys is where the keys are that verify JSON Web Tokens: a JSON Web Key Set
+	// by URL or file, or PEM by file. Default: no such tokens.
+	Keys string
+	// Audience, if not empty, is one for which a JSON Web Token must be (aud).
+	Audience string
 	// TicketLife is how long a ticket may be used to connect. Default:
 	// DefaultTicketLife.
 	TicketLife time.Duration
+	// Logger takes faults of the keys. Default: slog.Default().
+	Logger *slog.Logger
 }
 
 // Rights says who may do what. Its methods may be called by any goroutine. A
@@ -29,6 +38,7 @@ type Options struct {
 type Rights struct {
 	opts   Options
 	tokens atomic.Pointer[tokens]
+	keys   *keySource // nil: no JSON Web Tokens
 
 	mu    sync.Mutex // held while the rights are read
 	names map[[sha256.Size]byte]string
@@ -39,8 +49,20 @@ func New(opts Options) (*Rights, error) {
 	if opts.TicketLife <= 0 {
 		opts.TicketLife = DefaultTicketLife
 	}
+	if opts.Logger == nil {
+		opts.Logger = slog.Default()
+	}
 	r := &Rights{opts: opts, names: make(map[[sha256.Size]byte]string)}
-	return r, r.Reload()
+	if opts.Keys != "" {
+		var err error
+		if r.keys, err = newKeySource(opts.Keys, opts.Logger); err != nil {
+			return nil, fmt.Errorf("keys of JSON Web Tokens: %w", err)
+		}
+	}
+	if err := r.Reload(); err != nil {
+		return nil, err
+	}
+	return r, nil
 }
 
 // Reload reads the files again. When one is faulty, the error says where, and
@@ -56,8 +78,13 @@ func (r *Rights) Reload() error {
 	if err != nil {
 		return err
 	}
-	if r.Needed(Subscribe) && !t.needed(Subscribe) {
+	if r.Needed(Subscribe) && !t.needed(Subscribe) && r.keys == nil {
 		return errors.New("no token to subscribe is left, which would let everybody read: give another, or restart to mean that")
+	}
+	if r.keys != nil {
+		if err := r.keys.reload(); err != nil {
+			return fmt.Errorf("keys of JSON Web Tokens: %w", err)
+		}
 	}
 	r.tokens.Store(t)
 	return nil
@@ -81,9 +108,11 @@ func (r *Rights) current() *tokens {
 	return &tokens{}
 }
 
-// Needed reports whether the action needs a right at all. Without tokens,
-// everybody may subscribe and nobody publish.
-func (r *Rights) Needed(action Action) bool { return r.current().needed(action) }
+// Needed reports whether the action needs a right at all. Without tokens and
+// keys, everybody may subscribe and nobody publish.
+func (r *Rights) Needed(action Action) bool {
+	return r != nil && r.keys != nil || r.current().needed(action)
+}
 
 // Holds reports whether a stream on the topic that the holder of this identity
 // opened may go on: false once its token is gone, or no longer allows the
@@ -131,30 +160,39 @@ func (r *Rights) Holder(req *http.Request, action Action, topic string) (*Holder
 		return nil, denial
 	}
 	if topic != "" && !h.May(action, topic) {
-		return nil, &Denial{Status: http.StatusForbidden, Reason: "topic_token", Detail: fmt.Sprintf("The token is not valid for topic %.80q.", topic)}
+		return nil, forbidden(topic)
 	}
 	return h, nil
 }
 
 func (r *Rights) holder(req *http.Request, action Action, topic string) (*Holder, *Denial) {
-	t := r.current()
-	// EventSource cannot send a header: it reads by a ticket.
-	if ticket := req.URL.Query().Get("ticket"); ticket != "" && action == Subscribe {
-		one, err := t.checkTicket(ticket, topic, time.Now())
+	word, by := credential(req, action)
+	switch {
+	case word == "":
+		return nil, unauthorized("token", "This needs the header Authorization: Bearer TOKEN.")
+	case by == byTicket && !(r.keys != nil && looksLikeJWT(word)):
+		one, err := r.current().checkTicket(word, topic, time.Now())
 		if err != nil {
 			return nil, unauthorized("ticket", "The ticket is refused: "+err.Error()+". Get a new one by POST /ticket.")
 		}
 		return one.holder(), nil
+	case by == byCookie && action == Publish && !sameOrigin(req):
+		// A cookie comes with what a page of anybody makes the browser send.
+		return nil, &Denial{Status: http.StatusForbidden, Reason: "cookie_origin",
+			Detail: "By the cookie one publishes from a page of this server's own origin. Elsewhere send the header Authorization: Bearer TOKEN."}
 	}
-	word := bearer(req)
-	if word == "" {
-		return nil, unauthorized("token", "This needs the header Authorization: Bearer TOKEN.")
+	return r.bearer(req.Context(), word, action)
+}
+
+// bearer returns the holder of a token of either kind.
+func (r *Rights) bearer(ctx context.Context, word string, action Action) (*Holder, *Denial) {
+	if one := r.current().find(word); one != nil && one.grants[action] != nil {
+		return one.holder(), nil
 	}
-	one := t.find(word)
-	if one == nil || one.grants[action] == nil {
-		return nil, unauthorized("token", "The token is not valid.")
+	if r != nil && r.keys != nil && looksLikeJWT(word) {
+		return r.keys.verify(ctx, word, r.opts.Audience)
 	}
-	return one.holder(), nil
+	return nil, unauthorized("token", "The token is not valid.")
 }
 
 func (t *token) holder() *Holder { return &Holder{Identity: t.name, grants: t.grants} }
@@ -162,23 +200,38 @@ func (t *token) holder() *Holder { return &Holder{Identity: t.name, grants: t.gr
 // A Ticket lets a client that cannot send headers subscribe to a topic.
 type Ticket struct {
 	Text    string
+	Topic   string
 	Expires time.Time
+	Holder  *Holder // who asked for it
 }
 
-// Ticket makes a ticket for a topic, from the credential in the request.
-func (r *Rights) Ticket(req *http.Request, topic string) (Ticket, *Denial) {
-	t := r.current()
+// Ticket makes a ticket from the token in the header Authorization, for the
+// topic that choose names, knowing who asks. A JSON Web Token is its own ticket: there is no secret that all
+// nodes share by which another could be made, and its end is in it.
+func (r *Rights) Ticket(req *http.Request, choose func(*Holder) string) (Ticket, *Denial) {
 	word := bearer(req)
 	if word == "" {
 		return Ticket{}, unauthorized("token", "This needs the header Authorization: Bearer TOKEN.")
 	}
-	one := t.find(word)
-	if one == nil || one.grants[Subscribe] == nil {
+	holder, denial := r.bearer(req.Context(), word, Subscribe)
+	if denial != nil {
+		return Ticket{}, denial
+	}
+	topic := choose(holder)
+	if !holder.May(Subscribe, topic) {
+		return Ticket{}, forbidden(topic)
+	}
+	if !holder.Expires.IsZero() {
+		return Ticket{word, topic, holder.Expires, holder}, nil
+	}
+	one := r.current().find(word)
+	if one == nil { // taken out of the file just now
 		return Ticket{}, unauthorized("token", "The token is not valid.")
 	}
-	if !one.grants[Subscribe].may(topic) {
-		return Ticket{}, &Denial{Status: http.StatusForbidden, Reason: "topic_token", Detail: fmt.Sprintf("The token is not valid for topic %.80q.", topic)}
-	}
 	expires := time.Now().Add(r.opts.TicketLife)
-	return Ticket{one.newTicket(topic, expires), expires}, nil
+	return Ticket{one.newTicket(topic, expires), topic, expires, holder}, nil
+}
+
+func forbidden(topic string) *Denial {
+	return &Denial{Status: http.StatusForbidden, Reason: "topic_token", Detail: fmt.Sprintf("The token is not valid for topic %.80q.", topic)}
 }

@@ -140,3 +140,66 @@ func TestSourceHealth(t *testing.T) {
 		}
 	}
 }
+
+// A checkpoint is kept together with the events, and only with them, also for
+// the next process.
+func TestPublishCheckpoint(t *testing.T) {
+	broker := new(stream.MemoryBroker)
+	for name, b := range map[string]stream.Broker{"with a broker": broker, "without": nil, "with one that keeps none": forgetful{new(stream.MemoryBroker)}} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				hub := stream.NewHub(stream.HubOptions{Broker: b, Logger: slog.New(slog.DiscardHandler)})
+				defer hub.Close()
+				_ = hub.AddTopic("t")
+				kept := func(p stream.CheckpointPublisher, want string) {
+					t.Helper()
+					if name == "with one that keeps none" {
+						want = ""
+					}
+					if got, err := p.Checkpoint(t.Context()); err != nil || string(got) != want || (got == nil) != (want == "") {
+						t.Errorf("the checkpoint is %q, %v, want %q", got, err, want)
+					}
+				}
+				state := func() stream.SourceState { return hub.Health()["t"].Source.State }
+				ran := make(chan struct{})
+				err := hub.AddSource("t", stream.SourceFunc(func(ctx context.Context, publisher stream.Publisher) error {
+					defer close(ran)
+					p := publisher.(stream.CheckpointPublisher)
+					kept(p, "")
+					place := []byte("a")
+					if err := p.PublishCheckpoint(ctx, place); err != nil || state() != stream.SourceStarting {
+						t.Errorf("a place alone: %v, the source is %s", err, state())
+					}
+					place[0] = 'x' // it is the caller's again
+					kept(p, "a")
+					if err := p.PublishCheckpoint(ctx, []byte("b"), stream.Event{Data: []byte("1")}, stream.Event{Data: []byte("2")}); err != nil || state() != stream.SourceUp {
+						t.Errorf("with events: %v, the source is %s", err, state())
+					}
+					kept(p, "b")
+					err := p.PublishCheckpoint(ctx, []byte("c"), stream.Event{Data: []byte("3")}, stream.Event{ContentType: stream.JSON, Data: []byte("{")})
+					if !errors.Is(err, stream.ErrInvalid) || state() != stream.SourceFailing {
+						t.Errorf("with an event that is not valid: %v, the source is %s", err, state())
+					}
+					kept(p, "b")
+					<-ctx.Done()
+					if err := p.PublishCheckpoint(context.Background(), []byte("d"), stream.Event{Data: []byte("4")}); !errors.Is(err, stream.ErrClosed) {
+						t.Errorf("after Close: %v", err)
+					}
+					return ctx.Err()
+				}))
+				if err != nil {
+					t.Fatal(err)
+				}
+				synctest.Wait()
+				hub.Close()
+				<-ran
+			})
+		})
+	}
+	if got, err := broker.Checkpoint(t.Context(), "t"); err != nil || string(got) != "b" {
+		t.Errorf("the broker holds %q, %v", got, err)
+	}
+}
+
+// A forgetful broker keeps no checkpoints.
+type forgetful struct{ stream.Broker }

@@ -153,7 +153,7 @@ func TestEachFlag(t *testing.T) {
 	if len(values) != len(settings) {
 		t.Errorf("%d flags are tested, there are %d", len(values), len(settings))
 	}
-	if _, err := parse(t, "-source", "nothing"); err == nil || !strings.Contains(err.Error(), "exec, file, host, http, sensor, stdin") {
+	if _, err := parse(t, "-source", "nothing"); err == nil || !strings.Contains(err.Error(), strings.Join(testKinds.Names(), ", ")) {
 		t.Errorf("the kinds of sources are not told: %v", err)
 	}
 }

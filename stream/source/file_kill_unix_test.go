@@ -1,0 +1,136 @@
+//go:build unix
+
+package source_test
+
+import (
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"weir/stream"
+	"weir/stream/disklog"
+	"weir/stream/source"
+)
+
+// diskHub is a hub with a topic on disk that a file feeds.
+func diskHub(t *testing.T, dir, path string, hooks stream.Hooks) *stream.Hub {
+	t.Helper()
+	broker, err := disklog.Open(dir, disklog.Options{History: 1 << 20, Logger: quiet})
+	if err != nil {
+		t.Fatal(err)
+	}
+	hub := stream.NewHub(stream.HubOptions{Broker: broker, Hooks: hooks, Logger: slog.New(slog.DiscardHandler)})
+	t.Cleanup(func() {
+		hub.Close()
+		broker.Close()
+	})
+	if err := hub.AddTopic("lines"); err != nil {
+		t.Fatal(err)
+	}
+	if err := hub.AddSource("lines", &source.File{Path: path, Interval: time.Millisecond, Quiet: 100 * time.Millisecond}); err != nil {
+		t.Fatal(err)
+	}
+	return hub
+}
+
+// The process is killed at any moment, and the file is written to and rotated
+// all the time: each line is an event, once, in the order of the file.
+func TestFileKilled(t *testing.T) {
+	if dir := os.Getenv("FILE_IN_CHILD"); dir != "" {
+		diskHub(t, filepath.Join(dir, "data"), filepath.Join(dir, "app.log"), stream.Hooks{})
+		time.Sleep(time.Minute) // it is killed well before
+		return
+	}
+	dir := t.TempDir()
+	path := filepath.Join(dir, "app.log")
+	appendTo(t, path, "")
+	start := func() *exec.Cmd {
+		cmd := exec.Command(os.Args[0], "-test.run=^TestFileKilled$")
+		cmd.Env = append(os.Environ(), "FILE_IN_CHILD="+dir)
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		return cmd
+	}
+	// The first process finds its place before there is anything to read.
+	cmd := start()
+	waitFor(t, func() bool { _, err := os.Stat(filepath.Join(dir, "data", disklog.File)); return err == nil })
+	time.Sleep(200 * time.Millisecond)
+
+	n := 0
+	stop := make(chan struct{})
+	var writing sync.WaitGroup
+	writing.Go(func() {
+		file, err := os.OpenFile(path, os.O_APPEND|os.O_WRONLY, 0o600)
+		for rotation := 0; err == nil; {
+			for range 1 + rand.IntN(30) {
+				fmt.Fprintf(file, "line %d\n", n)
+				n++
+			}
+			if rand.IntN(40) == 0 {
+				rotation++
+				_ = file.Close()
+				_ = os.Rename(path, fmt.Sprint(path, ".", rotation))
+				file, err = os.OpenFile(path, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
+			}
+			select {
+			case <-stop:
+				_ = file.Close()
+				return
+			case <-time.After(time.Duration(rand.IntN(4)) * time.Millisecond):
+			}
+		}
+		t.Error(err)
+	})
+	for range 12 {
+		time.Sleep(time.Duration(20+rand.IntN(150)) * time.Millisecond)
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+		time.Sleep(time.Duration(rand.IntN(60)) * time.Millisecond)
+		cmd = start()
+	}
+	close(stop)
+	writing.Wait()
+	_ = cmd.Process.Kill()
+	_ = cmd.Wait()
+
+	var mu sync.Mutex
+	var got []string
+	diskHub(t, filepath.Join(dir, "data"), path, stream.Hooks{Receive: func(_ string, e *stream.Event) {
+		mu.Lock()
+		defer mu.Unlock()
+		got = append(got, string(e.Data))
+	}})
+	waitFor(t, func() bool {
+		mu.Lock()
+		defer mu.Unlock()
+		return len(got) >= n
+	})
+	time.Sleep(200 * time.Millisecond) // whether anything follows
+	mu.Lock()
+	defer mu.Unlock()
+	for i, line := range got {
+		if line != fmt.Sprint("line ", i) {
+			t.Fatalf("event %d of %d is %q; %d lines were written", i, len(got), line, n)
+		}
+	}
+	if len(got) != n {
+		t.Errorf("%d lines, %d events", n, len(got))
+	}
+	t.Logf("%d lines", n)
+}
+
+func waitFor(t *testing.T, done func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(30 * time.Second); !done(); time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("nothing comes of it")
+		}
+	}
+}

@@ -29,7 +29,7 @@ func openBroker(ctx context.Context, cfg *config, stderr io.Writer, logger *slog
 		if err != nil {
 			return carrier{}, err
 		}
-		return carrier{broker: b, redis: b, close: b.Close}, nil
+		return carrier{broker: b, redis: b, ready: b.Ready, close: b.Close}, nil
 	case cfg.data != "":
 		b, err := disklog.Open(cfg.data, disklog.Options{History: cfg.history, Bytes: cfg.historyBytes, Sync: cfg.sync, Logger: logger})
 		if err != nil {
@@ -44,7 +44,7 @@ func openBroker(ctx context.Context, cfg *config, stderr io.Writer, logger *slog
 func openRedis(ctx context.Context, cfg *config, stderr io.Writer, logger *slog.Logger) (*redislog.Broker, error) {
 	began := time.Now()
 	for {
-		b, err := redislog.Open(ctx, redislog.Options{URL: cfg.redis, MaxLen: int64(cfg.history), Node: cfg.node, Logger: logger})
+		b, err := redislog.Open(ctx, redislog.Options{URL: cfg.redis, MaxLen: int64(cfg.history), MaxBytes: cfg.historyBytes, Node: cfg.node, Logger: logger})
 		switch {
 		case err == nil:
 			return b, nil

@@ -2,8 +2,6 @@ package redislog_test
 
 import (
 	"bytes"
-	"context"
-	"errors"
 	"slices"
 	"strconv"
 	"syscall"
@@ -102,43 +100,25 @@ func TestKilledWithoutData(t *testing.T) {
 func TestAcknowledgedAndLost(t *testing.T) {
 	t.Parallel()
 	s := startRedis(t)
-	b := openBroker(t, redislog.Options{URL: s.url()})
-	log := stream.NewLog(stream.LogOptions{})
-	follow := func() (stop func()) {
-		up := make(chan error, 1)
-		stop = b.Follow(topic, log, func(err error) { up <- err })
-		select {
-		case err := <-up:
-			if err != nil {
-				t.Fatal(err)
-			}
-		case <-time.After(patience):
-			t.Fatal("not up")
-		}
-		return stop
-	}
-	publish := func(data string) stream.ID {
-		e := &stream.Event{ContentType: stream.JSON, Data: []byte(data)}
-		if err := b.Publish(t.Context(), topic, &stream.Publication{Events: []*stream.Event{e}}); err != nil {
-			t.Fatal(err)
-		}
-		return e.ID
-	}
-	seen := publish("1")
-	stop := follow()
-	reader := log.Live()
-	stop()
+	link := newProxy(t, s.addr())
+	n := newNode(t, redislog.Options{URL: link.url(), Check: time.Hour})
+	c := n.connect(stream.ID{})
+	seen := n.mustPublish(0, 1)
+	c.awaitNumber(0)
 	s.do("SAVE")
-	lost := publish("2") // while nobody follows
+	link.set(linkMuffled)
+	lost := n.mustPublish(1, 2)
 	s.kill()
 	s.start()
-	defer follow()()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
-	defer cancel()
-	_, err := reader.Next(ctx)
-	var gap *stream.Gap
-	if !errors.As(err, &gap) || gap.From != seen || gap.To != lost || gap.Reason != stream.GapReset {
-		t.Fatalf("got %v, want a gap from %s to %s", err, seen, lost)
+	link.set(linkUp)
+	c.awaitCount("gap", 1)
+	n.mustPublish(2, 3)
+	c.awaitNumber(2)
+	c.wants([]int{0, 2}, count(c.messages(), "stream-error"), stream.GapReset)
+	for _, m := range c.messages() {
+		if m.event == "gap" && (m.gap.From != seen[0].String() || m.gap.To != lost[0].String()) {
+			t.Errorf("told of a gap from %s to %s, want %s to %s", m.gap.From, m.gap.To, seen[0], lost[0])
+		}
 	}
 }
 

@@ -2,6 +2,7 @@ package redislog_test
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -13,6 +14,7 @@ import (
 	"slices"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -319,9 +321,10 @@ type proxy struct {
 type linkState int
 
 const (
-	linkUp    linkState = iota
-	linkCut             // connections are closed, and new ones at once
-	linkStuck           // nothing goes through, and nobody is told
+	linkUp      linkState = iota
+	linkCut               // connections are closed, and new ones at once
+	linkStuck             // nothing goes through, and nobody is told
+	linkMuffled           // as up, but nothing is told on subscriptions
 )
 
 func newProxy(t testing.TB, target string) *proxy {
@@ -384,7 +387,7 @@ func (p *proxy) pass() bool {
 		state, thaw := p.state, p.thaw
 		p.mu.Unlock()
 		if state != linkStuck {
-			return state == linkUp
+			return state != linkCut
 		}
 		<-thaw
 	}
@@ -412,12 +415,27 @@ func (p *proxy) serve(c net.Conn) {
 	}
 	defer s.Close()
 	var both sync.WaitGroup
-	both.Go(func() { p.copy(s, c) })
-	both.Go(func() { p.copy(c, s) })
+	var subscription atomic.Bool
+	both.Go(func() {
+		p.copy(s, c, func(b []byte) bool {
+			if bytes.Contains(b, []byte("SSUBSCRIBE")) {
+				subscription.Store(true)
+			}
+			return true
+		})
+	})
+	both.Go(func() { p.copy(c, s, func([]byte) bool { return !subscription.Load() || !p.muffled() }) })
 	both.Wait()
 }
 
-func (p *proxy) copy(to, from net.Conn) {
+func (p *proxy) muffled() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.state == linkMuffled
+}
+
+// copy passes on what another function lets through.
+func (p *proxy) copy(to, from net.Conn, lets func([]byte) bool) {
 	defer to.Close()
 	defer from.Close()
 	buf := make([]byte, 32<<10)
@@ -425,6 +443,9 @@ func (p *proxy) copy(to, from net.Conn) {
 		n, err := from.Read(buf)
 		if err != nil || !p.pass() {
 			return
+		}
+		if !lets(buf[:n]) {
+			continue
 		}
 		if _, err := to.Write(buf[:n]); err != nil {
 			return

@@ -2,9 +2,12 @@ package redislog
 
 import (
 	"context"
+	"crypto/sha256"
+	_ "embed" // the scripts
 	"errors"
 	"fmt"
 	"net"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 
@@ -12,99 +15,136 @@ import (
 	"weir/stream/internal/record"
 )
 
-// The fields of an entry: of an event the first three, of the end of a topic
-// the version and the reason.
-const (
-	fieldVersion    = "v"
-	fieldAttributes = "a"
-	fieldData       = "d"
-	fieldEnd        = "e"
-)
+//go:embed publish.lua
+var publishLua string
 
-// The keys of a topic. The name of the side key has the name of the stream in
-// braces, so that Redis Cluster keeps both in one slot.
+var publishScript = redis.NewScript(publishLua)
+
+// maxInline is how large a publication may be to be in its notification: larger
+// ones are read by each node when it is ready for them.
+const maxInline = 16 << 10
+
+// sideCheckpoint is the field of a topic's side hash for its checkpoint.
+const sideCheckpoint = "checkpoint"
+
+// key returns the name of a topic's stream. It names the channel of the topic's
+// notifications as well.
 func (b *Broker) key(topic string) string { return b.opts.Prefix + "topic:" + topic }
-func (b *Broker) sideKey(topic string) string {
-	return b.opts.Prefix + "side:{" + b.key(topic) + "}"
+
+// sideKey returns the name of the hash beside a stream. The stream's name is in
+// braces, so that Redis Cluster keeps all keys of a topic in one slot.
+func (b *Broker) sideKey(key string) string { return b.opts.Prefix + "side:{" + key + "}" }
+
+// scriptKeys returns the keys that publish.lua works on.
+func (b *Broker) scriptKeys(key string) []string {
+	return []string{
+		key, b.sideKey(key), b.opts.Prefix + "marks:{" + key + "}",
+		b.opts.Prefix + "ids1:{" + key + "}", b.opts.Prefix + "ids2:{" + key + "}",
+	}
 }
 
-// The fields of the side key.
-const (
-	sideEnded      = "ended"
-	sideCheckpoint = "checkpoint"
-)
-
-// publishScript stores a publication, all or none. KEYS are the stream and the
-// side key. ARGV are the version, how many entries to keep, the reason of the
-// end (empty: none), whether there is a checkpoint, the checkpoint, and then
-// the attributes and the data of each event. It returns the events' IDs.
-var publishScript = redis.NewScript(`#!lua
-local stream, side = KEYS[1], KEYS[2]
-local version, keep, reason = ARGV[1], ARGV[2], ARGV[3]
-if redis.call('HEXISTS', side, 'ended') == 1 and redis.call('EXISTS', stream) == 1 then
-	return redis.error_reply('ENDED the topic has ended')
-end
-local ids = {}
-for i = 6, #ARGV, 2 do
-	ids[#ids + 1] = redis.call('XADD', stream, 'MAXLEN', '~', keep, '*', 'v', version, 'a', ARGV[i], 'd', ARGV[i + 1])
-end
-if ARGV[4] == '1' then
-	redis.call('HSET', side, 'checkpoint', ARGV[5])
-end
-if reason ~= '' then
-	redis.call('XADD', stream, '*', 'v', version, 'e', reason)
-	redis.call('HSET', side, 'ended', '1')
-end
-return ids
-`)
+// indexKey is what stands for an event in the index of publishers' IDs.
+func indexKey(e *stream.Event) []byte {
+	if e.ForeignID == "" {
+		return nil
+	}
+	sum := sha256.Sum256([]byte(e.Source + "\x00" + e.ForeignID)) // neither has a NUL
+	return sum[:16]
+}
 
 // Publish implements [stream.Broker]. It takes at most Options.Timeout.
 func (b *Broker) Publish(ctx context.Context, topic string, p *stream.Publication) error {
+	p.Duplicate = nil
 	if len(p.Events) == 0 && p.End == "" && p.Checkpoint == nil {
 		return nil
 	}
-	args := []any{record.Version, b.opts.MaxLen, p.End, p.Checkpoint != nil, p.Checkpoint}
+	var life time.Duration
+	if b.opts.Expire != nil {
+		life = b.opts.Expire(topic)
+	}
+	args := make([]any, 0, 8+3*len(p.Events))
+	args = append(args, record.Version, b.opts.MaxLen, b.opts.MaxBytes, maxInline, life.Milliseconds(), p.End, p.Checkpoint != nil, p.Checkpoint)
 	for _, e := range p.Events {
 		attrs, err := record.Attributes(e)
 		if err != nil {
 			return err
 		}
-		args = append(args, attrs, e.Data)
+		args = append(args, attrs, e.Data, indexKey(e))
 	}
-	ctx, cancel := context.WithTimeout(ctx, b.opts.Timeout)
-	defer cancel()
-	if err := ctx.Err(); err != nil {
-		return unavailable(err)
+	ids, again, err := b.store(ctx, b.key(topic), args)
+	if err != nil {
+		return err
 	}
-	answer, err := publishScript.Run(ctx, b.client, []string{b.key(topic), b.sideKey(topic)}, args...).StringSlice()
-	switch {
-	case refused(err, "ENDED"):
-		return stream.ErrClosed
-	case err != nil && mayBeIn(err):
-		return unavailable(fmt.Errorf("%w: %w", ErrUnconfirmed, err))
-	case err != nil:
-		return unavailable(err)
-	case len(answer) != len(p.Events):
-		return unavailable(fmt.Errorf("%w: %d IDs for %d events", ErrUnconfirmed, len(answer), len(p.Events)))
-	}
-	ids := make([]stream.ID, len(answer))
-	for i, text := range answer {
-		if ids[i], err = stream.ParseID(text); err != nil {
-			return unavailable(fmt.Errorf("%w: the ID of an event: %w", ErrUnconfirmed, err))
-		}
+	if len(ids) != len(p.Events) {
+		return unavailable(fmt.Errorf("%w: %d IDs for %d events", ErrUnconfirmed, len(ids), len(p.Events)))
 	}
 	for i, e := range p.Events {
 		e.ID = ids[i]
-		b.acknowledged(topic, e.ID)
+		if again[i] {
+			if p.Duplicate == nil {
+				p.Duplicate = make([]bool, len(p.Events))
+			}
+			p.Duplicate[i] = true
+		} else {
+			b.acknowledged(topic, e.ID)
+		}
 	}
 	return nil
+}
+
+// store runs publish.lua. It never repeats what may have been done.
+func (b *Broker) store(ctx context.Context, key string, args []any) (ids []stream.ID, again []bool, err error) {
+	ctx, cancel := context.WithTimeout(ctx, b.opts.Timeout)
+	defer cancel()
+	if err := ctx.Err(); err != nil {
+		return nil, nil, unavailable(err)
+	}
+	answer, err := b.run(ctx, publishScript, key, b.scriptKeys(key), args)
+	switch {
+	case refused(err, "ENDED"):
+		return nil, nil, stream.ErrClosed
+	case err != nil && mayBeIn(err):
+		return nil, nil, unavailable(fmt.Errorf("%w: %w", ErrUnconfirmed, err))
+	case err != nil:
+		return nil, nil, unavailable(err)
+	}
+	if ids, again, err = parseStored(answer); err != nil {
+		return nil, nil, unavailable(fmt.Errorf("%w: %w", ErrUnconfirmed, err))
+	}
+	return ids, again, nil
+}
+
+// parseStored reads the answer of publish.lua.
+func parseStored(answer any) (ids []stream.ID, again []bool, err error) {
+	parts, _ := answer.([]any)
+	if len(parts) != 2 {
+		return nil, nil, errors.New("an answer of another form")
+	}
+	texts, _ := parts[0].([]any)
+	marks, _ := parts[1].(string)
+	if len(texts) != len(marks) {
+		return nil, nil, errors.New("an answer of another form")
+	}
+	ids, again = make([]stream.ID, len(texts)), make([]bool, len(texts))
+	for i := range texts {
+		text, _ := texts[i].(string)
+		if ids[i], err = stream.ParseID(text); err != nil {
+			return nil, nil, fmt.Errorf("the ID of an event: %w", err)
+		}
+		again[i] = marks[i] == '1'
+	}
+	return ids, again, nil
 }
 
 // Checkpoint implements [stream.Checkpointer].
 func (b *Broker) Checkpoint(ctx context.Context, topic string) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, b.opts.Timeout)
 	defer cancel()
-	checkpoint, err := b.client.HGet(ctx, b.sideKey(topic), sideCheckpoint).Bytes()
+	client, err := b.servers.forKey(ctx, b.key(topic))
+	if err != nil {
+		return nil, unavailable(err)
+	}
+	checkpoint, err := client.HGet(ctx, b.sideKey(b.key(topic)), sideCheckpoint).Bytes()
 	switch {
 	case errors.Is(err, redis.Nil):
 		return nil, nil
@@ -119,7 +159,7 @@ func mayBeIn(err error) bool {
 	var dial *net.OpError
 	var answer redis.Error
 	switch {
-	case errors.As(err, &answer), errors.Is(err, redis.ErrPoolTimeout), errors.Is(err, redis.ErrClosed):
+	case errors.As(err, new(notReached)), errors.As(err, &answer), errors.Is(err, redis.ErrPoolTimeout), errors.Is(err, redis.ErrClosed):
 		return false
 	case errors.As(err, &dial) && dial.Op == "dial":
 		return false

@@ -1,10 +1,13 @@
 package redislog
 
 import (
+	"cmp"
 	"context"
+	_ "embed" // the scripts
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -26,8 +29,12 @@ type NodeReport struct {
 	Version     string    `json:"version,omitempty"`
 }
 
-func (b *Broker) nodesKey() string           { return b.opts.Prefix + "nodes" }
-func (b *Broker) nodeKey(name string) string { return b.opts.Prefix + "node:" + name }
+//go:embed report.lua
+var reportLua string
+
+var reportScript = redis.NewScript(reportLua)
+
+func (b *Broker) nodesKey() string { return b.opts.Prefix + "cluster" }
 
 // Report tells the other nodes of this one. The report counts for 15 seconds.
 func (b *Broker) Report(ctx context.Context, r NodeReport) error {
@@ -42,60 +49,56 @@ func (b *Broker) report(ctx context.Context, r NodeReport, life time.Duration) e
 	if err != nil {
 		return fmt.Errorf("report node %s: %w", r.Node, err)
 	}
+	return b.tell(ctx, r.Node, string(text), life)
+}
+
+// tell keeps a report, or takes it back when it is empty. Two processes of the
+// same name are two.
+func (b *Broker) tell(ctx context.Context, node, text string, life time.Duration) error {
 	ctx, cancel := context.WithTimeout(ctx, b.opts.Timeout)
 	defer cancel()
-	_, err = b.client.TxPipelined(ctx, func(p redis.Pipeliner) error {
-		p.Set(ctx, b.nodeKey(r.Node), text, life)
-		p.SAdd(ctx, b.nodesKey(), r.Node)
-		return nil
-	})
-	if err != nil {
-		return unavailable(fmt.Errorf("report node %s: %w", r.Node, err))
+	key := b.nodesKey()
+	if _, err := b.run(ctx, reportScript, key, []string{key}, []any{node + "/" + b.instance, text, life.Milliseconds()}); err != nil {
+		return unavailable(fmt.Errorf("report node %s: %w", node, err))
 	}
 	return nil
 }
 
-// Cluster returns the latest report of every node that still counts, by name.
+// Cluster returns the latest report of every node that still counts, by name
+// and address.
 func (b *Broker) Cluster(ctx context.Context) ([]NodeReport, error) {
 	ctx, cancel := context.WithTimeout(ctx, b.opts.Timeout)
 	defer cancel()
-	names, err := b.client.SMembers(ctx, b.nodesKey()).Result()
+	client, err := b.servers.forKey(ctx, b.nodesKey())
 	if err != nil {
 		return nil, unavailable(fmt.Errorf("cluster: %w", err))
 	}
-	if len(names) == 0 {
-		return nil, nil
-	}
-	keys := make([]string, len(names))
-	for i, name := range names {
-		keys[i] = b.nodeKey(name)
-	}
-	texts, err := b.client.MGet(ctx, keys...).Result()
-	if err != nil {
+	var now *redis.TimeCmd
+	var all *redis.MapStringStringCmd
+	if _, err := client.Pipelined(ctx, func(p redis.Pipeliner) error {
+		now, all = p.Time(ctx), p.HGetAll(ctx, b.nodesKey())
+		return nil
+	}); err != nil {
 		return nil, unavailable(fmt.Errorf("cluster: %w", err))
 	}
 	var reports []NodeReport
-	var gone []any
-	for i, text := range texts {
+	for name, stored := range all.Val() {
+		ends, text, _ := strings.Cut(stored, " ")
+		ms, err := strconv.ParseInt(ends, 10, 64)
 		var r NodeReport
-		switch text := text.(type) {
-		case nil:
-			gone = append(gone, names[i])
-		case string:
-			if err := json.Unmarshal([]byte(text), &r); err != nil {
-				b.logger.WarnContext(ctx, "a node's report cannot be read", "node", names[i], "error", err)
-				continue
-			}
+		if err == nil {
+			err = json.Unmarshal([]byte(text), &r)
+		}
+		switch {
+		case err != nil:
+			b.logger.WarnContext(ctx, "a node's report cannot be read", "node", name, "error", err)
+		case ms >= now.Val().UnixMilli():
 			reports = append(reports, r)
 		}
 	}
-	if len(gone) > 0 {
-		// A node that reports at this very moment is back with its next report.
-		if err := b.client.SRem(ctx, b.nodesKey(), gone...).Err(); err != nil {
-			b.logger.DebugContext(ctx, "names of nodes that are gone stay in redis", "error", err)
-		}
-	}
-	slices.SortFunc(reports, func(a, b NodeReport) int { return strings.Compare(a.Node, b.Node) })
+	slices.SortFunc(reports, func(a, b NodeReport) int {
+		return cmp.Or(strings.Compare(a.Node, b.Node), strings.Compare(a.Addr, b.Addr))
+	})
 	return reports, nil
 }
 
@@ -131,14 +134,7 @@ func (b *Broker) RunReports(ctx context.Context, every time.Duration, describe f
 }
 
 func (b *Broker) withdraw(ctx context.Context, name string) {
-	ctx, cancel := context.WithTimeout(ctx, b.opts.Timeout)
-	defer cancel()
-	_, err := b.client.TxPipelined(ctx, func(p redis.Pipeliner) error {
-		p.Del(ctx, b.nodeKey(name))
-		p.SRem(ctx, b.nodesKey(), name)
-		return nil
-	})
-	if err != nil {
+	if err := b.tell(ctx, name, "", 0); err != nil {
 		b.logger.DebugContext(ctx, "this node's report stays until it runs out", "error", err)
 	}
 }

@@ -1,8 +1,12 @@
 package stream
 
-import "weir/stream/eventlog"
+import (
+	"errors"
 
-// The words of package eventlog that everybody needs who imports this one.
+	"weir/stream/eventlog"
+)
+
+// The types of package eventlog that this package speaks of.
 type (
 	// An ID names an event within its topic.
 	ID = eventlog.ID
@@ -10,6 +14,15 @@ type (
 	Event = eventlog.Event
 	// An Origin says where and when an event was published.
 	Origin = eventlog.Origin
+	// An Entry is an event in a log.
+	Entry = eventlog.Entry
+	// A Gap tells a reader what it cannot get.
+	Gap = eventlog.Gap
+	// A Reader reads a topic within the program: see [Hub.Reader]. It has no
+	// method that writes.
+	Reader = eventlog.View
+	// A Log is what a [Broker] writes into.
+	Log = eventlog.Log
 )
 
 // Content types of [Event.Data].
@@ -21,18 +34,24 @@ const (
 // DefaultType is the CloudEvents type of an event that states none.
 const DefaultType = eventlog.DefaultType
 
+// Errors, by errors.Is.
 var (
-	// ErrInvalid marks, by errors.Is, an event that may not enter a log.
+	// ErrInvalid marks an event that may not enter a log.
 	ErrInvalid = eventlog.ErrInvalid
-	// ErrBadID is what ParseID returns, wrapped, for text that is no ID.
-	ErrBadID = eventlog.ErrBadID
+	// ErrClosed marks a topic that takes no more events.
+	ErrClosed = eventlog.ErrClosed
+	// ErrTooLarge marks a publication that the topic's history cannot hold.
+	ErrTooLarge = eventlog.ErrTooLarge
+	// ErrNoTopic marks a topic that does not exist.
+	ErrNoTopic = errors.New("no such topic")
+	// ErrExists marks a topic that exists already.
+	ErrExists = errors.New("the topic exists already")
+	// ErrTooMany marks a topic on demand beyond [TopicOptions.Max].
+	ErrTooMany = errors.New("there are as many topics of this kind as there may be")
 )
 
 // ParseID reads the form that [ID.String] writes.
 func ParseID(s string) (ID, error) { return eventlog.ParseID(s) }
-
-// IDAt returns the first ID of the millisecond that t falls in.
-var IDAt = eventlog.IDAt
 
 // ParseCloudEvent reads one CloudEvents 1.0 JSON object (structured mode).
 func ParseCloudEvent(b []byte) (Event, error) { return eventlog.ParseCloudEvent(b) }

@@ -4,37 +4,45 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"sync/atomic"
+	"syscall"
 	"time"
+
+	"weir/stream/internal/netpoll"
 )
 
 // A Conn is one open stream. Its fields do not change; its methods may be
 // called by any goroutine, while it is open and after.
 type Conn struct {
-	// What each delivery counts comes first: see session.
-	next   atomic.Uint64
-	events atomic.Int64
-	bytes  atomic.Int64
-	wrote  atomic.Int64 // when, in nanoseconds after Started
-
-	// Started is when the connection was admitted.
-	Started time.Time
 	// ID is random and cannot be guessed.
 	ID string
-	// Topic and Format are what the client asked for.
-	Topic, Format string
-	// Protocol is the version of HTTP: "1.1" or "2".
+	// Topic is what the client reads, Label stands for it in metrics, and
+	// Subjects are the filters, none for everything.
+	Topic, Label string
+	Subjects     []string
+	Format       Format
+	// Identity is who reads, as Handler.Subscribe says.
+	Identity string
+	// Protocol is the version of HTTP: "1.0", "1.1" or "2".
 	Protocol string
-	// Client is the client's address.
-	Client string
-	// Resumed says that the client gave a last event ID, and ResumedFrom which.
+	// Client is the client's address, as Handler.Subscribe says, else the
+	// peer's; UserAgent what it calls itself.
+	Client, UserAgent string
+	// Started is when the connection was admitted.
+	Started time.Time
+	// Resumed says that the client goes on where it was and has lost nothing by
+	// that. ResumedFrom is the last event ID that it gave, or zero.
 	Resumed     bool
 	ResumedFrom ID
 
-	log     *Log
-	cancel  func(cause error)
-	lookout *lookout // nil: nobody can tell whether the client is there; set under the handler's mutex
+	s     *session
+	raw   syscall.RawConn // nil: nothing can be asked of the system
+	watch peerWatch       // belongs to the handler's peer monitor
 
-	errors atomic.Int64
+	events  atomic.Int64
+	bytes   atomic.Int64
+	errors  atomic.Int64
+	blocked atomic.Int64 // nanoseconds
+	wrote   atomic.Int64 // when, in nanoseconds after Started
 }
 
 func newConnID() string {
@@ -42,6 +50,10 @@ func newConnID() string {
 	_, _ = rand.Read(b[:]) // never fails
 	return hex.EncodeToString(b[:])
 }
+
+// Close ends the stream soon. With CloseExpired or CloseRevoked the client is
+// told not to come back, by a close event; with any other reason it comes back.
+func (c *Conn) Close(reason CloseReason) { c.s.stop(&closure{reason: reason}) }
 
 // Events returns how many events the client has been sent.
 func (c *Conn) Events() int64 { return c.events.Load() }
@@ -56,10 +68,18 @@ func (c *Conn) Errors() int64 { return c.errors.Load() }
 // a heartbeat.
 func (c *Conn) LastWrite() time.Time { return c.Started.Add(time.Duration(c.wrote.Load())) }
 
-// Lag returns how many entries of the log the client has not been sent yet.
-func (c *Conn) Lag() uint64 {
-	c.log.mu.RLock()
-	head := c.log.head
-	c.log.mu.RUnlock()
-	return head - min(head, c.next.Load())
+// Blocked returns for how long, in all, writes have waited for the client.
+func (c *Conn) Blocked() time.Duration { return time.Duration(c.blocked.Load()) }
+
+// Lag returns how many entries of the topic the client has not been sent yet.
+func (c *Conn) Lag() uint64 { return c.s.member.Lag() }
+
+// Unread returns how many bytes wait in this system's buffers because the
+// client does not take them. It is not ok where the system cannot tell.
+func (c *Conn) Unread() (bytes int64, ok bool) {
+	if c.raw == nil {
+		return 0, false
+	}
+	state, ok := netpoll.Peer(c.raw)
+	return int64(state.Queued), ok
 }

@@ -52,25 +52,6 @@ func (h *Hub) unfollowAll() {
 	}
 }
 
-// put stores a publication: in the broker, or without one in the log.
-func (h *Hub) put(ctx context.Context, t *topic, p *Publication) error {
-	if h.opts.Broker != nil {
-		if t.log.Ended() != "" {
-			return ErrClosed
-		}
-		return h.opts.Broker.Publish(ctx, t.name, p)
-	}
-	t.store.Lock()
-	defer t.store.Unlock()
-	if _, err := t.firsts.put(t.log, p); err != nil {
-		return err
-	}
-	if p.Checkpoint != nil {
-		t.checkpoint = append([]byte(nil), p.Checkpoint...)
-	}
-	return nil
-}
-
 // Checkpoint returns the last checkpoint that was published to a topic, and nil
 // if there is none or the broker keeps none. Without a broker it is kept as
 // long as the hub is there. The error wraps ErrNoTopic or ErrUnavailable.
@@ -104,7 +85,7 @@ func (h *Hub) EndTopic(name, reason string) error {
 	}
 	ctx, cancel := context.WithTimeout(h.ctx, endPatience)
 	defer cancel()
-	if err := h.put(ctx, t, &Publication{End: reason}); err != nil && !errors.Is(err, ErrClosed) {
+	if err := h.store(ctx, t, &Publication{End: reason}); err != nil && !errors.Is(err, ErrClosed) {
 		return err
 	}
 	return nil
@@ -113,7 +94,7 @@ func (h *Hub) EndTopic(name, reason string) error {
 // end ends a topic whose source has come to its end. It tries until it works.
 func (h *Hub) end(t *topic, reason string) {
 	for failures := 1; ; failures++ {
-		err := h.put(h.ctx, t, &Publication{End: reason})
+		err := h.store(h.ctx, t, &Publication{End: reason})
 		if err == nil || errors.Is(err, ErrClosed) {
 			return
 		}

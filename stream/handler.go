@@ -2,19 +2,16 @@ package stream
 
 import (
 	"context"
-	"encoding/json"
-	"errors"
 	"log/slog"
 	"maps"
 	"math/rand/v2"
-	"net"
 	"net/http"
 	"slices"
 	"strconv"
 	"sync"
 	"time"
 
-	"weir/stream/sse"
+	"weir/stream/internal/fanout"
 )
 
 // Defaults of a [Handler].
@@ -25,22 +22,26 @@ const (
 )
 
 // A Handler serves the topics of a hub as text/event-stream (WHATWG HTML,
-// section 9.2). The query says what: topic, format, and last_event_id where
-// the client cannot send the header Last-Event-ID. The zero value of each
-// field but Hub works. A Handler must not be copied after its first request.
+// section 9.2). The zero value of each field but Hub works. A Handler must not
+// be copied after its first request. Its methods may be called by any goroutine.
 type Handler struct {
 	// Hub has the topics.
 	Hub *Hub
-	// Format is what a client gets that names none. Default: FormatJSON.
-	Format string
+	// Subscribe says what a request reads: who, what, and until when. It is asked
+	// first, for HEAD too, and before any answer tells of a topic. It may call
+	// ParseSubscription and change what that returns. A *Refusal as the error
+	// refuses the request; any other error is logged and answered by 500.
+	// Default: ParseSubscription.
+	Subscribe func(r *http.Request) (*Subscription, error)
+	// Format is what a client gets that names none. Default: FormatData.
+	Format Format
 	// Node names this process to the client.
 	Node string
 	// Heartbeat is after how long without anything else a ping is sent.
 	// Default: DefaultHeartbeat.
 	Heartbeat time.Duration
-	// WriteTimeout is how long one write may take before the client counts as
-	// gone, up to an eighth more where net/http writes to HTTP/1.1; and how
-	// long a client may acknowledge nothing: see [ConnContext]. Default:
+	// WriteTimeout is for how long a client may make no progress while something
+	// is written to it, and may acknowledge nothing: see [ConnContext]. Default:
 	// DefaultWriteTimeout.
 	WriteTimeout time.Duration
 	// Retry is the reconnection time that clients are told. Default:
@@ -49,28 +50,25 @@ type Handler struct {
 	// Lifetime ends a connection at this age, give or take a tenth; clients
 	// come back. Default: 0, never.
 	Lifetime time.Duration
-	// Transport is how streams are written. Default: TransportAuto.
+	// Transport is how streams are written. Default: TransportPlain.
 	Transport Transport
 	// Compress serves gzip to clients that accept it. An event is compressed
 	// once for all of them; each costs a checksum more.
 	Compress bool
-	// Admit, if set, decides whether a request gets a stream. The function it
-	// returns, if any, is called once, when the stream is over.
-	Admit func(r *http.Request) (release func(), refusal *Refusal)
 	// Refuse writes a refusal. Default: its detail as text.
 	Refuse func(w http.ResponseWriter, r *http.Request, refusal *Refusal)
 	// Logger takes faults of the server. Default: slog.Default().
 	Logger *slog.Logger
 
-	mu       sync.Mutex
-	conns    map[string]*Conn
-	draining bool
-	spread   time.Duration
-	looking  bool // look will be called
-	totals   Totals
-	idle     chan struct{} // closed when the last connection has gone in a drain
+	mu         sync.Mutex
+	conns      map[string]*Conn
+	totals     Totals
+	monitoring bool // monitor will be called
+	draining   bool
+	drainedAt  time.Time     // when the drain is to be over
+	idle       chan struct{} // closed when the last connection has gone in a drain
 
-	pumps pumps
+	hangUps hangUps
 }
 
 // A Transport is how streams are written.
@@ -78,34 +76,20 @@ type Transport string
 
 // The transports.
 const (
-	// TransportAuto takes plain HTTP/1.1 connections over from net/http where
-	// the system allows it (Linux), and lets a few goroutines write to all
-	// those that have caught up. All others are served as TransportNetHTTP.
-	TransportAuto Transport = "auto"
-	// TransportNetHTTP writes through net/http, with a goroutine a connection.
-	TransportNetHTTP Transport = "net/http"
+	// TransportPlain writes through net/http, by the handler's own goroutine:
+	// ServeHTTP returns when the stream is over, and the end of the request's
+	// context ends the stream. It serves every version of HTTP on every system.
+	TransportPlain Transport = "plain"
+	// TransportLean takes plain HTTP/1.1 connections over from net/http on Linux,
+	// and lets a few goroutines write to all that have caught up. ServeHTTP then
+	// returns while the stream is open, the request's context ends with that and
+	// says nothing more, and what a middleware does after ServeHTTP comes too
+	// early: Subscription.Expires, Subscription.Done and Conn.Close take its
+	// place. It takes a connection over only when ConnContext is set and the
+	// connection is a *net.TCPConn or one of NewListener, never what wraps one.
+	// All others are served as by TransportPlain.
+	TransportLean Transport = "lean"
 )
-
-// A Refusal says why a request gets no stream.
-type Refusal struct {
-	// Status is the HTTP status.
-	Status int
-	// Reason is one of a bounded set, fit for a metric's attribute.
-	Reason string
-	// Detail tells the user what is wrong and what would be right.
-	Detail string
-	// RetryAfter is when the client may try again; 0 says nothing.
-	RetryAfter time.Duration
-}
-
-func (r *Refusal) Error() string { return r.Detail }
-
-// SetRetryAfter puts the Retry-After header of RFC 9110 into h.
-func (r *Refusal) SetRetryAfter(h http.Header) {
-	if r.RetryAfter > 0 {
-		h.Set("Retry-After", strconv.Itoa(int((r.RetryAfter+time.Second-1)/time.Second)))
-	}
-}
 
 // Totals are counted since the handler began.
 type Totals struct {
@@ -155,14 +139,6 @@ func (h *Handler) Totals() Totals {
 	return t
 }
 
-// errDrain and errLifetime are causes of an end that the server chose.
-var (
-	errDrain    = errors.New("the server is shutting down")
-	errLifetime = errors.New("the connection has reached its greatest age")
-	errGone     = errors.New("the client has gone")
-	errPanic    = errors.New("panic")
-)
-
 // Drain refuses new streams and ends the open ones, spread over the duration
 // so that their clients do not all come back at once, each between two events.
 // It returns when all have ended, or with the context's error. Clients come
@@ -170,13 +146,13 @@ var (
 func (h *Handler) Drain(ctx context.Context, spread time.Duration) error {
 	h.mu.Lock()
 	if !h.draining {
-		h.draining, h.spread = true, spread
+		h.draining, h.drainedAt = true, time.Now().Add(spread)
 		h.idle = make(chan struct{})
 		if len(h.conns) == 0 {
 			close(h.idle)
 		}
 		for _, c := range h.conns {
-			time.AfterFunc(time.Duration(rand.Float64()*float64(spread)), func() { c.cancel(errDrain) })
+			time.AfterFunc(time.Duration(rand.Float64()*float64(spread)), func() { c.Close(CloseDrain) })
 		}
 	}
 	idle := h.idle
@@ -185,11 +161,9 @@ func (h *Handler) Drain(ctx context.Context, spread time.Duration) error {
 	case <-idle:
 		return nil
 	case <-ctx.Done():
-		h.mu.Lock()
-		for _, c := range h.conns {
-			c.cancel(errDrain)
+		for _, c := range h.Conns() {
+			c.Close(CloseDrain)
 		}
-		h.mu.Unlock()
 		return ctx.Err()
 	}
 }
@@ -214,6 +188,9 @@ func (h *Handler) enter(c *Conn) bool {
 	}
 	h.conns[c.ID] = c
 	h.totals.Connections++
+	if c.raw != nil {
+		h.monitorLater()
+	}
 	return true
 }
 
@@ -231,196 +208,143 @@ func (h *Handler) leave(c *Conn, reason CloseReason) {
 	}
 }
 
-func (h *Handler) refuse(w http.ResponseWriter, r *http.Request, refusal *Refusal) {
-	h.mu.Lock()
-	h.totals.Rejected++
-	h.mu.Unlock()
-	if hook := h.Hub.opts.Hooks.Reject; hook != nil {
-		hook(r, refusal)
-	}
-	if h.Refuse != nil {
-		h.Refuse(w, r, refusal)
-		return
-	}
-	refusal.SetRetryAfter(w.Header())
-	http.Error(w, refusal.Detail, refusal.Status)
-}
-
-// ServeHTTP serves one stream, until the client goes, the topic ends, or the
-// server drains.
+// ServeHTTP serves one stream. On the plain transport it returns when the
+// stream is over: the client has gone, the topic has ended, the right to read
+// has, the request's context has, or the server drains. On the lean transport it
+// returns early: see [TransportLean].
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	// net/http's goroutine has nothing to do but to wait, and its stack, which
-	// stays as large as it ever was, is not needed for more.
-	var s *session
-	onOtherStack(func() { s = h.serve(w, r) })
+	s, refusal := h.admit(w, r)
 	switch {
-	case s == nil:
-	case s.over == nil: // taken over: net/http's goroutine goes when it returns
-		s.attend(true)
-	default:
-		s.wait(r.Context())
-	}
-}
-
-// onOtherStack runs f in a goroutine of its own and waits for it. A panic of f
-// goes on in the caller.
-func onOtherStack(f func()) {
-	panicked := make(chan any, 1)
-	go func() {
-		defer func() { panicked <- recover() }()
-		f()
-	}()
-	if p := <-panicked; p != nil {
-		panic(p)
-	}
-}
-
-// serve answers a request, or begins the stream that is the answer and returns
-// its session.
-func (h *Handler) serve(w http.ResponseWriter, r *http.Request) *session {
-	ask, refusal := h.parse(r)
-	if refusal != nil {
-		if refusal.Status == http.StatusMethodNotAllowed {
-			w.Header().Set("Allow", "GET, HEAD")
-		}
+	case refusal != nil:
 		h.refuse(w, r, refusal)
-		return nil
-	}
-	if r.Method == http.MethodHead {
+	case s == nil: // HEAD
 		setHeader(w.Header())
-		return nil
-	}
-	var release func()
-	if h.Admit != nil {
-		if release, refusal = h.Admit(r); refusal != nil {
-			h.refuse(w, r, refusal)
-			return nil
-		}
-	}
-	var s *session
-	defer func() {
-		if s == nil && release != nil {
-			release() // refused, or a hook has panicked
-		}
-	}()
-	if s, refusal = h.begin(r, ask); refusal != nil {
-		h.refuse(w, r, refusal)
-		return nil
-	}
-	s.release = release
-	if s.finished() {
-		// Everything has been said to this client: 204 is how the
-		// specification tells it not to come back.
+	case s.finished():
+		// Everything has been said to this client: 204 is how the specification
+		// tells it not to come back.
 		w.WriteHeader(http.StatusNoContent)
 		s.end(CloseEnded, nil)
-		return nil
+	default:
+		s.begin(w, r)
 	}
-	s.begin(w, r)
-	return s
 }
 
-func setHeader(h http.Header) {
-	h.Set("Content-Type", "text/event-stream")
-	h.Set("Cache-Control", "no-cache, no-transform")
-	h.Set("X-Accel-Buffering", "no")
-}
-
-// begin makes the session of an admitted request.
-func (h *Handler) begin(r *http.Request, ask request) (*session, *Refusal) {
-	cur, err := h.Hub.open(ask.topic, ask.format, ask.resume)
+// admit makes the session of a request, or says why it gets none; a HEAD request
+// gets neither.
+func (h *Handler) admit(w http.ResponseWriter, r *http.Request) (*session, *Refusal) {
+	if r.Method != http.MethodGet && r.Method != http.MethodHead {
+		return nil, &Refusal{Status: http.StatusMethodNotAllowed, Reason: RejectMethod, Detail: "A stream is read with GET.",
+			Header: http.Header{"Allow": {"GET, HEAD"}}}
+	}
+	if !accepts(r.Header.Values("Accept")) {
+		return nil, &Refusal{Status: http.StatusNotAcceptable, Reason: RejectAccept,
+			Detail: "This address answers with text/event-stream, which the Accept header of the request does not allow."}
+	}
+	subscribe := h.Subscribe
+	if subscribe == nil {
+		subscribe = ParseSubscription
+	}
+	sub, err := subscribe(r)
 	if err != nil {
-		refusal := &Refusal{Status: http.StatusServiceUnavailable, Reason: "broker", RetryAfter: 2 * time.Second,
-			Detail: "The server has not reached its event broker yet. Try again in a moment."}
-		if !errors.Is(err, ErrUnavailable) {
-			refusal = &Refusal{Status: http.StatusNotFound, Reason: "topic", Detail: "There is no such topic."}
+		return nil, h.asRefusal(r, err)
+	}
+	done := sub.Done
+	defer func() {
+		if done != nil {
+			done() // refused, or a hook has panicked
 		}
-		return nil, refusal
+	}()
+	if err := cannotFlush(w); err != nil {
+		h.logger().ErrorContext(r.Context(), "a stream cannot be flushed, and was refused", "reason", err)
+		return nil, &Refusal{Status: http.StatusInternalServerError, Reason: RejectFlush, Detail: "The server cannot stream here; its log says why."}
 	}
-	protocol := "1.1"
-	if r.ProtoMajor > 1 {
-		protocol = strconv.Itoa(r.ProtoMajor)
-	} else if r.ProtoMinor == 0 {
-		protocol = "1.0"
+	if h.Draining() {
+		return nil, h.drainRefusal()
 	}
-	s := &session{h: h, malformed: ask.malformed, slot: -1, fd: -1, cur: *cur}
-	c := &s.conn
-	c.ID, c.Topic, c.Format, c.Protocol, c.Client = newConnID(), ask.topic, ask.format, protocol, r.RemoteAddr
-	c.Started, c.log, c.cancel = time.Now(), cur.log, s.stop
-	c.Resumed = ask.resume != nil && len(cur.gaps) == 0
-	if ask.resume != nil {
-		c.ResumedFrom = *ask.resume
+	o, err := h.open(sub)
+	if err != nil {
+		return nil, h.asRefusal(r, err)
 	}
-	c.next.Store(cur.next)
-	if !h.enter(c) {
-		h.mu.Lock()
-		wait := h.spread
-		h.mu.Unlock()
-		return nil, &Refusal{Status: http.StatusServiceUnavailable, Reason: "drain", Detail: "The server is shutting down. Try again in a moment.",
-			RetryAfter: max(time.Second, wait)}
+	if r.Method == http.MethodHead {
+		o.topic.leave(o.feed)
+		return nil, nil
+	}
+	s := h.session(r, sub, o)
+	if !h.enter(&s.conn) {
+		s.member.Leave()
+		o.topic.leave(o.feed)
+		return nil, h.drainRefusal()
 	}
 	if hook := h.Hub.opts.Hooks.Connect; hook != nil {
-		defer func() {
-			if p := recover(); p != nil {
-				h.leave(c, ClosePanic)
-				panic(p)
-			}
-		}()
-		s.hooks = hook(r, c)
-		s.flush = s.hooks.Flush
+		s.hooks = h.connect(hook, r, s)
 	}
-	if conn, ok := r.Context().Value(connKey{}).(net.Conn); ok {
-		if raw := rawConn(conn); raw != nil {
-			h.watch(c, raw)
-		}
-	}
-	shared := ""
-	if r.ProtoMajor == 2 {
-		// The streams of one connection are written to together, so that their
-		// frames are too.
-		shared = r.RemoteAddr
-	}
-	s.cur.lane = cur.log.join(shared)
+	s.done, done = done, nil
 	return s, nil
 }
 
-// appendHello appends what every client gets first.
-func (s *session) appendHello(dst []byte, now time.Time) []byte {
-	// By hand: encoding/json needs a stack that a goroutine of a stream would
-	// keep for as long as it lasts.
-	data := append(make([]byte, 0, 384), `{"connection":`...)
-	data = appendJSONString(data, s.conn.ID)
-	data = appendJSONString(append(data, `,"node":`...), s.h.Node)
-	data = appendJSONString(append(data, `,"topic":`...), s.conn.Topic)
-	data = strconv.AppendBool(append(data, `,"resumed":`...), s.conn.Resumed)
-	if s.malformed {
-		data = append(data, `,"last_event_id":"malformed"`...)
-	}
-	data = appendJSONString(append(data, `,"traceparent":`...), s.hooks.Traceparent)
-	data = append(s.position().AppendTo(append(data, `,"position":"`...)), '"')
-	data = append(strconv.AppendInt(append(data, `,"time":`...), now.UnixMilli(), 10), '}')
-	dst = sse.Message{Retry: or(s.h.Retry, DefaultRetry), Event: "connected", Data: data}.AppendTo(dst)
-	// An ID without data dispatches nothing, but a client that is cut off
-	// before its first event knows by it where to resume.
-	return sse.Message{ID: s.position().String()}.AppendTo(dst)
+// connect calls the hook for a new connection, which may panic.
+func (h *Handler) connect(hook func(*http.Request, *Conn) ConnHooks, r *http.Request, s *session) ConnHooks {
+	defer func() {
+		if p := recover(); p != nil {
+			s.leave(ClosePanic)
+			panic(p)
+		}
+	}()
+	return hook(r, &s.conn)
 }
 
-// position is the ID behind which the client's stream begins. Before a gap has
-// been told that is where the gap begins.
-func (s *session) position() ID {
-	if len(s.cur.gaps) > 0 {
-		return s.cur.gaps[0].From
-	}
-	return s.cur.last
+func (h *Handler) drainRefusal() *Refusal {
+	h.mu.Lock()
+	wait := time.Until(h.drainedAt)
+	h.mu.Unlock()
+	return &Refusal{Status: http.StatusServiceUnavailable, Reason: RejectDrain, RetryAfter: max(time.Second, wait),
+		Detail: "The server is shutting down. Try again in a moment."}
 }
+
+// session makes the session of an admitted request.
+func (h *Handler) session(r *http.Request, sub *Subscription, o opened) *session {
+	protocol := strconv.Itoa(r.ProtoMajor)
+	if r.ProtoMajor == 1 {
+		protocol = "1." + strconv.Itoa(r.ProtoMinor)
+	}
+	now := time.Now()
+	s := &session{h: h, opened: o, malformed: sub.malformed, conn: Conn{
+		ID: newConnID(), Topic: o.topic.name, Label: o.topic.label(), Subjects: sub.Subjects, Format: o.format,
+		Identity: sub.Identity, Protocol: protocol, Client: sub.Client, UserAgent: r.UserAgent(), Started: now,
+	}}
+	c := &s.conn
+	c.s = s
+	if c.Client == "" {
+		c.Client = r.RemoteAddr
+	}
+	if held, ok := r.Context().Value(connKey{}).(heldConn); ok {
+		c.raw = held.raw
+	}
+	if sub.Resume != nil {
+		c.ResumedFrom = *sub.Resume
+		c.Resumed = !o.cursor.Lost()
+	}
+	if h.Lifetime > 0 {
+		s.endsAt, s.endsWhy = now.Add(time.Duration((0.9+rand.Float64()/5)*float64(h.Lifetime))), CloseLifetime
+	}
+	if !sub.Expires.IsZero() && (s.endsAt.IsZero() || sub.Expires.Before(s.endsAt)) {
+		s.endsAt, s.endsWhy = sub.Expires, CloseExpired
+	}
+	together := ""
+	if r.ProtoMajor == 2 {
+		// The streams of one connection are written to together, so that their
+		// frames are too.
+		together = r.RemoteAddr
+	}
+	s.member = fanout.Member{Reader: o.feed.Join(o.cursor, together), FD: -1}
+	return s
+}
+
+func (h *Handler) heartbeat() time.Duration { return or(h.Heartbeat, DefaultHeartbeat) }
 
 func or(d, fallback time.Duration) time.Duration {
 	if d > 0 {
 		return d
 	}
 	return fallback
-}
-
-func appendJSONString(dst []byte, s string) []byte {
-	quoted, _ := json.Marshal(s) // cannot fail for a string
-	return append(dst, quoted...)
 }

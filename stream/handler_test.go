@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"weir/stream"
+	"weir/stream/eventlog"
 	"weir/stream/sse"
 	"weir/stream/streamtest"
 )
@@ -129,7 +130,7 @@ func TestHeadersComeBeforeTheFirstEvent(t *testing.T) {
 	bubble(t, stream.HubOptions{}, &stream.Handler{Node: "n1", Retry: 1500 * time.Millisecond}, func(t *testing.T, f *fixture) {
 		s := f.subscribe(t, "")
 		for name, want := range map[string]string{
-			"Content-Type": "text/event-stream", "Cache-Control": "no-cache, no-transform", "X-Accel-Buffering": "no", "Connection": "",
+			"Content-Type": "text/event-stream; charset=utf-8", "Cache-Control": "no-cache, no-transform", "X-Accel-Buffering": "no", "Connection": "",
 		} {
 			if got := s.header.Get(name); got != want {
 				t.Errorf("%s: %q, want %q", name, got, want)
@@ -147,9 +148,9 @@ func TestHeadersComeBeforeTheFirstEvent(t *testing.T) {
 }
 
 func TestResumeOverHTTP(t *testing.T) {
-	bubble(t, stream.HubOptions{Log: stream.LogOptions{History: 4}}, &stream.Handler{}, func(t *testing.T, f *fixture) {
+	bubble(t, stream.HubOptions{Topic: stream.TopicOptions{History: 4}}, &stream.Handler{}, func(t *testing.T, f *fixture) {
 		time.Sleep(time.Second)
-		ids := f.publish(t, `1`, `2`, `3`, `4`, `5`, `6`)
+		ids := append(f.publish(t, `1`, `2`, `3`), f.publish(t, `4`, `5`, `6`)...)
 		s := f.subscribe(t, "", "Last-Event-ID", ids[3].String())
 		if s.hello["resumed"] != true {
 			t.Errorf("connected says %v", s.hello)
@@ -171,7 +172,7 @@ func TestResumeOverHTTP(t *testing.T) {
 		if err := json.Unmarshal(s.want(t, "gap").Data, &gap); err != nil {
 			t.Fatal(err)
 		}
-		if gap.From != ids[0].String() || gap.To != ids[1].String() || gap.Reason != stream.GapExpired {
+		if gap.From != ids[0].String() || gap.To != ids[1].String() || gap.Reason != eventlog.GapExpired {
 			t.Errorf("gap says %+v", gap)
 		}
 		s.wantIDs(t, ids[2:]...)
@@ -179,7 +180,7 @@ func TestResumeOverHTTP(t *testing.T) {
 
 		// An ID that cannot exist: the client is told, and served.
 		s = f.subscribe(t, "", "Last-Event-ID", "18446744073709551615-18446744073709551615")
-		if m := s.want(t, "gap"); !strings.Contains(string(m.Data), stream.GapUnknown) {
+		if m := s.want(t, "gap"); !strings.Contains(string(m.Data), eventlog.GapUnknown) {
 			t.Errorf("gap says %s", m.Data)
 		}
 		s.close()
@@ -199,8 +200,8 @@ func TestRefusals(t *testing.T) {
 		status      int
 		says        string
 	}{
-		{"unknown topic", "?topic=b", nil, 404, "Topics are: a"},
-		{"unknown format", "?format=xml", nil, 400, "Formats are: json"},
+		{"unknown topic", "?topic=b", nil, 404, "no such topic"},
+		{"unknown format", "?format=xml", nil, 400, "Formats are: data, json"},
 		{"not acceptable", "", []string{"Accept", "application/json"}, 406, "text/event-stream"},
 		{"refused by q=0", "", []string{"Accept", "text/event-stream;q=0"}, 406, "text/event-stream"},
 		{"browser", "", []string{"Accept", "text/html,application/xhtml+xml,*/*;q=0.8"}, 200, ""},
@@ -329,6 +330,7 @@ func TestDrain(t *testing.T) {
 		var mu sync.Mutex
 		for i, s := range subs {
 			work.Go(func() {
+				s.want(t, "ping")
 				if _, err := s.Next(); !errors.Is(err, io.EOF) {
 					t.Errorf("stream %d ended with %v, want an orderly end", i, err)
 				}
@@ -363,6 +365,7 @@ func TestDrainAtOnce(t *testing.T) {
 		if err := f.handler.Drain(ctx, time.Hour); !errors.Is(err, context.Canceled) {
 			t.Errorf("Drain: %v", err)
 		}
+		s.want(t, "ping")
 		if _, err := s.Next(); !errors.Is(err, io.EOF) {
 			t.Errorf("the stream ended with %v", err)
 		}
@@ -373,6 +376,7 @@ func TestLifetime(t *testing.T) {
 	bubble(t, stream.HubOptions{}, &stream.Handler{Lifetime: 100 * time.Second, Heartbeat: time.Hour}, func(t *testing.T, f *fixture) {
 		s := f.subscribe(t, "")
 		start := time.Now()
+		s.want(t, "ping")
 		if _, err := s.Next(); !errors.Is(err, io.EOF) {
 			t.Fatal(err)
 		}
@@ -386,10 +390,14 @@ func TestLifetime(t *testing.T) {
 func TestDepartures(t *testing.T) {
 	released := 0
 	var mu sync.Mutex
-	admit := func(*http.Request) (func(), *stream.Refusal) {
-		return func() { mu.Lock(); released++; mu.Unlock() }, nil
+	subscribe := func(r *http.Request) (*stream.Subscription, error) {
+		sub, err := stream.ParseSubscription(r)
+		if err == nil {
+			sub.Done = func() { mu.Lock(); released++; mu.Unlock() }
+		}
+		return sub, err
 	}
-	bubble(t, stream.HubOptions{}, &stream.Handler{Admit: admit}, func(t *testing.T, f *fixture) {
+	bubble(t, stream.HubOptions{}, &stream.Handler{Subscribe: subscribe}, func(t *testing.T, f *fixture) {
 		f.publish(t, `1`, `2`, `3`)
 		request := "GET /?last_event_id=0 HTTP/1.1\r\nHost: weir\r\n\r\n"
 		admitted := 0
@@ -417,22 +425,21 @@ func TestDepartures(t *testing.T) {
 	})
 }
 
-func TestProjection(t *testing.T) {
+func TestFormat(t *testing.T) {
 	renders := 0
-	hub := stream.HubOptions{Formats: map[string]func([]byte, string, *stream.Event) ([]byte, error){
-		"html": func(dst []byte, topic string, e *stream.Event) ([]byte, error) {
-			renders++ // the view's follower alone renders
+	hub := stream.HubOptions{Formats: map[stream.Format]stream.Formatter{
+		"html": func(dst []byte, topic string, e *stream.Event) (string, []byte, error) {
+			renders++ // in a bubble, where one reader is served after the other
 			if string(e.Data) == `"bad"` {
-				return nil, errors.New("cannot be rendered")
+				return "", nil, errors.New("cannot be rendered")
 			}
-			return append(append(append(dst, "<p>"...), e.Data...), "</p>"...), nil
+			return "", append(append(append(dst, "<p>"...), e.Data...), "</p>"...), nil
 		},
 	}}
 	bubble(t, hub, &stream.Handler{Format: "html"}, func(t *testing.T, f *fixture) {
 		time.Sleep(time.Second)
 		old := f.publish(t, `1`, `2`)
-		// The first live reader does not get what was there before it, although
-		// the view is only rendered now.
+		// The first live reader does not get what was there before it.
 		a, b := f.subscribe(t, ""), f.subscribe(t, "")
 		c := f.subscribe(t, "", "Last-Event-ID", old[0].String())
 		c.wantIDs(t, old[1])
@@ -444,8 +451,8 @@ func TestProjection(t *testing.T) {
 		}
 		json := f.subscribe(t, "?format=json", "Last-Event-ID", old[1].String())
 		json.wantIDs(t, ids...)
-		if renders != 3 {
-			t.Errorf("rendered %d times for three events and three readers", renders)
+		if renders != 2 {
+			t.Errorf("rendered %d times for two events that three readers wanted", renders)
 		}
 		f.publish(t, `"bad"`)
 		if m := a.want(t, "stream-error"); !strings.Contains(string(m.Data), "cannot be shown") {
@@ -462,8 +469,10 @@ func TestProjection(t *testing.T) {
 // The first client of a view comes back: the view is empty still, and yet it
 // gets all that it has missed.
 func TestResumeInAViewThatIsBehind(t *testing.T) {
-	hub := stream.HubOptions{Formats: map[string]func([]byte, string, *stream.Event) ([]byte, error){
-		"html": func(dst []byte, topic string, e *stream.Event) ([]byte, error) { return append(dst, e.Data...), nil },
+	hub := stream.HubOptions{Formats: map[stream.Format]stream.Formatter{
+		"html": func(dst []byte, topic string, e *stream.Event) (string, []byte, error) {
+			return "", append(dst, e.Data...), nil
+		},
 	}}
 	bubble(t, hub, &stream.Handler{Format: "html"}, func(t *testing.T, f *fixture) {
 		time.Sleep(time.Second)
@@ -482,7 +491,9 @@ func TestPanicAtConnectLeavesNothingBehind(t *testing.T) {
 		released := 0
 		hooks := stream.Hooks{Connect: func(*http.Request, *stream.Conn) stream.ConnHooks { panic(http.ErrAbortHandler) }}
 		f := newFixture(t, stream.HubOptions{Hooks: hooks}, &stream.Handler{
-			Admit: func(*http.Request) (func(), *stream.Refusal) { return func() { released++ }, nil },
+			Subscribe: func(*http.Request) (*stream.Subscription, error) {
+				return &stream.Subscription{Topic: "a", Done: func() { released++ }}, nil
+			},
 		})
 		if _, err := f.client.Get("http://weir/"); err == nil {
 			t.Error("a stream began")

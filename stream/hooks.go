@@ -17,6 +17,9 @@ type Hooks struct {
 	// Receive is called for an event that came through a broker, before it
 	// enters this process's log. It may set the event's Tag.
 	Receive func(topic string, e *Event)
+	// Topic is called when a topic has been made, with its label: see
+	// TopicOptions.
+	Topic func(topic, label string)
 	// Connect is called when a connection has been admitted, before anything
 	// is written to it. What it returns observes that connection alone.
 	Connect func(r *http.Request, c *Conn) ConnHooks
@@ -30,15 +33,15 @@ type Hooks struct {
 // ConnHooks observe one connection. All but Disconnect come from one goroutine
 // at a time, and Disconnect is the last.
 type ConnHooks struct {
-	// Flush is called soon after each batch has been flushed: on the lean path
-	// when some tens of connections have been written to. The argument is valid
-	// during the call only.
-	Flush func(f *Flush)
-	// Traceparent is the trace context of the connection; it is told to the
-	// client in the connected event.
-	Traceparent string
+	// Traceparent and Session are told to the client in the connected event: the
+	// trace context of the connection, and what all streams of one reader share.
+	Traceparent, Session string
 	// Open is called after the first flush: the client has the headers.
 	Open func(now time.Time)
+	// Flush is called soon after each batch has been flushed: on the lean
+	// transport when some tens of connections have been written to. The argument
+	// is valid during the call only.
+	Flush func(f *Flush)
 	// Gap is called when the client has been told of a gap.
 	Gap func(g *Gap, now time.Time)
 	// Heartbeat is called after a ping.
@@ -50,21 +53,24 @@ type ConnHooks struct {
 
 // A Flush is one batch on its way to one client.
 type Flush struct {
-	// Batch is what was written.
-	Batch *Batch
-	// Lane is a small number. Flushes of the same topic that have different ones
+	// Entries are what was written, in order, and Events is how many of them are
+	// events, not announcements. Tagged are those whose event has a Tag. The
+	// slices are shared and must not be changed.
+	Entries []*Entry
+	Events  int
+	Tagged  []*Entry
+	// Shard is a small number. Flushes of the same topic that have different ones
 	// may come at once; those that have the same seldom do: let them share
 	// counters that others do not touch.
-	Lane int
+	Shard int
 	// Since is the newest event that was in the log already when the connection
-	// was opened.
-	Since ID
-	// Replayed is how many of the batch's events, its first ones, are not newer.
+	// was opened, and Replayed how many of the events, the first ones, are not
+	// newer.
+	Since    ID
 	Replayed int
 	// Bytes is how many bytes went out, compression included.
 	Bytes int
-	// Began and Ended enclose writing and flushing. Began is the zero time
-	// unless an entry of the batch has a Tag.
+	// Began and Ended enclose writing and flushing.
 	Began, Ended time.Time
 	// Lag is how many entries were waiting beyond this batch.
 	Lag uint64
@@ -77,13 +83,23 @@ type CloseReason string
 // The reasons.
 const (
 	CloseClient   CloseReason = "client"   // the client went away
-	CloseSlow     CloseReason = "slow"     // a write met its deadline, or the client vanished
+	CloseReset    CloseReason = "reset"    // the client's connection was reset: it crashed, or was cut off
+	CloseSlow     CloseReason = "slow"     // the client took nothing for the write timeout
+	CloseVanished CloseReason = "vanished" // the client acknowledged nothing any more
 	CloseError    CloseReason = "error"    // a write failed otherwise
 	CloseEnded    CloseReason = "ended"    // the topic has ended
+	CloseExpired  CloseReason = "expired"  // the right to read is over
+	CloseRevoked  CloseReason = "revoked"  // somebody has ended the right to read
 	CloseDrain    CloseReason = "drain"    // the server is shutting down
 	CloseLifetime CloseReason = "lifetime" // the connection reached its greatest age
 	ClosePanic    CloseReason = "panic"    // a fault in the server
 )
+
+// CloseReasons are all of them.
+var CloseReasons = []CloseReason{
+	CloseClient, CloseReset, CloseSlow, CloseVanished, CloseError, CloseEnded,
+	CloseExpired, CloseRevoked, CloseDrain, CloseLifetime, ClosePanic,
+}
 
 // A SourceChange tells of a topic's source or broker.
 type SourceChange struct {

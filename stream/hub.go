@@ -2,28 +2,25 @@ package stream
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
 	"sync"
 	"time"
+
+	"weir/stream/eventlog"
 )
-
-// FormatJSON is the representation that every topic has: CloudEvents JSON.
-const FormatJSON = "json"
-
-// ErrNoTopic marks, by errors.Is, a topic that does not exist.
-var ErrNoTopic = errors.New("no such topic")
 
 // HubOptions configure a [Hub]. The zero value works.
 type HubOptions struct {
-	// Log is for the logs of all topics. Its Encode is not used.
-	Log LogOptions
-	// Formats are further representations by name, each a function that makes
-	// the payload of an event. A representation is a log of its own, made the
-	// first time that somebody asks for it: rendered once for all connections.
-	Formats map[string]func(dst []byte, topic string, e *Event) ([]byte, error)
+	// Topic is what holds for topics that say nothing else.
+	Topic TopicOptions
+	// OnDemand is asked for a topic that does not exist, when somebody reads it
+	// or publishes to it: whether the name may have a topic, and what holds for
+	// that. Default: topics are made by AddTopic and EnsureTopic alone.
+	OnDemand func(topic string) (TopicOptions, bool)
+	// Formats are further formats beside FormatData and FormatJSON.
+	Formats map[Format]Formatter
 	// Broker carries events across processes. Default: none.
 	Broker Broker
 	// Hooks observe.
@@ -38,31 +35,13 @@ type Hub struct {
 	opts   HubOptions
 	ctx    context.Context
 	cancel context.CancelFunc
-	work   sync.WaitGroup // followers and sources
+	work   sync.WaitGroup // sources
 
-	mu     sync.RWMutex
-	topics map[string]*topic
-	order  []string
-}
-
-// A topic is a log, its representations, and the health of what feeds it.
-type topic struct {
-	name string
-	log  *Log
-
-	mu       sync.Mutex
-	views    map[string]*Log
-	source   SourceHealth
-	running  int // sources
-	broker   SourceHealth
-	brokered bool
-	joined   bool   // the broker's backlog has been in the log
-	unfollow func() // ends the broker's following; nil before it began
-
-	// store is held while a publication is put into the log, without a broker.
-	store      sync.Mutex
-	firsts     firsts
-	checkpoint []byte
+	mu       sync.RWMutex
+	topics   map[string]*topic
+	order    []string       // of the topics that were not made on demand
+	demanded map[string]int // topics on demand, by label
+	sweeping bool           // sweep will be called
 }
 
 // NewHub returns a hub without topics.
@@ -70,7 +49,7 @@ func NewHub(opts HubOptions) *Hub {
 	if opts.Logger == nil {
 		opts.Logger = slog.Default()
 	}
-	h := &Hub{opts: opts, topics: make(map[string]*topic)}
+	h := &Hub{opts: opts, topics: make(map[string]*topic), demanded: make(map[string]int)}
 	h.ctx, h.cancel = context.WithCancel(context.Background())
 	return h
 }
@@ -101,57 +80,111 @@ func (h *Hub) Close() {
 func (h *Hub) unended() (names []string) {
 	h.mu.RLock()
 	defer h.mu.RUnlock()
-	for _, name := range h.order {
-		t := h.topics[name]
+	for name, t := range h.topics {
 		t.mu.Lock()
 		if t.running > 0 {
 			names = append(names, name)
 		}
 		t.mu.Unlock()
 	}
+	slices.Sort(names)
 	return names
 }
 
-// AddTopic makes a topic. It is an error when the name is taken or not valid.
+// AddTopic makes a topic with the options of [HubOptions.Topic]. The error
+// wraps ErrExists, or says what is wrong with the name.
 func (h *Hub) AddTopic(name string) error {
-	if !ValidTopic(name) {
-		return fmt.Errorf("bad topic %q: 1 to 64 letters, digits, dots, dashes and underscores", name)
-	}
-	t, err := h.addTopic(name)
-	if err == nil && t.brokered {
-		h.follow(t)
+	_, made, err := h.make(name, TopicOptions{}, false)
+	if err == nil && !made {
+		return fmt.Errorf("%w: %s", ErrExists, name)
 	}
 	return err
 }
 
-func (h *Hub) addTopic(name string) (*topic, error) {
+// EnsureTopic makes a topic that is not there yet; one that is there stays as
+// it is. The error says what is wrong with the name.
+func (h *Hub) EnsureTopic(name string, opts TopicOptions) error {
+	_, _, err := h.make(name, opts, false)
+	return err
+}
+
+// make returns a topic, and makes it if it is not there.
+func (h *Hub) make(name string, opts TopicOptions, onDemand bool) (t *topic, made bool, err error) {
+	if err := eventlog.CheckTopic(name); err != nil {
+		return nil, false, err
+	}
+	t, made, err = h.put(name, opts.or(h.opts.Topic), onDemand)
+	if !made {
+		return t, false, err
+	}
+	if hook := h.opts.Hooks.Topic; hook != nil {
+		hook(name, t.label())
+	}
+	if t.brokered {
+		h.follow(t)
+	}
+	return t, true, nil
+}
+
+func (h *Hub) put(name string, opts TopicOptions, onDemand bool) (t *topic, made bool, err error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.topics[name] != nil {
-		return nil, fmt.Errorf("topic %q exists already", name)
+	if t := h.topics[name]; t != nil {
+		return t, false, nil
 	}
-	opts := h.opts.Log
-	opts.Encode = nil
-	if receive := h.opts.Hooks.Receive; receive != nil {
-		opts.receive = func(e *Event) { receive(name, e) }
+	t = &topic{name: name, opts: opts, onDemand: onDemand, used: time.Now()}
+	if onDemand {
+		if label := t.label(); opts.Max > 0 && h.demanded[label] >= opts.Max {
+			return nil, false, ErrTooMany
+		}
+		h.demanded[t.label()]++
+		h.sweepLater(opts.IdleTTL)
+	} else {
+		h.order = append(h.order, name)
 	}
-	t := &topic{name: name, log: NewLog(opts), views: make(map[string]*Log)}
-	h.topics[name] = t
-	h.order = append(h.order, name)
+	log := eventlog.Options{History: opts.History, Bytes: opts.Bytes, Numbered: h.opts.Broker != nil}
+	if receive := h.opts.Hooks.Receive; receive != nil && h.opts.Broker != nil {
+		log.Receive = func(e *Event) { receive(name, e) }
+	}
+	t.log = eventlog.New(log)
 	if h.opts.Broker != nil {
 		t.brokered = true
 		t.broker = SourceHealth{State: SourceStarting, Since: time.Now()}
 	}
-	return t, nil
+	h.topics[name] = t
+	return t, true, nil
 }
 
-// Topics returns the names of the topics, in the order in which they were made.
+// Topics returns the names of the topics that were not made on demand, in the
+// order in which they were made.
 func (h *Hub) Topics() []string {
 	h.mu.RLock()
 	defer h.mu.RUnlock()
 	return slices.Clone(h.order)
 }
 
+// First returns the name of the topic that was made first, or "".
+func (h *Hub) First() string {
+	h.mu.RLock()
+	defer h.mu.RUnlock()
+	if len(h.order) == 0 {
+		return ""
+	}
+	return h.order[0]
+}
+
+// Label returns what stands for a topic in metrics, logs and the names of
+// spans: TopicOptions.Label or the name, and "" for a topic that is not there.
+func (h *Hub) Label(name string) string {
+	h.mu.RLock()
+	defer h.mu.RUnlock()
+	if t := h.topics[name]; t != nil {
+		return t.label()
+	}
+	return ""
+}
+
+// topic returns a topic that is there.
 func (h *Hub) topic(name string) (*topic, error) {
 	h.mu.RLock()
 	defer h.mu.RUnlock()
@@ -161,155 +194,27 @@ func (h *Hub) topic(name string) (*topic, error) {
 	return nil, fmt.Errorf("%w: %.80q", ErrNoTopic, name)
 }
 
-// Log returns the log of a topic in a format, for reading. The error wraps
-// ErrNoTopic, or ErrNoFormat.
-func (h *Hub) Log(name, format string) (*Log, error) {
+// demand returns a topic, and makes it where OnDemand allows it. The error wraps
+// ErrNoTopic or ErrTooMany.
+func (h *Hub) demand(name string) (*topic, error) {
+	t, err := h.topic(name)
+	if err == nil || h.opts.OnDemand == nil || eventlog.CheckTopic(name) != nil {
+		return t, err
+	}
+	opts, ok := h.opts.OnDemand(name)
+	if !ok {
+		return nil, err
+	}
+	t, _, err = h.make(name, opts, true)
+	return t, err
+}
+
+// Reader returns what reads a topic within the program. The error wraps
+// ErrNoTopic.
+func (h *Hub) Reader(name string) (*Reader, error) {
 	t, err := h.topic(name)
 	if err != nil {
 		return nil, err
 	}
-	if format == FormatJSON {
-		return t.log, nil
-	}
-	render := h.opts.Formats[format]
-	if render == nil {
-		return nil, fmt.Errorf("%w: %.80q", ErrNoFormat, format)
-	}
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if view := t.views[format]; view != nil {
-		return view, nil
-	}
-	view, follow := t.log.project(h.opts.Log, func(dst []byte, e *Event) ([]byte, error) {
-		return render(dst, name, e)
-	})
-	t.views[format] = view
-	h.work.Go(func() { follow(h.ctx) })
-	return view, nil
-}
-
-// open returns a cursor for a connection: live, or behind the ID it resumes
-// from.
-func (h *Hub) open(name, format string, resume *ID) (*Cursor, error) {
-	t, err := h.topic(name)
-	if err != nil {
-		return nil, err
-	}
-	view, err := h.Log(name, format)
-	if err != nil {
-		return nil, err
-	}
-	if t.brokered {
-		t.mu.Lock()
-		joined := t.joined
-		t.mu.Unlock()
-		if !joined { // an empty log would tell of gaps that are none
-			return nil, fmt.Errorf("open %s: %w", name, ErrUnavailable)
-		}
-	}
-	source := t.log.Last()
-	if resume == nil {
-		c := view.Live()
-		c.skipTo(source)
-		return c, nil
-	}
-	c := view.From(*resume)
-	if source.After(c.since) {
-		c.since = source // what a view has yet to take over is history, too
-	}
-	return c, nil
-}
-
-// ErrNoFormat marks, by errors.Is, a format that the hub does not have.
-var ErrNoFormat = errors.New("no such format")
-
-// Publish puts events into a topic, all or none, and returns their IDs once
-// they are in the log, or in the broker where there is one. Fields left empty
-// get their defaults. The error wraps ErrNoTopic, ErrInvalid, ErrClosed or
-// ErrUnavailable.
-func (h *Hub) Publish(ctx context.Context, name string, events ...Event) ([]ID, error) {
-	p := &Publication{Events: make([]*Event, len(events))}
-	for i, e := range events {
-		p.Events[i] = &e // the log's own: the caller may reuse the slice
-	}
-	if err := h.Submit(ctx, name, p); err != nil {
-		return nil, err
-	}
-	ids := make([]ID, len(p.Events))
-	for i, e := range p.Events {
-		ids[i] = e.ID
-	}
-	return ids, nil
-}
-
-// Submit is Publish for more than events: a publication can also end the
-// topic, and keep a checkpoint. Its events belong to the hub from then on.
-func (h *Hub) Submit(ctx context.Context, name string, p *Publication) error {
-	t, err := h.topic(name)
-	if err != nil {
-		return err
-	}
-	for i, e := range p.Events {
-		if err := e.Validate(); err != nil {
-			if len(p.Events) > 1 {
-				return fmt.Errorf("event %d of %d: %w", i+1, len(p.Events), err)
-			}
-			return err
-		}
-		if e.Type == "" {
-			e.Type = DefaultType
-		}
-		if e.Source == "" {
-			e.Source = "/topics/" + name
-		}
-		if e.ContentType == "" {
-			e.ContentType = JSON
-		}
-		if e.Time.IsZero() {
-			e.Time = time.Now()
-		}
-	}
-	var done []func(ID, error)
-	if h.opts.Hooks.Publish != nil {
-		done = make([]func(ID, error), len(p.Events))
-		for i, e := range p.Events {
-			done[i] = h.opts.Hooks.Publish(ctx, name, e)
-		}
-	}
-	err = h.put(ctx, t, p)
-	for i, f := range done {
-		if f != nil {
-			f(p.Events[i].ID, err)
-		}
-	}
-	if err != nil {
-		return fmt.Errorf("publish to %s: %w", name, err)
-	}
-	return nil
-}
-
-// Health returns how the source and, with a broker, the broker of each topic do.
-func (h *Hub) Health() map[string]TopicHealth {
-	h.mu.RLock()
-	defer h.mu.RUnlock()
-	all := make(map[string]TopicHealth, len(h.topics))
-	for name, t := range h.topics {
-		t.mu.Lock()
-		health := TopicHealth{Source: t.source}
-		if t.brokered {
-			b := t.broker
-			health.Broker = &b
-		}
-		t.mu.Unlock()
-		health.Log = t.log.Stats()
-		all[name] = health
-	}
-	return all
-}
-
-// TopicHealth is the state of one topic.
-type TopicHealth struct {
-	Source SourceHealth  // State is empty for a topic that no source feeds
-	Broker *SourceHealth // nil without a broker
-	Log    LogStats
+	return t.log.All(), nil
 }

@@ -6,15 +6,17 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+
+	"weir/stream/eventlog"
 )
 
 // A MemoryBroker is a Broker within one process: hubs that share one see the
 // same events. It is the pattern that other brokers are tested against. The
 // zero value is ready.
 type MemoryBroker struct {
-	// Options are for the logs in which the broker keeps events. The encoding
-	// is not used.
-	Options LogOptions
+	// Options bound what the broker keeps of each topic. Pace and what is for
+	// topics on demand is not used.
+	Options TopicOptions
 
 	mu     sync.Mutex
 	topics map[string]*memoryTopic
@@ -24,8 +26,7 @@ type MemoryBroker struct {
 // publishes puts the events into the logs of the followers.
 type memoryTopic struct {
 	mu         sync.Mutex
-	log        *Log
-	firsts     firsts
+	log        *eventlog.Log
 	followers  []*Log
 	checkpoint []byte
 }
@@ -35,9 +36,7 @@ func (b *MemoryBroker) topic(name string) *memoryTopic {
 	defer b.mu.Unlock()
 	t := b.topics[name]
 	if t == nil {
-		opts := b.Options
-		opts.Encode = func(dst []byte, e *Event) ([]byte, error) { return dst, nil }
-		t = &memoryTopic{log: NewLog(opts)}
+		t = &memoryTopic{log: eventlog.New(eventlog.Options{History: b.Options.History, Bytes: b.Options.Bytes})}
 		if b.topics == nil {
 			b.topics = make(map[string]*memoryTopic)
 		}
@@ -54,9 +53,21 @@ func (b *MemoryBroker) Publish(ctx context.Context, topic string, p *Publication
 	t := b.topic(topic)
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	fresh, err := t.firsts.put(t.log, p)
-	if err != nil {
+	var err error
+	if p.Duplicate, err = t.log.Append(p.Events...); err != nil {
 		return err
+	}
+	if p.End != "" {
+		t.log.Close(p.End)
+	}
+	fresh := p.Events
+	if p.Duplicate != nil {
+		fresh = nil
+		for i, e := range p.Events {
+			if !p.Duplicate[i] {
+				fresh = append(fresh, e)
+			}
+		}
 	}
 	if p.Checkpoint != nil {
 		t.checkpoint = slices.Clone(p.Checkpoint)
@@ -101,25 +112,25 @@ func (t *memoryTopic) catchUp(log *Log) {
 	from, last := t.log.Stats(), log.Last()
 	switch {
 	case log.Stats().Head == 0:
-		log.Reset(from.Floor, GapRestart)
+		log.Reset(from.Floor, eventlog.GapRestart)
 	case last.After(from.Last):
-		log.Reset(from.Floor, GapReset)
+		log.Reset(from.Floor, eventlog.GapReset)
 	case last.Compare(from.Floor) < 0:
-		log.Reset(from.Floor, GapSlow)
+		log.Reset(from.Floor, eventlog.GapExpired)
 	}
 	done, cancel := context.WithCancel(context.Background())
 	cancel() // what is there is read, and nothing is waited for
-	for c := t.log.From(log.Last()); ; {
-		batch, err := c.Next(done)
-		var ended *Ended
+	for c := t.log.All().From(log.Last()); ; {
+		entries, err := c.Next(done)
+		var ended *eventlog.Ended
 		if errors.As(err, &ended) {
 			log.Close(ended.Reason)
 		}
 		if err != nil {
 			return
 		}
-		events := make([]*Event, len(batch.Entries))
-		for i, e := range batch.Entries {
+		events := make([]*Event, len(entries))
+		for i, e := range entries {
 			events[i] = e.Event
 		}
 		if err := insertCopies(log, events); err != nil {

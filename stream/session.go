@@ -2,380 +2,327 @@ package stream
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net/http"
 	"os"
-	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
-	"weir/stream/sse"
+	"weir/stream/internal/fanout"
 )
 
-// A session is the server's side of one connection: a cursor, and where its
-// batches are written. While there is something to write one goroutine has it;
-// else it is parked at its pump, and has none.
+// A session is the server's side of one connection: what is written to the
+// client, in which order, and how that is counted. One goroutine has it at a
+// time: on the plain transport the handler's; on the lean one a goroutine of the
+// session's own while there is something that may have to wait, and the shard's
+// writer otherwise.
 type session struct {
+	member fanout.Member // with the cursor: the one place that says where the client stands
+	conn   Conn
+	gzip   *fanout.Gzip // nil: not compressed
+	hooks  ConnHooks
+	flush  Flush // what the hook is given, each time anew
+
 	h         *Handler
-	why       atomic.Pointer[error] // it is to end; nil: it is not
-	release   func()
+	opened    opened
+	done      func() // the subscription's
 	malformed bool
-	ended     bool
-	out       writer
-	lifetime  *time.Timer
-	direct    *direct // nil on net/http
+	greeted   bool
+	over      bool
+	endsAt    time.Time // by age or right; zero: never
+	endsWhy   CloseReason
 
-	// What a delivery needs is side by side, from cur.next to conn.Started: of
-	// thousands of sessions none is in the processor's cache, which reads these
-	// 128 bytes at once.
-	cur   Cursor
-	fd    int      // of direct's connection, which is open until it is closed; or -1
-	gzip  *gzipped // nil: not compressed
-	flush func(*Flush)
-	conn  Conn
-
-	hooks ConnHooks
-	pump  atomic.Pointer[pump] // nil until the session begins to write
-	slot  int                  // in the pump's sessions, -1 for none; guarded by the pump
-	over  chan any             // on net/http: gets what the session panicked with, or nil
-
-	resting rester   // the connection that net/http's reader was sent away from, or nil
-	key     uint64   // of the connection at the poller, which watches those that were taken over and those that rest
-	_       [16]byte // 512 in all: an object of that size begins at a multiple of it
+	out       transport
+	why       atomic.Pointer[closure]
+	wake      atomic.Pointer[func()] // has the session looked at by whoever has it; nil before it writes
+	hangUpKey uint64                 // of a session that was taken over
 }
 
-// begin begins to write over net/http, or takes the connection over from it.
-func (s *session) begin(w http.ResponseWriter, r *http.Request) {
-	defer func() {
-		if p := recover(); p != nil {
-			s.end(ClosePanic, fmt.Errorf("panic: %v", p))
-			panic(p)
+// A transport puts bytes on their way to the client.
+type transport interface {
+	// write returns when all is on its way, or fails when the client takes
+	// nothing for the write timeout: with an error that is
+	// os.ErrDeadlineExceeded.
+	write(p []byte) error
+	// batch is write for what many connections share.
+	batch(b *fanout.Batch, gzip bool) error
+	// close is called once, when nothing will be written any more. An orderly
+	// end tells the client that it has everything.
+	close(orderly bool)
+}
+
+// A closure is why a session is to end.
+type closure struct {
+	reason CloseReason
+	err    error
+}
+
+// stop has the session end soon. The first reason counts. Any goroutine may
+// call it.
+func (s *session) stop(c *closure) {
+	if s.why.CompareAndSwap(nil, c) {
+		if wake := s.wake.Load(); wake != nil {
+			(*wake)()
 		}
-	}()
-	setHeader(w.Header())
-	if s.h.Compress {
-		w.Header().Add("Vary", "Accept-Encoding")
-		if acceptsGzip(r.Header) {
-			w.Header().Set("Content-Encoding", "gzip")
-			s.gzip = new(gzipped)
-		}
-	}
-	lean := s.h.Transport != TransportNetHTTP && s.takeOver(w, r)
-	if !lean {
-		w.WriteHeader(http.StatusOK)
-		s.out = &responseWriter{
-			w: w, rc: http.NewResponseController(w), timeout: or(s.h.WriteTimeout, DefaultWriteTimeout), keep: r.ProtoMajor == 1,
-		}
-		s.over = make(chan any, 1)
-		s.rest(r)
-	}
-	s.pump.Store(s.h.pumps.of(&s.cur, s.gzip != nil, lean, s.h))
-	if !lean {
-		go s.attend(true)
 	}
 }
 
-// wait returns when a session on net/http is over, which it is soon when the
-// client has gone. A panic of the session goes on.
-func (s *session) wait(client context.Context) {
-	var panicked any
-	select {
-	case panicked = <-s.over:
-	case <-client.Done():
-		s.stop(errGone)
-		panicked = <-s.over
-	}
-	if panicked != nil {
-		panic(panicked)
+// An item is something that is written to the client in one go.
+type item struct {
+	kind  itemKind
+	bytes []byte        // what is written, before compression; nil for a batch
+	batch *fanout.Batch // for itemBatch
+	gap   *Gap          // for itemGap
+	ends  CloseReason   // not empty: the stream is over behind it
+}
+
+type itemKind int
+
+const (
+	itemGreeting itemKind = iota
+	itemBatch
+	itemGap
+	itemPing
+	itemLast // the last word: close, or a ping with the time to come back
+)
+
+// work writes what there is for the client, until nothing is left, and reports
+// whether the stream is over; the session is ended then.
+func (s *session) work() (over bool) {
+	for {
+		it, reason, ok := s.next(time.Now())
+		switch {
+		case reason != "":
+			s.end(reason, s.cause())
+			return true
+		case !ok:
+			return false
+		}
+		began := time.Now()
+		if err := s.write(it); err != nil {
+			s.end(s.failed(err))
+			return true
+		}
+		s.wrote(it, began, time.Now(), s.member.Lag())
+		if it.ends != "" {
+			s.end(it.ends, s.cause())
+			return true
+		}
 	}
 }
 
-// attend has the session until it is over or parked; it is not to be touched
-// after that. A panic ends this connection alone.
-func (s *session) attend(first bool) {
-	defer func() {
-		if p := recover(); p != nil {
-			s.end(ClosePanic, fmt.Errorf("panic: %v", p))
-			if s.over != nil {
-				s.over <- p
-			} else {
-				s.h.logger().Error("panic in a stream", "connection", s.conn.ID, "panic", p)
-			}
-		}
-	}()
-	reason, err := s.run(first)
-	if reason == parked {
+// next returns what is to be written now, or the reason why the stream is over
+// without another word.
+func (s *session) next(now time.Time) (it item, over CloseReason, ok bool) {
+	if !s.greeted {
+		s.greeted = true
+		return item{kind: itemGreeting, bytes: s.greeting(now)}, "", true
+	}
+	if !s.endsAt.IsZero() && !now.Before(s.endsAt) {
+		s.why.CompareAndSwap(nil, &closure{reason: s.endsWhy})
+	}
+	if why := s.why.Load(); why != nil {
+		return s.lastWord(why, now)
+	}
+	batch, err := s.member.Read()
+	var gap *Gap
+	switch {
+	case batch != nil:
+		return item{kind: itemBatch, batch: batch}, "", true
+	case errors.As(err, &gap):
+		return item{kind: itemGap, gap: gap, bytes: gapMessage(gap)}, "", true
+	case err != nil: // it can only be the end
+		return item{kind: itemLast, bytes: closeMessage(s.opened.topic.log.Ended()), ends: CloseEnded}, "", true
+	case now.Sub(s.conn.LastWrite()) >= s.h.heartbeat():
+		return item{kind: itemPing, bytes: pingMessage(s.member.Position(), 0, now)}, "", true
+	}
+	return item{}, "", false
+}
+
+// lastWord takes leave where the server ends the stream.
+func (s *session) lastWord(why *closure, now time.Time) (it item, over CloseReason, ok bool) {
+	switch why.reason {
+	case CloseExpired, CloseRevoked:
+		return item{kind: itemLast, bytes: closeMessage(string(why.reason)), ends: why.reason}, "", true
+	case CloseClient, CloseReset, CloseSlow, CloseVanished, CloseError, ClosePanic:
+		return item{}, why.reason, false
+	}
+	retry := s.h.comeBack(why.reason, now)
+	return item{kind: itemLast, bytes: pingMessage(s.member.Position(), retry, now), ends: why.reason}, "", true
+}
+
+// comeBack is when a client whose stream the server ends shall come back: not
+// all at once, and in a drain when the next process can be there.
+func (h *Handler) comeBack(reason CloseReason, now time.Time) time.Duration {
+	retry := time.Duration((0.5 + rand.Float64()) * float64(or(h.Retry, DefaultRetry)))
+	if reason == CloseDrain {
+		h.mu.Lock()
+		retry += max(0, h.drainedAt.Sub(now))
+		h.mu.Unlock()
+	}
+	return retry
+}
+
+// write puts an item on its way.
+func (s *session) write(it item) error {
+	if it.batch != nil {
+		return s.out.batch(it.batch, s.gzip != nil)
+	}
+	if s.gzip != nil {
+		return s.out.write(s.gzip.Encode(it.bytes))
+	}
+	return s.out.write(it.bytes)
+}
+
+// wrote counts an item that has been written whole, and tells the hooks. It is
+// the only place that does.
+func (s *session) wrote(it item, began, ended time.Time, lag uint64) {
+	s.conn.wrote.Store(int64(ended.Sub(s.conn.Started)))
+	if it.kind == itemBatch {
+		s.delivered(it.batch, began, ended, lag)
 		return
 	}
-	s.end(reason, err)
-	if s.over != nil {
-		s.over <- nil
+	s.conn.bytes.Add(int64(len(it.bytes)))
+	switch it.kind {
+	case itemGreeting:
+		if s.hooks.Open != nil {
+			s.hooks.Open(ended)
+		}
+	case itemGap:
+		s.conn.errors.Add(1)
+		if s.hooks.Gap != nil {
+			s.hooks.Gap(it.gap, ended)
+		}
+	case itemPing:
+		if s.hooks.Heartbeat != nil {
+			s.hooks.Heartbeat(ended)
+		}
 	}
 }
 
-// parked is what run returns when a pump has the session now.
-const parked CloseReason = "parked"
+func (s *session) delivered(b *fanout.Batch, began, ended time.Time, lag uint64) {
+	plain := b.Bytes(fanout.Encoding{})
+	bytes := len(plain)
+	if s.gzip != nil {
+		s.gzip.Add(plain)
+		bytes = len(b.Bytes(fanout.Encoding{Gzip: true}))
+	}
+	s.conn.bytes.Add(int64(bytes))
+	s.conn.events.Add(int64(b.Events))
+	if s.hooks.Flush != nil {
+		since := s.member.Since()
+		s.flush = Flush{
+			Entries: b.Entries, Events: b.Events, Tagged: b.Tagged, Shard: s.member.Shard(),
+			Since: since, Replayed: b.Replayed(since), Bytes: bytes, Began: began, Ended: ended, Lag: lag,
+		}
+		s.hooks.Flush(&s.flush)
+	}
+}
 
-// cancel has the session end when somebody next looks at it. The first cause
-// counts. It may be called by any goroutine.
-func (s *session) cancel(cause error) { s.why.CompareAndSwap(nil, &cause) }
+// due is how long from now the session is to be looked at again, if nothing
+// else happens: for the next ping, or its end.
+func (s *session) due(now time.Time) time.Duration {
+	wait := s.h.heartbeat() - now.Sub(s.conn.LastWrite())
+	if !s.endsAt.IsZero() {
+		wait = min(wait, s.endsAt.Sub(now))
+	}
+	return max(wait, 0)
+}
 
-// cause returns why the session is to end, or nil.
 func (s *session) cause() error {
 	if why := s.why.Load(); why != nil {
-		return *why
+		return why.err
 	}
 	return nil
 }
 
-// stop ends the session soon, whoever has it. It may be called by any
-// goroutine, but not while a pump is locked.
-func (s *session) stop(cause error) {
-	s.cancel(cause)
-	if p := s.pump.Load(); p != nil {
-		p.wake(s)
+// failed says what a failed write means.
+func (s *session) failed(err error) (CloseReason, error) {
+	why := s.why.Load()
+	switch {
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return CloseSlow, err
+	case why != nil && why.reason == CloseVanished:
+		return CloseVanished, why.err
+	case errors.Is(err, syscall.ECONNRESET):
+		return CloseReset, nil
+	case isGone(err), why != nil && why.reason == CloseClient:
+		return CloseClient, nil
 	}
+	return CloseError, err
+}
+
+// end is called once, when the connection is over.
+func (s *session) end(reason CloseReason, err error) {
+	if s.over {
+		return // a hook has panicked at the end
+	}
+	s.over = true
+	s.why.CompareAndSwap(nil, &closure{reason: reason})
+	orderly := false
+	switch reason {
+	case CloseEnded, CloseExpired, CloseRevoked, CloseDrain, CloseLifetime:
+		orderly = true
+	}
+	if s.out != nil {
+		if s.gzip != nil && orderly {
+			_ = s.out.write(s.gzip.End()) // the stream is over in any case
+		}
+		s.out.close(orderly)
+	}
+	s.leave(reason)
+	if s.hooks.Disconnect != nil {
+		s.hooks.Disconnect(reason, err)
+	}
+}
+
+// leave gives back what the session has taken. Its slot comes first: who sees
+// that the stream is gone finds its place free.
+func (s *session) leave(reason CloseReason) {
+	if s.done != nil {
+		s.done()
+		s.done = nil
+	}
+	s.member.Leave()
+	s.opened.topic.leave(s.opened.feed)
+	s.h.leave(&s.conn, reason)
 }
 
 // finished reports whether the topic has ended and this client, who has been
 // here before, has all of it.
 func (s *session) finished() bool {
-	if !s.conn.Resumed || s.cur.log.Ended() == "" {
-		return false
-	}
-	return s.cur.Lag() == 0
+	return s.conn.Resumed && s.opened.topic.log.Ended() != "" && s.member.Lag() == 0
 }
 
-// greet says hello. The reason is empty unless the stream has ended by it.
-func (s *session) greet() (CloseReason, error) {
-	hello := chunkBuffers.Get().(*[]byte)
-	*hello = s.appendHello((*hello)[:0], time.Now())
-	err := s.send(*hello)
-	chunkBuffers.Put(hello)
-	if err != nil {
-		return s.failed(err)
-	}
-	s.hooks.Traceparent = "" // has been told
-	if s.hooks.Open != nil {
-		s.hooks.Open(time.Now())
-	}
-	if life := s.h.Lifetime; life > 0 {
-		s.lifetime = time.AfterFunc(time.Duration((0.9+rand.Float64()/5)*float64(life)), func() { s.conn.cancel(errLifetime) })
-	}
-	return "", nil
-}
-
-// run writes until something ends the stream, or there is nothing to write.
-func (s *session) run(first bool) (CloseReason, error) {
-	if first {
-		if reason, err := s.greet(); reason != "" {
-			return reason, err
-		}
-	} else if s.direct != nil {
-		if err := s.writeRest(); err != nil {
-			return s.failed(err)
+// begin has the session write: it sets the headers, and chooses the transport.
+func (s *session) begin(w http.ResponseWriter, r *http.Request) {
+	header := w.Header()
+	setHeader(header)
+	if s.h.Compress && header.Get("Content-Encoding") == "" {
+		header.Add("Vary", "Accept-Encoding")
+		if acceptsGzip(r.Header) {
+			header.Set("Content-Encoding", "gzip")
+			s.gzip = new(fanout.Gzip)
 		}
 	}
-	flush := flushes.Get().(*Flush)
-	defer flushes.Put(flush)
-	for {
-		batch, _, err := s.cur.read()
-		s.conn.next.Store(s.cur.next)
-		idle := batch == nil && err == nil
-		switch {
-		case batch != nil:
-			err = s.sendBatch(batch, flush)
-		case err != nil:
-			var done bool
-			if done, err = s.tell(err); done && err == nil {
-				return CloseEnded, nil
-			}
-		case s.cause() == nil && time.Since(s.conn.LastWrite()) >= or(s.h.Heartbeat, DefaultHeartbeat):
-			err = s.ping()
-		}
-		switch {
-		case err != nil:
-			return s.failed(err)
-		case s.cause() != nil:
-			return s.stopped()
-		case idle && s.pump.Load().park(s):
-			return parked, nil
-		}
+	if s.h.Transport == TransportLean && s.takeOver(w, r) {
+		return
 	}
+	s.servePlain(r.Context(), w, r.ProtoMajor)
 }
 
-// flushes are what hooks are given, each time anew.
-var flushes = sync.Pool{New: func() any { return new(Flush) }}
-
-// tell writes what the cursor has found instead of entries: a gap, or the end,
-// after which the session is done.
-func (s *session) tell(found error) (done bool, err error) {
-	var gap *Gap
-	if errors.As(found, &gap) {
-		return false, s.sendGap(gap)
+// contextEnd is what the end of a request's context means.
+func contextEnd(ctx context.Context) *closure {
+	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		return &closure{reason: CloseLifetime}
 	}
-	var ended *Ended
-	if errors.As(found, &ended) {
-		return true, s.send(sse.Message{Event: "close", Data: reasonJSON(ended.Reason)}.AppendTo(nil))
-	}
-	return false, found
+	return &closure{reason: CloseClient}
 }
 
-// send writes what is not an event of the log.
-func (s *session) send(p []byte) error {
-	if s.gzip != nil {
-		p = s.gzip.encode(p)
-	}
-	if err := s.out.write(p); err != nil {
-		return err
-	}
-	s.wrote(len(p), time.Now())
-	return nil
-}
-
-func (s *session) wrote(bytes int, now time.Time) {
-	s.conn.bytes.Add(int64(bytes))
-	s.conn.wrote.Store(int64(now.Sub(s.conn.Started)))
-}
-
-func (s *session) sendBatch(b *Batch, f *Flush) error {
-	var began time.Time
-	if s.flush != nil && b.Tagged != nil {
-		began = time.Now()
-	}
-	if err := s.out.writeBatch(b, s.gzip != nil); err != nil {
-		return err
-	}
-	var lag uint64
-	if s.flush != nil {
-		lag = s.cur.Lag()
-	}
-	s.delivered(b, f, began, time.Now(), lag)
-	return nil
-}
-
-// delivered counts a batch that has been flushed.
-func (s *session) delivered(b *Batch, f *Flush, began, ended time.Time, lag uint64) {
-	bytes := len(b.Wire)
-	if s.gzip != nil {
-		s.gzip.add(b.Wire)
-		bytes = len(b.encoded(true, false))
-	}
-	s.wrote(bytes, ended)
-	s.conn.events.Add(int64(b.Events))
-	if s.flush != nil {
-		*f = Flush{Batch: b, Lane: s.cur.lane.index, Since: s.cur.since, Replayed: b.replayed(s.cur.since), Bytes: bytes, Began: began, Ended: ended, Lag: lag}
-		s.flush(f)
-	}
-}
-
-func (s *session) sendGap(g *Gap) error {
-	data, _ := json.Marshal(struct {
-		From   string `json:"from"`
-		To     string `json:"to"`
-		Reason string `json:"reason"`
-	}{g.From.String(), g.To.String(), g.Reason}) // cannot fail
-	if err := s.send(sse.Message{Event: "gap", Data: data}.AppendTo(nil)); err != nil {
-		return err
-	}
-	s.conn.errors.Add(1)
-	if s.hooks.Gap != nil {
-		s.hooks.Gap(g, time.Now())
-	}
-	return nil
-}
-
-func (s *session) ping() error {
-	now := time.Now()
-	if err := s.send(pingMessage(now)); err != nil {
-		return err
-	}
-	if s.hooks.Heartbeat != nil {
-		s.hooks.Heartbeat(now)
-	}
-	return nil
-}
-
-func pingMessage(now time.Time) []byte {
-	data := append([]byte(nil), `{"time":"`...)
-	data = now.UTC().AppendFormat(data, "2006-01-02T15:04:05.000Z07:00")
-	data = append(data, `"}`...)
-	return sse.Message{Event: "ping", Data: data}.AppendTo(nil)
-}
-
-func reasonJSON(reason string) []byte {
-	data, _ := json.Marshal(struct {
-		Reason string `json:"reason"`
-	}{reason}) // cannot fail
-	return data
-}
-
-// failed says what a failed write means.
-func (s *session) failed(err error) (CloseReason, error) {
-	switch {
-	case errors.Is(err, os.ErrDeadlineExceeded):
-		return CloseSlow, err
-	case isGone(err), errors.Is(s.cause(), errGone):
-		return CloseClient, nil
-	default:
-		return CloseError, err
-	}
-}
-
-// stopped says why the session is to end, and takes leave where the server ends
-// the stream: the client shall come back, but not all of them at once.
-func (s *session) stopped() (CloseReason, error) {
-	var reason CloseReason
-	switch cause := s.cause(); {
-	case errors.Is(cause, errDrain):
-		reason = CloseDrain
-	case errors.Is(cause, errLifetime):
-		reason = CloseLifetime
-	case errors.Is(cause, errVanished):
-		s.out.abandon()
-		return CloseSlow, cause
-	case errors.Is(cause, errPanic):
-		return ClosePanic, cause
-	default:
-		return CloseClient, nil
-	}
-	retry := time.Duration((0.5 + rand.Float64()) * float64(or(s.h.Retry, DefaultRetry)))
-	if err := s.send(sse.Message{Retry: retry}.AppendTo(nil)); err != nil {
-		return s.failed(err)
-	}
-	return reason, nil
-}
-
-// end is called once, when the connection is over.
-func (s *session) end(reason CloseReason, err error) {
-	if s.ended {
-		return // and the hook for it has panicked
-	}
-	s.ended = true
-	s.cancel(errGone)
-	if s.lifetime != nil {
-		s.lifetime.Stop()
-	}
-	orderly := reason == CloseEnded || reason == CloseDrain || reason == CloseLifetime
-	if s.gzip != nil && orderly && s.out != nil {
-		_ = s.out.write(s.gzip.end())
-	}
-	if s.out != nil {
-		s.out.close(orderly)
-	}
-	s.resume()
-	if s.direct != nil || s.resting != nil {
-		s.h.pumps.leave(s.key)
-	}
-	if s.release != nil {
-		s.release() // before it is no longer counted: who sees that it is gone finds its place free
-	}
-	s.cur.log.part(s.cur.lane)
-	s.h.leave(&s.conn, reason)
-	if s.hooks.Disconnect != nil {
-		s.hooks.Disconnect(reason, err)
-	}
+// panicked ends the session for a fault in the server, such as in a hook.
+func (s *session) panicked(p any) {
+	s.end(ClosePanic, fmt.Errorf("panic: %v", p))
 }

@@ -97,18 +97,3 @@ func (h SourceHealth) Class() string {
 type panicError struct{ value any }
 
 func (e *panicError) Error() string { return fmt.Sprintf("the source panicked: %v", e.value) }
-
-// ValidTopic reports whether name may name a topic: 1 to 64 letters, digits,
-// dots, dashes and underscores.
-func ValidTopic(name string) bool {
-	if len(name) == 0 || len(name) > 64 {
-		return false
-	}
-	for i := range len(name) {
-		c := name[i]
-		if (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (c < '0' || c > '9') && c != '.' && c != '-' && c != '_' {
-			return false
-		}
-	}
-	return true
-}

@@ -66,7 +66,7 @@ func TestCloseWithoutTheSource(t *testing.T) {
 				if left := strings.Contains(said.String(), "topics=[t]"); left != (test.within > time.Second) {
 					t.Errorf("the log says %q", said)
 				}
-				log, err := hub.Log("t", stream.FormatJSON)
+				log, err := hub.Reader("t")
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -118,7 +118,7 @@ func TestSourceHealth(t *testing.T) {
 			case 2:
 				return context.DeadlineExceeded
 			}
-			_ = p.Publish(ctx, stream.Event{Data: []byte("{")}) // not JSON
+			_ = p.Publish(ctx, stream.Event{Data: []byte("{"), ContentType: stream.JSON})
 			<-ctx.Done()
 			return ctx.Err()
 		}))

@@ -81,8 +81,8 @@ func TestVanishedClientIsFound(t *testing.T) {
 		began := time.Now()
 		select {
 		case e := <-ends:
-			if e.reason != stream.CloseSlow || e.err == nil {
-				t.Errorf("the client that vanished was closed as %s, %v; want slow and why", e.reason, e.err)
+			if e.reason != stream.CloseVanished || e.err == nil {
+				t.Errorf("the client that vanished was closed as %s, %v; want vanished and why", e.reason, e.err)
 			}
 			took := e.at.Sub(began)
 			t.Logf("found after %v", took)

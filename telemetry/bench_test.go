@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"weir/stream"
+	"weir/stream/eventlog"
 	"weir/telemetry"
 )
 
@@ -120,19 +121,19 @@ func BenchmarkDelivery(b *testing.B) {
 	defer func() { _ = tel.Shutdown(context.Background()) }()
 	hooks := tel.Hooks()
 	for _, events := range []int{1, 16} {
-		log := stream.NewLog(stream.LogOptions{})
-		cursor := log.Live()
+		log := eventlog.New(eventlog.Options{})
+		cursor := log.All().Live()
 		for i := range events {
-			if err := log.Append(&stream.Event{Data: []byte(fmt.Sprint(i))}); err != nil {
+			if _, err := log.Append(&stream.Event{Data: []byte(fmt.Sprint(i))}); err != nil {
 				b.Fatal(err)
 			}
 		}
 		batch, err := cursor.Next(b.Context())
-		if err != nil || batch.Events != events {
+		if err != nil || len(batch) != events {
 			b.Fatalf("%v, %v", batch, err)
 		}
 		conn := hooks.Connect(httptest.NewRequest("GET", "/sse-stream", nil), &stream.Conn{ID: "c", Topic: "sensor", Protocol: "1.1", Started: time.Now()})
-		f := stream.Flush{Batch: batch, Bytes: len(batch.Wire), Ended: time.Now()}
+		f := stream.Flush{Entries: batch, Events: events, Bytes: 1000, Ended: time.Now()}
 		b.Run(fmt.Sprintf("events=%d", events), func(b *testing.B) {
 			b.ReportAllocs()
 			began := cpuTime()

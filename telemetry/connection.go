@@ -101,7 +101,7 @@ func (t *Telemetry) connect(r *http.Request, conn *stream.Conn) stream.ConnHooks
 	}
 	c.establish.start(true)
 	c.context = refOf(c.establish.span.SpanContext())
-	c.establish.set(keyTopic.String(conn.Topic), keyStreamID.String(conn.ID), keyStreamFormat.String(conn.Format))
+	c.establish.set(keyTopic.String(conn.Topic), keyStreamID.String(conn.ID), keyStreamFormat.String(string(conn.Format)))
 	if !conn.ResumedFrom.IsZero() {
 		c.establish.set(keyResumedFrom.String(conn.ResumedFrom.String()))
 	}
@@ -146,22 +146,22 @@ func (c *connection) open(now time.Time) {
 		c.mu.Unlock()
 	}
 	c.log(slog.LevelInfo, "stream opened", slog.String("client", c.conn.Client), slog.String("protocol", c.conn.Protocol),
-		slog.String("format", c.conn.Format), slog.Bool("resumed", c.conn.Resumed))
+		slog.String("format", string(c.conn.Format)), slog.Bool("resumed", c.conn.Resumed))
 }
 
 // flush is the path of every delivery.
 func (c *connection) flush(f *stream.Flush) {
-	latency := int64(c.topic.tallies[f.Lane%tallies].deliver(f))
+	latency := int64(c.topic.tallies[f.Shard%tallies].deliver(f))
 	if latency > c.slowest.Load() {
 		c.slowest.Store(latency)
 	}
 	if !c.live {
 		c.catchUp(f)
 	}
-	if f.Batch.Tagged != nil {
+	if f.Tagged != nil {
 		c.deliver(f)
 	}
-	if c.gapped && f.Batch.Events > 0 {
+	if c.gapped && f.Events > 0 {
 		c.gapped = false
 	}
 }
@@ -170,7 +170,7 @@ func (c *connection) flush(f *stream.Flush) {
 // all that it missed.
 func (c *connection) catchUp(f *stream.Flush) {
 	c.replay += int64(f.Replayed)
-	if f.Replayed < f.Batch.Events {
+	if f.Replayed < f.Events {
 		c.endReplay()
 	}
 }
@@ -183,18 +183,18 @@ func (c *connection) endReplay() {
 // deliver gives those events of a batch that are sampled to their traces.
 func (c *connection) deliver(f *stream.Flush) {
 	reader := c.reader.Load()
-	for _, e := range f.Batch.Tagged {
+	for _, e := range f.Tagged {
 		et, ok := e.Event.Tag.(*eventTrace)
 		if !ok {
 			continue
 		}
 		latency, replay := f.Ended.Sub(e.At), !e.ID.After(f.Since)
 		if reader != nil {
-			d := delivery{conn: c, id: e.ID, at: e.At, began: f.Began, ended: f.Ended, batch: f.Batch.Events, replay: replay, gapped: c.gapped}
+			d := delivery{conn: c, id: e.ID, at: e.At, began: f.Began, ended: f.Ended, batch: f.Events, replay: replay, gapped: c.gapped}
 			reader.Deliver(refTo(et.sc), d.told(""))
 		}
 		if chance := et.chance(); chance || replay || c.gapped || et.slower(int64(latency)) || !et.begun.Load() {
-			et.deliver(&delivery{conn: c, id: e.ID, at: e.At, began: f.Began, ended: f.Ended, batch: f.Batch.Events, replay: replay, gapped: c.gapped, chance: chance && !replay})
+			et.deliver(&delivery{conn: c, id: e.ID, at: e.At, began: f.Began, ended: f.Ended, batch: f.Events, replay: replay, gapped: c.gapped, chance: chance && !replay})
 		}
 	}
 }

@@ -164,7 +164,7 @@ func TestSamplerOfTheEnvironment(t *testing.T) {
 // behind a gap.
 func TestAtMostEight(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		r := newRig(t, telemetry.Options{}, stream.HubOptions{Log: stream.LogOptions{History: 4}})
+		r := newRig(t, telemetry.Options{}, stream.HubOptions{Topic: stream.TopicOptions{History: 4}})
 		var clients []*client
 		for i := range 300 {
 			delay := time.Duration(i) * time.Millisecond
@@ -242,10 +242,10 @@ func of(r *rig, id string) []sdktrace.ReadOnlySpan {
 func TestBytesAreShared(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		encoded := 0
-		r := newRig(t, telemetry.Options{}, stream.HubOptions{Formats: map[string]func([]byte, string, *stream.Event) ([]byte, error){
-			"html": func(dst []byte, _ string, e *stream.Event) ([]byte, error) {
+		r := newRig(t, telemetry.Options{}, stream.HubOptions{Formats: map[stream.Format]stream.Formatter{
+			"html": func(dst []byte, _ string, e *stream.Event) (string, []byte, error) {
 				encoded++
-				return append(append(dst, "traced "...), e.Traceparent...), nil
+				return "", append(append(dst, "traced "...), e.Traceparent...), nil
 			},
 		}})
 		var clients []*client

@@ -10,6 +10,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"weir/stream"
+	"weir/stream/eventlog"
 	"weir/telemetry"
 	"weir/telemetry/journey"
 )
@@ -17,7 +18,7 @@ import (
 // TestJourney has a broker, two clients and a browser.
 func TestJourney(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		r := newRig(t, telemetry.Options{Node: "a"}, stream.HubOptions{Broker: slowBroker{&stream.MemoryBroker{}}, Log: stream.LogOptions{Pace: 0}})
+		r := newRig(t, telemetry.Options{Node: "a"}, stream.HubOptions{Broker: slowBroker{&stream.MemoryBroker{}}, Topic: stream.TopicOptions{Pace: 0}})
 		synctest.Wait()
 		c := r.connect("/sse-stream", nil, func(n int) {
 			if n > 1 {
@@ -84,7 +85,7 @@ type lateBroker struct{ stream.MemoryBroker }
 func (b *lateBroker) Publish(ctx ctx, topic string, p *stream.Publication) error {
 	copies := make([]*stream.Event, len(p.Events))
 	for i, e := range p.Events {
-		e.ID = stream.IDAt(time.Now())
+		e.ID = eventlog.IDAt(time.Now())
 		own := *e
 		copies[i] = &own
 	}

@@ -23,7 +23,7 @@ func TestLogs(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		var log streamtest.Buffer
 		logger := slog.New(slog.DiscardHandler)
-		r := newRig(t, telemetry.Options{Logger: logger}, stream.HubOptions{Log: stream.LogOptions{History: 2}, Logger: slog.New(slog.DiscardHandler)})
+		r := newRig(t, telemetry.Options{Logger: logger}, stream.HubOptions{Topic: stream.TopicOptions{History: 2}, Logger: slog.New(slog.DiscardHandler)})
 		*logger = *slog.New(r.tel.LogHandler(&log, nil))
 		failures := 0
 		if err := r.hub.AddSource("sensor", stream.SourceFunc(func(ctx context.Context, p stream.Publisher) error {

@@ -15,7 +15,7 @@ import (
 	"go.opentelemetry.io/otel/sdk/metric/exemplar"
 	"go.opentelemetry.io/otel/semconv/v1.43.0/httpconv"
 
-	"weir/stream"
+	"weir/stream/eventlog"
 )
 
 // Boundaries of histograms.
@@ -194,7 +194,7 @@ func (tm *topicMetrics) publishedAs(kind string) *counter {
 // reasons are the values of the attribute reason; whoever refuses connections
 // in another way counts as "_OTHER".
 var reasons = []string{
-	stream.GapSlow, stream.GapExpired, stream.GapRestart, stream.GapReset, stream.GapUnknown,
+	eventlog.GapSlow, eventlog.GapExpired, eventlog.GapRestart, eventlog.GapReset, eventlog.GapUnknown,
 	dropUnavailable, dropClosed, dropInvalid,
 	"method", "accept", "topic", "format", "broker", "drain",
 	"max_conns", "max_conns_per_client", "connect_rate", "token", "topic_token", "ticket",

@@ -57,7 +57,7 @@ func readRegistry(t *testing.T) registry {
 // everything makes each span and each metric there is, with what hostile
 // clients and publishers can choose as varied as can be.
 func everything(t *testing.T) *rig {
-	r := newRig(t, telemetry.Options{EventTypes: []string{stream.DefaultType, "reading"}}, stream.HubOptions{Log: stream.LogOptions{History: 8}})
+	r := newRig(t, telemetry.Options{EventTypes: []string{stream.DefaultType, "reading"}}, stream.HubOptions{Topic: stream.TopicOptions{History: 8}})
 	r.handler.Heartbeat = 15 * time.Second
 	publish := func(e stream.Event) {
 		if _, err := r.hub.Publish(t.Context(), "sensor", e); err != nil {

@@ -289,7 +289,7 @@ func TestPanic(t *testing.T) {
 // TestNoOrphans makes every kind of span there is, some streams at a time.
 func TestNoOrphans(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		r := newRig(t, telemetry.Options{}, stream.HubOptions{Log: stream.LogOptions{History: 8}})
+		r := newRig(t, telemetry.Options{}, stream.HubOptions{Topic: stream.TopicOptions{History: 8}})
 		var clients []*client
 		for i := range 30 {
 			delay := time.Duration(i*i) * 10 * time.Millisecond
@@ -330,11 +330,11 @@ func TestRefusal(t *testing.T) {
 		for _, target := range []string{"/sse-stream?topic=none", "/sse-stream?topic=sensor&format=none"} {
 			r.connect(target, nil, nil).wait()
 		}
-		r.handler.Admit = func(*http.Request) (func(), *stream.Refusal) {
+		r.handler.Subscribe = func(*http.Request) (*stream.Subscription, error) {
 			return nil, &stream.Refusal{Status: http.StatusServiceUnavailable, Reason: "max_conns", Detail: "full"}
 		}
 		r.connect("/sse-stream?topic=sensor", nil, nil).wait()
-		r.handler.Admit = func(*http.Request) (func(), *stream.Refusal) {
+		r.handler.Subscribe = func(*http.Request) (*stream.Subscription, error) {
 			return nil, &stream.Refusal{Status: http.StatusForbidden, Reason: "visitor 4711", Detail: "no"}
 		}
 		for range 300 { // a flood

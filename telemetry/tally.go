@@ -31,7 +31,7 @@ const tallies = 16
 // each event's latency is in the same bucket for all of them. A fan-out is a few
 // runs, and a delivery costs no step for each event.
 type run struct {
-	batch  *stream.Batch
+	batch  **stream.Entry
 	since  stream.ID     // events up to it do not count: how long they waited in the log is not the stream's latency
 	first  time.Time     // when the first event that counts entered
 	events int           // that count
@@ -53,11 +53,11 @@ func (t *tally) deliver(f *stream.Flush) (longest time.Duration) {
 	defer t.mu.Unlock()
 	t.bytes += int64(f.Bytes)
 	t.replayed += int64(f.Replayed)
-	if f.Replayed == f.Batch.Events {
+	if f.Replayed == f.Events {
 		return 0
 	}
 	r := &t.run
-	same := r.batch == f.Batch && (f.Replayed == 0 && r.events == f.Batch.Events || f.Replayed > 0 && r.since == f.Since)
+	same := r.batch == &f.Entries[0] && (f.Replayed == 0 && r.events == f.Events || f.Replayed > 0 && r.since == f.Since)
 	if age := f.Ended.Sub(r.first); !same || age < r.from || age > r.until {
 		t.settle()
 		r.begin(f)
@@ -70,9 +70,9 @@ func (t *tally) deliver(f *stream.Flush) (longest time.Duration) {
 
 // begin makes the run that a delivery is the first of.
 func (r *run) begin(f *stream.Flush) {
-	*r = run{batch: f.Batch, since: f.Since}
+	*r = run{batch: &f.Entries[0], since: f.Since}
 	replayed := f.Replayed
-	for _, e := range f.Batch.Entries {
+	for _, e := range f.Entries {
 		switch {
 		case e.Event == nil:
 			continue

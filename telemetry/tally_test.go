@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"weir/stream"
+	"weir/stream/eventlog"
 	"weir/telemetry"
 )
 
@@ -14,12 +15,16 @@ import (
 // Here each event of each is counted by itself, and the sums are to be the same.
 func TestTally(t *testing.T) {
 	began := time.Now()
-	batch := func(n int, announcement bool) *stream.Batch {
-		b := new(stream.Batch)
+	type batchOf struct {
+		Entries []*stream.Entry
+		Events  int
+	}
+	batch := func(n int, announcement bool) *batchOf {
+		b := new(batchOf)
 		at := began
 		for i := range n {
 			at = at.Add(time.Duration(rand.IntN(300)) * time.Microsecond)
-			e := &stream.Entry{ID: stream.IDAt(began.Add(time.Duration(i) * time.Millisecond)), At: at, Event: new(stream.Event)}
+			e := &stream.Entry{ID: eventlog.IDAt(began.Add(time.Duration(i) * time.Millisecond)), At: at, Event: new(stream.Event)}
 			if announcement && i == n/2 {
 				e.Event = nil
 			} else {
@@ -29,7 +34,7 @@ func TestTally(t *testing.T) {
 		}
 		return b
 	}
-	batches := []*stream.Batch{batch(1, false), batch(20, false), batch(20, true), batch(300, false)}
+	batches := []*batchOf{batch(1, false), batch(20, false), batch(20, true), batch(300, false)}
 	var tally telemetry.Tally
 	var events, replayed, bytes int64
 	var sum, longest time.Duration
@@ -43,7 +48,7 @@ func TestTally(t *testing.T) {
 			ended = began.Add(100*time.Millisecond + time.Duration(rand.Int64N(int64(400*time.Millisecond))))
 		}
 		ended = ended.Add(time.Duration(rand.IntN(20)) * time.Microsecond)
-		f := &stream.Flush{Batch: b, Bytes: 100, Ended: ended}
+		f := &stream.Flush{Entries: b.Entries, Events: b.Events, Bytes: 100, Ended: ended}
 		if rand.IntN(10) == 0 { // a client that has come back
 			f.Replayed = rand.IntN(b.Events + 1)
 			left := f.Replayed

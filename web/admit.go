@@ -5,7 +5,6 @@ import (
 	"io"
 	"net/http"
 	"net/netip"
-	"slices"
 	"time"
 
 	"weir/stream"
@@ -17,14 +16,51 @@ import (
 // once: a browser that comes back restores all its tabs.
 const burstSeconds = 10
 
-// Admit decides whether a request gets a stream: first how often its client
-// asks, then whether it may read, then whether there is room. It is the stream
-// handler's Admit.
-func (s *Server) Admit(r *http.Request) (release func(), refusal *stream.Refusal) {
-	if _, refusal := s.reader(r); refusal != nil {
+// Subscribe decides what a request reads: first how often its client asks, then
+// whether it may read that, then whether there is room. It is the stream
+// handler's Subscribe.
+func (s *Server) Subscribe(r *http.Request) (*stream.Subscription, error) {
+	holder, refusal := s.reader(r)
+	if refusal != nil {
 		return nil, refusal
 	}
-	return s.slot(r)
+	sub, err := stream.ParseSubscription(r)
+	if err != nil {
+		return nil, err
+	}
+	if sub.Topic == "" {
+		sub.Topic = s.firstTopic()
+	}
+	if refusal := allowSubjects(holder, sub); refusal != nil {
+		return nil, refusal
+	}
+	sub.Identity, sub.Expires = holder.Identity, holder.Expires
+	sub.Client = s.client(r).String()
+	if r.Method == http.MethodGet { // HEAD takes no slot
+		if sub.Done, refusal = s.slot(r); refusal != nil {
+			return nil, refusal
+		}
+	}
+	return sub, nil
+}
+
+// allowSubjects holds a subscription to the subjects that its holder may read.
+func allowSubjects(holder *rights.Holder, sub *stream.Subscription) *stream.Refusal {
+	patterns, all := holder.Subjects(rights.Subscribe, sub.Topic)
+	if all {
+		return nil
+	}
+	if len(sub.Subjects) == 0 {
+		for _, p := range patterns {
+			sub.Subjects = append(sub.Subjects, string(p))
+		}
+	}
+	for _, subject := range sub.Subjects {
+		if !holder.MaySubject(rights.Subscribe, sub.Topic, subject) {
+			return problem(http.StatusForbidden, "subject_token", fmt.Sprintf("The credential is not valid for subject %.80q of this topic.", subject))
+		}
+	}
+	return nil
 }
 
 // reader returns who reads. The rate is counted before a credential is looked
@@ -72,25 +108,11 @@ func (s *Server) topicOf(r *http.Request) string {
 	return s.firstTopic()
 }
 
-func (s *Server) firstTopic() string {
-	if topics := s.opts.Hub.Topics(); len(topics) > 0 {
-		return topics[0]
-	}
-	return ""
-}
+func (s *Server) firstTopic() string { return s.opts.Hub.First() }
 
-// stream refuses what the stream's handler cannot know of.
+// stream reads off what the stream's handler does not expect.
 func (s *Server) stream(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.Method == http.MethodHead || s.opts.Access.Rights.Needed(rights.Subscribe) && !slices.Contains(s.opts.Hub.Topics(), s.topicOf(r)) {
-			// HEAD takes no slot, but must not tell what GET would refuse to,
-			// nor let a client guess faster. And that there is no such topic is
-			// told to who may know it.
-			if _, refusal := s.reader(r); refusal != nil {
-				WriteProblem(w, r, refusal)
-				return
-			}
-		}
 		if r.Method == http.MethodGet && r.ContentLength != 0 {
 			// A body means nothing here. It is read off, so that the deadline
 			// for it does not meet the open stream.

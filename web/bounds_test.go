@@ -181,7 +181,7 @@ func TestSocketsThatAreNotRead(t *testing.T) {
 
 // A stream keeps the slot of its socket, on each transport, and gives it back.
 func TestStreamsCountAsSockets(t *testing.T) {
-	for _, transport := range []stream.Transport{stream.TransportAuto, stream.TransportNetHTTP} {
+	for _, transport := range []stream.Transport{stream.TransportLean, stream.TransportPlain} {
 		s := newSite(t, func(o *web.Options) {
 			o.Stream.Transport = transport
 			o.Limits.Sockets, o.Limits.SocketsPerClient = 6, 4
@@ -219,7 +219,7 @@ func TestStreamsCountAsSockets(t *testing.T) {
 // However many streams are open, the answer of /sse-health is bounded, and
 // pages lead to all of them.
 func TestHealthIsPaged(t *testing.T) {
-	s := newSite(t, func(o *web.Options) { o.Stream.Transport = stream.TransportNetHTTP })
+	s := newSite(t, func(o *web.Options) { o.Stream.Transport = stream.TransportPlain })
 	const streams = 1203
 	for i := range streams {
 		_, leave := s.hold(fmt.Sprintf("192.0.2.%d:%d", 1+i/250, i+1))

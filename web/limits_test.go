@@ -223,7 +223,7 @@ func TestConnectRate(t *testing.T) {
 // answer, in the headers, in the replay, mid-write; by FIN and by RST. No slot
 // is lost.
 func TestSlotsAreNeverLost(t *testing.T) {
-	for _, transport := range []stream.Transport{stream.TransportAuto, stream.TransportNetHTTP} {
+	for _, transport := range []stream.Transport{stream.TransportLean, stream.TransportPlain} {
 		t.Run(strings.ReplaceAll(string(transport), "/", "-"), func(t *testing.T) {
 			s := newSite(t, func(o *web.Options) {
 				o.Stream.Transport = transport

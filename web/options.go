@@ -17,8 +17,8 @@ const DefaultMaxBody = 1 << 20
 // left out.
 type Options struct {
 	Hub *stream.Hub
-	// Stream serves the streams. Its owner sets Admit and Refuse to the
-	// server's: see [Server.Admit] and [WriteProblem].
+	// Stream serves the streams. Its owner sets Subscribe and Refuse to
+	// the server's: see [Server.Subscribe] and [WriteProblem].
 	Stream *stream.Handler
 
 	Access  Access

@@ -156,7 +156,7 @@ func TestRoutes(t *testing.T) {
 		wantSecure(t, "admin "+target, ask(admin, adminRequest("GET", target)).Header())
 	}
 	wantSecure(t, "not modified", s.do("GET", "/assets/test.txt", "", "If-None-Match", s.do("GET", "/assets/test.txt", "").Header().Get("ETag")).Header())
-	for _, transport := range []stream.Transport{stream.TransportAuto, stream.TransportNetHTTP} {
+	for _, transport := range []stream.Transport{stream.TransportLean, stream.TransportPlain} {
 		s := newSite(t, func(o *web.Options) { o.Stream.Transport = transport })
 		sub := subscribe(t, s.listen().URL+"/sse-stream")
 		wantSecure(t, "stream by "+string(transport), sub.resp.Header)

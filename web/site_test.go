@@ -39,7 +39,7 @@ func newSite(t testing.TB, change func(*web.Options)) *site {
 func newSiteOn(t testing.TB, hubOpts stream.HubOptions, change func(*web.Options)) *site {
 	t.Helper()
 	tpl := templates(t)
-	hubOpts.Formats = map[string]func([]byte, string, *stream.Event) ([]byte, error){"html": tpl.AppendEvent}
+	hubOpts.Formats = map[stream.Format]stream.Formatter{"html": tpl.AppendEvent}
 	if hubOpts.Logger == nil {
 		hubOpts.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -59,7 +59,7 @@ func newSiteOn(t testing.TB, hubOpts stream.HubOptions, change func(*web.Options
 	if s.server, err = web.NewServer(opts); err != nil {
 		t.Fatal(err)
 	}
-	s.handler.Admit, s.handler.Refuse = s.server.Admit, web.WriteProblem
+	s.handler.Subscribe, s.handler.Refuse = s.server.Subscribe, web.WriteProblem
 	s.public = s.server.Handler()
 	return s
 }
@@ -156,7 +156,7 @@ func (s *site) entries(topic string) int { return s.hub.Health()[topic].Log.Entr
 // held returns the data of what a topic holds, as CloudEvents.
 func (s *site) held(topic string) []string {
 	s.t.Helper()
-	log, err := s.hub.Log(topic, stream.FormatJSON)
+	log, err := s.hub.Reader(topic)
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -166,7 +166,7 @@ func (s *site) held(topic string) []string {
 		if err != nil {
 			s.t.Fatal(err)
 		}
-		for _, e := range batch.Entries {
+		for _, e := range batch {
 			all = append(all, string(e.Event.Data))
 		}
 	}

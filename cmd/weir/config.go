@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"weir/stream"
+	"weir/stream/eventlog"
 	"weir/stream/source"
 	"weir/web"
 	"weir/web/rights"
@@ -102,8 +103,8 @@ func (c *config) settings() []setting {
 	first := []setting{
 		{name: "addr", value: "HOST:PORT", def: "127.0.0.1:8080", group: "Serving", usage: "address to listen on; port 0 picks a free one, which is printed", set: address(&c.addr)},
 		{name: "source", value: "SPEC", def: "sensor, host", many: true, group: "Serving", usage: "where events come from, as [topic=]kind[:argument]; may be given more than once (in the environment: one a line); kinds: " + strings.Join(c.kinds.Names(), ", "), set: c.addSource},
-		{name: "history", value: "N", def: strconv.Itoa(stream.DefaultHistory), group: "Serving", usage: "events that a topic keeps, for clients that come back", set: whole(&c.history, 1, 10_000_000)},
-		{name: "history-bytes", value: "N", def: strconv.Itoa(stream.DefaultBytes), group: "Serving", usage: "bytes that a topic keeps at most", set: whole(&c.historyBytes, 1<<10, 1<<40)},
+		{name: "history", value: "N", def: strconv.Itoa(eventlog.DefaultHistory), group: "Serving", usage: "events that a topic keeps, for clients that come back", set: whole(&c.history, 1, 10_000_000)},
+		{name: "history-bytes", value: "N", def: strconv.Itoa(eventlog.DefaultBytes), group: "Serving", usage: "bytes that a topic keeps at most", set: whole(&c.historyBytes, 1<<10, 1<<40)},
 		{name: "node", value: "NAME", def: "the host name", tells: true, group: "Serving", usage: "name of this node, told to clients and in the cluster view", set: text(&c.node)},
 		{name: "tls-cert", value: "FILE", group: "Serving", usage: "certificate chain in PEM; with -tls-key, serves HTTPS and HTTP/2", set: text(&c.tlsCert)},
 		{name: "tls-key", value: "FILE", group: "Serving", usage: "private key in PEM", set: text(&c.tlsKey)},
@@ -113,7 +114,7 @@ func (c *config) settings() []setting {
 		{name: "write-timeout", value: "DURATION", def: stream.DefaultWriteTimeout.String(), group: "Streams", usage: "cut a client that does not take what is written to it for this long", set: duration(&c.writeTimeout, 100*time.Millisecond, time.Hour)},
 		{name: "retry", value: "DURATION", def: stream.DefaultRetry.String(), group: "Streams", usage: "how long clients are told to wait before they come back", set: duration(&c.retry, time.Millisecond, time.Hour)},
 		{name: "pace", value: "DURATION", def: "5ms", group: "Streams", usage: "under load, gather events for this long and write them together; up to 5 times longer where writing each by itself would take over a third of the CPU, up to 20 times where even so there is no time; 0 writes each at once", set: duration(&c.pace, 0, time.Second)},
-		{name: "transport", value: "NAME", def: string(stream.TransportAuto), group: "Streams", usage: "auto: on Linux, a few goroutines write to all plain HTTP/1.1 streams; net/http: a goroutine for each", set: oneOf(&c.transport, string(stream.TransportAuto), string(stream.TransportNetHTTP))},
+		{name: "transport", value: "NAME", def: transportAuto, group: "Streams", usage: "auto: on Linux, a few goroutines write to all plain HTTP/1.1 streams; net/http: a goroutine for each", set: oneOf(&c.transport, transportAuto, transportPlain)},
 		{name: "compress", group: "Streams", usage: "serve gzip to clients that accept it; each event is compressed once for all of them", set: boolean(&c.compress)},
 		{name: "lifetime", value: "DURATION", def: "0s", group: "Streams", usage: "end a stream at this age, give or take a tenth; clients come back; 0 never does", set: duration(&c.lifetime, 0, 365*24*time.Hour)},
 		{name: "drain", value: "DURATION", def: "5s", group: "Streams", usage: "on SIGTERM or Ctrl-C, end the open streams spread over this long; a second signal ends at once", set: duration(&c.drain, 0, time.Hour)},

@@ -66,7 +66,7 @@ var values = map[string]struct {
 	good     []string
 }{
 	"addr":                    {[]string{"", "8080", "localhost", "127.0.0.1", "127.0.0.1:http", ":65536", ":-1", "::1:80", "a:1:2"}, "want HOST:PORT", []string{":0", "127.0.0.1:8080", "[::1]:80", "localhost:1"}},
-	"source":                  {[]string{"", "nothing", "a b=sensor", "=sensor", "sensor:x", "host:x", "file:", "exec:", "x/y=http", strings.Repeat("x", 65) + "=http"}, "", []string{"http", "orders=http", "a=exec:sleep 1"}},
+	"source":                  {[]string{"", "nothing", "a b=sensor", "=sensor", "sensor:x", "host:x", "file:", "exec:", "x/y=http", strings.Repeat("x", 129) + "=http"}, "", []string{"http", "orders=http", "a=exec:sleep 1"}},
 	"history":                 {[]string{"", "0", "-1", "1.5", "ten", "10000001", "99999999999999999999"}, "want a whole number from 1 to 10000000", []string{"1", "10000000"}},
 	"history-bytes":           {[]string{"1023", "1MB"}, "want a whole number from 1024", []string{"1024"}},
 	"node":                    {[]string{""}, "want a value", []string{"n1"}},

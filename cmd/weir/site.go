@@ -25,7 +25,7 @@ func openSite(cfg *config, topics *topics, secrets *secrets, carrier carrier, te
 	if err != nil {
 		return nil, err
 	}
-	topics.handler.Admit, topics.handler.Refuse = site.Admit, web.WriteProblem
+	topics.handler.Subscribe, topics.handler.Refuse = site.Subscribe, web.WriteProblem
 	return site, nil
 }
 

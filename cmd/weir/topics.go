@@ -27,8 +27,8 @@ func openTopics(cfg *config, carrier carrier, tel *observation) (*topics, error)
 		return nil, err
 	}
 	hub := stream.NewHub(stream.HubOptions{
-		Log:     stream.LogOptions{History: cfg.history, Bytes: cfg.historyBytes, Pace: cfg.pace},
-		Formats: map[string]func([]byte, string, *stream.Event) ([]byte, error){"html": templates.AppendEvent},
+		Topic:   stream.TopicOptions{History: cfg.history, Bytes: cfg.historyBytes, Pace: cfg.pace},
+		Formats: map[stream.Format]stream.Formatter{"html": templates.AppendEvent},
 		Broker:  carrier.broker,
 		Hooks:   tel.Hooks(),
 		Logger:  tel.logger,
@@ -36,7 +36,7 @@ func openTopics(cfg *config, carrier carrier, tel *observation) (*topics, error)
 	handler := &stream.Handler{
 		Hub: hub, Format: "html", Node: cfg.node,
 		Heartbeat: cfg.heartbeat, WriteTimeout: cfg.writeTimeout, Retry: cfg.retry, Lifetime: cfg.lifetime,
-		Transport: stream.Transport(cfg.transport), Compress: cfg.compress,
+		Transport: transport(cfg.transport), Compress: cfg.compress,
 		Logger: tel.logger,
 	}
 	tel.Observe(handler)
@@ -102,3 +102,17 @@ func (t *topics) drain(second context.Context, over time.Duration, stderr io.Wri
 		t.logger.Warn("streams were cut at the end", "left", t.handler.Active())
 	}
 }
+
+// transport returns what -transport names.
+func transport(name string) stream.Transport {
+	if name == transportPlain {
+		return stream.TransportPlain
+	}
+	return stream.TransportLean
+}
+
+// The values of -transport.
+const (
+	transportAuto  = "auto"
+	transportPlain = "net/http"
+)

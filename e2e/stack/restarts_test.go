@@ -20,7 +20,7 @@ import (
 	"text/tabwriter"
 	"time"
 
-	"weir/stream"
+	"weir/stream/eventlog"
 )
 
 // TestEverythingRestartsUnderLoad runs two nodes, Redis and nginx under 200 events a
@@ -137,7 +137,7 @@ func churn(ctx context.Context, url string, visits *atomic.Int64) {
 			panic(err) // a fault of the test
 		}
 		if rand.IntN(2) == 0 { // some time ago
-			req.Header.Set("Last-Event-ID", stream.IDAt(time.Now().Add(-time.Duration(rand.IntN(5000))*time.Millisecond)).String())
+			req.Header.Set("Last-Event-ID", eventlog.IDAt(time.Now().Add(-time.Duration(rand.IntN(5000))*time.Millisecond)).String())
 		}
 		if resp, err := client.Do(req); err == nil {
 			_, _ = io.Copy(io.Discard, resp.Body)
@@ -159,7 +159,7 @@ func stall(ctx context.Context, addr, path string, cut *atomic.Int64) {
 		}
 		// A small window, and much to send: some seconds of the past.
 		_ = conn.(*net.TCPConn).SetReadBuffer(4 << 10)
-		fmt.Fprintf(conn, "GET %s&last_event_id=%s HTTP/1.1\r\nHost: weir\r\n\r\n", path, stream.IDAt(time.Now().Add(-30*time.Second)))
+		fmt.Fprintf(conn, "GET %s&last_event_id=%s HTTP/1.1\r\nHost: weir\r\n\r\n", path, eventlog.IDAt(time.Now().Add(-30*time.Second)))
 		// Only a write shows that the other side is gone when nothing is read.
 		for ctx.Err() == nil {
 			pause(250 * time.Millisecond)

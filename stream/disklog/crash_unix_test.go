@@ -21,6 +21,7 @@ import (
 
 	"weir/stream"
 	"weir/stream/disklog"
+	"weir/stream/eventlog"
 )
 
 // The tests run themselves as a child, to kill it, or to limit it.
@@ -152,7 +153,7 @@ func TestKilled(t *testing.T) {
 				b := open(t, dir, disklog.Options{Sync: config.sync, History: config.history})
 				for i := range crashTopics {
 					log, _ := follow(t, b, fmt.Sprint("topic", i))
-					events, _ := held(t, log.From(stream.ID{}))
+					events, _ := held(t, log.All().From(stream.ID{}))
 					ids := make(map[int]stream.ID)
 					first := -1
 					for n, e := range events {
@@ -181,7 +182,7 @@ func TestKilled(t *testing.T) {
 					}
 					// A client resumes from the last event before this round.
 					if !last[i].IsZero() {
-						events, gaps := held(t, log.From(last[i]))
+						events, gaps := held(t, log.All().From(last[i]))
 						if config.history == 1<<20 && (len(gaps) > 0 || len(events) != first+len(ids)-next[i]) {
 							t.Fatalf("round %d: a client that resumes topic %d got %d events and %v", round, i, len(events), gaps)
 						}
@@ -239,7 +240,7 @@ func childFull() error {
 		}
 		return err
 	}
-	log := stream.NewLog(stream.LogOptions{History: 1 << 20, Bytes: 1 << 30})
+	log := eventlog.New(eventlog.Options{History: 1 << 20, Bytes: 1 << 30})
 	reports := make(chan error, 1)
 	stop := b.Follow(topic, log, func(err error) { reports <- err })
 	defer stop()
@@ -275,13 +276,13 @@ func childFull() error {
 			return fmt.Errorf("round %d: Ping: %v, want ErrUnavailable", round, ping)
 		}
 		// What was acknowledged before is served.
-		reader := log.From(acked[0])
+		reader := log.All().From(acked[0])
 		for n := 1; n < len(acked); {
 			batch, err := reader.Next(ctx)
 			if err != nil {
 				return fmt.Errorf("round %d: %w", round, err)
 			}
-			for _, e := range batch.Entries {
+			for _, e := range batch {
 				if e.ID != acked[n] {
 					return fmt.Errorf("round %d: event %d is %s, want %s", round, n, e.ID, acked[n])
 				}

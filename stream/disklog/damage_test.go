@@ -42,7 +42,7 @@ func filled(t *testing.T) (content []byte, want map[string][]*stream.Event) {
 			}
 		}
 		log, _ := follow(t, b, topic)
-		want[topic], _ = held(t, log.From(stream.ID{}))
+		want[topic], _ = held(t, log.All().From(stream.ID{}))
 		if len(want[topic]) != min(n, damagedHistory) {
 			t.Fatalf("%d events are held", len(want[topic]))
 		}
@@ -182,7 +182,7 @@ func wantAll(t *testing.T, name string, b *disklog.Broker, want map[string][]*st
 	for topic, want := range want {
 		want = want[max(0, len(want)-damagedHistory):]
 		log, stop := follow(t, b, topic)
-		got, _ := held(t, log.From(stream.ID{}))
+		got, _ := held(t, log.All().From(stream.ID{}))
 		stop()
 		if len(got) != len(want) {
 			t.Errorf("%s: topic %s has %d events, want %d", name, topic, len(got), len(want))

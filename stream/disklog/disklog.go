@@ -38,6 +38,7 @@ import (
 	bolterrors "go.etcd.io/bbolt/errors"
 
 	"weir/stream"
+	"weir/stream/eventlog"
 )
 
 // File is the name of the file in the directory that Open is given.
@@ -54,10 +55,10 @@ var errClosed = errors.New("the log on disk is closed")
 // Options configure a [Broker]. The zero value works.
 type Options struct {
 	// History is how many events a topic keeps. Default:
-	// stream.DefaultHistory.
+	// eventlog.DefaultHistory.
 	History int
 	// Bytes bounds the size of a topic's events; the newest is kept whatever
-	// its size. Default: stream.DefaultBytes.
+	// its size. Default: eventlog.DefaultBytes.
 	Bytes int64
 	// Sync makes Publish return only when the events are on the disk, and not
 	// merely handed to the operating system.
@@ -110,10 +111,10 @@ func (r *request) probes() bool { return r.topic == "" }
 // what to do.
 func Open(dir string, opts Options) (*Broker, error) {
 	if opts.History <= 0 {
-		opts.History = stream.DefaultHistory
+		opts.History = eventlog.DefaultHistory
 	}
 	if opts.Bytes <= 0 {
-		opts.Bytes = stream.DefaultBytes
+		opts.Bytes = eventlog.DefaultBytes
 	}
 	if opts.Logger == nil {
 		opts.Logger = slog.Default()
@@ -249,7 +250,7 @@ func (b *Broker) topic(name string) topic {
 func (b *Broker) entry(name string) *topic {
 	t := b.topics[name]
 	if t == nil {
-		t = &topic{born: stream.IDAt(time.Now()), changed: make(chan struct{})}
+		t = &topic{born: eventlog.IDAt(time.Now()), changed: make(chan struct{})}
 		b.topics[name] = t
 	}
 	return t

@@ -15,6 +15,7 @@ import (
 
 	"weir/stream"
 	"weir/stream/disklog"
+	"weir/stream/eventlog"
 	"weir/stream/streamtest"
 )
 
@@ -66,7 +67,7 @@ func publish(t testing.TB, b *disklog.Broker, from, to int) []stream.ID {
 // following until stop is called or the test ends.
 func follow(t testing.TB, b *disklog.Broker, topic string) (log *stream.Log, stop func()) {
 	t.Helper()
-	log = stream.NewLog(stream.LogOptions{History: 1 << 20, Bytes: 1 << 30})
+	log = eventlog.New(eventlog.Options{History: 1 << 20, Bytes: 1 << 30})
 	reports, stop := followInto(t, b, topic, log)
 	if err := await(t, reports); err != nil {
 		t.Fatalf("follow: %v", err)
@@ -97,7 +98,7 @@ func await(t testing.TB, reports <-chan error) error {
 }
 
 // held reads all that waits for a cursor.
-func held(t testing.TB, c *stream.Cursor) (events []*stream.Event, gaps []*stream.Gap) {
+func held(t testing.TB, c *eventlog.Cursor) (events []*stream.Event, gaps []*stream.Gap) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
@@ -113,7 +114,7 @@ func held(t testing.TB, c *stream.Cursor) (events []*stream.Event, gaps []*strea
 		case err != nil:
 			t.Fatal(err)
 		}
-		for _, e := range batch.Entries {
+		for _, e := range batch {
 			events = append(events, e.Event)
 		}
 	}
@@ -167,10 +168,10 @@ func TestRestart(t *testing.T) {
 	for round := range 5 {
 		b := open(t, dir, disklog.Options{})
 		log, _ := follow(t, b, topic)
-		events, _ := held(t, log.From(stream.ID{}))
+		events, _ := held(t, log.All().From(stream.ID{}))
 		wantNumbers(t, events, 0, round*100)
 		if round > 0 { // a client resumes
-			events, gaps := held(t, log.From(ids[len(ids)-30]))
+			events, gaps := held(t, log.All().From(ids[len(ids)-30]))
 			wantNumbers(t, events, round*100-29, round*100)
 			if len(gaps) > 0 {
 				t.Fatalf("a client that resumes is told of %v", gaps[0])
@@ -192,7 +193,7 @@ func TestClockGoesBack(t *testing.T) {
 		publish(t, b, 10, 20)
 	})
 	log, _ := follow(t, open(t, dir, disklog.Options{}), topic)
-	events, _ := held(t, log.From(stream.ID{}))
+	events, _ := held(t, log.All().From(stream.ID{}))
 	wantNumbers(t, events, 0, 20)
 }
 
@@ -209,18 +210,18 @@ func TestLimits(t *testing.T) {
 			shut(t, b)
 			b = open(t, dir, opts)
 			log, _ := follow(t, b, topic)
-			events, _ := held(t, log.From(stream.ID{}))
+			events, _ := held(t, log.All().From(stream.ID{}))
 			if n := len(events); n < 20 || n > 50 {
 				t.Fatalf("%d events are held, want about 50 at most", n)
 			}
 			wantNumbers(t, events, 500-len(events), 500)
 			// The floor has survived, too.
 			first := 500 - len(events)
-			_, gaps := held(t, log.From(ids[3]))
+			_, gaps := held(t, log.All().From(ids[3]))
 			if len(gaps) != 1 || gaps[0].From != ids[3] || gaps[0].To != ids[first-1] {
 				t.Errorf("a client that resumes from event 3 is told of %v, want a gap from %s to %s", gaps, ids[3], ids[first-1])
 			}
-			if _, gaps := held(t, log.From(ids[first])); len(gaps) != 0 {
+			if _, gaps := held(t, log.All().From(ids[first])); len(gaps) != 0 {
 				t.Errorf("a client that has the oldest event is told of %v", gaps[0])
 			}
 			// One publish of more than there is room for keeps its end.
@@ -232,7 +233,7 @@ func TestLimits(t *testing.T) {
 				t.Fatal(err)
 			}
 			after, _ := follow(t, b, topic)
-			events, _ = held(t, after.From(stream.ID{}))
+			events, _ = held(t, after.All().From(stream.ID{}))
 			wantNumbers(t, events, 700-len(events), 700)
 			if len(events) > 50 {
 				t.Errorf("%d events are held", len(events))
@@ -247,7 +248,7 @@ func TestOvertaken(t *testing.T) {
 	b := open(t, t.TempDir(), disklog.Options{History: 20})
 	ids := publish(t, b, 0, 10)
 	log, stop := follow(t, b, topic)
-	reader := log.From(ids[9])
+	reader := log.All().From(ids[9])
 	stop()
 	ids = append(ids, publish(t, b, 10, 100)...)
 	reports, _ := followInto(t, b, topic, log)
@@ -256,7 +257,7 @@ func TestOvertaken(t *testing.T) {
 	}
 	events, gaps := held(t, reader)
 	wantNumbers(t, events, 80, 100)
-	if len(gaps) != 1 || gaps[0].From != ids[9] || gaps[0].To != ids[79] || gaps[0].Reason != stream.GapSlow {
+	if len(gaps) != 1 || gaps[0].From != ids[9] || gaps[0].To != ids[79] || gaps[0].Reason != eventlog.GapSlow {
 		t.Errorf("told of %v, want a gap from %s to %s", gaps, ids[9], ids[79])
 	}
 }
@@ -306,7 +307,7 @@ func TestDiskHangs(t *testing.T) {
 	if !errors.Is(err, stream.ErrUnavailable) || !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("got %v, want ErrUnavailable and the context's error", err)
 	}
-	if events, gaps := held(t, log.From(ids[0])); len(events)+len(gaps) > 0 {
+	if events, gaps := held(t, log.All().From(ids[0])); len(events)+len(gaps) > 0 {
 		t.Errorf("a follower got %v, %v", events, gaps)
 	}
 	if err := resume(); err != nil {
@@ -321,7 +322,7 @@ func TestClose(t *testing.T) {
 		t.Fatal(err)
 	}
 	publish(t, b, 0, 3)
-	reports, _ := followInto(t, b, topic, stream.NewLog(stream.LogOptions{}))
+	reports, _ := followInto(t, b, topic, eventlog.New(eventlog.Options{}))
 	if err := await(t, reports); err != nil {
 		t.Fatal(err)
 	}
@@ -333,7 +334,7 @@ func TestClose(t *testing.T) {
 	if err := b.Publish(t.Context(), topic, &stream.Publication{Events: []*stream.Event{event("x")}}); !errors.Is(err, stream.ErrUnavailable) {
 		t.Errorf("Publish: %v, want ErrUnavailable", err)
 	}
-	reports, _ = followInto(t, b, topic, stream.NewLog(stream.LogOptions{}))
+	reports, _ = followInto(t, b, topic, eventlog.New(eventlog.Options{}))
 	if err := await(t, reports); !errors.Is(err, stream.ErrUnavailable) {
 		t.Errorf("Follow after Close: %v, want ErrUnavailable", err)
 	}
@@ -384,7 +385,7 @@ func TestCutWhileOpen(t *testing.T) {
 	if err := os.Truncate(filepath.Join(dir, disklog.File), 8192); err != nil {
 		t.Fatal(err)
 	}
-	reports, _ := followInto(t, b, topic, stream.NewLog(stream.LogOptions{}))
+	reports, _ := followInto(t, b, topic, eventlog.New(eventlog.Options{}))
 	if err := await(t, reports); !errors.Is(err, stream.ErrUnavailable) || !errors.Is(err, disklog.ErrDamaged) {
 		t.Errorf("Follow: %v, want ErrUnavailable and ErrDamaged", err)
 	}

@@ -11,6 +11,7 @@ import (
 	"go.etcd.io/bbolt"
 
 	"weir/stream"
+	"weir/stream/eventlog"
 	"weir/stream/internal/record"
 )
 
@@ -86,7 +87,7 @@ func optional(t *bbolt.Bucket, key []byte) (value []byte, ok bool, err error) {
 // following returns the ID for an event that enters at now behind id: IDs rise
 // also when the clock has gone back.
 func following(id stream.ID, now time.Time) stream.ID {
-	if at := stream.IDAt(now); at.Milli > id.Milli {
+	if at := eventlog.IDAt(now); at.Milli > id.Milli {
 		return at
 	}
 	return stream.ID{Milli: id.Milli, Seq: id.Seq + 1}

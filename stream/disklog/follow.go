@@ -10,6 +10,7 @@ import (
 	"go.etcd.io/bbolt"
 
 	"weir/stream"
+	"weir/stream/eventlog"
 )
 
 // Limits of what is read from the file at once.
@@ -62,13 +63,13 @@ func (b *Broker) follow(ctx context.Context, topic string, log *stream.Log, up f
 		switch {
 		case fresh:
 			fresh = false
-			log.Reset(s.floor, stream.GapRestart)
+			log.Reset(s.floor, eventlog.GapRestart)
 			continue
 		case last.After(s.last):
-			log.Reset(s.floor, stream.GapReset)
+			log.Reset(s.floor, eventlog.GapReset)
 			continue
 		case last.Compare(s.floor) < 0:
-			log.Reset(s.floor, stream.GapSlow)
+			log.Reset(s.floor, eventlog.GapSlow)
 			continue
 		}
 		if err := log.Insert(events...); err != nil {

@@ -75,6 +75,9 @@ func (v *View) Entries(dst []*Entry, from, to uint64) []*Entry {
 	return dst
 }
 
+// Last returns the ID of the log's newest event, or its floor before the first.
+func (v *View) Last() ID { return v.log.Last() }
+
 // Ended returns why the log was closed, or "" while it is open.
 func (v *View) Ended() string { return v.log.Ended() }
 

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"weir/stream"
+	"weir/stream/eventlog"
 	"weir/stream/redislog"
 )
 
@@ -79,20 +80,20 @@ func TestKilledWithoutData(t *testing.T) {
 	for _, c := range []*client{c, plain, late} {
 		c.awaitNumber(19)
 	}
-	c.wants(upTo(0, 20), 1, stream.GapReset)
-	plain.wants(upTo(0, 20), 1, stream.GapReset)
-	late.wants(slices.Concat(upTo(0, 10), upTo(12, 20)), 1, stream.GapReset)
+	c.wants(upTo(0, 20), 1, eventlog.GapReset)
+	plain.wants(upTo(0, 20), 1, eventlog.GapReset)
+	late.wants(slices.Concat(upTo(0, 10), upTo(12, 20)), 1, eventlog.GapReset)
 	for _, n := range []*node{n, behind} {
-		for _, format := range []string{stream.FormatJSON, "plain"} {
+		for _, format := range []stream.Format{stream.FormatJSON, "plain"} {
 			resumed := n.connectFormat(ids[5], format)
 			resumed.awaitNumber(19)
-			resumed.wants(upTo(12, 20), 0, stream.GapReset)
+			resumed.wants(upTo(12, 20), 0, eventlog.GapReset)
 		}
 	}
 	// A node that starts now knows nothing of what was, but knows that.
 	fresh := newNode(t, redislog.Options{URL: s.url()}).connect(ids[5])
 	fresh.awaitNumber(19)
-	fresh.wants(upTo(12, 20), 0, stream.GapRestart)
+	fresh.wants(upTo(12, 20), 0, eventlog.GapRestart)
 }
 
 // Redis acknowledges an event and loses it before the node that published it
@@ -114,7 +115,7 @@ func TestAcknowledgedAndLost(t *testing.T) {
 	c.awaitCount("gap", 1)
 	n.mustPublish(2, 3)
 	c.awaitNumber(2)
-	c.wants([]int{0, 2}, count(c.messages(), "stream-error"), stream.GapReset)
+	c.wants([]int{0, 2}, count(c.messages(), "stream-error"), eventlog.GapReset)
 	for _, m := range c.messages() {
 		if m.event == "gap" && (m.gap.From != seen[0].String() || m.gap.To != lost[0].String()) {
 			t.Errorf("told of a gap from %s to %s, want %s to %s", m.gap.From, m.gap.To, seen[0], lost[0])
@@ -225,16 +226,16 @@ func TestRewoundWhileConnected(t *testing.T) {
 	s.do("XADD", "weir:topic:"+topic, low.String(), "v", "1", "a", "{}", "d", "10")
 	c.awaitNumber(10)
 	plain.awaitNumber(10)
-	c.wants(upTo(0, 11), 0, stream.GapReset)
-	plain.wants(upTo(0, 11), 0, stream.GapReset)
+	c.wants(upTo(0, 11), 0, eventlog.GapReset)
+	plain.wants(upTo(0, 11), 0, eventlog.GapReset)
 	// Redis goes on from the clock.
 	n.mustPublish(11, 13)
 	for _, resume := range []*client{n.connect(ids[3]), n.connectFormat(ids[9], "plain")} {
 		resume.awaitNumber(12)
-		resume.wants(upTo(10, 13), 0, stream.GapReset)
+		resume.wants(upTo(10, 13), 0, eventlog.GapReset)
 	}
 	c.awaitNumber(12)
-	c.wants(upTo(0, 13), 0, stream.GapReset)
+	c.wants(upTo(0, 13), 0, eventlog.GapReset)
 }
 
 func TestFlushed(t *testing.T) {
@@ -248,7 +249,7 @@ func TestFlushed(t *testing.T) {
 	c.awaitCount("gap", 1)
 	n.mustPublish(10, 20)
 	c.awaitNumber(19)
-	c.wants(upTo(0, 20), 0, stream.GapReset)
+	c.wants(upTo(0, 20), 0, eventlog.GapReset)
 }
 
 // Redis comes back with data from a while ago: what it still holds is not
@@ -272,13 +273,13 @@ func TestOlderData(t *testing.T) {
 	for _, c := range []*client{c, plain} {
 		c.awaitNumber(24)
 		faults := count(c.messages(), "stream-error") // it may have been back sooner than it was missed
-		c.wants(slices.Concat(upTo(0, 15), upTo(20, 25)), min(faults, 1), stream.GapReset)
+		c.wants(slices.Concat(upTo(0, 15), upTo(20, 25)), min(faults, 1), eventlog.GapReset)
 	}
-	for _, format := range []string{stream.FormatJSON, "plain"} {
+	for _, format := range []stream.Format{stream.FormatJSON, "plain"} {
 		for at, want := range map[int][]int{4: slices.Concat(upTo(5, 10), upTo(20, 25)), 9: upTo(20, 25), 12: upTo(20, 25), 14: upTo(20, 25)} {
 			resumed := n.connectFormat(ids[at], format)
 			resumed.awaitNumber(24)
-			resumed.wants(want, 0, stream.GapReset)
+			resumed.wants(want, 0, eventlog.GapReset)
 		}
 	}
 }
@@ -303,11 +304,11 @@ func TestFailover(t *testing.T) {
 	survivor.mustPublish(20, 27)
 	link.redirect(replica.addr())
 	c.awaitNumber(26)
-	c.wants(slices.Concat(upTo(0, 13), upTo(20, 27)), 0, stream.GapReset)
+	c.wants(slices.Concat(upTo(0, 13), upTo(20, 27)), 0, eventlog.GapReset)
 	for at, want := range map[int][]int{4: slices.Concat(upTo(5, 10), upTo(20, 27)), 11: upTo(20, 27), 12: upTo(20, 27)} {
 		resumed := n.connect(ids[at])
 		resumed.awaitNumber(26)
-		resumed.wants(want, 0, stream.GapReset)
+		resumed.wants(want, 0, eventlog.GapReset)
 	}
 }
 
@@ -344,7 +345,7 @@ func TestTrimmedPastANode(t *testing.T) {
 		t.Errorf("the gap ends at %s, and the stream goes on with %s, before which there was %s", to, resumedAt.id, ids[resumedAt.number-11])
 	}
 	faults := min(count(all, "stream-error"), 1)
-	c.wants(slices.Concat(upTo(0, 10), upTo(resumedAt.number, 700)), faults, stream.GapSlow)
+	c.wants(slices.Concat(upTo(0, 10), upTo(resumedAt.number, 700)), faults, eventlog.GapSlow)
 }
 
 // An empty topic is followed, and all of its first events are trimmed before
@@ -361,7 +362,7 @@ func TestTrimmedPastAnEmptyNode(t *testing.T) {
 	c.awaitNumber(399)
 	all := c.messages()
 	first := slices.IndexFunc(all, func(m message) bool { return m.event == "message" })
-	c.wants(upTo(all[first].number, 400), min(count(all, "stream-error"), 1), stream.GapSlow)
+	c.wants(upTo(all[first].number, 400), min(count(all, "stream-error"), 1), eventlog.GapSlow)
 }
 
 // Over a link that is too slow for a whole page within the timeout, a node

@@ -10,6 +10,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"weir/stream"
+	"weir/stream/eventlog"
 )
 
 // A following is one log that follows one topic. It has no goroutine: it is
@@ -118,7 +119,7 @@ func (f *following) notify(n *notification) (look bool) {
 	}
 	err := f.insert(n.entries)
 	f.length += int64(len(n.entries))
-	f.known = !errors.Is(err, stream.ErrOrder)
+	f.known = !errors.Is(err, eventlog.ErrOrder)
 	f.ended = errors.Is(err, stream.ErrClosed)
 	return err != nil && !f.ended
 }
@@ -168,7 +169,7 @@ func (f *following) take(ctx context.Context, client *redis.Client, s *snapshot)
 		f.ended = true
 		f.caughtUp()
 		return false, nil
-	case errors.Is(err, stream.ErrOrder):
+	case errors.Is(err, eventlog.ErrOrder):
 		f.known = false // whatever has come into the log: compare the two
 		return true, nil
 	case err != nil:
@@ -195,7 +196,7 @@ func (f *following) check(s *snapshot) (done bool, b *breach, err error) {
 		if st := f.log.Stats(); st.Last != st.Floor {
 			return false, &breach{}, nil
 		}
-		f.reset(s.floor(), trimmed, stream.GapRestart)
+		f.reset(s.floor(), trimmed, eventlog.GapRestart)
 		return false, nil, nil
 	}
 	switch {
@@ -204,7 +205,7 @@ func (f *following) check(s *snapshot) (done bool, b *breach, err error) {
 	case !s.exists, s.last.Compare(f.at) < 0, s.last.Compare(f.asked) < 0:
 		return false, &breach{f.asked, true}, nil
 	case s.length > 0 && s.first.After(f.at) && trimmed > f.read:
-		f.reset(s.floor(), trimmed, stream.GapSlow)
+		f.reset(s.floor(), trimmed, eventlog.GapSlow)
 		return false, nil, nil
 	case s.length > 0 && s.first.After(f.at) && trimmed < f.read,
 		!s.full && f.read+int64(len(s.entries)) != s.added:
@@ -234,7 +235,7 @@ func (f *following) insert(entries []entry) error {
 			err = f.log.Insert(event)
 		}
 		switch {
-		case errors.Is(err, stream.ErrClosed), errors.Is(err, stream.ErrOrder):
+		case errors.Is(err, stream.ErrClosed), errors.Is(err, eventlog.ErrOrder):
 			return err
 		case err != nil:
 			f.broker.logger.Error("an entry in redis is no event and was left out", "key", f.key, "id", e.id.String(), "error", err)

@@ -47,8 +47,10 @@ func newNodeStarting(t testing.TB, b *redislog.Broker) *node {
 	t.Helper()
 	n := &node{t: t, broker: b}
 	quiet := slog.New(slog.DiscardHandler)
-	n.hub = stream.NewHub(stream.HubOptions{Broker: b, Logger: quiet, Formats: map[string]func([]byte, string, *stream.Event) ([]byte, error){
-		"plain": func(dst []byte, _ string, e *stream.Event) ([]byte, error) { return append(dst, e.Data...), nil },
+	n.hub = stream.NewHub(stream.HubOptions{Broker: b, Logger: quiet, Formats: map[stream.Format]stream.Formatter{
+		"plain": func(dst []byte, _ string, e *stream.Event) (string, []byte, error) {
+			return "", append(dst, e.Data...), nil
+		},
 	}})
 	if err := n.hub.AddTopic(topic); err != nil {
 		t.Fatal(err)
@@ -144,11 +146,11 @@ func (n *node) connect(after stream.ID) *client {
 	return n.connectFormat(after, stream.FormatJSON)
 }
 
-func (n *node) connectFormat(after stream.ID, format string) *client {
+func (n *node) connectFormat(after stream.ID, format stream.Format) *client {
 	n.t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	n.t.Cleanup(cancel)
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, n.server.URL+"/?topic="+topic+"&format="+format, nil)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, n.server.URL+"/?topic="+topic+"&format="+string(format), nil)
 	if err != nil {
 		n.t.Fatal(err)
 	}
@@ -170,7 +172,7 @@ func (n *node) connectFormat(after stream.ID, format string) *client {
 	return c
 }
 
-func (c *client) read(body io.ReadCloser, format string) {
+func (c *client) read(body io.ReadCloser, format stream.Format) {
 	defer body.Close()
 	d := sse.NewDecoder(bufio.NewReader(body))
 	for {
@@ -194,7 +196,7 @@ func (c *client) read(body io.ReadCloser, format string) {
 	}
 }
 
-func parse(m sse.Message, format string) (got message, err error) {
+func parse(m sse.Message, format stream.Format) (got message, err error) {
 	got.event = m.Event
 	switch m.Event {
 	case "message":

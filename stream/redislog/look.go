@@ -12,6 +12,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"weir/stream"
+	"weir/stream/eventlog"
 )
 
 //go:embed look.lua
@@ -50,7 +51,7 @@ func (s *snapshot) floor() stream.ID {
 	case !s.last.IsZero():
 		return s.last
 	default:
-		return before(stream.IDAt(s.now))
+		return before(eventlog.IDAt(s.now))
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"weir/stream"
+	"weir/stream/eventlog"
 )
 
 // A breach is a stream that does not join on to what was read of it.
@@ -57,12 +58,12 @@ walk:
 	return func() {
 		switch {
 		case kept.IsZero() && !b.suspect && first.length > 0 && first.first.After(last) && first.trimmed() > 0:
-			f.reset(first.floor(), first.trimmed(), stream.GapSlow)
+			f.reset(first.floor(), first.trimmed(), eventlog.GapSlow)
 		case kept.IsZero():
-			f.reset(first.floor(), first.trimmed(), stream.GapReset)
+			f.reset(first.floor(), first.trimmed(), eventlog.GapReset)
 		default:
 			if b.suspect || kept != last {
-				f.log.Rewind(kept, lost, stream.GapReset)
+				f.log.Rewind(kept, lost, eventlog.GapReset)
 			}
 			f.known, f.at, f.read = true, kept, keptAt
 		}
@@ -92,7 +93,7 @@ func (f *following) held() (map[stream.ID]bool, error) {
 		case err != nil:
 			return nil, stream.ErrClosed
 		}
-		for _, e := range batch.Entries {
+		for _, e := range batch {
 			if e.Event != nil {
 				ids[e.ID] = true
 			}

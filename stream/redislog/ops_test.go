@@ -21,6 +21,7 @@ import (
 	"time"
 
 	"weir/stream"
+	"weir/stream/eventlog"
 	"weir/stream/redislog"
 )
 
@@ -86,7 +87,7 @@ func TestRestartedNode(t *testing.T) {
 	late.awaitNumber(499)
 	all := late.messages()
 	first := slices.IndexFunc(all, func(m message) bool { return m.event == "message" })
-	late.wants(upTo(all[first].number, 500), 0, stream.GapRestart)
+	late.wants(upTo(all[first].number, 500), 0, eventlog.GapRestart)
 }
 
 // Redis is away when a topic is opened: no stream opens, since an empty log

@@ -58,6 +58,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"weir/stream"
+	"weir/stream/eventlog"
 )
 
 // ErrUnconfirmed marks, by errors.Is, a publish to which Redis did not answer:
@@ -89,10 +90,10 @@ type Options struct {
 	// Prefix begins the name of every key. Default: DefaultPrefix.
 	Prefix string
 	// MaxLen is about how many events of a topic Redis keeps; it may keep a
-	// few more. Default: stream.DefaultHistory.
+	// few more. Default: eventlog.DefaultHistory.
 	MaxLen int64
 	// MaxBytes bounds the size of the events of a topic that Redis keeps; the
-	// newest is kept whatever its size. Default: stream.DefaultBytes.
+	// newest is kept whatever its size. Default: eventlog.DefaultBytes.
 	MaxBytes int64
 	// Expire says how long Redis keeps a topic to which nothing is published
 	// and that no node follows; zero is for ever. Default: for ever.
@@ -138,10 +139,10 @@ func Open(ctx context.Context, opts Options) (*Broker, error) {
 		opts.Prefix = DefaultPrefix
 	}
 	if opts.MaxLen <= 0 {
-		opts.MaxLen = stream.DefaultHistory
+		opts.MaxLen = eventlog.DefaultHistory
 	}
 	if opts.MaxBytes <= 0 {
-		opts.MaxBytes = stream.DefaultBytes
+		opts.MaxBytes = eventlog.DefaultBytes
 	}
 	if opts.Node == "" {
 		opts.Node, _ = os.Hostname() // empty is as good

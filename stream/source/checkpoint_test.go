@@ -5,7 +5,7 @@ import (
 	"strings"
 	"testing"
 
-	"weir/stream"
+	"weir/stream/eventlog"
 	"weir/stream/source"
 )
 
@@ -56,7 +56,7 @@ func FuzzSpec(f *testing.F) {
 		if err != nil {
 			return
 		}
-		if !stream.ValidTopic(spec.Topic) || !strings.HasSuffix(text, spec.Argument) || !strings.Contains(text, spec.Kind.Name) {
+		if eventlog.CheckTopic(spec.Topic) != nil || !strings.HasSuffix(text, spec.Argument) || !strings.Contains(text, spec.Kind.Name) {
 			t.Errorf("%q is read as %+v", text, spec)
 		}
 		if s, err := spec.Open(); (s == nil) != (err != nil) && spec.Kind.Name != "http" && spec.Kind.Name != "sensor" && spec.Kind.Name != "host" {

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"weir/stream"
+	"weir/stream/eventlog"
 	"weir/stream/source"
 )
 
@@ -22,21 +23,21 @@ func TestEndBehindLastLine(t *testing.T) {
 		if err := hub.AddSource("lines", source.NewStdin(strings.NewReader(strings.Repeat("x\n", 200)))); err != nil {
 			t.Fatal(err)
 		}
-		log, err := hub.Log("lines", stream.FormatJSON)
+		log, err := hub.Reader("lines")
 		if err != nil {
 			t.Fatal(err)
 		}
 		n := 0
 		for cursor := log.From(stream.ID{}); ; {
 			batch, err := cursor.Next(t.Context())
-			var ended *stream.Ended
+			var ended *eventlog.Ended
 			if errors.As(err, &ended) {
 				break
 			}
 			if err != nil {
 				t.Fatal(err)
 			}
-			n += batch.Events
+			n += len(batch)
 		}
 		if n != 200 {
 			t.Fatalf("the topic has ended after %d of 200 lines", n)

@@ -12,13 +12,14 @@ import (
 	"time"
 
 	"weir/stream"
+	"weir/stream/eventlog"
 	"weir/stream/source"
 )
 
 // A client reads a topic of a hub, as a connection does.
 type client struct {
 	t      *testing.T
-	cursor *stream.Cursor
+	cursor *eventlog.Cursor
 }
 
 func newHub(t *testing.T, topic string) (*stream.Hub, *client) {
@@ -27,7 +28,7 @@ func newHub(t *testing.T, topic string) (*stream.Hub, *client) {
 	if err := hub.AddTopic(topic); err != nil {
 		t.Fatal(err)
 	}
-	log, err := hub.Log(topic, stream.FormatJSON)
+	log, err := hub.Reader(topic)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -43,13 +44,13 @@ func (c *client) next() (string, time.Duration) {
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	if len(batch.Entries) != 1 {
-		c.t.Fatalf("%d entries at a time", len(batch.Entries))
+	if len(batch) != 1 {
+		c.t.Fatalf("%d entries at a time", len(batch))
 	}
-	if e := batch.Entries[0].Event; e != nil {
+	if e := batch[0].Event; e != nil {
 		return string(e.Data), time.Since(began)
 	}
-	return string(batch.Entries[0].Wire()), time.Since(began)
+	return string(batch[0].Wire(nil)), time.Since(began)
 }
 
 // The third failure of a sensor is told to the clients, once, and the readings

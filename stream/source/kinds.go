@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"weir/stream"
+	"weir/stream/eventlog"
 )
 
 // A Kind makes sources that are configured by a text.
@@ -61,8 +62,8 @@ func (k Kinds) Parse(spec string) (Spec, error) {
 	if !named {
 		kind = head
 	}
-	if !stream.ValidTopic(topic) {
-		return Spec{}, fmt.Errorf("bad topic %q: 1 to 64 letters, digits, dots, dashes and underscores", topic)
+	if err := eventlog.CheckTopic(topic); err != nil {
+		return Spec{}, err
 	}
 	for _, known := range slices.Backward(k) {
 		if known.Name == kind {

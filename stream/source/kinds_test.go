@@ -49,7 +49,7 @@ func TestKindsOpen(t *testing.T) {
 
 func TestKindsParse(t *testing.T) {
 	kinds := source.Standard(nil, nil)
-	for _, spec := range []string{"", ":", "=", "nothing", "a=nothing:x", "=sensor", "a b=sensor", "a=b=sensor", "x/y=http", "a=", "Sensor", strings.Repeat("x", 65) + "=http"} {
+	for _, spec := range []string{"", ":", "=", "nothing", "a=nothing:x", "=sensor", "a b=sensor", "a=b=sensor", "x/y=http", "a=", "Sensor", strings.Repeat("x", 129) + "=http"} {
 		if got, err := kinds.Parse(spec); err == nil {
 			t.Errorf("%q: got %+v, want an error", spec, got)
 		}
@@ -122,7 +122,7 @@ func ExampleKinds() {
 	hub := stream.NewHub(stream.HubOptions{})
 	defer hub.Close()
 	_ = hub.AddTopic(spec.Topic)
-	log, _ := hub.Log(spec.Topic, stream.FormatJSON)
+	log, _ := hub.Reader(spec.Topic)
 	events := log.Live()
 	_ = hub.AddSource(spec.Topic, launch)
 	for {
@@ -131,7 +131,7 @@ func ExampleKinds() {
 			fmt.Println(err)
 			return
 		}
-		for _, e := range batch.Entries {
+		for _, e := range batch {
 			fmt.Printf("%s\n", e.Event.Data)
 		}
 	}

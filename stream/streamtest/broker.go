@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"weir/stream"
+	"weir/stream/eventlog"
 )
 
 // TestBroker checks that a broker keeps the promises of stream.Broker, and of
@@ -46,7 +47,7 @@ func TestBroker(t *testing.T, open func(t *testing.T) stream.Broker) {
 // A follower is a log that follows a topic, and a reader of that log.
 type follower struct {
 	log    *stream.Log
-	cursor *stream.Cursor
+	cursor *eventlog.Cursor
 	end    func()
 	up     chan struct{} // closed by the first report of nil
 	atUp   stream.ID     // the log's last ID then
@@ -61,7 +62,7 @@ type follower struct {
 // is stopped when the test ends.
 func follow(t *testing.T, b stream.Broker, topic string, log *stream.Log) *follower {
 	t.Helper()
-	f := &follower{log: log, cursor: log.From(stream.ID{}), up: make(chan struct{})}
+	f := &follower{log: log, cursor: log.All().From(stream.ID{}), up: make(chan struct{})}
 	f.end = b.Follow(topic, log, f.report)
 	t.Cleanup(func() { f.stop(t) })
 	return f
@@ -125,7 +126,7 @@ func (f *follower) read(t *testing.T, n int) []*stream.Event {
 }
 
 // readEvents reads n events, and fails on a gap.
-func readEvents(c *stream.Cursor, n int) ([]*stream.Event, error) {
+func readEvents(c *eventlog.Cursor, n int) ([]*stream.Event, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	var events []*stream.Event
@@ -134,7 +135,7 @@ func readEvents(c *stream.Cursor, n int) ([]*stream.Event, error) {
 		if err != nil {
 			return events, err
 		}
-		for _, e := range batch.Entries {
+		for _, e := range batch {
 			if e.Event != nil {
 				events = append(events, e.Event)
 			}

@@ -13,11 +13,12 @@ import (
 	"time"
 
 	"weir/stream"
+	"weir/stream/eventlog"
 )
 
 func testOrder(t *testing.T, b stream.Broker) {
 	topic := newTopic()
-	f := follow(t, b, topic, stream.NewLog(stream.LogOptions{}))
+	f := follow(t, b, topic, eventlog.New(eventlog.Options{}))
 	f.waitUp(t)
 	var published []*stream.Event
 	var last stream.ID
@@ -69,11 +70,11 @@ func testFidelity(t *testing.T, b stream.Broker) {
 		wanted[i].Extensions = maps.Clone(e.Extensions)
 	}
 	topic := newTopic()
-	live := follow(t, b, topic, stream.NewLog(stream.LogOptions{}))
+	live := follow(t, b, topic, eventlog.New(eventlog.Options{}))
 	live.waitUp(t)
 	publish(t, b, topic, published[:4]...)
 	publish(t, b, topic, published[4:]...)
-	late := follow(t, b, topic, stream.NewLog(stream.LogOptions{}))
+	late := follow(t, b, topic, eventlog.New(eventlog.Options{}))
 	for name, f := range map[string]*follower{"live": live, "backlog": late} {
 		for i, e := range f.read(t, len(wanted)) {
 			want := wanted[i]
@@ -130,7 +131,7 @@ func testNothing(t *testing.T, b stream.Broker) {
 	topic := newTopic()
 	publish(t, b, topic)
 	publish(t, b, topic, numbered(0))
-	wantRange(t, follow(t, b, topic, stream.NewLog(stream.LogOptions{})).read(t, 1), 0)
+	wantRange(t, follow(t, b, topic, eventlog.New(eventlog.Options{})).read(t, 1), 0)
 }
 
 func testAllOrNone(t *testing.T, b stream.Broker) {
@@ -154,7 +155,7 @@ func testAllOrNone(t *testing.T, b stream.Broker) {
 		cancel()
 	}
 	publish(t, b, topic, numbered(-1))
-	log := stream.NewLog(stream.LogOptions{})
+	log := eventlog.New(eventlog.Options{})
 	f := follow(t, b, topic, log)
 	var found []int
 	for end := false; !end; {
@@ -164,7 +165,7 @@ func testAllOrNone(t *testing.T, b stream.Broker) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, e := range batch.Entries {
+		for _, e := range batch {
 			n, err := strconv.Atoi(string(e.Event.Data))
 			if err != nil {
 				t.Fatal(err)

@@ -9,13 +9,14 @@ import (
 	"time"
 
 	"weir/stream"
+	"weir/stream/eventlog"
 )
 
 func testUp(t *testing.T, b stream.Broker) {
 	const backlog = 2000
 	topic := newTopic()
 	last := publishRange(t, b, topic, 0, backlog, 100)
-	f := follow(t, b, topic, stream.NewLog(stream.LogOptions{}))
+	f := follow(t, b, topic, eventlog.New(eventlog.Options{}))
 	f.waitUp(t)
 	if f.atUp.Compare(last) < 0 {
 		t.Errorf("the broker was in touch when the log stood at %s, before the backlog was in, which ends at %s", f.atUp, last)
@@ -26,7 +27,7 @@ func testUp(t *testing.T, b stream.Broker) {
 
 func testUpEmpty(t *testing.T, b stream.Broker) {
 	topic := newTopic()
-	f := follow(t, b, topic, stream.NewLog(stream.LogOptions{}))
+	f := follow(t, b, topic, eventlog.New(eventlog.Options{}))
 	f.waitUp(t)
 	publishRange(t, b, topic, 0, 3, 1)
 	wantRange(t, f.read(t, 3), 0)
@@ -54,7 +55,7 @@ func testSeam(t *testing.T, b stream.Broker) {
 	}()
 	var followed []*follower
 	for range reached {
-		followed = append(followed, follow(t, b, topic, stream.NewLog(stream.LogOptions{})))
+		followed = append(followed, follow(t, b, topic, eventlog.New(eventlog.Options{})))
 	}
 	if err := <-done; err != nil {
 		t.Fatalf("Publish: %v", err)
@@ -67,10 +68,10 @@ func testSeam(t *testing.T, b stream.Broker) {
 func testTwoFollowers(t *testing.T, b stream.Broker) {
 	topic := newTopic()
 	publishRange(t, b, topic, 0, 10, 5)
-	one := follow(t, b, topic, stream.NewLog(stream.LogOptions{}))
+	one := follow(t, b, topic, eventlog.New(eventlog.Options{}))
 	one.waitUp(t)
 	publishRange(t, b, topic, 10, 20, 5)
-	two := follow(t, b, topic, stream.NewLog(stream.LogOptions{}))
+	two := follow(t, b, topic, eventlog.New(eventlog.Options{}))
 	two.waitUp(t)
 	publishRange(t, b, topic, 20, 30, 5)
 	a, c := one.read(t, 30), two.read(t, 30)
@@ -86,7 +87,7 @@ func testTwoFollowers(t *testing.T, b stream.Broker) {
 func testConcurrentPublishers(t *testing.T, b stream.Broker) {
 	const publishers, each, batch = 8, 60, 3
 	topic := newTopic()
-	f := follow(t, b, topic, stream.NewLog(stream.LogOptions{}))
+	f := follow(t, b, topic, eventlog.New(eventlog.Options{}))
 	f.waitUp(t)
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
@@ -139,7 +140,7 @@ func testConcurrentPublishers(t *testing.T, b stream.Broker) {
 
 func testTopics(t *testing.T, b stream.Broker) {
 	odd, even := newTopic(), newTopic()
-	before := follow(t, b, odd, stream.NewLog(stream.LogOptions{}))
+	before := follow(t, b, odd, eventlog.New(eventlog.Options{}))
 	before.waitUp(t)
 	for n := range 20 {
 		topic, event := odd, numbered(n/2)
@@ -149,13 +150,13 @@ func testTopics(t *testing.T, b stream.Broker) {
 		publish(t, b, topic, event)
 	}
 	wantRange(t, before.read(t, 10), 0)
-	wantRange(t, follow(t, b, odd, stream.NewLog(stream.LogOptions{})).read(t, 10), 0)
-	wantRange(t, follow(t, b, even, stream.NewLog(stream.LogOptions{})).read(t, 10), 100)
+	wantRange(t, follow(t, b, odd, eventlog.New(eventlog.Options{})).read(t, 10), 0)
+	wantRange(t, follow(t, b, even, eventlog.New(eventlog.Options{})).read(t, 10), 100)
 }
 
 func testResume(t *testing.T, b stream.Broker) {
 	topic := newTopic()
-	log := stream.NewLog(stream.LogOptions{})
+	log := eventlog.New(eventlog.Options{})
 	publishRange(t, b, topic, 0, 5, 5)
 	first := follow(t, b, topic, log)
 	first.waitUp(t)
@@ -179,13 +180,13 @@ func testRewind(t *testing.T, b stream.Broker) {
 	topic := newTopic()
 	publishRange(t, b, topic, 0, 3, 1)
 	// The log has followed a broker that was ahead of this one.
-	log := stream.NewLog(stream.LogOptions{})
+	log := eventlog.New(eventlog.Options{})
 	ahead := numbered(-1)
-	ahead.ID = stream.IDAt(time.Now().Add(time.Hour))
+	ahead.ID = eventlog.IDAt(time.Now().Add(time.Hour))
 	if err := log.Insert(ahead); err != nil {
 		t.Fatal(err)
 	}
-	reader := log.Live()
+	reader := log.All().Live()
 	f := follow(t, b, topic, log)
 	f.waitUp(t)
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
@@ -202,7 +203,7 @@ func testRewind(t *testing.T, b stream.Broker) {
 		if err != nil {
 			t.Fatalf("after the gap: %v", err)
 		}
-		if e := batch.Entries[len(batch.Entries)-1]; e.ID == marker.ID {
+		if e := batch[len(batch)-1]; e.ID == marker.ID {
 			return
 		}
 	}
@@ -211,12 +212,12 @@ func testRewind(t *testing.T, b stream.Broker) {
 // Once stop has returned, the log is as it was, whatever is published.
 func testStop(t *testing.T, b stream.Broker) {
 	topic := newTopic()
-	witness := follow(t, b, topic, stream.NewLog(stream.LogOptions{}))
+	witness := follow(t, b, topic, eventlog.New(eventlog.Options{}))
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	const rounds, batch = 30, 20
 	for n := range rounds {
-		f := follow(t, b, topic, stream.NewLog(stream.LogOptions{}))
+		f := follow(t, b, topic, eventlog.New(eventlog.Options{}))
 		var publishing sync.WaitGroup
 		publishing.Go(func() {
 			for i := range batch {

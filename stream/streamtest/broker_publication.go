@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"weir/stream"
+	"weir/stream/eventlog"
 )
 
 // submit publishes more than events.
@@ -26,7 +27,7 @@ func (f *follower) wantEnd(t *testing.T, n int, reason string) []*stream.Event {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	_, err := f.cursor.Next(ctx)
-	var ended *stream.Ended
+	var ended *eventlog.Ended
 	if !errors.As(err, &ended) || ended.Reason != reason {
 		t.Fatalf("behind the last event came %v, want the end for the reason %q", err, reason)
 	}
@@ -37,7 +38,7 @@ func (f *follower) wantEnd(t *testing.T, n int, reason string) []*stream.Event {
 func testEnd(t *testing.T, b stream.Broker) {
 	const reason = "all said; \"ü\""
 	topic, other := newTopic(), newTopic()
-	live := follow(t, b, topic, stream.NewLog(stream.LogOptions{}))
+	live := follow(t, b, topic, eventlog.New(eventlog.Options{}))
 	live.waitUp(t)
 	publish(t, b, topic, numbered(0))
 	last := &stream.Publication{Events: []*stream.Event{numbered(1), numbered(2)}, End: reason}
@@ -56,7 +57,7 @@ func testEnd(t *testing.T, b stream.Broker) {
 		}
 		cancel()
 	}
-	late := follow(t, b, topic, stream.NewLog(stream.LogOptions{}))
+	late := follow(t, b, topic, eventlog.New(eventlog.Options{}))
 	late.waitUp(t)
 	if late.log.Ended() == "" {
 		t.Error("the broker was in touch before the end that it held was in the log")
@@ -68,18 +69,18 @@ func testEnd(t *testing.T, b stream.Broker) {
 			t.Errorf("the last event is followed under ID %s, and was published under %s", events[2].ID, last.Events[1].ID)
 		}
 	}
-	if f := follow(t, b, other, stream.NewLog(stream.LogOptions{})); f.log.Ended() != "" {
+	if f := follow(t, b, other, eventlog.New(eventlog.Options{})); f.log.Ended() != "" {
 		t.Error("another topic has ended, too")
 	}
 	// Without any event, and without an end: the end alone.
 	submit(t, b, other, &stream.Publication{End: "nothing to say"})
-	follow(t, b, other, stream.NewLog(stream.LogOptions{})).wantEnd(t, 0, "nothing to say")
+	follow(t, b, other, eventlog.New(eventlog.Options{})).wantEnd(t, 0, "nothing to say")
 }
 
 // testEndedBefore has a log go on that has followed the topic before its end.
 func testEndedBefore(t *testing.T, b stream.Broker) {
 	topic := newTopic()
-	log := stream.NewLog(stream.LogOptions{})
+	log := eventlog.New(eventlog.Options{})
 	publishRange(t, b, topic, 0, 3, 1)
 	first := follow(t, b, topic, log)
 	first.waitUp(t)

@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"weir/stream"
+	"weir/stream/eventlog"
 )
 
 // A site is Weir's stream and a plain /publish, as far as the bench needs them.
@@ -33,7 +34,7 @@ type site struct {
 
 func newSite(t *testing.T, tls bool, change func(*site, *http.ServeMux)) (*site, *httptest.Server) {
 	t.Helper()
-	s := &site{hub: stream.NewHub(stream.HubOptions{Log: stream.LogOptions{History: 1 << 15, Pace: time.Millisecond}})}
+	s := &site{hub: stream.NewHub(stream.HubOptions{Topic: stream.TopicOptions{History: 1 << 15, Pace: time.Millisecond}})}
 	if err := s.hub.AddTopic("bench"); err != nil {
 		t.Fatal(err)
 	}
@@ -319,11 +320,12 @@ func TestGzip(t *testing.T) {
 				t.Error("gzip is not asked for")
 			}
 			w.Header().Set("Content-Encoding", "gzip")
-			log, err := s.hub.Log("bench", stream.FormatJSON)
+			log, err := s.hub.Reader("bench")
 			if err != nil {
 				t.Error(err)
 			}
 			cursor := log.Live()
+			bare := &eventlog.Format{Encode: func(dst []byte, e *stream.Event) (string, []byte, error) { return "", append(dst, e.Data...), nil }}
 			z := gzip.NewWriter(w)
 			for wire := []byte(": hello\n\n"); ; {
 				if _, err := z.Write(wire); err != nil || z.Flush() != nil {
@@ -334,7 +336,10 @@ func TestGzip(t *testing.T) {
 				if err != nil {
 					return
 				}
-				wire = batch.Wire
+				wire = nil
+				for _, e := range batch {
+					wire = append(wire, e.Wire(bare)...)
+				}
 			}
 		})
 	})
@@ -412,12 +417,12 @@ func TestMeasureRefusals(t *testing.T) {
 // where it does not come through at all, the report says so.
 func TestOtherRepresentations(t *testing.T) {
 	_, server := newSite(t, false, func(s *site, _ *http.ServeMux) {
-		opts := stream.HubOptions{Formats: map[string]func([]byte, string, *stream.Event) ([]byte, error){
-			"html": func(dst []byte, _ string, e *stream.Event) ([]byte, error) {
-				return append(append(append(dst, "<p>\n"...), strings.Trim(string(e.Data), "{}\n")...), "\n</p>"...), nil
+		opts := stream.HubOptions{Formats: map[stream.Format]stream.Formatter{
+			"html": func(dst []byte, _ string, e *stream.Event) (string, []byte, error) {
+				return "", append(append(append(dst, "<p>\n"...), strings.Trim(string(e.Data), "{}\n")...), "\n</p>"...), nil
 			},
-			"length": func(dst []byte, _ string, e *stream.Event) ([]byte, error) {
-				return fmt.Appendf(dst, "%d bytes", len(e.Data)), nil
+			"length": func(dst []byte, _ string, e *stream.Event) (string, []byte, error) {
+				return "", fmt.Appendf(dst, "%d bytes", len(e.Data)), nil
 			},
 		}}
 		s.hub = stream.NewHub(opts)

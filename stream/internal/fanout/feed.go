@@ -127,6 +127,7 @@ type Reader struct {
 	*eventlog.Cursor
 	shard *Shard
 	on    chan struct{} // what Wait returned last
+	busy  bool          // the last turn woke it, and it has not read all since
 }
 
 // Join gives a cursor of the feed's view a place in the feed. Connections that
@@ -155,6 +156,10 @@ func (r *Reader) Read() (*Batch, error) {
 		case found.First != nil:
 			return newBatch(f.format, found.First), nil
 		case found.From == found.To:
+			if r.busy {
+				r.busy = false
+				r.shard.back()
+			}
 			return nil, nil
 		}
 		b := f.batch(found.From, found.To)
@@ -181,9 +186,7 @@ func (r *Reader) Wait() <-chan struct{} {
 		s.wake = make(chan struct{})
 	}
 	if r.on != s.wake {
-		if r.on != nil && s.out > 0 {
-			s.back() // r was woken by the last turn, and has written since
-		}
+		r.busy = r.on != nil
 		r.on = s.wake
 		s.waiting++
 	}

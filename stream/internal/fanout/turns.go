@@ -174,8 +174,10 @@ func (s *Shard) write() {
 // back counts a reader that has written what it was woken for. When half are
 // back, the time is measured: among the others there may be slow ones, for which
 // nobody else is to wait. Shards that had their turn together shared the
-// processors. The caller holds s.mu.
+// processors.
 func (s *Shard) back() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	if s.out--; s.out == 0 {
 		s.record(time.Since(s.woken) / time.Duration(max(s.concurrent.Load(), 1)))
 	}

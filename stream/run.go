@@ -2,13 +2,10 @@ package stream
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"maps"
 	"math/rand/v2"
 	"runtime/debug"
-	"slices"
 	"time"
 )
 
@@ -55,35 +52,15 @@ func (h *Hub) changed(t *topic, health *SourceHealth, state SourceState, err err
 		h.opts.Hooks.Source(SourceChange{Topic: t.name, Broker: health == &t.broker, State: state, Failures: failures, Err: err})
 	}
 	if state == SourceUp && before == SourceDown && health == &t.broker {
-		t.recovered()
+		t.log.Recovered()
 	}
 	if state == SourceDown && before != SourceDown {
 		what := "The source of this topic has failed repeatedly. The stream stays open and goes on when it recovers."
 		if health == &t.broker {
 			what = "The event broker cannot be reached. The stream stays open and goes on when it is back."
 		}
-		t.log.Announce("stream-error", messageJSON(what), true)
+		t.log.Announce(eventFault, messageJSON(what), true)
 	}
-}
-
-// recovered takes the broker's fault off the topic, so that who connects on a
-// quiet topic does not hear of it any more.
-func (t *topic) recovered() {
-	t.mu.Lock()
-	logs := append(slices.Collect(maps.Values(t.views)), t.log)
-	t.mu.Unlock()
-	for _, l := range logs {
-		l.mu.Lock()
-		l.fault = nil
-		l.mu.Unlock()
-	}
-}
-
-func messageJSON(message string) []byte {
-	b, _ := json.Marshal(struct {
-		Message string `json:"message"`
-	}{message}) // cannot fail for a string
-	return b
 }
 
 // AddSource feeds a topic, which must exist, from a source until the hub is

@@ -1,8 +1,8 @@
 package stream
 
 import (
-	"net/http"
 	"net/http/httptest"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -27,15 +27,18 @@ func (w *finished) SetWriteDeadline(time.Time) error {
 // when the stream has ended, as after the process was stopped for a while.
 func TestGuardComesLate(t *testing.T) {
 	w := &finished{ResponseRecorder: httptest.NewRecorder()}
-	o := &responseWriter{w: w, rc: http.NewResponseController(w), timeout: time.Hour}
+	o := newPlainWriter(w, time.Hour, 2, nil)
+	o.blocked = new(atomic.Int64)
+	w.expired = 0
 	if err := o.write([]byte("x")); err != nil {
 		t.Fatal(err)
 	}
-	o.expire()
+	o.writing = true
+	o.check()
 	if w.expired != 1 {
 		t.Error("a write that takes too long is not ended")
 	}
 	o.close(true)
 	w.returned = true
-	o.expire()
+	o.check()
 }

@@ -1,4 +1,4 @@
-package stream_test
+package netpoll_test
 
 import (
 	"net"
@@ -6,17 +6,17 @@ import (
 
 	"golang.org/x/net/nettest"
 
-	"weir/stream"
+	"weir/stream/internal/netpoll"
 )
 
-// TestListener has the connections of NewListener do all that a net.Conn has to.
-func TestListener(t *testing.T) {
+// TestListenerConn has the connections of NewListener do all that a net.Conn has to.
+func TestListenerConn(t *testing.T) {
 	nettest.TestConn(t, func() (c1, c2 net.Conn, stop func(), err error) {
 		inner, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
 			return nil, nil, nil, err
 		}
-		l := stream.NewListener(inner)
+		l := netpoll.NewListener(inner)
 		dialled := make(chan net.Conn, 1)
 		go func() {
 			c, err := net.Dial("tcp", l.Addr().String())

@@ -1,0 +1,226 @@
+package stream
+
+import (
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"runtime/debug"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"weir/stream/internal/fanout"
+	"weir/stream/internal/netpoll"
+)
+
+// The lean transport, on Linux. A plain HTTP/1.1 connection is taken over from
+// net/http, and ServeHTTP returns. While there is something for the client that
+// may have to wait (the greeting, a gap, what the socket did not take at once) a
+// goroutine of its own writes it. When the client has caught up, the session is
+// parked: it has no goroutine, and its shard writes each batch to all that are
+// parked there.
+//
+// Gain: an idle stream holds 3 kB in place of 27, and a batch for a thousand
+// streams costs a thousand system calls and little else ("weir bench -c 3000",
+// "make bench").
+// Relies on: Hijack handing over the very connection that the listener accepted.
+// Guarded by: the conformance suite, which runs on both transports, and
+// TestLeanLeavesWrappedConnectionsAlone.
+
+// unsentLimit is how much a lean connection's socket takes that is not on its
+// way yet: see netpoll.LimitUnsent.
+const unsentLimit = 256 << 10
+
+// A leanWriter is the connection of a session that was taken over.
+type leanWriter struct {
+	conn    net.Conn
+	timeout time.Duration
+	blocked *atomic.Int64
+	head    []byte // of the response, until it has been written
+
+	// What the shard's writer could not write: the rest of an item, and the item.
+	rest  []byte
+	item  item
+	began time.Time
+}
+
+// takeOver takes the connection of a request over from net/http, if it can.
+func (s *session) takeOver(w http.ResponseWriter, r *http.Request) bool {
+	held, ok := r.Context().Value(connKey{}).(heldConn)
+	if !ok || r.ProtoMajor != 1 || r.ProtoMinor != 1 || r.TLS != nil || r.ContentLength != 0 || held.fd < 0 {
+		return false
+	}
+	for _, name := range []string{"Content-Encoding", "Trailer", "Transfer-Encoding", "Content-Length"} {
+		if w.Header().Get(name) != "" && (name != "Content-Encoding" || s.gzip == nil) {
+			return false // a middleware wants to write the body itself
+		}
+	}
+	if !s.h.hangUps.start(s.h.gone) {
+		return false
+	}
+	conn, _, err := http.NewResponseController(w).Hijack() // what a client sends after its request is of no concern
+	if err != nil {
+		s.h.hangUps.leave(0)
+		return false
+	}
+	d := &leanWriter{conn: conn, timeout: or(s.h.WriteTimeout, DefaultWriteTimeout), blocked: &s.conn.blocked}
+	d.head = responseHead(w.Header())
+	s.out = d
+	s.member.FD, s.member.Gzip, s.member.Conn = held.fd, s.gzip != nil, &leanSession{session: s, out: d}
+	netpoll.LimitUnsent(held.fd, unsentLimit)
+	s.h.hangUps.watch(held.fd, s)
+	wake := s.member.Wake
+	s.wake.Store(&wake)
+	go s.member.Conn.Attend()
+	return true
+}
+
+// responseHead is the status line and the header, as net/http would write them.
+func responseHead(header http.Header) []byte {
+	head := append([]byte(nil), "HTTP/1.1 200 OK\r\nDate: "...)
+	head = time.Now().UTC().AppendFormat(head, http.TimeFormat)
+	head = append(head, "\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n"...)
+	var fields headWriter
+	_ = header.Write(&fields) // to memory: cannot fail
+	return append(append(head, fields...), "\r\n"...)
+}
+
+type headWriter []byte
+
+func (h *headWriter) Write(p []byte) (int, error) { *h = append(*h, p...); return len(p), nil }
+
+// A leanSession is what the shard's writer knows of a session.
+type leanSession struct {
+	*session
+	out   *leanWriter
+	timer *time.Timer // wakes the session for its next ping, or its end
+	err   error       // of the shard's write
+}
+
+// Attend has the session, in a goroutine of its own, until it is over or parked.
+// A panic ends this connection alone.
+func (l *leanSession) Attend() {
+	defer func() {
+		if p := recover(); p != nil {
+			l.h.logger().Error("panic in a stream", "connection", l.conn.ID, "panic", p, "stack", string(debug.Stack()))
+			l.panicked(p)
+			l.release()
+		}
+	}()
+	for {
+		if l.workLean() {
+			l.release()
+			return
+		}
+		if wait := l.due(time.Now()); l.timer == nil {
+			l.timer = time.AfterFunc(wait, l.member.Wake)
+		} else {
+			l.timer.Reset(wait)
+		}
+		if l.member.Park() {
+			return // from here on the session is the shard's
+		}
+	}
+}
+
+// release gives back what only a lean session has.
+func (l *leanSession) release() {
+	if l.timer != nil {
+		l.timer.Stop()
+	}
+	l.h.hangUps.leave(l.hangUpKey)
+}
+
+// workLean is work, after what the shard's writer has left.
+func (l *leanSession) workLean() (over bool) {
+	err := l.err
+	if l.err = nil; err == nil && l.out.rest != nil {
+		rest, it := l.out.rest, l.out.item
+		l.out.rest, l.out.item = nil, item{}
+		if err = l.out.writeAll(rest); err == nil {
+			l.wrote(it, l.out.began, time.Now(), l.member.Lag())
+		}
+	}
+	if err != nil {
+		l.end(l.failed(err))
+		return true
+	}
+	return l.work()
+}
+
+// Wrote implements [fanout.Conn]. A panic of a hook ends this connection alone:
+// the shard's writer serves others.
+func (l *leanSession) Wrote(b *fanout.Batch, began, ended time.Time, lag uint64) (good bool) {
+	defer func() {
+		if p := recover(); p != nil {
+			l.h.logger().Error("panic in a stream", "connection", l.conn.ID, "panic", p, "stack", string(debug.Stack()))
+			l.why.CompareAndSwap(nil, &closure{reason: ClosePanic, err: fmt.Errorf("panic: %v", p)})
+			good = false
+		}
+	}()
+	l.wrote(item{kind: itemBatch, batch: b}, began, ended, lag)
+	return true
+}
+
+// Rest implements [fanout.Conn].
+func (l *leanSession) Rest(b *fanout.Batch, rest []byte, began time.Time) {
+	l.out.rest, l.out.item, l.out.began = rest, item{kind: itemBatch, batch: b}, began
+}
+
+// Failed implements [fanout.Conn].
+func (l *leanSession) Failed(err error) { l.err = err }
+
+// write writes one chunk.
+func (d *leanWriter) write(p []byte) error {
+	buf := chunkBuffers.Get().(*[]byte)
+	*buf = append((*buf)[:0], d.head...)
+	*buf = fanout.AppendChunk(*buf, p)
+	err := d.writeAll(*buf)
+	if cap(*buf) <= 2*fanout.MaxBatchBytes {
+		chunkBuffers.Put(buf)
+	}
+	d.head = nil
+	return err
+}
+
+var chunkBuffers = sync.Pool{New: func() any { b := make([]byte, 0, 1024); return &b }}
+
+// batch writes what all connections share, without a copy.
+func (d *leanWriter) batch(b *fanout.Batch, gzip bool) error {
+	return d.writeAll(b.Bytes(fanout.Encoding{Gzip: gzip, Chunked: true}))
+}
+
+// writeAll waits for the client for as long as it makes progress: takes or
+// acknowledges something within each timeout.
+func (d *leanWriter) writeAll(p []byte) error {
+	began := time.Now()
+	defer func() {
+		if took := time.Since(began); took >= slowWrite {
+			d.blocked.Add(int64(took))
+		}
+	}()
+	raw := netpoll.Raw(d.conn)
+	state, _ := netpoll.Peer(raw)
+	for {
+		if err := d.conn.SetWriteDeadline(time.Now().Add(d.timeout)); err != nil {
+			return err
+		}
+		n, err := d.conn.Write(p)
+		p = p[n:]
+		if err == nil || !os.IsTimeout(err) {
+			return err
+		}
+		before := state.Acked
+		if state, _ = netpoll.Peer(raw); n == 0 && state.Acked == before {
+			return err
+		}
+	}
+}
+
+func (d *leanWriter) close(orderly bool) {
+	if orderly {
+		_ = d.writeAll([]byte(fanout.LastChunk)) // the stream is over in any case
+	}
+	_ = d.conn.Close() // nothing is left to write
+}

@@ -1,0 +1,187 @@
+package stream
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"weir/stream/internal/fanout"
+	"weir/stream/internal/netpoll"
+)
+
+// The plain transport: the handler's own goroutine reads its cursor, and writes
+// through http.ResponseController. ServeHTTP returns when the stream is over.
+
+// servePlain serves the stream until it is over.
+func (s *session) servePlain(ctx context.Context, w http.ResponseWriter, protocol int) {
+	look := make(chan struct{}, 1)
+	wake := func() {
+		select {
+		case look <- struct{}{}:
+		default: // it will look already
+		}
+	}
+	s.wake.Store(&wake)
+	out := newPlainWriter(w, or(s.h.WriteTimeout, DefaultWriteTimeout), protocol, s.conn.raw)
+	out.blocked = &s.conn.blocked
+	s.out = out
+	defer func() {
+		if p := recover(); p != nil {
+			s.panicked(p)
+			panic(p)
+		}
+	}()
+	w.WriteHeader(http.StatusOK)
+	timer := time.NewTimer(s.due(time.Now()))
+	defer timer.Stop()
+	gone := ctx.Done()
+	for {
+		fresh := s.member.Wait()
+		if s.work() {
+			return
+		}
+		select {
+		case <-fresh:
+		case <-look:
+		case <-timer.C:
+			if s.work() {
+				return
+			}
+			timer.Reset(s.due(time.Now()))
+		case <-gone:
+			gone = nil
+			s.stop(contextEnd(ctx))
+		}
+	}
+}
+
+// maxPiece is how much is written at once. A client that takes a piece within
+// the write timeout has made progress.
+const maxPiece = 32 << 10
+
+// A plainWriter writes through net/http, for every version of HTTP.
+type plainWriter struct {
+	w       http.ResponseWriter
+	rc      *http.ResponseController
+	timeout time.Duration
+	http2   bool
+	raw     syscall.RawConn // on HTTP/1 the client's own; else nil
+	guard   *time.Timer
+	blocked *atomic.Int64
+
+	mu      sync.Mutex
+	writing bool
+	acked   uint64 // bytes, when the guard was last set
+	tripped bool
+	over    bool // net/http's writer must not be touched any more
+}
+
+func newPlainWriter(w http.ResponseWriter, timeout time.Duration, protocol int, raw syscall.RawConn) *plainWriter {
+	o := &plainWriter{w: w, rc: http.NewResponseController(w), timeout: timeout, http2: protocol >= 2}
+	if protocol < 2 {
+		o.raw = raw // a stream of HTTP/2 shares its connection with others
+	}
+	// http.Server.WriteTimeout is for the whole of an answer, and would end the
+	// stream: each write has a deadline of its own.
+	_ = o.rc.SetWriteDeadline(time.Time{}) // not every test's writer can
+	o.guard = time.AfterFunc(time.Hour, o.check)
+	o.guard.Stop()
+	return o
+}
+
+func (o *plainWriter) write(p []byte) error {
+	for {
+		piece := p[:min(len(p), maxPiece)]
+		if err := o.writePiece(piece); err != nil {
+			return err
+		}
+		if p = p[len(piece):]; len(p) == 0 {
+			return nil
+		}
+	}
+}
+
+func (o *plainWriter) batch(b *fanout.Batch, gzip bool) error {
+	return o.write(b.Bytes(fanout.Encoding{Gzip: gzip}))
+}
+
+// slowWrite is from when on a write counts as one that has waited.
+const slowWrite = time.Millisecond
+
+// writePiece writes and flushes. A guard ends the write when the client makes no
+// progress: a deadline of the connection would do on HTTP/1, but cannot be told
+// of progress, and on HTTP/2 it resets a stream that is idle.
+func (o *plainWriter) writePiece(p []byte) error {
+	o.mu.Lock()
+	o.writing = true
+	o.mu.Unlock()
+	began := time.Now()
+	o.guard.Reset(o.timeout)
+	_, err := o.w.Write(p)
+	if err == nil {
+		err = o.rc.Flush()
+	}
+	o.guard.Stop()
+	if took := time.Since(began); took >= slowWrite {
+		o.blocked.Add(int64(took))
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.writing = false
+	switch {
+	case o.tripped:
+		return errors.Join(os.ErrDeadlineExceeded, err) // HTTP/2 only says that the stream is closed
+	case err != nil && o.http2:
+		return fmt.Errorf("%w: %w", errGone, err) // likewise
+	}
+	return err
+}
+
+// check is called by the guard, which may come late: the write may be over in
+// the meantime, and the handler have returned.
+func (o *plainWriter) check() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.over || !o.writing {
+		return
+	}
+	if o.raw != nil {
+		if state, ok := netpoll.Peer(o.raw); ok && state.Acked != o.acked {
+			o.acked = state.Acked
+			o.guard.Reset(o.timeout)
+			return
+		}
+	}
+	o.tripped = true
+	o.abandon()
+}
+
+// abandon ends a write that waits, and keeps net/http from taking the
+// connection for its next request. The caller holds o.mu.
+func (o *plainWriter) abandon() { _ = o.rc.SetWriteDeadline(time.Unix(1, 0)) } // the write fails, or has ended
+
+// close comes before the handler returns. A connection that did not end orderly
+// is of no use for another request.
+func (o *plainWriter) close(orderly bool) {
+	o.guard.Stop()
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.over = true
+	if !orderly {
+		o.abandon()
+	}
+}
+
+var errGone = errors.New("the client has gone")
+
+// isGone reports whether a write failed because the client went away.
+func isGone(err error) bool {
+	return errors.Is(err, errGone) || errors.Is(err, syscall.EPIPE) || errors.Is(err, io.ErrClosedPipe) || errors.Is(err, context.Canceled)
+}

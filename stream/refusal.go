@@ -1,0 +1,187 @@
+package stream
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"mime"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"weir/stream/sse"
+)
+
+// A Refusal says why a request gets no stream. It is an error, for
+// [Handler.Subscribe] to return.
+type Refusal struct {
+	// Status is the HTTP status. With 429 and 503 the refusal is one that will
+	// pass.
+	Status int
+	// Reason is one of a bounded set, fit for a metric's attribute.
+	Reason string
+	// Detail tells the user what is wrong and what would be right.
+	Detail string
+	// RetryAfter is when the client may try again; 0 says nothing.
+	RetryAfter time.Duration
+	// Header, if any, is added to the answer's.
+	Header http.Header
+}
+
+func (r *Refusal) Error() string { return r.Detail }
+
+// SetRetryAfter puts the Retry-After header of RFC 9110 into h.
+func (r *Refusal) SetRetryAfter(h http.Header) {
+	if r.RetryAfter > 0 {
+		h.Set("Retry-After", strconv.Itoa(int((r.RetryAfter+time.Second-1)/time.Second)))
+	}
+}
+
+// The reasons of the refusals that a handler itself gives.
+const (
+	RejectMethod  = "method"
+	RejectAccept  = "accept"
+	RejectTopic   = "topic"
+	RejectSubject = "subject"
+	RejectFormat  = "format"
+	RejectQuery   = "query"
+	RejectBroker  = "broker"
+	RejectTopics  = "max_topics"
+	RejectDrain   = "drain"
+	RejectFlush   = "flush"
+	RejectFault   = "fault"
+)
+
+// RejectReasons are all of them.
+var RejectReasons = []string{
+	RejectMethod, RejectAccept, RejectTopic, RejectSubject, RejectFormat, RejectQuery,
+	RejectBroker, RejectTopics, RejectDrain, RejectFlush, RejectFault,
+}
+
+// refuse answers a request that gets no stream.
+//
+// By specification an EventSource ends for good at any status but 200, and
+// comes back after a network error or an end. So who accepts nothing but an
+// event stream, as every EventSource does, gets a refusal that will pass as one
+// of these: in a drain the connection is closed without an answer, so that a
+// proxy asks the next node; else the answer is a stream of one stream-error.
+// Everybody else gets the status.
+func (h *Handler) refuse(w http.ResponseWriter, r *http.Request, refusal *Refusal) {
+	h.mu.Lock()
+	h.totals.Rejected++
+	h.mu.Unlock()
+	if hook := h.Hub.opts.Hooks.Reject; hook != nil {
+		hook(r, refusal)
+	}
+	passes := refusal.Status == http.StatusTooManyRequests || refusal.Status == http.StatusServiceUnavailable
+	if passes && r.Method == http.MethodGet && wantsOnlyStream(r.Header.Values("Accept")) {
+		if refusal.Reason == RejectDrain {
+			panic(http.ErrAbortHandler)
+		}
+		h.refuseByStream(w, refusal)
+		return
+	}
+	for name, values := range refusal.Header {
+		w.Header()[name] = values
+	}
+	if h.Refuse != nil {
+		h.Refuse(w, r, refusal)
+		return
+	}
+	refusal.SetRetryAfter(w.Header())
+	http.Error(w, refusal.Detail, refusal.Status)
+}
+
+// refuseByStream tells a refusal, and when to come back, in a stream.
+func (h *Handler) refuseByStream(w http.ResponseWriter, refusal *Refusal) {
+	setHeader(w.Header())
+	wait := max(refusal.RetryAfter, or(h.Retry, DefaultRetry))
+	m := sse.Message{
+		Retry: time.Duration((1 + rand.Float64()/2) * float64(wait)),
+		Event: eventFault, Data: messageJSON(refusal.Detail),
+	}
+	_, _ = w.Write(m.AppendTo(nil)) // a client that has gone needs no refusal
+}
+
+// asRefusal returns what an error of Subscribe, or of the hub, says to the
+// client.
+func (h *Handler) asRefusal(r *http.Request, err error) *Refusal {
+	var refusal *Refusal
+	switch {
+	case errors.As(err, &refusal):
+		return refusal
+	case errors.Is(err, ErrUnavailable):
+		return &Refusal{Status: http.StatusServiceUnavailable, Reason: RejectBroker, RetryAfter: 2 * time.Second,
+			Detail: "The server has not reached its event broker yet. Try again in a moment."}
+	case errors.Is(err, ErrTooMany):
+		return &Refusal{Status: http.StatusTooManyRequests, Reason: RejectTopics, RetryAfter: 10 * time.Second,
+			Detail: "There are as many topics of this kind as there may be. Try again later."}
+	case errors.Is(err, ErrNoTopic):
+		return &Refusal{Status: http.StatusNotFound, Reason: RejectTopic, Detail: "There is no such topic."}
+	}
+	h.logger().ErrorContext(r.Context(), "a stream was refused because of a fault", "error", err)
+	return &Refusal{Status: http.StatusInternalServerError, Reason: RejectFault, Detail: "The server could not tell whether you may read this. Its log says why."}
+}
+
+// cannotFlush names the writer through which a stream cannot be flushed, or
+// returns nil when it can.
+func cannotFlush(w http.ResponseWriter) error {
+	top := w
+	for {
+		switch t := w.(type) {
+		case interface{ FlushError() error }, http.Flusher:
+			return nil
+		case interface{ Unwrap() http.ResponseWriter }:
+			w = t.Unwrap()
+		default:
+			return fmt.Errorf("%T, which a middleware has put in the way, has neither Flush nor Unwrap (the outermost writer is %T)", w, top)
+		}
+	}
+}
+
+// accepts reports whether an Accept header lets text/event-stream through.
+func accepts(values []string) bool {
+	if len(values) == 0 {
+		return true
+	}
+	for media := range mediaRanges(values) {
+		if media == "text/event-stream" || media == "text/*" || media == "*/*" {
+			return true
+		}
+	}
+	return false
+}
+
+// wantsOnlyStream reports whether an Accept header lets nothing else through.
+func wantsOnlyStream(values []string) bool {
+	only := false
+	for media := range mediaRanges(values) {
+		if media != "text/event-stream" {
+			return false
+		}
+		only = true
+	}
+	return only
+}
+
+// mediaRanges returns what an Accept header lets through (RFC 9110, section
+// 12.5.1): each media range whose weight is not zero.
+func mediaRanges(values []string) func(yield func(string) bool) {
+	return func(yield func(string) bool) {
+		for _, value := range values {
+			for part := range strings.SplitSeq(value, ",") {
+				media, params, err := mime.ParseMediaType(part)
+				if err != nil {
+					continue
+				}
+				if q, err := strconv.ParseFloat(params["q"], 64); params["q"] != "" && (err != nil || q <= 0) {
+					continue
+				}
+				if !yield(media) {
+					return
+				}
+			}
+		}
+	}
+}

@@ -1,9 +1,0 @@
-//go:build 386 || s390x
-
-package stream
-
-import "syscall"
-
-// send writes to a socket that does not block. Here, package syscall has no
-// number for send(2).
-func send(fd int, p []byte) (int, error) { return syscall.Write(fd, p) }

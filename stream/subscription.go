@@ -1,0 +1,155 @@
+package stream
+
+import (
+	"fmt"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"weir/stream/eventlog"
+)
+
+// A Subscription is what a stream is: who reads what, from where, until when.
+type Subscription struct {
+	// Topic is what is read. Default: the hub's first topic.
+	Topic string
+	// Subjects are filters: events with one of these subjects alone are read. A
+	// filter is a subject, a prefix that ends in ".*", or "*". Default: all events.
+	Subjects []string
+	// Format is how the events are encoded. Default: the handler's.
+	Format Format
+	// Resume is the last event ID that the reader has; the zero ID asks for
+	// everything held. Default: nil, what comes from now on.
+	Resume *ID
+	// Last asks a reader who does not resume for the newest events first, so
+	// many; with subjects that are not prefixes, so many of each.
+	Last int
+	// Identity says who reads: for operators, not for other readers.
+	Identity string
+	// Client is the client's address, where the peer's is that of a proxy.
+	Client string
+	// Expires is when the right to read ends. The stream is closed then, with
+	// CloseExpired. Default: never.
+	Expires time.Time
+	// Done, if set, is called once: when the stream is over, or was not begun.
+	Done func()
+
+	malformed bool // the reader gave a last event ID that is none
+}
+
+// maxLast bounds Subscription.Last, as ParseSubscription reads it.
+const maxLast = 10_000
+
+// ParseSubscription returns what the query and the headers of a request ask
+// for: topic, subject (may be repeated), format, last, and the last event ID by
+// the header Last-Event-ID, or where there is none by the parameter
+// last_event_id (lastEventId, lastEventID: some polyfills say so). What is
+// repeated or makes no sense is refused. A last event ID that is none is not:
+// the stream then begins live, and says so.
+func ParseSubscription(r *http.Request) (*Subscription, error) {
+	query, err := url.ParseQuery(r.URL.RawQuery)
+	if err != nil {
+		return nil, badQuery(RejectQuery, "The query of the address is malformed.")
+	}
+	s := &Subscription{}
+	if topics := query["topic"]; len(topics) > 1 {
+		return nil, badQuery(RejectTopic, "One stream reads one topic. Open a stream for each, or publish to one topic under several subjects and read it with subject=.")
+	} else if len(topics) == 1 {
+		s.Topic = strings.Clone(topics[0]) // not a piece of the request, which would be kept with it
+	}
+	for _, subject := range query["subject"] {
+		s.Subjects = append(s.Subjects, strings.Clone(subject))
+	}
+	if formats := query["format"]; len(formats) > 1 {
+		return nil, badQuery(RejectFormat, "The parameter format may stand once.")
+	} else if len(formats) == 1 {
+		s.Format = Format(strings.Clone(formats[0]))
+	}
+	if last := query["last"]; len(last) > 0 {
+		n, err := strconv.Atoi(last[0])
+		if err != nil || n < 0 || len(last) > 1 {
+			return nil, badQuery(RejectQuery, "The parameter last is one number of events, such as last=50.")
+		}
+		s.Last = min(n, maxLast)
+	}
+	s.resume(r.Header, query)
+	return s, nil
+}
+
+// resume finds the last event ID: the header wins.
+func (s *Subscription) resume(header http.Header, query url.Values) {
+	for _, text := range []string{
+		header.Get("Last-Event-ID"), query.Get("last_event_id"), query.Get("lastEventId"), query.Get("lastEventID"),
+	} {
+		if text == "" {
+			continue
+		}
+		if id, err := eventlog.ParseID(text); err == nil {
+			s.Resume = &id
+		} else {
+			s.malformed = true
+		}
+		return
+	}
+}
+
+func badQuery(reason, detail string) *Refusal {
+	return &Refusal{Status: http.StatusBadRequest, Reason: reason, Detail: detail}
+}
+
+// opened is a subscription whose topic, filter and format have been found.
+type opened struct {
+	topic  *topic
+	feed   *feed
+	cursor *eventlog.Cursor
+	format Format
+}
+
+// open finds what a subscription asks for. The error is a Refusal or one of the
+// hub's.
+func (h *Handler) open(sub *Subscription) (opened, error) {
+	filter, err := eventlog.ParseFilter(sub.Subjects)
+	if err != nil {
+		return opened{}, badQuery(RejectSubject, fmt.Sprintf("The filter subject= is refused: %v.", err))
+	}
+	format := sub.Format
+	if format == "" {
+		format = h.Format
+	}
+	if format == "" {
+		format = FormatData
+	}
+	formatter := h.Hub.formatter(format)
+	if formatter == nil {
+		return opened{}, badQuery(RejectFormat, fmt.Sprintf("There is no format %.80q. Formats are: %s.", format, strings.Join(h.Hub.formatNames(), ", ")))
+	}
+	name := sub.Topic
+	if name == "" {
+		name = h.Hub.First()
+	}
+	for {
+		t, err := h.Hub.demand(name)
+		if err != nil {
+			return opened{}, err
+		}
+		if !t.ready() {
+			return opened{}, fmt.Errorf("open %s: %w", name, ErrUnavailable)
+		}
+		f, ok := t.join(filter, t.format(format, formatter))
+		if !ok {
+			continue // removed meanwhile
+		}
+		o := opened{topic: t, feed: f, format: format}
+		switch view := f.View(); {
+		case sub.Resume != nil:
+			o.cursor = view.From(*sub.Resume)
+		case sub.Last > 0:
+			o.cursor = view.Newest(sub.Last)
+		default:
+			o.cursor = view.Live()
+		}
+		return o, nil
+	}
+}

@@ -61,7 +61,7 @@ func newRig(t *testing.T, opts telemetry.Options, hubOpts stream.HubOptions) *ri
 	if err := r.hub.AddTopic("sensor"); err != nil {
 		t.Fatal(err)
 	}
-	r.handler = &stream.Handler{Hub: r.hub, Heartbeat: time.Hour * 1000}
+	r.handler = &stream.Handler{Hub: r.hub, Format: stream.FormatJSON, Heartbeat: time.Hour * 1000}
 	r.tel.Observe(r.handler)
 	r.http = r.tel.StreamMiddleware(r.handler)
 	return r

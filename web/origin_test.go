@@ -82,7 +82,7 @@ func TestCORS(t *testing.T) {
 		put("stream", 200, w.Code, w.Header())
 		w = s.glanceFrom(addr, "/sse-stream", header...)
 		put("stream refused", 429, w.Code, w.Header())
-		w = s.glance("/sse-stream?topic=none", header...)
+		w = s.glanceFrom(fmt.Sprintf("203.0.113.%d:1", clients), "/sse-stream?topic=none", header...)
 		put("no topic", 404, w.Code, w.Header())
 		w = s.do("POST", "/publish?topic=one", "1", header...)
 		put("no token", 401, w.Code, w.Header())

@@ -160,7 +160,7 @@ func TestRoutes(t *testing.T) {
 		s := newSite(t, func(o *web.Options) { o.Stream.Transport = transport })
 		sub := subscribe(t, s.listen().URL+"/sse-stream")
 		wantSecure(t, "stream by "+string(transport), sub.resp.Header)
-		if ct := sub.resp.Header.Get("Content-Type"); ct != "text/event-stream" {
+		if ct := sub.resp.Header.Get("Content-Type"); ct != "text/event-stream; charset=utf-8" {
 			t.Errorf("Content-Type %q", ct)
 		}
 	}

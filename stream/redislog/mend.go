@@ -81,7 +81,7 @@ func (f *following) held() (map[stream.ID]bool, error) {
 	ids := make(map[stream.ID]bool)
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel() // what is there is read, and nothing is waited for
-	c := f.log.From(stream.ID{})
+	c := f.log.All().From(stream.ID{})
 	for {
 		batch, err := c.Next(ctx)
 		var gap *stream.Gap

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"weir/stream"
+	"weir/stream/eventlog"
 	"weir/stream/redislog"
 )
 
@@ -88,7 +89,7 @@ func TestBytesInRedis(t *testing.T) {
 	}
 	check("old", limit*9/10/(10<<10))
 	// And a node that starts now has what is kept, no more.
-	log := stream.NewLog(stream.LogOptions{})
+	log := eventlog.New(eventlog.Options{})
 	up := make(chan error, 1)
 	defer b.Follow("large", log, func(err error) { up <- err })()
 	if err := <-up; err != nil {

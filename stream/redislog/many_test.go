@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"weir/stream"
+	"weir/stream/eventlog"
 	"weir/stream/redislog"
 )
 
@@ -19,7 +20,7 @@ func followMany(t testing.TB, b *redislog.Broker, name string, n int) (logs []*s
 	up := make(chan error, n)
 	stops := make([]func(), n)
 	for i := range n {
-		log := stream.NewLog(stream.LogOptions{})
+		log := eventlog.New(eventlog.Options{})
 		logs = append(logs, log)
 		stops[i] = b.Follow(fmt.Sprint(name, i), log, func(err error) { up <- err })
 	}
@@ -49,7 +50,7 @@ func TestEmptyTopicsAreCheap(t *testing.T) {
 	warm, _ := followMany(t, b, "warm", 10)
 	logs := make([]*stream.Log, topics)
 	for i := range logs {
-		logs[i] = stream.NewLog(stream.LogOptions{})
+		logs[i] = eventlog.New(eventlog.Options{})
 	}
 	var before, after runtime.MemStats
 	runtime.GC()
@@ -112,10 +113,10 @@ func TestFirstEventWhileMany(t *testing.T) {
 	for i := range news {
 		topic := fmt.Sprint("new", i)
 		began := time.Now()
-		log := stream.NewLog(stream.LogOptions{})
-		stopOne := one.Follow(topic, stream.NewLog(stream.LogOptions{}), func(error) {})
+		log := eventlog.New(eventlog.Options{})
+		stopOne := one.Follow(topic, eventlog.New(eventlog.Options{}), func(error) {})
 		stopTwo := two.Follow(topic, log, func(error) {})
-		reader := log.From(stream.ID{})
+		reader := log.All().From(stream.ID{})
 		publishTo(t, one, topic, "1")
 		if _, err := reader.Next(t.Context()); err != nil {
 			t.Fatal(err)

@@ -3,12 +3,17 @@
 package main
 
 import (
+	"context"
+	"io"
+	"net"
 	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
+
+	"weir/stream/streamtest"
 )
 
 func signalSelf(t *testing.T, s syscall.Signal) {
@@ -70,6 +75,25 @@ func TestSecondSignalEndsAtOnce(t *testing.T) {
 	}
 	signalSelf(t, syscall.SIGTERM)
 	if err := p.end(); err != nil {
+		t.Error(err)
+	}
+}
+
+// SIGTERM while the server waits for Redis is an orderly end.
+func TestSignalWhileWaitingForRedis(t *testing.T) {
+	closed, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	closed.Close()
+	stderr := new(streamtest.Buffer)
+	done := make(chan error, 1)
+	go func() {
+		done <- run(context.Background(), []string{"-addr", "127.0.0.1:0", "-source", "http", "-redis", "redis://" + closed.Addr().String(), "-redis-wait"}, nil, strings.NewReader(""), io.Discard, stderr)
+	}()
+	until(t, "progress", func() bool { return strings.Contains(stderr.String(), "waiting for Redis") })
+	signalSelf(t, syscall.SIGTERM)
+	if err := <-done; err != nil {
 		t.Error(err)
 	}
 }

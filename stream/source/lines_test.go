@@ -101,6 +101,7 @@ func TestLineEvent(t *testing.T) {
 
 func FuzzReadLines(f *testing.F) {
 	f.Add([]byte("a\r\n\nb\n{\"c\":1}"), uint16(3), uint32(0))
+	f.Add([]byte("\x00\x00\na\x00b\n\x00\x00c\n\x00"), uint16(0), uint32(0))
 	f.Add([]byte("x\ny"), uint16(1), uint32(source.MaxLine))
 	f.Add([]byte("\r\ny\r"), uint16(7), uint32(source.MaxLine))
 	f.Fuzz(func(t *testing.T, input []byte, chunk uint16, pad uint32) {
@@ -124,12 +125,44 @@ func FuzzReadLines(f *testing.F) {
 		if long != wantLong || !slices.EqualFunc(lines, want, bytes.Equal) {
 			t.Fatalf("got %d lines and %d too long, want %d and %d", len(lines), long, len(want), wantLong)
 		}
+		checkFileLines(t, input, int(chunk)+1)
 		for _, line := range lines {
 			if e := source.LineEvent(line); e.Validate() != nil {
 				t.Fatalf("%q makes an event that is not valid", line)
 			}
 		}
 	})
+}
+
+// checkFileLines reads the input as a file is read: NULs at the beginning of a
+// line are no part of it, and what is remembered is what stands in the input.
+func checkFileLines(t *testing.T, input []byte, chunk int) {
+	t.Helper()
+	last := func(end int64) []byte { return input[max(0, end-1024):end] }
+	lines, long, err := source.ReadFileLines(&chunks{input, chunk}, func(used, partial int64, before, lately []byte) {
+		if !bytes.Equal(before, last(used)) || !bytes.Equal(lately, last(used+partial)) {
+			t.Fatalf("behind %d and %d bytes, %q and %q are remembered", used, partial, before, lately)
+		}
+		if used > 0 && input[used-1] != '\n' {
+			t.Fatalf("a line ends at %d, in the middle", used)
+		}
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var want [][]byte
+	wantLong := 0
+	for line := range bytes.SplitSeq(input, []byte{'\n'}) {
+		switch line = bytes.TrimSuffix(bytes.TrimLeft(line, "\x00"), []byte{'\r'}); {
+		case len(line) > source.MaxLine:
+			wantLong++
+		case len(line) > 0:
+			want = append(want, line)
+		}
+	}
+	if long != wantLong || !slices.EqualFunc(lines, want, bytes.Equal) {
+		t.Fatalf("as a file: got %d lines and %d too long, want %d and %d", len(lines), long, len(want), wantLong)
+	}
 }
 
 // chunks reads at most n bytes at a time.

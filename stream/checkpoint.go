@@ -26,6 +26,7 @@ func (p *publisher) PublishCheckpoint(ctx context.Context, checkpoint []byte, ev
 	err := p.hub.Submit(ctx, p.topic.name, publication)
 	switch {
 	case err == nil && len(events) > 0:
+		p.published(publication.Events[len(events)-1].ID)
 		p.hub.changed(p.topic, &p.topic.source, SourceUp, nil)
 	case errors.Is(err, ErrInvalid):
 		p.Fail(err)

@@ -91,19 +91,6 @@ func (h *Hub) EndTopic(name, reason string) error {
 	return nil
 }
 
-// end ends a topic whose source has come to its end. It tries until it works.
-func (h *Hub) end(t *topic, reason string) {
-	for failures := 1; ; failures++ {
-		err := h.store(h.ctx, t, &Publication{End: reason})
-		if err == nil || errors.Is(err, ErrClosed) {
-			return
-		}
-		if !h.sleep(backoff(failures, maxBrokerBackoff)) {
-			return
-		}
-	}
-}
-
 // sleep reports whether the hub is still open after a while.
 func (h *Hub) sleep(d time.Duration) bool {
 	select {

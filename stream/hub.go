@@ -63,10 +63,10 @@ const closePatience = 10 * time.Second
 // from when Close is called.
 func (h *Hub) Close() {
 	h.cancel()
-	h.unfollowAll()
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
+		h.unfollowAll() // which may hang on a disk
 		h.work.Wait()
 	}()
 	select {

@@ -6,7 +6,10 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"runtime/debug"
+	"sync"
 	"time"
+
+	"weir/stream/eventlog"
 )
 
 // failuresToTell is how many failures in a row the clients hear of.
@@ -94,7 +97,7 @@ func (h *Hub) feed(t *topic, s Source) {
 		case h.ctx.Err() != nil:
 			return
 		case err == nil:
-			h.end(t, "the source has ended")
+			p.end()
 			h.changed(t, &t.source, SourceEnded, nil)
 			return
 		case errors.Is(err, ErrClosed) && t.log.Ended() != "":
@@ -137,20 +140,52 @@ func (h *Hub) running(t *topic, change int) {
 type publisher struct {
 	hub   *Hub
 	topic *topic
+
+	mu   sync.Mutex
+	last ID // of what the source has published
 }
 
 func (p *publisher) Publish(ctx context.Context, events ...Event) error {
 	if p.hub.ctx.Err() != nil { // told to loops that do not look at their context
 		return fmt.Errorf("publish to %s: %w: the hub is closed", p.topic.name, ErrClosed)
 	}
-	_, err := p.hub.Publish(ctx, p.topic.name, events...)
+	ids, err := p.hub.Publish(ctx, p.topic.name, events...)
 	switch {
 	case err == nil:
+		p.published(ids...)
 		p.hub.changed(p.topic, &p.topic.source, SourceUp, nil)
 	case errors.Is(err, ErrInvalid):
 		p.Fail(err)
 	}
 	return err
+}
+
+func (p *publisher) published(ids ...ID) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, id := range ids {
+		if id.After(p.last) {
+			p.last = id
+		}
+	}
+}
+
+// end ends the topic in this process, behind what the source has published:
+// with a broker, that comes round a little later. The broker is not told. The
+// end of one process's source, such as of its standard input, is no end for
+// other nodes, nor for the next process.
+func (p *publisher) end() {
+	p.mu.Lock()
+	last := p.last
+	p.mu.Unlock()
+	for c := p.topic.log.All().Live(); last.After(p.topic.log.Last()); {
+		_, err := c.Next(p.hub.ctx)
+		var gap *Gap
+		if err != nil && (!errors.As(err, &gap) || gap.Reason == eventlog.GapReset) {
+			break // the broker has lost events, perhaps these
+		}
+	}
+	p.topic.log.Close("the source has ended")
 }
 
 func (p *publisher) Fail(err error) {

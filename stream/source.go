@@ -13,8 +13,9 @@ import (
 // implementation.
 type Source interface {
 	// Run publishes until ctx is done, and then returns soon. An error is a
-	// failure: the source is run again after a while. Nil means that the topic
-	// has ended for good, when ctx is not done. Once the hub is closed, Publish
+	// failure: the source is run again after a while. Nil means that
+	// nothing will come any more, when ctx is not done: the topic ends in this
+	// process, though not in the broker. Once the hub is closed, Publish
 	// returns an error that wraps ErrClosed, so that a loop ends that does not
 	// look at ctx.
 	Run(ctx context.Context, p Publisher) error

@@ -4,12 +4,14 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"weir/stream"
+	"weir/stream/eventlog"
 	"weir/stream/streamtest"
 )
 
@@ -203,3 +205,43 @@ func TestPublishCheckpoint(t *testing.T) {
 
 // A forgetful broker keeps no checkpoints.
 type forgetful struct{ stream.Broker }
+
+// The end of a source is the end of the topic in its process: behind the last
+// event, and neither on other nodes nor in the next process.
+func TestSourceEnds(t *testing.T) {
+	broker := new(stream.MemoryBroker)
+	one := func(text string) stream.SourceFunc {
+		return func(ctx context.Context, p stream.Publisher) error {
+			return p.Publish(ctx, stream.Event{Data: []byte(text)})
+		}
+	}
+	for _, texts := range [][]string{{"1"}, {"1", "2"}, {"1", "2", "3"}} {
+		hub := stream.NewHub(stream.HubOptions{Broker: broker, Logger: slog.New(slog.DiscardHandler)})
+		_ = hub.AddTopic("t")
+		if err := hub.AddSource("t", one(texts[len(texts)-1])); err != nil {
+			t.Fatal(err)
+		}
+		log, err := hub.Reader("t")
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		for c := log.From(stream.ID{}); ; {
+			entries, err := c.Next(t.Context())
+			var ended *eventlog.Ended
+			if errors.As(err, &ended) {
+				break
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, e := range entries {
+				got = append(got, string(e.Event.Data))
+			}
+		}
+		if !slices.Equal(got, texts) {
+			t.Errorf("got %q, want %q", got, texts)
+		}
+		hub.Close()
+	}
+}

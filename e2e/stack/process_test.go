@@ -211,7 +211,7 @@ func startProxy(t *testing.T, nodes ...*node) *proxy {
 	p := &proxy{dir: filepath.Join(workDir, strings.ReplaceAll(t.Name(), "/", "-")), addr: freeAddr(t), plain: freeAddr(t)}
 	servers := ""
 	for _, n := range nodes {
-		servers += "server " + n.addr + " max_fails=1 fail_timeout=2s;\n" // as nginx/weir/nodes.conf has it
+		servers += "server " + n.addr + " max_fails=0;\n" // as nginx/weir/nodes.conf has it
 	}
 	// Those of the system's package may be root's.
 	temp := ""

@@ -1,0 +1,216 @@
+//go:build unix
+
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"regexp"
+	"strings"
+	"syscall"
+	"time"
+
+	"weir/stream/streamtest"
+)
+
+const (
+	topicName = "t"
+	token     = "publish-here"
+)
+
+// A process is a program that runs until it is ended.
+type process struct {
+	name  string
+	cmd   *exec.Cmd
+	log   *streamtest.Buffer
+	ended chan struct{}
+}
+
+func startProcess(name string, cmd *exec.Cmd) (*process, error) {
+	p := &process{name: name, cmd: cmd, log: new(streamtest.Buffer), ended: make(chan struct{})}
+	if cmd.Stdout == nil {
+		cmd.Stdout = p.log
+	}
+	cmd.Stderr = p.log
+	if err := cmd.Start(); err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	go func() {
+		_ = cmd.Wait()
+		close(p.ended)
+	}()
+	return p, nil
+}
+
+// kill ends the process as a crash does, and waits until it is gone.
+func (p *process) kill() {
+	if p == nil {
+		return
+	}
+	_ = p.cmd.Process.Kill()
+	<-p.ended
+}
+
+// terminate asks it to end, and waits until it has.
+func (p *process) terminate() error {
+	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		return err
+	}
+	select {
+	case <-p.ended:
+		return nil
+	case <-time.After(patience):
+		return fmt.Errorf("%s did not end within %v of SIGTERM\n%s", p.name, patience, p.log)
+	}
+}
+
+// A server is one run after another of weir, on one address.
+type server struct {
+	*process
+	matrix *matrix
+	addr   string
+	args   []string
+	stdin  io.Reader
+}
+
+func (m *matrix) newServer(args ...string) *server {
+	return &server{matrix: m, addr: "127.0.0.1:0", args: append([]string{
+		"-publish-token", token, "-retry", "300ms", "-heartbeat", "2s",
+		"-max-conns-per-client", "0", "-connect-rate", "0", "-publish-rate", "0", "-max-body", "4194304",
+		"-cors-origin", m.browser.site}, args...)}
+}
+
+var listening = regexp.MustCompile(`^listening on http://(\S+)$`)
+
+// start runs the server, and returns when it is ready. Before a restart the port
+// may for a moment be taken by a connection that another process made from it.
+func (s *server) start() error {
+	for try := 1; ; try++ {
+		cmd := exec.Command(s.matrix.binary, append([]string{"-addr", s.addr}, s.args...)...)
+		for _, pair := range os.Environ() {
+			if !strings.HasPrefix(pair, "WEIR_") && !strings.HasPrefix(pair, "OTEL_") {
+				cmd.Env = append(cmd.Env, pair)
+			}
+		}
+		cmd.Env = append(cmd.Env, s.matrix.env...)
+		cmd.Stdin = s.stdin
+		out, in, err := os.Pipe()
+		if err != nil {
+			return err
+		}
+		cmd.Stdout = in
+		s.process, err = startProcess("weir", cmd)
+		_ = in.Close()
+		if err != nil {
+			return err
+		}
+		lines := bufio.NewReader(out)
+		line, _ := lines.ReadString('\n')
+		log := s.log
+		go func() {
+			_, _ = io.Copy(log, lines)
+			_ = out.Close()
+		}()
+		if m := listening.FindStringSubmatch(strings.TrimSpace(line)); m != nil {
+			s.addr = m[1]
+			break
+		}
+		s.kill()
+		if try == 20 || !strings.Contains(s.log.String(), "is in use") {
+			return fmt.Errorf("weir did not start: %q\n%s", line, s.log)
+		}
+	}
+	return eventually("weir is not ready", func() bool {
+		resp, err := direct.Get("http://" + s.addr + "/readyz")
+		if err != nil {
+			return false
+		}
+		_ = resp.Body.Close()
+		return resp.StatusCode == http.StatusOK
+	})
+}
+
+// direct is for the runner's own requests.
+var direct = &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{DisableKeepAlives: true, Proxy: nil}}
+
+// streams is how many streams the server has open.
+func (s *server) streams() (int, error) {
+	resp, err := direct.Get("http://" + s.addr + "/sse-health")
+	if err != nil {
+		return 0, err
+	}
+	defer resp.Body.Close()
+	var health struct {
+		ActiveConnections int `json:"active_connections"`
+	}
+	err = json.NewDecoder(resp.Body).Decode(&health)
+	return health.ActiveConnections, err
+}
+
+// publish puts an event in, and returns its ID. It tries again where nothing can
+// have been put in.
+func publish(ctx context.Context, text string, servers ...*server) (published, error) {
+	var last error
+	for try := range 200 {
+		if try > 0 {
+			sleep(ctx, 50*time.Millisecond)
+		}
+		if ctx.Err() != nil {
+			break
+		}
+		req, err := http.NewRequestWithContext(ctx, "POST", "http://"+servers[try%len(servers)].addr+"/publish?topic="+topicName, strings.NewReader(text))
+		if err != nil {
+			return published{}, err
+		}
+		req.Header.Set("Authorization", "Bearer "+token)
+		req.Header.Set("Content-Type", "text/plain; charset=utf-8")
+		resp, err := direct.Do(req)
+		if err != nil {
+			last = err
+			if errors.Is(err, syscall.ECONNREFUSED) {
+				continue
+			}
+			return published{}, err
+		}
+		body, err := io.ReadAll(resp.Body)
+		_ = resp.Body.Close()
+		if resp.StatusCode == http.StatusServiceUnavailable {
+			last = fmt.Errorf("publish: %s: %s", resp.Status, body)
+			continue
+		}
+		var answer struct{ IDs []string }
+		if err == nil {
+			err = json.Unmarshal(body, &answer)
+		}
+		if err != nil || len(answer.IDs) != 1 {
+			return published{}, fmt.Errorf("publish: %s: %s", resp.Status, body)
+		}
+		return published{answer.IDs[0], text, time.Now()}, nil
+	}
+	return published{}, fmt.Errorf("publishing: %w", last)
+}
+
+// eventually waits until the condition holds.
+func eventually(otherwise string, condition func() bool) error {
+	deadline := time.Now().Add(patience)
+	for !condition() {
+		if time.Now().After(deadline) {
+			return fmt.Errorf("%s (after %v)", otherwise, patience)
+		}
+		sleep(context.Background(), 20*time.Millisecond)
+	}
+	return nil
+}
+
+func sleep(ctx context.Context, d time.Duration) {
+	ctx, cancel := context.WithTimeout(ctx, d)
+	<-ctx.Done()
+	cancel()
+}

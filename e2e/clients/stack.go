@@ -1,0 +1,164 @@
+//go:build unix
+
+package main
+
+import (
+	"bufio"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/base64"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"math/big"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"time"
+)
+
+// A certificate is for 127.0.0.1, and signed by nobody but itself.
+type certificate struct {
+	cert, key string // files
+	pin       string // the hash by which the browser is told to trust it
+}
+
+func makeCertificate(dir string) (c certificate, err error) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return c, err
+	}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(time.Now().UnixNano()), Subject: pkix.Name{CommonName: "weir clients"},
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(24 * time.Hour),
+		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
+		KeyUsage:    x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
+		IsCA: true, BasicConstraintsValid: true, // or Python does not take it as a root
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
+	if err != nil {
+		return c, err
+	}
+	parsed, err := x509.ParseCertificate(der)
+	if err != nil {
+		return c, err
+	}
+	private, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		return c, err
+	}
+	hash := sha256.Sum256(parsed.RawSubjectPublicKeyInfo)
+	c = certificate{filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem"), base64.StdEncoding.EncodeToString(hash[:])}
+	return c, errors.Join(
+		os.WriteFile(c.cert, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), 0o644),
+		os.WriteFile(c.key, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private}), 0o600))
+}
+
+// startRedis runs a Redis in dir, and returns its address.
+func startRedis(dir string) (*process, string, error) {
+	path, err := find("redis-server")
+	if err != nil {
+		return nil, "", err
+	}
+	addr, err := freeAddr()
+	if err != nil {
+		return nil, "", err
+	}
+	host, port, _ := net.SplitHostPort(addr)
+	p, err := startProcess("redis-server", exec.Command(path, "--bind", host, "--port", port, "--dir", dir, "--save", "", "--loglevel", "warning"))
+	if err != nil {
+		return nil, "", err
+	}
+	return p, addr, eventually("redis-server does not answer", func() bool {
+		conn, err := net.Dial("tcp", addr)
+		if err != nil {
+			return false
+		}
+		defer conn.Close()
+		_ = conn.SetDeadline(time.Now().Add(patience))
+		fmt.Fprint(conn, "PING\r\n")
+		answer, _ := bufio.NewReader(conn).ReadString('\n')
+		return answer == "+PONG\r\n"
+	})
+}
+
+// startNginx runs nginx before the servers, and returns its address. The main
+// file is the one that users copy, byte by byte; of the files that it includes,
+// which say where to listen and find the nodes, the run has its own.
+func (m *matrix) startNginx(dir string, servers ...*server) (*process, string, error) {
+	path, err := find("nginx")
+	if err != nil {
+		return nil, "", err
+	}
+	addr, err := freeAddr()
+	if err != nil {
+		return nil, "", err
+	}
+	plain, err := freeAddr()
+	if err != nil {
+		return nil, "", err
+	}
+	main, err := os.ReadFile(filepath.Join(m.root, "e2e", "stack", "nginx", "nginx.conf"))
+	if err != nil {
+		return nil, "", err
+	}
+	nodes, temp := "", ""
+	for _, s := range servers {
+		nodes += "server " + s.addr + " max_fails=0;\n" // as nginx/weir/nodes.conf has it
+	}
+	for _, kind := range []string{"client_body", "proxy", "fastcgi", "uwsgi", "scgi"} {
+		temp += kind + "_temp_path temp-" + kind + ";\n" // those of the system's package may be root's
+	}
+	files := map[string]string{
+		"nginx.conf":         string(main),
+		"weir/listen.conf":   fmt.Sprintf("listen %s ssl http2;\nssl_certificate %s;\nssl_certificate_key %s;\naccess_log access.log weir;\n%s", addr, m.cert.cert, m.cert.key, temp),
+		"weir/redirect.conf": fmt.Sprintf("listen %s;\naccess_log off;\n%s", plain, temp),
+		"weir/nodes.conf":    nodes,
+	}
+	if err := os.MkdirAll(filepath.Join(dir, "weir"), 0o755); err != nil {
+		return nil, "", err
+	}
+	for name, text := range files {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
+			return nil, "", err
+		}
+	}
+	p, err := startProcess("nginx", exec.Command(path, "-e", "stderr", "-p", dir, "-c", "nginx.conf",
+		"-g", "daemon off; error_log stderr notice; pid "+filepath.Join(dir, "nginx.pid")+";"))
+	if err != nil {
+		return nil, "", err
+	}
+	return p, addr, eventually("nginx does not listen", func() bool {
+		conn, err := net.Dial("tcp", addr)
+		if err == nil {
+			_ = conn.Close()
+		}
+		return err == nil
+	})
+}
+
+func find(names ...string) (string, error) {
+	for _, name := range names {
+		for _, dir := range []string{"", "/usr/sbin/", "/usr/local/sbin/"} {
+			if path, err := exec.LookPath(dir + name); err == nil {
+				return path, nil
+			}
+		}
+	}
+	return "", fmt.Errorf("%s is needed: make deps installs it", names[0])
+}
+
+// freeAddr returns an address at which nobody listens.
+func freeAddr() (string, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", err
+	}
+	defer l.Close()
+	return l.Addr().String(), nil
+}

@@ -7,14 +7,14 @@ import (
 	"io"
 	"strconv"
 	"time"
-	"unicode/utf8"
 )
 
 // ErrTooLong is what a [Decoder] returns for an event larger than its limit.
 var ErrTooLong = errors.New("event is longer than the decoder's limit")
 
 // A Decoder reads messages from a text/event-stream, to the parsing rules of
-// WHATWG HTML, section 9.2.6. One goroutine may use it at a time.
+// WHATWG HTML, section 9.2.6. One goroutine may use it at a time. What is no
+// valid UTF-8 becomes U+FFFD, one for each broken sequence, as in a browser.
 type Decoder struct {
 	// MaxSize limits the bytes of one line and of one event. Default: 4 MiB.
 	MaxSize int
@@ -27,14 +27,20 @@ type Decoder struct {
 	begun  bool // the byte order mark has been looked for
 	skipLF bool // the line before ended in CR: an LF now belongs to it
 
-	nextID string // becomes lastID at the end of the message that is being read
-	lastID string
-	retry  time.Duration
-	data   []byte
+	nextID   string // becomes lastID at the end of the message that is being read
+	lastID   string
+	retry    time.Duration
+	hasRetry bool // the stream has set retry, which may be 0
+	data     []byte
 }
 
 // NewDecoder returns a Decoder that reads from r.
 func NewDecoder(r io.Reader) *Decoder { return &Decoder{r: r} }
+
+// SetLastEventID makes id the last event ID. A client that comes back calls it
+// before the first [Decoder.Next]: messages without an ID of their own have the
+// one that was the last on the stream before.
+func (d *Decoder) SetLastEventID(id string) { d.nextID, d.lastID = id, id }
 
 // LastEventID returns what a client would send as Last-Event-ID now. The ID of
 // a message counts from its closing empty line on: of one that is cut off, the
@@ -44,11 +50,12 @@ func (d *Decoder) LastEventID() string { return d.lastID }
 // Retry returns the reconnection time that the server asked for last, or 0.
 func (d *Decoder) Retry() time.Duration { return d.retry }
 
-// Next returns the next message that a client would dispatch: its ID is the
-// last event ID at that time, its Event is "message" where the stream names
-// none, and its Data is valid until the next call. At the end of the stream
-// the error is io.EOF, and a message without its closing empty line is
-// dropped, as the specification wants it.
+// Next returns the next message that a client would dispatch. Its ID is the
+// last event ID at that time, and its SetsID tells whether the message itself
+// set it. Its Event is "message" where the stream names none. Its Data is valid
+// until the next call. At the end of the stream the error is io.EOF, and a
+// message without its closing empty line is dropped, as the specification wants
+// it.
 func (d *Decoder) Next() (Message, error) {
 	limit := d.MaxSize
 	if limit <= 0 {
@@ -56,7 +63,7 @@ func (d *Decoder) Next() (Message, error) {
 	}
 	d.data = d.data[:0]
 	var name string
-	seen := false
+	seen, setsID := false, false
 	for {
 		line, err := d.line(limit)
 		if err != nil {
@@ -65,17 +72,14 @@ func (d *Decoder) Next() (Message, error) {
 		if len(line) == 0 {
 			d.lastID = d.nextID
 			if !seen {
-				name = ""
+				name, setsID = "", false
 				continue
 			}
 			if name == "" {
 				name = "message"
 			}
-			data := d.data[:len(d.data)-1] // without the LF of the last line
-			if !utf8.Valid(data) {
-				data = bytes.ToValidUTF8(data, []byte("\uFFFD"))
-			}
-			return Message{ID: d.lastID, Event: name, Data: data}, nil
+			data := validUTF8(d.data[:len(d.data)-1]) // without the LF of the last line
+			return Message{ID: d.lastID, SetsID: setsID, Event: name, Data: data}, nil
 		}
 		field, value, colon := bytes.Cut(line, []byte{':'})
 		if colon {
@@ -89,14 +93,17 @@ func (d *Decoder) Next() (Message, error) {
 			d.data = append(append(d.data, value...), '\n')
 			seen = true
 		case "event":
-			name = string(bytes.ToValidUTF8(value, []byte("\uFFFD")))
+			name = string(validUTF8(value))
 		case "id":
-			if bytes.IndexByte(value, 0) < 0 && d.nextID != string(value) {
-				d.nextID = string(bytes.ToValidUTF8(value, []byte("\uFFFD")))
+			if bytes.IndexByte(value, 0) >= 0 {
+				continue // ignored, as the specification wants it
+			}
+			if setsID = true; d.nextID != string(value) {
+				d.nextID = string(validUTF8(value))
 			}
 		case "retry":
 			if ms, err := strconv.ParseUint(string(value), 10, 64); err == nil && ms <= uint64(24*time.Hour/time.Millisecond) && allDigits(value) {
-				d.retry = time.Duration(ms) * time.Millisecond
+				d.retry, d.hasRetry = time.Duration(ms)*time.Millisecond, true
 			}
 		}
 	}

@@ -81,8 +81,6 @@ func TestDecoderRetryAndLastEventID(t *testing.T) {
 	}
 }
 
-// An event is complete at the CR that ends it: waiting for a possible LF would
-// hold it back until the next event.
 // A client that took over the ID of a message that was cut off would resume
 // behind it, and never get it.
 func TestDecoderLastEventIDOfCutMessage(t *testing.T) {
@@ -109,6 +107,8 @@ func TestDecoderLastEventIDOfCutMessage(t *testing.T) {
 	}
 }
 
+// An event is complete at the CR that ends it: waiting for a possible LF would
+// hold it back until the next event.
 func TestDecoderDoesNotWaitBehindCR(t *testing.T) {
 	r, w := io.Pipe()
 	defer w.Close()
@@ -135,8 +135,35 @@ func TestDecoderLimit(t *testing.T) {
 
 // lines is what a client sees of data: every line end is one LF.
 func lines(data []byte) string {
-	s := strings.ToValidUTF8(string(data), "\uFFFD")
+	s := string(data)
+	if !utf8.ValidString(s) {
+		s = ""
+		for len(data) > 0 {
+			r, size := utf8.DecodeRune(data)
+			broken := r == utf8.RuneError && size == 1
+			for n := 2; broken && n <= min(3, len(data)); n++ {
+				if beginsRune(data[:n]) {
+					size = n
+				}
+			}
+			s += string(r)
+			data = data[size:]
+		}
+	}
 	return strings.ReplaceAll(strings.ReplaceAll(s, "\r\n", "\n"), "\r", "\n")
+}
+
+// beginsRune reports whether some rune's encoding begins with b and is longer.
+func beginsRune(b []byte) bool {
+	for tail := byte(0x80); tail <= 0xBF; tail++ {
+		for n := 1; n <= 4-len(b); n++ {
+			whole := append(bytes.Clone(b), bytes.Repeat([]byte{tail}, n)...)
+			if r, size := utf8.DecodeRune(whole); size == len(whole) && r != utf8.RuneError {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 func TestMessageCannotForge(t *testing.T) {
@@ -172,7 +199,7 @@ func FuzzWire(f *testing.F) {
 		if got[0].Data != lines(data) {
 			t.Errorf("data %q arrived as %q", data, got[0].Data)
 		}
-		if safe := utf8.ValidString(id) && !strings.ContainsAny(id, "\r\n\x00"); safe && got[0].ID != id {
+		if safe := utf8.ValidString(id) && !strings.ContainsAny(id, "\x00\r\n\v\f\x1c\x1d\x1e\u0085\u2028\u2029"); safe && got[0].ID != id {
 			t.Errorf("ID %q arrived as %q", id, got[0].ID)
 		}
 	})

@@ -38,7 +38,7 @@ func (t *Templates) Item(w io.Writer, it Item) error {
 		v.Traceparent = it.Traceparent
 		v.Trace = it.Traceparent[3:11]
 	}
-	isJSON := it.ContentType == "" || strings.HasPrefix(it.ContentType, "application/json")
+	isJSON := (&stream.Event{ContentType: it.ContentType}).IsJSON()
 	if isJSON {
 		v.Measures, v.More, v.Text = readJSON(it.Data)
 	}

@@ -1,81 +1,174 @@
 package web
 
 import (
-	"bytes"
-	"encoding/json"
+	"context"
 	"errors"
 	"fmt"
-	"io"
-	"mime"
 	"net/http"
+	"net/url"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"weir/stream"
+	"weir/stream/eventlog"
 	"weir/web/rights"
 )
 
-// maxPublishEvents is how many events one request may carry.
-const maxPublishEvents = 10_000
+// publishPatience is how long a publisher waits for its events to be stored.
+const publishPatience = 15 * time.Second
 
 // publish is POST /publish.
 func (s *Server) publish(w http.ResponseWriter, r *http.Request) {
-	if r.Method != http.MethodPost {
-		w.Header().Set("Allow", "POST")
-		WriteProblem(w, r, problem(http.StatusMethodNotAllowed, "method", "Events are published with POST."))
-		return
-	}
-	if !s.opts.Access.Rights.Needed(rights.Publish) {
-		WriteProblem(w, r, problem(http.StatusForbidden, "publish_off", "Publishing is off. Start the server with -publish-token TOKEN (or WEIR_PUBLISH_TOKEN) to turn it on."))
-		return
-	}
-	// Before the token is looked at: the rate bounds guessing too.
-	if wait := s.publishRate.Take(s.client(r)); wait > 0 {
-		WriteProblem(w, r, problemLater(http.StatusTooManyRequests, "publish_rate",
-			"Too many requests to publish came from your address. Send several events in one request, as application/x-ndjson.", wait))
-		return
-	}
 	topic := r.URL.Query().Get("topic")
 	if topic == "" {
 		if topics := s.opts.Hub.Topics(); len(topics) == 1 {
 			topic = topics[0]
 		}
 	}
-	holder, denial := s.opts.Access.Rights.Holder(r, rights.Publish, topic)
-	if denial != nil {
-		WriteProblem(w, r, denied(denial))
+	s.publishTo(w, r, topic)
+}
+
+// publishTo puts what a request carries into a topic: all of it, or none. PUT
+// means what POST means: some programs send a file only so.
+func (s *Server) publishTo(w http.ResponseWriter, r *http.Request, topic string) {
+	if r.Method != http.MethodPost && r.Method != http.MethodPut {
+		w.Header().Set("Allow", "POST, PUT")
+		WriteProblem(w, r, problem(http.StatusMethodNotAllowed, "method", "Events are published with POST."))
 		return
 	}
-	if topic == "" {
-		WriteProblem(w, r, problem(http.StatusBadRequest, "topic", "Say where to publish: ?topic=NAME."+s.names(holder, rights.Publish)))
-		return
-	}
-	events, refusal := s.readEvents(w, r)
+	who, refusal := s.publisher(r, topic)
 	if refusal != nil {
 		WriteProblem(w, r, refusal)
 		return
 	}
-	// Whoever may publish may also say to which trace the events belong.
-	if parent := r.Header.Get("Traceparent"); traceparentForm.MatchString(parent) {
-		for i := range events {
-			if events[i].Traceparent == "" {
-				events[i].Traceparent = parent
-			}
-		}
-	}
-	ids, err := s.opts.Hub.Publish(r.Context(), topic, events...)
-	if err != nil {
-		WriteProblem(w, r, s.publishProblem(err, holder))
+	if topic == "" {
+		WriteProblem(w, r, problem(http.StatusBadRequest, "topic", "Say where to publish: ?topic=NAME."+s.names(who, rights.Publish)))
 		return
 	}
-	answer := struct {
-		IDs []string `json:"ids"`
-	}{make([]string, len(ids))}
-	for i, id := range ids {
-		answer.IDs[i] = id.String()
+	p, refusal := s.readPublication(w, r)
+	if refusal == nil {
+		refusal = mayPublish(who, topic, p)
 	}
-	writeJSON(w, http.StatusOK, answer)
+	if refusal == nil {
+		refusal = s.fits(topic, p)
+	}
+	if refusal != nil {
+		WriteProblem(w, r, refusal)
+		return
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), publishPatience)
+	defer cancel()
+	if err := s.opts.Hub.Submit(ctx, topic, p); err != nil {
+		WriteProblem(w, r, s.publishProblem(err, who))
+		return
+	}
+	writeJSON(w, http.StatusOK, answerOf(p))
+}
+
+// publisher returns who publishes.
+func (s *Server) publisher(r *http.Request, topic string) (*rights.Holder, *stream.Refusal) {
+	if !s.opts.Access.Rights.Needed(rights.Publish) {
+		return nil, problem(http.StatusForbidden, "publish_off", "Publishing is off. Start the server with -publish-token TOKEN (or WEIR_PUBLISH_TOKEN) to turn it on.")
+	}
+	// Before the token is looked at: the rate bounds guessing too.
+	if wait := s.publishRate.Take(s.client(r)); wait > 0 {
+		return nil, problemLater(http.StatusTooManyRequests, "publish_rate",
+			"Too many requests to publish came from your address. Send several events in one request, as application/x-ndjson.", wait)
+	}
+	who, denial := s.opts.Access.Rights.Holder(r, rights.Publish, topic)
+	if denial != nil {
+		return nil, denied(denial)
+	}
+	return who, nil
+}
+
+// readPublication reads the body, and what the query says of its events.
+func (s *Server) readPublication(w http.ResponseWriter, r *http.Request) (*stream.Publication, *stream.Refusal) {
+	query, err := url.ParseQuery(r.URL.RawQuery)
+	if err != nil {
+		return nil, problem(http.StatusBadRequest, "query", "The query of the address is malformed.")
+	}
+	p := &stream.Publication{}
+	switch query.Get("close") {
+	case "", "0", "false":
+	case "1", "true":
+		p.End = "closed"
+	default:
+		return nil, problem(http.StatusBadRequest, "close", "close is 1, which ends the topic behind these events.")
+	}
+	subject, name := query.Get("subject"), query.Get("name")
+	if subject != "" {
+		if err := eventlog.CheckSubject(subject); err != nil {
+			return nil, problem(http.StatusBadRequest, "subject", "The subject is refused: "+err.Error()+".")
+		}
+	}
+	events, refusal := s.readEvents(w, r, p.End != "")
+	if refusal != nil {
+		return nil, refusal
+	}
+	parent, state := r.Header.Get("Traceparent"), r.Header.Get("Tracestate")
+	for i := range events {
+		e := &events[i]
+		if e.Subject == "" {
+			e.Subject = subject
+		}
+		if e.Name == "" {
+			e.Name = name
+		}
+		// Whoever may publish may also say to which trace the events belong.
+		if e.Traceparent == "" && traceparentForm.MatchString(parent) {
+			e.Traceparent, e.Tracestate = parent, state
+		}
+		p.Events = append(p.Events, e)
+	}
+	return p, nil
+}
+
+// mayPublish refuses events about subjects that the publisher has no right to.
+func mayPublish(who *rights.Holder, topic string, p *stream.Publication) *stream.Refusal {
+	refuse := func(what string) *stream.Refusal {
+		return problem(http.StatusForbidden, "topic_token", fmt.Sprintf("The token is not valid for %s of topic %.80q.", what, topic))
+	}
+	_, all := who.Subjects(rights.Publish, topic)
+	if all {
+		return nil
+	}
+	for _, e := range p.Events {
+		if e.Subject == "" {
+			return refuse("events without a subject")
+		}
+		if !who.MaySubject(rights.Publish, topic, e.Subject) {
+			return refuse(fmt.Sprintf("subject %.80q", e.Subject))
+		}
+	}
+	if p.End != "" {
+		return refuse("the end")
+	}
+	return nil
+}
+
+// A published is the answer to who published.
+type published struct {
+	IDs []string `json:"ids"`
+	// Duplicate says that the topic held every one of the events already, and
+	// Duplicates, where that is so of some only, of which: their places in IDs.
+	Duplicate  bool  `json:"duplicate,omitempty"`
+	Duplicates []int `json:"duplicates,omitempty"`
+	Closed     bool  `json:"closed,omitempty"`
+}
+
+func answerOf(p *stream.Publication) published {
+	answer := published{IDs: make([]string, len(p.Events)), Closed: p.End != ""}
+	for i, e := range p.Events {
+		answer.IDs[i] = e.ID.String()
+		if i < len(p.Duplicate) && p.Duplicate[i] {
+			answer.Duplicates = append(answer.Duplicates, i)
+		}
+	}
+	if n := len(answer.Duplicates); n > 0 && n == len(p.Events) {
+		answer.Duplicate, answer.Duplicates = true, nil
+	}
+	return answer
 }
 
 // names lists the topics that the holder may know of, for a message.
@@ -108,126 +201,11 @@ func (s *Server) publishProblem(err error, holder *rights.Holder) *stream.Refusa
 		return problemLater(http.StatusTooManyRequests, stream.RejectTopics, "There are as many topics of this kind as there may be. Try again later.", 10*time.Second)
 	case errors.Is(err, stream.ErrClosed):
 		return problem(http.StatusGone, "ended", "This topic has ended; it takes no more events.")
-	case errors.Is(err, stream.ErrUnavailable):
+	case errors.Is(err, stream.ErrUnavailable), errors.Is(err, context.DeadlineExceeded):
 		s.opts.Logger.Warn("publish failed", "error", err)
 		return problemLater(http.StatusServiceUnavailable, "broker", "The event is not acknowledged: the server cannot store it now, or does not know whether it did. Try again in a moment.", 2*time.Second)
 	default:
 		s.opts.Logger.Error("publish failed", "error", err)
 		return problem(http.StatusInternalServerError, "internal", "The server could not publish the event; its log says why.")
 	}
-}
-
-// accepted are the content types that publish takes.
-const accepted = "application/json, application/x-ndjson, application/cloudevents+json or text/plain"
-
-// readEvents reads the body as its content type says.
-func (s *Server) readEvents(w http.ResponseWriter, r *http.Request) ([]stream.Event, *stream.Refusal) {
-	media, params, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
-	if err != nil {
-		return nil, problem(http.StatusUnsupportedMediaType, "content_type", "Say with Content-Type what the body is: "+accepted+".")
-	}
-	if charset := params["charset"]; charset != "" && !strings.EqualFold(charset, "utf-8") && !strings.EqualFold(charset, "utf8") {
-		return nil, problem(http.StatusUnsupportedMediaType, "content_type", fmt.Sprintf("The charset %.40q is not supported, only UTF-8 is.", charset))
-	}
-	if coding := r.Header.Get("Content-Encoding"); coding != "" && !strings.EqualFold(coding, "identity") {
-		return nil, problem(http.StatusUnsupportedMediaType, "content_encoding", "A compressed body is not supported.")
-	}
-	var read func([]byte) ([]stream.Event, error)
-	switch media {
-	case "application/json":
-		read = readJSONEvent
-	case "application/x-ndjson":
-		read = readNDJSON
-	case "application/cloudevents+json":
-		read = readCloudEvent
-	case "text/plain":
-		read = readText
-	default:
-		return nil, problem(http.StatusUnsupportedMediaType, "content_type", fmt.Sprintf("The content type %.80q is not supported. Send %s.", media, accepted))
-	}
-	tooLarge := func() *stream.Refusal {
-		return problem(http.StatusRequestEntityTooLarge, "body_size", fmt.Sprintf("The body is larger than %d bytes. Send fewer events at once.", s.opts.Limits.MaxBody))
-	}
-	if r.ContentLength > s.opts.Limits.MaxBody {
-		return nil, tooLarge() // it need not come at all
-	}
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, s.opts.Limits.MaxBody))
-	switch {
-	case errors.As(err, new(*http.MaxBytesError)):
-		return nil, tooLarge()
-	case err != nil:
-		return nil, problem(http.StatusBadRequest, "body", "The body did not arrive whole.")
-	}
-	_ = http.NewResponseController(w).SetReadDeadline(time.Time{}) // storing may take longer
-	events, err := read(body)
-	if err != nil {
-		return nil, problem(http.StatusBadRequest, "event", "The event is refused: "+err.Error()+".")
-	}
-	return events, nil
-}
-
-func readJSONEvent(body []byte) ([]stream.Event, error) {
-	if err := wellFormed(body); err != nil {
-		return nil, err
-	}
-	return []stream.Event{{Data: bytes.TrimSpace(body)}}, nil
-}
-
-func readCloudEvent(body []byte) ([]stream.Event, error) {
-	if err := wellFormed(body); err != nil {
-		return nil, err
-	}
-	e, err := stream.ParseCloudEvent(body)
-	if err != nil {
-		return nil, err
-	}
-	return []stream.Event{e}, nil
-}
-
-func readText(body []byte) ([]stream.Event, error) {
-	return []stream.Event{{ContentType: stream.Text, Data: body}}, nil
-}
-
-// readNDJSON reads one event a line. Empty lines are passed over.
-func readNDJSON(body []byte) ([]stream.Event, error) {
-	var events []stream.Event
-	number := 0
-	for line := range bytes.Lines(body) {
-		number++
-		line = bytes.TrimSpace(line)
-		if len(line) == 0 {
-			continue
-		}
-		if err := wellFormed(line); err != nil {
-			return nil, fmt.Errorf("line %d: %w", number, err)
-		}
-		if len(events) == maxPublishEvents {
-			return nil, fmt.Errorf("line %d: a request carries at most %d events", number, maxPublishEvents)
-		}
-		events = append(events, stream.Event{Data: line})
-	}
-	if len(events) == 0 {
-		return nil, errors.New("the body has no event")
-	}
-	return events, nil
-}
-
-// wellFormed says where a JSON text is wrong.
-func wellFormed(b []byte) error {
-	if len(bytes.TrimSpace(b)) == 0 {
-		return errors.New("the body is empty")
-	}
-	if !utf8.Valid(b) {
-		return errors.New("the JSON is not UTF-8")
-	}
-	if json.Valid(b) {
-		return nil
-	}
-	var v any
-	err := json.Unmarshal(b, &v)
-	var syntax *json.SyntaxError
-	if errors.As(err, &syntax) {
-		return fmt.Errorf("the JSON is malformed at byte %d: %w", syntax.Offset, err)
-	}
-	return fmt.Errorf("the JSON is malformed: %w", err)
 }

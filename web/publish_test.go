@@ -43,7 +43,7 @@ func withToken(header ...string) []string { return append(slices.Clone(bearerHea
 
 func TestPublishTakesEachContentType(t *testing.T) {
 	const cloud = `{"specversion":"1.0","id":"x1","source":"/here","type":"t","data":{"a":1}}`
-	for _, tc := range []struct {
+	for i, tc := range []struct {
 		name, contentType, body string
 		want                    []string
 	}{
@@ -57,10 +57,16 @@ func TestPublishTakesEachContentType(t *testing.T) {
 		{"text", "text/plain", "two\nlines\n", []string{"two\nlines\n"}},
 		{"text with charset", "text/plain; charset=UTF-8", "é", []string{"é"}},
 		{"identity is no coding", "text/plain", "x", []string{"x"}},
+		{"curl -d, a text", "application/x-www-form-urlencoded", "hello=world&x", []string{"hello=world&x"}},
+		{"curl -d, JSON", "application/x-www-form-urlencoded", `{"a":1}`, []string{`{"a":1}`}},
+		{"curl -T, of no type", "", "not JSON", []string{"not JSON"}},
+		{"XML", "application/xml", "<a/>", []string{"<a/>"}},
+		{"JSON of a type of its own", "application/vnd.x+json; v=1", `[1]`, []string{`[1]`}},
+		{"a batch", "application/cloudevents-batch+json", "[" + cloud + "," + strings.Replace(cloud, "x1", "x2", 1) + "]", []string{`{"a":1}`, `{"a":1}`}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			s := newPublishSite(t, nil)
-			w := s.do("POST", "/publish?topic=two", tc.body, withToken("Content-Type", tc.contentType, "Content-Encoding", "identity")...)
+			w := s.do([]string{"POST", "PUT"}[i%2], "/publish?topic=two", tc.body, withToken("Content-Type", tc.contentType, "Content-Encoding", "identity")...)
 			answer := decode[struct{ IDs []string }](t, w, 200)
 			if len(answer.IDs) != len(tc.want) {
 				t.Errorf("IDs %v for %d events", answer.IDs, len(tc.want))
@@ -96,7 +102,7 @@ func TestPublishRefuses(t *testing.T) {
 		reason, says                            string
 	}{
 		{name: "GET", method: "GET", status: 405, reason: "method", says: "POST"},
-		{name: "PUT", method: "PUT", body: "1", status: 405, reason: "method", says: "POST"},
+		{name: "DELETE", method: "DELETE", body: "1", status: 405, reason: "method", says: "POST"},
 		{name: "OPTIONS", method: "OPTIONS", status: 405, reason: "method", says: "POST"},
 		{name: "no token", header: []string{"X", "y"}, body: "1", status: 401, reason: "token", says: "Authorization: Bearer"},
 		{name: "wrong token", header: []string{"Authorization", "Bearer nope"}, body: "1", status: 401, reason: "token", says: "not valid"},
@@ -108,10 +114,17 @@ func TestPublishRefuses(t *testing.T) {
 		{name: "no topic", target: "/publish", body: "1", status: 400, reason: "topic", says: "one, two"},
 		{name: "unknown topic", target: "/publish?topic=three", body: "1", status: 404, reason: "topic", says: "one, two"},
 		{name: "topic with markup", target: "/publish?topic=%3Cb%3E", body: "1", status: 404, reason: "topic", says: "one, two"},
-		{name: "no content type", contentType: "-", body: "1", status: 415, reason: "content_type", says: "application/x-ndjson"},
-		{name: "form", contentType: "application/x-www-form-urlencoded", body: "a=1", status: 415, reason: "content_type", says: "application/x-ndjson"},
+		{name: "nothing, of no content type", contentType: "-", body: "", status: 400, reason: "event", says: "empty"},
+		{name: "an image", contentType: "image/png", body: "x", status: 415, reason: "content_type", says: "application/x-ndjson"},
 		{name: "multipart", contentType: "multipart/form-data; boundary=x", body: "--x--", status: 415, reason: "content_type", says: "text/plain"},
-		{name: "batch of cloudevents", contentType: "application/cloudevents-batch+json", body: "[]", status: 415, reason: "content_type", says: "application/x-ndjson"},
+		{name: "a batch of nothing", contentType: "application/cloudevents-batch+json", body: "[]", status: 400, reason: "event", says: "no event"},
+		{name: "a batch that is none", contentType: "application/cloudevents-batch+json", body: "{}", status: 400, reason: "event", says: "array"},
+		{name: "a batch, one of it bad", contentType: "application/cloudevents-batch+json", body: "[" + cloud("") + ",{}]", status: 400, reason: "event", says: "event 2 of 2"},
+		{name: "a bad subject", target: "/publish?topic=one&subject=a/b", body: "1", status: 400, reason: "subject", says: "subject"},
+		{name: "the name of a control event", target: "/publish?topic=one&name=gap", body: "1", status: 400, reason: "event", says: "gap"},
+		{name: "a name of two lines", target: "/publish?topic=one&name=a%0Ab", body: "1", status: 400, reason: "event", says: "control"},
+		{name: "a bad close", target: "/publish?topic=one&close=maybe", body: "1", status: 400, reason: "close", says: "close is 1"},
+		{name: "a bad query", target: "/publish?topic=one&subject=%zz", body: "1", status: 400, reason: "query", says: "malformed"},
 		{name: "malformed content type", contentType: "application/json;", body: "1", status: 200},
 		{name: "senseless content type", contentType: ";;;", body: "1", status: 415, reason: "content_type", says: "Content-Type"},
 		{name: "latin1", contentType: "text/plain; charset=iso-8859-1", body: "x", status: 415, reason: "content_type", says: "UTF-8"},
@@ -138,7 +151,7 @@ func TestPublishRefuses(t *testing.T) {
 		{name: "cloudevent: an array", contentType: "application/cloudevents+json", body: "[]", status: 400, reason: "event", says: "invalid event"},
 		{name: "cloudevent: null", contentType: "application/cloudevents+json", body: "null", status: 400, reason: "event", says: "specversion"},
 		{name: "cloudevent: no id", contentType: "application/cloudevents+json", body: `{"specversion":"1.0","source":"s","type":"t"}`, status: 400, reason: "event", says: "id, source and type"},
-		{name: "cloudevent: binary", contentType: "application/cloudevents+json", body: cloud(`,"data_base64":"AA=="`), status: 400, reason: "event", says: "data_base64"},
+		{name: "cloudevent: binary", contentType: "application/cloudevents+json", body: cloud(`,"datacontenttype":"image/png","data_base64":"iVBORw=="`), status: 400, reason: "event", says: "binary data"},
 		{name: "cloudevent: bad time", contentType: "application/cloudevents+json", body: cloud(`,"time":"yesterday"`), status: 400, reason: "event", says: "RFC 3339"},
 		{name: "cloudevent: a type that is no text", contentType: "application/cloudevents+json", body: `{"specversion":"1.0","id":"1","source":"s","type":1}`, status: 400, reason: "event", says: "type"},
 		{name: "cloudevent: control characters in the type", contentType: "application/cloudevents+json", body: `{"specversion":"1.0","id":"1","source":"s","type":"a\nb"}`, status: 400, reason: "event", says: "control"},
@@ -167,7 +180,7 @@ func TestPublishRefuses(t *testing.T) {
 			if n := s.entries("one") + s.entries("two"); n != 0 {
 				t.Errorf("%d events got in", n)
 			}
-			if got := w.Header().Get("Allow"); (tc.status == 405) != (got == "POST") {
+			if got := w.Header().Get("Allow"); (tc.status == 405) != (got == "POST, PUT") {
 				t.Errorf("Allow: %q", got)
 			}
 			if got := w.Header().Get("WWW-Authenticate"); (tc.status == 401) != strings.HasPrefix(got, `Bearer realm="weir"`) {

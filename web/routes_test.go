@@ -79,7 +79,7 @@ var requests = []struct {
 	{"POST", "/sse-stream", 405, "GET, HEAD"},
 	{"GET", "/sse-stream?topic=none", 404, ""},
 	{"GET", "/sse-stream?format=xml", 400, ""},
-	{"GET", "/publish", 405, "POST"},
+	{"GET", "/publish", 405, "POST, PUT"},
 	{"POST", "/publish?topic=one", 403, ""},
 	{"GET", "/ticket", 405, "POST"},
 	{"POST", "/ticket", 404, ""},

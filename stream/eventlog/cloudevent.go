@@ -5,9 +5,11 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"mime"
 	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 )
 
 // AppendCloudEvent appends the event as one line of CloudEvents 1.0 JSON, with
@@ -52,12 +54,15 @@ func (e *Event) AppendCloudEvent(dst []byte) ([]byte, error) {
 		dst = append(dst, `":`...)
 		dst = append(dst, bytes.TrimSpace(e.Extensions[name])...)
 	}
-	if e.ContentType == Text {
-		dst = append(dst, `,"datacontenttype":"text/plain","data":`...)
+	if e.ContentType != "" && e.ContentType != JSON {
+		dst = append(dst, `,"datacontenttype":`...)
+		dst = appendJSONString(dst, e.ContentType)
+	}
+	dst = append(dst, `,"data":`...)
+	if !e.IsJSON() {
 		dst = appendJSONString(dst, string(e.Data))
 		return append(dst, '}'), nil
 	}
-	dst = append(dst, `,"data":`...)
 	buf := bytes.NewBuffer(dst)
 	if err := json.Compact(buf, e.Data); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrInvalid, err)
@@ -85,15 +90,17 @@ func plainJSON(s string) bool {
 }
 
 // ParseCloudEvent reads one CloudEvents 1.0 JSON object (structured mode). It
-// refuses, wrapping ErrInvalid, an object that lacks a required attribute.
-// Binary data (data_base64) is not carried by an event stream and is refused.
+// refuses, wrapping ErrInvalid, an object that lacks a required attribute, and
+// data that an event stream cannot carry because it is not text. An attribute
+// that is null is absent.
 func ParseCloudEvent(b []byte) (Event, error) {
 	var members map[string]json.RawMessage
 	if err := json.Unmarshal(b, &members); err != nil {
 		return Event{}, fmt.Errorf("%w: %w", ErrInvalid, err)
 	}
-	e := Event{ContentType: JSON, Data: []byte("null")}
-	var specversion, contentType, when string
+	var e Event
+	var specversion, when string
+	var data, base64 json.RawMessage
 	for name, value := range members {
 		var target *string
 		switch name {
@@ -110,19 +117,23 @@ func ParseCloudEvent(b []byte) (Event, error) {
 		case "time":
 			target = &when
 		case "datacontenttype":
-			target = &contentType
+			target = &e.ContentType
 		case "traceparent":
 			target = &e.Traceparent
 		case "tracestate":
 			target = &e.Tracestate
 		case "data":
-			e.Data = value
+			data = value
+			continue
+		case "data_base64":
+			base64 = value
 			continue
 		case "dataschema":
 			target = &e.DataSchema
-		case "data_base64":
-			return Event{}, fmt.Errorf("%w: data_base64 is not supported, send data", ErrInvalid)
 		default:
+			if isNull(value) {
+				continue
+			}
 			if e.Extensions == nil {
 				e.Extensions = make(map[string]json.RawMessage)
 			}
@@ -146,13 +157,57 @@ func ParseCloudEvent(b []byte) (Event, error) {
 		}
 		e.Time = t
 	}
-	media, _, _ := strings.Cut(contentType, ";")
-	if strings.HasPrefix(strings.TrimSpace(media), "text/") {
-		var text string
-		if err := json.Unmarshal(e.Data, &text); err != nil {
-			return Event{}, fmt.Errorf("%w: data is not a string, though datacontenttype is text", ErrInvalid)
-		}
-		e.ContentType, e.Data = Text, []byte(text)
+	if err := e.setData(data, base64); err != nil {
+		return Event{}, err
 	}
 	return e, e.Validate()
 }
+
+// setData takes the data of a CloudEvent in JSON: a JSON value, or where the
+// content type is none of JSON's a string, or base64 of either.
+func (e *Event) setData(data, encoded json.RawMessage) error {
+	if e.ContentType == "" {
+		e.ContentType = JSON
+	}
+	switch media, params, err := mime.ParseMediaType(e.ContentType); {
+	case err == nil && media == Text && plainText(params): // as it always was
+		e.ContentType = Text
+	case err == nil && media == JSON && plainText(params):
+		e.ContentType = JSON
+	}
+	switch {
+	case len(encoded) > 0 && !isNull(encoded):
+		if len(data) > 0 && !isNull(data) {
+			return fmt.Errorf("%w: data and data_base64 exclude each other", ErrInvalid)
+		}
+		if err := json.Unmarshal(encoded, &e.Data); err != nil {
+			return fmt.Errorf("%w: data_base64 is not base64", ErrInvalid)
+		}
+		if !utf8.Valid(e.Data) {
+			return fmt.Errorf("%w: binary data is not carried", ErrInvalid)
+		}
+	case e.IsJSON():
+		if e.Data = data; len(data) == 0 {
+			e.Data = []byte("null")
+		}
+	default:
+		var text string
+		if len(data) > 0 && json.Unmarshal(data, &text) != nil {
+			return fmt.Errorf("%w: data is not a string, though datacontenttype is %.64q", ErrInvalid, e.ContentType)
+		}
+		e.Data = []byte(text)
+	}
+	return nil
+}
+
+// plainText reports whether the parameters of a media type add nothing.
+func plainText(params map[string]string) bool {
+	for name, value := range params {
+		if name != "charset" || !strings.EqualFold(value, "utf-8") {
+			return false
+		}
+	}
+	return true
+}
+
+func isNull(raw json.RawMessage) bool { return string(bytes.TrimSpace(raw)) == "null" }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"mime"
 	"slices"
 	"strings"
 	"time"
@@ -45,11 +46,13 @@ type Event struct {
 	Subject string
 	// Time is when it happened. Default: when it was published.
 	Time time.Time
-	// ContentType is JSON or Text. Default: JSON.
+	// ContentType is the media type of Data. JSON, and types that end in
+	// "+json", are JSON values; all others are text. Default: JSON.
 	ContentType string
 	// DataSchema is the CloudEvents dataschema; it may be empty.
 	DataSchema string
-	// Data is the payload: a JSON value, or any text.
+	// Data is the payload: a JSON value, or text. Text of the type Text may be
+	// any bytes; of other types it is UTF-8: binary data is not carried.
 	Data []byte
 	// Traceparent is the W3C trace context in which the event was created. It
 	// travels inside the event, the same for every receiver.
@@ -78,14 +81,8 @@ type Origin struct {
 
 // Validate reports, wrapping ErrInvalid, why an event may not enter a log.
 func (e *Event) Validate() error {
-	switch e.ContentType {
-	case "", JSON:
-		if !json.Valid(e.Data) {
-			return fmt.Errorf("%w: data is not well-formed JSON", ErrInvalid)
-		}
-	case Text:
-	default:
-		return fmt.Errorf("%w: content type %.64q is neither %s nor %s", ErrInvalid, e.ContentType, JSON, Text)
+	if err := e.validateData(); err != nil {
+		return err
 	}
 	for _, attr := range []struct{ name, value string }{
 		{"type", e.Type}, {"source", e.Source}, {"id", e.ForeignID}, {"subject", e.Subject}, {"traceparent", e.Traceparent},
@@ -114,6 +111,43 @@ func (e *Event) Validate() error {
 		}
 	}
 	return nil
+}
+
+func (e *Event) validateData() error {
+	switch {
+	case e.ContentType == "" || e.ContentType == JSON:
+	case e.ContentType == Text:
+		return nil
+	case len(e.ContentType) > 256:
+		return fmt.Errorf("%w: the content type is longer than 256 bytes", ErrInvalid)
+	default:
+		media, _, err := mime.ParseMediaType(e.ContentType)
+		if err != nil || !strings.Contains(media, "/") || strings.ContainsFunc(e.ContentType, notASCII) {
+			return fmt.Errorf("%w: content type %.64q is no media type", ErrInvalid, e.ContentType)
+		}
+	}
+	switch {
+	case e.IsJSON() && !json.Valid(e.Data):
+		return fmt.Errorf("%w: data is not well-formed JSON", ErrInvalid)
+	case !e.IsJSON() && !utf8.Valid(e.Data):
+		return fmt.Errorf("%w: data of type %.64q is not UTF-8: binary data is not carried", ErrInvalid, e.ContentType)
+	}
+	return nil
+}
+
+func notASCII(r rune) bool { return r < 0x20 || r >= 0x7f }
+
+// IsJSON reports whether Data is a JSON value, by the content type.
+func (e *Event) IsJSON() bool {
+	if e.ContentType == "" || e.ContentType == JSON {
+		return true
+	}
+	if e.ContentType == Text {
+		return false
+	}
+	media, _, _ := strings.Cut(e.ContentType, ";")
+	media = strings.ToLower(strings.TrimSpace(media))
+	return media == JSON || strings.HasSuffix(media, "+json")
 }
 
 // ControlEvents are the names of the messages that a server sends beside events.

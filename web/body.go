@@ -1,0 +1,173 @@
+package web
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"weir/stream"
+)
+
+// maxPublishEvents is how many events one request may carry.
+const maxPublishEvents = 10_000
+
+// accepted are the content types that publish takes, for messages. Other types
+// of JSON, XML and text are taken as they are: see readerOf.
+const accepted = "application/json, application/x-ndjson, application/cloudevents+json, application/cloudevents-batch+json or text/plain"
+
+// readEvents reads the body as its content type says. None says that there may
+// be no body.
+func (s *Server) readEvents(w http.ResponseWriter, r *http.Request, none bool) ([]stream.Event, *stream.Refusal) {
+	if none && r.ContentLength == 0 {
+		return nil, nil
+	}
+	read, refusal := readerOf(r.Header)
+	if refusal != nil {
+		return nil, refusal
+	}
+	body, refusal := s.readBody(w, r)
+	if refusal != nil {
+		return nil, refusal
+	}
+	if none && len(body) == 0 {
+		return nil, nil
+	}
+	events, err := read(body)
+	if err != nil {
+		return nil, problem(http.StatusBadRequest, "event", "The event is refused: "+err.Error()+".")
+	}
+	return events, nil
+}
+
+// A reader makes events of a body.
+type reader func(body []byte) ([]stream.Event, error)
+
+func readerOf(header http.Header) (reader, *stream.Refusal) {
+	if coding := header.Get("Content-Encoding"); coding != "" && !strings.EqualFold(coding, "identity") {
+		return nil, problem(http.StatusUnsupportedMediaType, "content_encoding", "A compressed body is not supported.")
+	}
+	full := header.Get("Content-Type")
+	media, params, err := mime.ParseMediaType(full)
+	if err != nil && full != "" {
+		return nil, problem(http.StatusUnsupportedMediaType, "content_type", "Say with Content-Type what the body is: "+accepted+".")
+	}
+	if charset := params["charset"]; charset != "" && !strings.EqualFold(charset, "utf-8") && !strings.EqualFold(charset, "utf8") {
+		return nil, problem(http.StatusUnsupportedMediaType, "content_type", fmt.Sprintf("The charset %.40q is not supported, only UTF-8 is.", charset))
+	}
+	switch media {
+	case "application/cloudevents+json":
+		return readCloudEvent, nil
+	case "application/cloudevents-batch+json":
+		return readCloudEvents, nil
+	}
+	if isBinaryCloudEvent(header) {
+		return func(body []byte) ([]stream.Event, error) { return readBinaryCloudEvent(header, body) }, nil
+	}
+	switch {
+	case media == stream.JSON:
+		return readJSONEvent, nil
+	case media == "application/x-ndjson":
+		return readNDJSON, nil
+	case media == stream.Text:
+		return readText, nil
+	case media == "", media == "application/x-www-form-urlencoded":
+		return readAny, nil // what curl -T and curl -d send
+	case strings.HasPrefix(media, "text/"), strings.HasSuffix(media, "+json"), strings.HasSuffix(media, "/xml"), strings.HasSuffix(media, "+xml"):
+		return func(body []byte) ([]stream.Event, error) {
+			return []stream.Event{{ContentType: full, Data: body}}, nil
+		}, nil
+	}
+	return nil, problem(http.StatusUnsupportedMediaType, "content_type", fmt.Sprintf("The content type %.80q is not supported. Send %s.", media, accepted))
+}
+
+// readBody reads the whole body, which is bounded in size and time.
+func (s *Server) readBody(w http.ResponseWriter, r *http.Request) ([]byte, *stream.Refusal) {
+	tooLarge := func() *stream.Refusal {
+		return problem(http.StatusRequestEntityTooLarge, "body_size", fmt.Sprintf("The body is larger than %d bytes. Send fewer events at once.", s.opts.Limits.MaxBody))
+	}
+	if r.ContentLength > s.opts.Limits.MaxBody {
+		return nil, tooLarge() // it need not come at all
+	}
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, s.opts.Limits.MaxBody))
+	switch {
+	case errors.As(err, new(*http.MaxBytesError)):
+		return nil, tooLarge()
+	case err != nil:
+		return nil, problem(http.StatusBadRequest, "body", "The body did not arrive whole.")
+	}
+	_ = http.NewResponseController(w).SetReadDeadline(time.Time{}) // storing may take longer
+	return body, nil
+}
+
+func readJSONEvent(body []byte) ([]stream.Event, error) {
+	if err := wellFormed(body); err != nil {
+		return nil, err
+	}
+	return []stream.Event{{Data: bytes.TrimSpace(body)}}, nil
+}
+
+func readText(body []byte) ([]stream.Event, error) {
+	return []stream.Event{{ContentType: stream.Text, Data: body}}, nil
+}
+
+// readAny takes what says nothing of itself for JSON, if it is, and for text.
+func readAny(body []byte) ([]stream.Event, error) {
+	if len(body) == 0 {
+		return nil, errors.New("the body is empty")
+	}
+	if utf8.Valid(body) && json.Valid(body) {
+		return readJSONEvent(body)
+	}
+	return readText(body)
+}
+
+// readNDJSON reads one event a line. Empty lines are passed over.
+func readNDJSON(body []byte) ([]stream.Event, error) {
+	var events []stream.Event
+	number := 0
+	for line := range bytes.Lines(body) {
+		number++
+		line = bytes.TrimSpace(line)
+		if len(line) == 0 {
+			continue
+		}
+		if err := wellFormed(line); err != nil {
+			return nil, fmt.Errorf("line %d: %w", number, err)
+		}
+		if len(events) == maxPublishEvents {
+			return nil, fmt.Errorf("line %d: a request carries at most %d events", number, maxPublishEvents)
+		}
+		events = append(events, stream.Event{Data: line})
+	}
+	if len(events) == 0 {
+		return nil, errors.New("the body has no event")
+	}
+	return events, nil
+}
+
+// wellFormed says where a JSON text is wrong.
+func wellFormed(b []byte) error {
+	if len(bytes.TrimSpace(b)) == 0 {
+		return errors.New("the body is empty")
+	}
+	if !utf8.Valid(b) {
+		return errors.New("the JSON is not UTF-8")
+	}
+	if json.Valid(b) {
+		return nil
+	}
+	var v any
+	err := json.Unmarshal(b, &v)
+	var syntax *json.SyntaxError
+	if errors.As(err, &syntax) {
+		return fmt.Errorf("the JSON is malformed at byte %d: %w", syntax.Offset, err)
+	}
+	return fmt.Errorf("the JSON is malformed: %w", err)
+}

@@ -105,6 +105,19 @@ func TestFileResumes(t *testing.T) {
 			truncate(t, path)
 			appendTo(t, path, "two\n")
 		}, []string{lost("PATH", 8), "two"}},
+		"truncated, and what looks like its copy is old": {func(t *testing.T, path string) {
+			text, err := os.ReadFile(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			appendTo(t, path+".1", string(text)+"of another time\n")
+			past := time.Now().Add(-time.Hour)
+			if err := os.Chtimes(path+".1", past, past); err != nil {
+				t.Fatal(err)
+			}
+			truncate(t, path)
+			appendTo(t, path, "two\n")
+		}, []string{lost("PATH", 8), "two"}},
 		"gone": {func(t *testing.T, path string) {
 			remove(t, path)
 			appendTo(t, path+".other", "x") // so that the new file cannot have the place of the old one

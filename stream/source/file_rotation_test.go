@@ -326,3 +326,43 @@ func held(t *testing.T, path string) (n int) {
 	}
 	return n
 }
+
+// The old file is followed for as long as somebody writes to it.
+func TestFileOldWriterStays(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "log")
+	old := writer(t, path, os.O_APPEND)
+	f := &source.File{Path: path, Interval: 2 * time.Millisecond, Quiet: 600 * time.Millisecond}
+	p := newSink()
+	look(t, f, p)
+	run(t, f, p)
+	rename(t, path, path+".1")
+	appendTo(t, path, "new\n")
+	want := []string{"new"}
+	p.want(t, want...)
+	for i := range 25 {
+		time.Sleep(50 * time.Millisecond) // twice as long in all as a file may be quiet
+		want = append(want, fmt.Sprint("old ", i))
+		write(t, old, want[len(want)-1]+"\n")
+		p.want(t, want...)
+	}
+}
+
+// That a name is missing in the middle of a rotation is nothing to tell of,
+// however often it happens.
+func TestFileMissingForAMoment(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "log")
+	appendTo(t, path, "")
+	f := &source.File{Path: path, Interval: 2 * time.Millisecond, Quiet: 500 * time.Millisecond}
+	p := newSink()
+	look(t, f, p)
+	run(t, f, p)
+	var want []string
+	for i := range 3 {
+		rename(t, path, fmt.Sprint(path, ".", i))
+		time.Sleep(20 * time.Millisecond) // some looks
+		want = append(want, fmt.Sprint(i))
+		appendTo(t, path, want[i]+"\n")
+		p.want(t, want...)
+		time.Sleep(350 * time.Millisecond)
+	}
+}

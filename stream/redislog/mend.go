@@ -26,7 +26,7 @@ func (f *following) mend(ctx context.Context, client *redis.Client, b *breach) (
 	}
 	floor, last := f.log.Stats().Floor, f.log.Last()
 	var first *snapshot
-	var kept, from stream.ID
+	var kept, from, next stream.ID
 	var read, keptAt int64
 walk:
 	for {
@@ -44,6 +44,7 @@ walk:
 			if held[e.id] {
 				kept, keptAt = e.id, read
 			} else if _, err := e.event(); err == nil && e.id.After(floor) {
+				next = e.id
 				break walk
 			} // else the log has left it out
 		}
@@ -51,9 +52,16 @@ walk:
 			break
 		}
 	}
-	lost := last
-	if b.acked.After(lost) {
-		lost = b.acked
+	// What other processes published and Redis has lost may have had any ID up
+	// to the next event, or up to now.
+	lost := before(eventlog.IDAt(first.now))
+	if !next.IsZero() {
+		lost = before(next)
+	}
+	for _, id := range []stream.ID{last, b.acked} {
+		if id.After(lost) {
+			lost = id
+		}
 	}
 	return func() {
 		switch {

@@ -162,6 +162,19 @@ func (s *server) do(args ...any) any {
 	return v
 }
 
+// try is do for a server that may be away, or refuse.
+func (s *server) try(args ...any) any {
+	c := redis.NewClient(&redis.Options{Addr: s.addr(), MaxRetries: -1})
+	defer c.Close()
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	v, err := c.Do(ctx, args...).Result()
+	if err != nil {
+		return nil
+	}
+	return v
+}
+
 // openBroker opens a broker with times fit for a test.
 func openBroker(t testing.TB, opts redislog.Options) *redislog.Broker {
 	t.Helper()

@@ -39,9 +39,13 @@ type leanWriter struct {
 	blocked *atomic.Int64
 	head    []byte // of the response, until it has been written
 
-	// What the shard's writer could not write: the rest of an item, and the item.
+	left *leftover
+}
+
+// A leftover is what the shard's writer could not write of a batch.
+type leftover struct {
+	batch *fanout.Batch
 	rest  []byte
-	item  item
 	began time.Time
 }
 
@@ -64,10 +68,11 @@ func (s *session) takeOver(w http.ResponseWriter, r *http.Request) bool {
 		s.h.hangUps.leave(0)
 		return false
 	}
-	d := &leanWriter{conn: conn, timeout: or(s.h.WriteTimeout, DefaultWriteTimeout), blocked: &s.conn.blocked}
-	d.head = responseHead(w.Header())
-	s.out = d
-	s.member.FD, s.member.Gzip, s.member.Conn = held.fd, s.gzip != nil, &leanSession{session: s, out: d}
+	l := &leanSession{session: s, out: leanWriter{
+		conn: conn, timeout: or(s.h.WriteTimeout, DefaultWriteTimeout), blocked: &s.conn.blocked, head: responseHead(w.Header()),
+	}}
+	s.out = &l.out
+	s.member.FD, s.member.Gzip, s.member.Conn = held.fd, s.gzip != nil, l
 	netpoll.LimitUnsent(held.fd, unsentLimit)
 	s.h.hangUps.watch(held.fd, s)
 	wake := s.member.Wake
@@ -93,7 +98,7 @@ func (h *headWriter) Write(p []byte) (int, error) { *h = append(*h, p...); retur
 // A leanSession is what the shard's writer knows of a session.
 type leanSession struct {
 	*session
-	out   *leanWriter
+	out   leanWriter
 	timer *time.Timer // wakes the session for its next ping, or its end
 	err   error       // of the shard's write
 }
@@ -135,11 +140,11 @@ func (l *leanSession) release() {
 // workLean is work, after what the shard's writer has left.
 func (l *leanSession) workLean() (over bool) {
 	err := l.err
-	if l.err = nil; err == nil && l.out.rest != nil {
-		rest, it := l.out.rest, l.out.item
-		l.out.rest, l.out.item = nil, item{}
-		if err = l.out.writeAll(rest); err == nil {
-			l.wrote(it, l.out.began, time.Now(), l.member.Lag())
+	if l.err = nil; err == nil && l.out.left != nil {
+		left := l.out.left
+		l.out.left = nil
+		if err = l.out.writeAll(left.rest); err == nil {
+			l.wrote(item{kind: itemBatch, batch: left.batch}, left.began, time.Now(), l.member.Lag())
 		}
 	}
 	if err != nil {
@@ -165,7 +170,7 @@ func (l *leanSession) Wrote(b *fanout.Batch, began, ended time.Time, lag uint64)
 
 // Rest implements [fanout.Conn].
 func (l *leanSession) Rest(b *fanout.Batch, rest []byte, began time.Time) {
-	l.out.rest, l.out.item, l.out.began = rest, item{kind: itemBatch, batch: b}, began
+	l.out.left = &leftover{batch: b, rest: rest, began: began}
 }
 
 // Failed implements [fanout.Conn].

@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"os"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -24,7 +25,6 @@ type session struct {
 	conn   Conn
 	gzip   *fanout.Gzip // nil: not compressed
 	hooks  ConnHooks
-	flush  Flush // what the hook is given, each time anew
 
 	h         *Handler
 	opened    opened
@@ -214,13 +214,18 @@ func (s *session) delivered(b *fanout.Batch, began, ended time.Time, lag uint64)
 	s.conn.events.Add(int64(b.Events))
 	if s.hooks.Flush != nil {
 		since := s.member.Since()
-		s.flush = Flush{
+		f := flushes.Get().(*Flush)
+		*f = Flush{
 			Entries: b.Entries, Events: b.Events, Tagged: b.Tagged, Shard: s.member.Shard(),
 			Since: since, Replayed: b.Replayed(since), Bytes: bytes, Began: began, Ended: ended, Lag: lag,
 		}
-		s.hooks.Flush(&s.flush)
+		s.hooks.Flush(f)
+		flushes.Put(f)
 	}
 }
+
+// flushes are what hooks are given, each time anew.
+var flushes = sync.Pool{New: func() any { return new(Flush) }}
 
 // due is how long from now the session is to be looked at again, if nothing
 // else happens: for the next ping, or its end.

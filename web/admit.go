@@ -88,9 +88,10 @@ func (s *Server) slot(r *http.Request) (release func(), refusal *stream.Refusal)
 		return nil, problemLater(http.StatusTooManyRequests, "max_conns_per_client",
 			fmt.Sprintf("Your address has %d streams open, which is as many as it may have. Close one, for example in another tab.", s.opts.Limits.ConnsPerClient), 10*time.Second)
 	}
+	socket := limits.SocketOf(r.Context()) // the request itself must not be kept for as long as the stream lasts
 	return func() {
 		leave()
-		limits.SocketOf(r.Context()).StreamOver()
+		socket.StreamOver()
 	}, nil
 }
 

@@ -37,7 +37,7 @@ func TestExecEscapedGoesOn(t *testing.T) {
 		for _, stopped := range []bool{true, false} {
 			t.Run(fmt.Sprint(name, ", stopped ", stopped), func(t *testing.T) {
 				t.Parallel()
-				command := "set -m; sh -c 'echo $$; " + prints + "' & "
+				command := escaping(t, "echo $$; "+prints)
 				if stopped {
 					command += "wait"
 				} else {
@@ -46,7 +46,7 @@ func TestExecEscapedGoesOn(t *testing.T) {
 				p := newSink()
 				stop, done := run(t, &source.Exec{Command: command, Grace: grace, Logger: quiet}, p)
 				escaped := pids(t, p.wait(t, 1)[:1])[0]
-				defer func() { _ = syscall.Kill(-escaped, syscall.SIGKILL) }()
+				defer endEscaped(t, escaped)
 				began := time.Now()
 				if stopped {
 					if err := stop(); !errors.Is(err, context.Canceled) {
@@ -63,15 +63,33 @@ func TestExecEscapedGoesOn(t *testing.T) {
 	}
 }
 
+// escaping returns a command that runs another outside of the group.
+func escaping(t *testing.T, command string) string {
+	t.Helper()
+	if _, err := exec.LookPath("setsid"); err != nil {
+		t.Skip("there is no setsid here")
+	}
+	return "setsid sh -c '" + command + "' & "
+}
+
+// endEscaped ends what has escaped, which must have lived until now.
+func endEscaped(t *testing.T, pid int) {
+	t.Helper()
+	if err := syscall.Kill(-pid, syscall.SIGKILL); err != nil {
+		t.Errorf("it has not escaped: %v", err)
+	}
+	wantGone(t, pid)
+}
+
 // The last lines of a program are published though something has escaped.
 func TestExecEscapedLastLines(t *testing.T) {
 	p := newSink()
-	_, done := run(t, &source.Exec{Command: "set -m; sleep 1000 & echo $!; seq 5000", Grace: 50 * time.Millisecond, Logger: quiet}, p)
+	_, done := run(t, &source.Exec{Command: escaping(t, "echo $$; exec sleep 1000") + "sleep 0.1; seq 5000", Grace: 50 * time.Millisecond, Logger: quiet}, p)
 	if err := ends(t, done); !errors.Is(err, stream.ErrRestart) {
 		t.Errorf("Run returned %v", err)
 	}
 	got := p.wait(t, 5001)
-	_ = syscall.Kill(pids(t, got[:1])[0], syscall.SIGKILL)
+	endEscaped(t, pids(t, got[:1])[0])
 	if len(got) != 5001 || got[5000] != "5000" {
 		t.Errorf("got %d lines, the last %q", len(got), got[len(got)-1])
 	}

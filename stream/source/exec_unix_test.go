@@ -193,21 +193,6 @@ func TestExecLeavesNoChildren(t *testing.T) {
 	}
 }
 
-// What leaves the group cannot be ended, but does not keep the source either.
-func TestExecEscaped(t *testing.T) {
-	p := newSink()
-	// A shell that minds its jobs gives each a group of its own.
-	command := "set -m; sleep 1000 & echo $!"
-	_, done := run(t, &source.Exec{Command: command, Grace: 100 * time.Millisecond, Logger: quiet}, p)
-	if err := ends(t, done); !errors.Is(err, stream.ErrRestart) {
-		t.Errorf("Run returned %v", err)
-	}
-	for _, pid := range pids(t, p.wait(t, 1)) {
-		_ = syscall.Kill(pid, syscall.SIGKILL)
-		wantGone(t, pid)
-	}
-}
-
 // A source that is stopped in the middle of much output leaves nobody stuck.
 func TestExecStopInOutput(t *testing.T) {
 	p := newSink()

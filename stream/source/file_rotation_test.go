@@ -199,19 +199,22 @@ func TestFileTruncatedUnseen(t *testing.T) {
 			p.wantSorted(t, "one", strings.TrimSuffix(grown, "\n"), "! lines may be missing: "+path+" was read up to byte 4, and is gone with what was written behind that")
 		})
 	}
-	t.Run("at work", func(t *testing.T) {
-		path := filepath.Join(t.TempDir(), "log")
-		appendTo(t, path, "")
-		f := &source.File{Path: path, Interval: 200 * time.Millisecond}
-		p := newSink()
-		look(t, f, p)
-		run(t, f, p)
-		appendTo(t, path, "one\n")
-		p.want(t, "one")
-		truncate(t, path) // well before the next look
-		appendTo(t, path, "a new line, and a long one\n")
-		p.want(t, "one", "a new line, and a long one")
-	})
+	for name, grown := range map[string]string{"longer, at work": "a new line, and a long one\n", "as long, at work": "new\n"} {
+		t.Run(name, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "log")
+			appendTo(t, path, "")
+			f := &source.File{Path: path, Interval: 200 * time.Millisecond}
+			p := newSink()
+			look(t, f, p)
+			run(t, f, p)
+			appendTo(t, path, "one\n")
+			p.want(t, "one")
+			time.Sleep(10 * time.Millisecond) // times of files are coarse
+			truncate(t, path)                 // well before the next look
+			appendTo(t, path, grown)
+			p.want(t, "one", strings.TrimSuffix(grown, "\n"))
+		})
+	}
 }
 
 // A writer that does not append leaves a hole of NULs behind when its file is

@@ -49,7 +49,7 @@ func newBenchServer(b *testing.B, conns int, with bool, eventTraces int) *benchS
 	s.handler = &stream.Handler{Hub: s.hub, Heartbeat: time.Hour}
 	var h http.Handler = s.handler
 	if with {
-		h = s.tel.StreamMiddleware(h)
+		h = s.tel.Middleware("/sse-stream", h)
 	}
 	s.http = httptest.NewServer(h)
 	for range conns {

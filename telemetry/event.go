@@ -2,68 +2,71 @@ package telemetry
 
 import (
 	"context"
-	"errors"
 	"math/rand/v2"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/codes"
 	"go.opentelemetry.io/otel/trace"
 
 	"weir/stream"
 	"weir/telemetry/journey"
 )
 
-var errPanic = errors.New("panic")
-
 // How many spans the deliveries of one event get: so many, however many
 // connections there are.
 const (
-	maxDeliver = 8
-	maxRandom  = 3
-	maxGapped  = 2
-	maxLate    = 1 // those after slowestAfter, and replays
+	maxDeliver  = 8
+	maxRandom   = 3
+	maxGapped   = 2
+	maxReported = 1 // the reader's that reported, if it has none
 	// one for the first, and one for the slowest
 )
 
-// slowestAfter is how long after its first delivery an event's slowest is
-// chosen.
-const slowestAfter = time.Second
-
-// closeEvery is how much later that may be, so that several are chosen at once.
-const closeEvery = 250 * time.Millisecond
-
 // Values of sse.delivery.pick: why a delivery got a span.
 const (
-	pickFirst   = "first"
-	pickSlowest = "slowest"
-	pickGapped  = "gapped"
-	pickRandom  = "random"
-	pickLate    = "late"
+	pickFirst    = "first"
+	pickSlowest  = "slowest"
+	pickGapped   = "gapped"
+	pickRandom   = "random"
+	pickReported = "reported"
+	pickLate     = "late"
 )
 
-// An eventTrace is the Tag of a sampled event: it chooses which deliveries get
-// spans. Any connection may deliver at any time.
+// An eventTrace is the Tag of a sampled event. It holds the span "event TOPIC"
+// open until the event's way is known, and chooses which deliveries get spans.
+// Any connection may deliver at any time.
 type eventTrace struct {
-	t     *Telemetry
-	topic string
-	sc    trace.SpanContext // of the send span
-	odds  uint64            // that a delivery is one of the random few, of 1<<32
+	t    *Telemetry
+	tm   *topicMetrics
+	ref  journey.Ref       // that the event's readers get: on each node the same
+	sc   trace.SpanContext // of this node's event span, the parent of the others
+	odds uint64            // that a delivery is one of the random few, of 1<<32
 
-	begun   atomic.Bool
+	begun   atomic.Bool  // there has been a delivery
+	closed  atomic.Bool  // the event span has ended
+	lated   atomic.Bool  // a delivery after that has been told of
 	slowest atomic.Int64 // latency of the candidate, in nanoseconds
+	readers atomic.Int32 // deliveries to pages that report
+	reports atomic.Int32 // of pages
 
-	due time.Time // when the slowest is chosen; guarded by the mutex of t
+	due   time.Time // when it may be closed; guarded by the mutex of t.open, as is the next
+	limit time.Time // when it must be
 
 	mu        sync.Mutex
-	candidate delivery // for the slowest
-	picked    []picked // that get their spans when it is chosen
-	closed    bool     // it has been
+	span      trace.Span        // the event's; nil when closed
+	send      trace.SpanContext // on the node that published it
+	stored    journey.Span      // the broker's part of that
+	event     journey.Event
+	id        stream.ID // of the event, when it is known
+	ended     time.Time // of the last step that is known
+	candidate delivery  // for the slowest
+	picked    []picked  // that get their spans when the event is closed
 	random    int
 	gapped    int
-	late      int
+	reported  int // deliveries picked because of them
 }
 
 // A picked is a delivery that gets a span, and why.
@@ -95,11 +98,13 @@ func refTo(sc trace.SpanContext) journey.Ref {
 	return journey.Ref{Trace: sc.TraceID(), Span: sc.SpanID()}
 }
 
-func (t *Telemetry) newEventTrace(topic string, sc trace.SpanContext, expected int64) *eventTrace {
-	et := &eventTrace{t: t, topic: topic, sc: sc}
-	if expected > 0 {
+// newEventTrace follows an event whose span has begun.
+func (t *Telemetry) newEventTrace(span trace.Span, ref journey.Ref, e journey.Event, tm *topicMetrics) *eventTrace {
+	et := &eventTrace{t: t, tm: tm, ref: ref, sc: span.SpanContext(), span: span, event: e, ended: e.Published}
+	if expected := tm.active(); expected > 0 {
 		et.odds = uint64(min(float64(maxRandom)/float64(expected), 1) * (1<<32 - 1))
 	}
+	t.open.add(et)
 	return et
 }
 
@@ -108,29 +113,42 @@ func (t *Telemetry) newEventTrace(topic string, sc trace.SpanContext, expected i
 // the publishing gets the event.
 func (et *eventTrace) chance() bool { return uint64(rand.Uint32()) < et.odds }
 
-// deliver is called for the deliveries that may be picked.
+// wants reports whether a delivery may be picked: most are not, and cost no lock.
+func (et *eventTrace) wants(latency int64, gapped, chance bool) bool {
+	return chance || gapped || et.slower(latency) || !et.begun.Load()
+}
+
+// deliver is called for the deliveries that may be picked, while the event is
+// open.
 func (et *eventTrace) deliver(d *delivery) {
 	latency := int64(d.ended.Sub(d.at))
-	if !et.begun.Load() && et.begun.CompareAndSwap(false, true) {
-		if !d.replay {
-			et.slowest.CompareAndSwap(0, latency) // the candidate must be slower
-		}
-		et.await(d.ended)
-		et.span(d, pickFirst)
+	et.mu.Lock()
+	defer et.mu.Unlock()
+	if et.span == nil {
 		return
 	}
-	et.mu.Lock()
-	pick := et.pick(d, latency)
-	if pick != "" && !et.closed {
-		// Later, when many spans are made one after the other: in the middle of a
-		// fan-out each would cost several times as much.
-		et.picked = append(et.picked, picked{*d, pick})
-		pick = ""
+	et.last(d.ended)
+	switch {
+	case !et.begun.Swap(true):
+		et.slowest.Store(max(latency, 1)) // the candidate must be slower
+		et.t.open.delivered(et, d.ended)
+		// The spans come later, when many are made one after the other: in the
+		// middle of a fan-out each would cost several times as much.
+		et.picked = append(et.picked, picked{*d, pickFirst})
+	case d.gapped && et.gapped < maxGapped:
+		et.gapped++
+		et.picked = append(et.picked, picked{*d, pickGapped})
+	case d.chance && et.random < maxRandom:
+		et.random++
+		et.picked = append(et.picked, picked{*d, pickRandom})
+	case !d.replay && et.slower(latency):
+		et.slowest.Store(latency)
+		et.candidate = *d
+		return
+	default:
+		return
 	}
-	et.mu.Unlock()
-	if pick != "" {
-		et.span(d, pick)
-	}
+	et.t.journeys.Deliver(et.ref, et.event, d.told(et.picked[len(et.picked)-1].why))
 }
 
 // slower reports whether a delivery is to take the place of the slowest so far:
@@ -141,92 +159,81 @@ func (et *eventTrace) slower(latency int64) bool {
 	return latency > slowest+slowest/20
 }
 
-// pick decides on a delivery other than the first. The caller holds et.mu.
-func (et *eventTrace) pick(d *delivery, latency int64) string {
-	switch {
-	case d.gapped && et.gapped < maxGapped:
-		et.gapped++
-		return pickGapped
-	case d.chance && et.random < maxRandom:
-		et.random++
-		return pickRandom
-	case d.replay || et.closed:
-		if (d.replay || et.slower(latency)) && et.late < maxLate {
-			et.late++
-			return pickLate
-		}
-	case et.slower(latency):
-		et.slowest.Store(latency)
-		et.candidate = *d
-	}
-	return ""
-}
-
-// await sees to it that the slowest delivery is chosen.
-func (et *eventTrace) await(now time.Time) {
-	t := et.t
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	et.due = now.Add(slowestAfter)
-	t.open = append(t.open, et)
-	if !t.closing {
-		t.closing = true
-		time.AfterFunc(slowestAfter, t.closeDue)
+// last notes when a step ended. The caller holds et.mu.
+func (et *eventTrace) last(at time.Time) {
+	if at.After(et.ended) {
+		et.ended = at
 	}
 }
 
-// closeDue closes the events whose time has come. It is called for several at
-// once: a timer for each would wake the process as often again as events come.
-func (t *Telemetry) closeDue() {
-	now := time.Now()
-	t.mu.Lock()
-	n := 0
-	for n < len(t.open) && !t.open[n].due.After(now) {
-		n++
-	}
-	due := slices.Clone(t.open[:n])
-	t.open = slices.Delete(t.open, 0, n)
-	if t.closing = len(t.open) > 0; t.closing {
-		time.AfterFunc(t.open[0].due.Sub(now)+closeEvery, t.closeDue)
-	}
-	t.mu.Unlock()
-	for _, et := range due {
-		et.close()
-	}
-}
-
-// close makes the spans of what was picked, and that of the slowest delivery
-// unless it has one.
-func (et *eventTrace) close() {
+// step makes the span of a step of the event, unless the event is closed already.
+func (et *eventTrace) step(tracer trace.Tracer, name string, kind trace.SpanKind, began, ended time.Time, links []trace.Link, attributes ...attribute.KeyValue) trace.SpanContext {
 	et.mu.Lock()
-	spans := et.picked
-	if !et.closed && et.candidate.conn != nil {
-		spans = append(spans, picked{et.candidate, pickSlowest})
+	defer et.mu.Unlock()
+	if et.span == nil {
+		return trace.SpanContext{}
 	}
-	et.closed, et.candidate, et.picked = true, delivery{}, nil
-	et.mu.Unlock()
-	for i := range spans {
-		et.span(&spans[i].delivery, spans[i].why)
-	}
+	et.last(ended)
+	_, span := tracer.Start(trace.ContextWithSpanContext(context.Background(), et.sc), name,
+		trace.WithTimestamp(began), trace.WithSpanKind(kind), trace.WithLinks(links...), trace.WithAttributes(attributes...))
+	span.End(trace.WithTimestamp(ended))
+	return span.SpanContext()
 }
 
-// span makes the span of a delivery: from the log to the flush; for a replay,
-// which may be of long ago, from the beginning of the write.
-func (et *eventTrace) span(d *delivery, pick string) {
+// close makes the spans of what was picked, and ends the event's own: when its
+// last step ended. It may be called more than once.
+func (et *eventTrace) close(err error) {
+	et.mu.Lock()
+	defer et.mu.Unlock()
+	if et.span == nil {
+		return
+	}
+	if et.candidate.conn != nil && len(et.picked) < maxDeliver {
+		et.picked = append(et.picked, picked{et.candidate, pickSlowest})
+		et.t.journeys.Deliver(et.ref, et.event, et.candidate.told(pickSlowest))
+	}
+	for i := range et.picked {
+		et.deliverSpan(&et.picked[i].delivery, et.picked[i].why)
+	}
+	if et.event.ID != "" {
+		et.span.SetAttributes(keyEventID.String(et.event.ID))
+	}
+	if err != nil {
+		fail(et.span, err)
+	}
+	et.span.End(trace.WithTimestamp(et.ended))
+	et.span, et.candidate, et.picked = nil, delivery{}, nil
+	et.closed.Store(true)
+}
+
+// fail marks the span of an event that was refused.
+func fail(span trace.Span, err error) {
+	span.RecordError(err)
+	span.SetStatus(codes.Error, err.Error())
+	span.SetAttributes(keyErrorType.String(dropReason(err)))
+}
+
+// deliverSpan makes the span of a delivery: from the log to the flush; for a
+// replay, which may be of long ago, from the beginning of the write.
+func (et *eventTrace) deliverSpan(d *delivery, pick string) {
 	kind, from := kindLive, d.at
 	if d.replay {
 		kind, from = kindReplay, d.began
 	}
-	_, span := et.t.tracer.Start(trace.ContextWithSpanContext(context.Background(), et.sc), "deliver "+et.topic,
+	span := et.t.deliverSpan(et.sc, d, kind, from, pick)
+	if !d.replay {
+		d.conn.topic.exemplar(d.ended.Sub(d.at), d.ended, span)
+	}
+}
+
+func (t *Telemetry) deliverSpan(parent trace.SpanContext, d *delivery, kind string, from time.Time, pick string) trace.SpanContext {
+	_, span := t.tracer.Start(trace.ContextWithSpanContext(context.Background(), parent), "deliver "+d.conn.conn.Label,
 		trace.WithTimestamp(from),
 		trace.WithLinks(trace.Link{SpanContext: d.conn.traceContext(), Attributes: []attribute.KeyValue{keyLink.String(linkStream)}}),
 		trace.WithAttributes(
-			keyTopic.String(et.topic), keyEventID.String(d.id.String()), keyStreamID.String(d.conn.conn.ID),
+			keyTopic.String(d.conn.conn.Topic), keyEventID.String(d.id.String()), keyConnection.String(d.conn.conn.ID), keySession.String(d.conn.session),
 			keyDeliveryKind.String(kind), keyDeliveryPick.String(pick),
 			keyDeliveryWait.Float64(d.began.Sub(from).Seconds()), keyBatchSize.Int(d.batch)))
 	span.End(trace.WithTimestamp(d.ended))
-	et.t.journeys.Deliver(refTo(et.sc), journey.Event{Topic: et.topic, ID: d.id.String()}, d.told(pick))
-	if !d.replay {
-		d.conn.topic.exemplar(d.ended.Sub(d.at), d.ended, span.SpanContext())
-	}
+	return span.SpanContext()
 }

@@ -36,7 +36,7 @@ func TestEventTracesAreLimited(t *testing.T) {
 			t.Errorf("another 1000 events in 10 s made it %d traces", n)
 		}
 		r.close()
-		r.expect("sse.server.events.published", "sse.event.type=weir.event,topic=sensor", 2000)
+		r.expect("sse.server.events.published", "sse.event.type=weir.event,sse.topic=sensor", 2000)
 	})
 }
 
@@ -71,62 +71,107 @@ func TestPublisherDecides(t *testing.T) {
 		synctest.Wait()
 		c.leave()
 		r.close()
-		sends := named(r.ended(), "send ")
-		if len(sends) != 2 || sends[0].Parent().SpanID().String() != foreignParent || sends[0].SpanContext().TraceID().String() != foreignTrace ||
-			sends[1].Parent().SpanID() != remote.SpanID() || sends[1].SpanContext().TraceID() != remote.TraceID() {
+		events := named(r.ended(), "event ")
+		if len(events) != 2 || events[0].Parent().SpanID().String() != foreignParent || events[0].SpanContext().TraceID().String() != foreignTrace ||
+			events[1].Parent().SpanID() != remote.SpanID() || events[1].SpanContext().TraceID() != remote.TraceID() {
 			t.Errorf("spans:\n%s", r.tree())
 		}
 		if delivers := named(r.ended(), "deliver "); len(delivers) != 2 {
 			t.Errorf("%d deliver spans", len(delivers))
 		}
-		own := "00-" + foreignTrace + "-" + sends[0].SpanContext().SpanID().String() + "-"
+		own := "00-" + foreignTrace + "-" + events[0].SpanContext().SpanID().String() + "-"
 		text := c.text()
 		if !strings.Contains(text, `"traceparent":"`+own) || !strings.Contains(text, unsampled) || strings.Contains(text, "garbage") || strings.Contains(text, "xxx") {
 			t.Errorf("the stream is\n%s", text)
 		}
-		r.noOrphans(sends[0].Parent().SpanID(), remote.SpanID())
+		r.noOrphans(events[0].Parent().SpanID(), remote.SpanID())
 	})
 }
 
-// TestRequestThatPublishes: the event's trace is the publisher's, and is linked
-// to the request that carried it.
+// TestRequestThatPublishes: a request by somebody with a right to publish, and its
+// event, belong to the publisher's trace, whichever way the headers tell of it.
 func TestRequestThatPublishes(t *testing.T) {
-	bubble(t, func(t *testing.T) {
-		r := newRig(t, telemetry.Options{}, stream.HubOptions{})
-		handler := r.tel.Middleware("/publish", http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
-			for _, tp := range []string{foreign, ""} {
-				if _, err := r.hub.Publish(req.Context(), "sensor", stream.Event{Data: []byte(`1`), Traceparent: tp}); err != nil {
-					t.Error(err)
+	for propagators, header := range map[string]http.Header{
+		"":   {"Traceparent": {foreign}, "Tracestate": {"vendor=1"}, "Baggage": {"tenant=blue"}},
+		"b3": {"B3": {foreignTrace + "-" + foreignParent + "-1"}},
+	} {
+		clearEnv(t)
+		t.Setenv("OTEL_PROPAGATORS", propagators)
+		synctest.Test(t, func(t *testing.T) {
+			r := newRig(t, telemetry.Options{EventTraces: -1}, stream.HubOptions{})
+			c := r.connect("/sse-stream", nil, nil)
+			synctest.Wait()
+			serve(r.publisher(true), "POST", "/publish", header)
+			synctest.Wait()
+			c.leave()
+			r.close()
+			request, event := named(r.ended(), "POST /publish")[0], named(r.ended(), "event ")[0]
+			if request.Parent().SpanID().String() != foreignParent || request.SpanContext().TraceID().String() != foreignTrace || event.Parent().SpanID() != request.SpanContext().SpanID() {
+				t.Errorf("%q: spans:\n%s", propagators, r.tree())
+			}
+			if propagators == "" {
+				if event.SpanContext().TraceState().Get("vendor") != "1" || attr(event, "baggage.tenant").AsString() != "blue" || !strings.Contains(c.text(), `"tracestate":"vendor=1"`) {
+					t.Errorf("tracestate or baggage is lost: %v\n%s", event.Attributes(), c.text())
 				}
 			}
-		}))
-		serve(handler, "POST", "/publish", nil)
-		for range 200 { // at once: most have no span, and their events begin traces of their own
-			serve(r.tel.Middleware("/publish", http.HandlerFunc(func(_ http.ResponseWriter, req *http.Request) {
-				if _, err := r.hub.Publish(req.Context(), "sensor", stream.Event{Data: []byte(`1`)}); err != nil {
-					t.Error(err)
-				}
-			})), "POST", "/publish", nil)
+			r.noOrphans(request.Parent().SpanID())
+		})
+	}
+}
+
+// publisher is a route whose requests publish one event. Whoever asks may have
+// shown a right to publish.
+func (r *rig) publisher(trusted bool) http.Handler {
+	return r.tel.Middleware("/publish", http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		ctx := req.Context()
+		if trusted {
+			ctx = r.tel.Publisher(req)
+		}
+		if _, err := r.hub.Publish(ctx, "sensor", stream.Event{Data: []byte(`1`), Traceparent: req.Header.Get("X-Event")}); err != nil {
+			r.t.Error(err)
+		}
+	}))
+}
+
+// TestUntrustedPublisher: without a right to show, a trace context is a link, and
+// the limits hold.
+func TestUntrustedPublisher(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := newRig(t, telemetry.Options{}, stream.HubOptions{})
+		for range 200 { // at once: most requests have no span, and their events begin traces of their own
+			serve(r.publisher(false), "POST", "/publish", http.Header{"Traceparent": {foreign}, "X-Event": {foreign}})
 		}
 		r.close()
-		if requests, all := named(r.ended(), "POST /publish"), named(r.ended(), "send "); len(requests) != 10 || len(all) != telemetry.DefaultEventTraces+1 {
-			t.Errorf("201 requests made %d spans, and their 202 events %d", len(requests), len(all))
+		requests, events := named(r.ended(), "POST /publish"), named(r.ended(), "event ")
+		if len(requests) != 10 || len(events) != telemetry.DefaultEventTraces {
+			t.Errorf("200 requests made %d spans, and their events %d", len(requests), len(events))
 		}
 		roots := 0
-		for _, s := range named(r.ended(), "send ") {
+		for _, s := range append(requests, events...) {
+			if s.SpanContext().TraceID().String() == foreignTrace || len(s.Links()) != 1 || s.Links()[0].SpanContext.TraceID().String() != foreignTrace {
+				t.Fatalf("%s is in the trace that was sent, or has no link to it", s.Name())
+			}
 			if !s.Parent().IsValid() {
 				roots++
 			}
 		}
-		if roots != telemetry.DefaultEventTraces-10 {
-			t.Errorf("%d events begin a trace", roots)
+		if roots != telemetry.DefaultEventTraces {
+			t.Errorf("%d traces began", roots)
 		}
-		request, sends := named(r.ended(), "POST /publish")[0].SpanContext(), named(r.ended(), "send ")
-		if sends[0].SpanContext().TraceID().String() != foreignTrace || len(sends[0].Links()) != 1 || sends[0].Links()[0].SpanContext.SpanID() != request.SpanID() {
+		r.noOrphans()
+	})
+}
+
+// TestEventsOwnContext: the trace context of the event itself wins over that of
+// the request that carries it, which is linked.
+func TestEventsOwnContext(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := newRig(t, telemetry.Options{}, stream.HubOptions{})
+		serve(r.publisher(true), "POST", "/publish", http.Header{"X-Event": {foreign}})
+		r.close()
+		request, event := named(r.ended(), "POST /publish")[0], named(r.ended(), "event ")[0]
+		if event.Parent().SpanID().String() != foreignParent || len(event.Links()) != 1 || event.Links()[0].SpanContext.SpanID() != request.SpanContext().SpanID() {
 			t.Errorf("spans:\n%s", r.tree())
-		}
-		if sends[1].Parent().SpanID() != request.SpanID() {
-			t.Error("an event without a trace context is no child of the request that published it")
 		}
 	})
 }
@@ -152,7 +197,7 @@ func TestSamplerOfTheEnvironment(t *testing.T) {
 				if n := len(named(r.ended(), "stream ")); (n > 0) != (want > 0) {
 					t.Errorf("%d segments", n)
 				}
-				if own := strings.Contains(c.text(), `"traceparent":"00-`); own != (want > 0) {
+				if own := strings.Contains(c.text(), `-01","session"`); own != (want > 0) {
 					t.Errorf("a traceparent is told: %v", own)
 				}
 			})
@@ -218,17 +263,17 @@ func TestAtMostEight(t *testing.T) {
 			t.Error("no delivery behind a gap has a span")
 		}
 		r.noOrphans()
-		if r.value("sse.server.gaps", "reason=slow,topic=sensor") < 6 || r.value("sse.server.events.dropped", "reason=slow,topic=sensor") < 12 {
-			t.Errorf("gaps %v, dropped %v", r.value("sse.server.gaps", "reason=slow,topic=sensor"), r.value("sse.server.events.dropped", "reason=slow,topic=sensor"))
+		if r.value("sse.server.gaps", "sse.gap.reason=slow,sse.topic=sensor") < 6 || r.value("sse.server.events.dropped", "sse.drop.reason=slow,sse.topic=sensor") < 12 {
+			t.Errorf("gaps %v, dropped %v", r.value("sse.server.gaps", "sse.gap.reason=slow,sse.topic=sensor"), r.value("sse.server.events.dropped", "sse.drop.reason=slow,sse.topic=sensor"))
 		}
 		var dropped int64
 		for _, s := range named(r.ended(), "stream ") {
 			dropped += attr(s, "sse.segment.dropped").AsInt64()
 		}
-		if float64(dropped) != r.value("sse.server.events.dropped", "reason=slow,topic=sensor") {
+		if float64(dropped) != r.value("sse.server.events.dropped", "sse.drop.reason=slow,sse.topic=sensor") {
 			t.Errorf("the segments tell of %d events dropped", dropped)
 		}
-		r.expect("sse.server.fanout.size", "topic=sensor", 7)
+		r.expect("sse.server.fanout.size", "sse.topic=sensor", 7)
 	})
 }
 
@@ -262,7 +307,7 @@ func TestBytesAreShared(t *testing.T) {
 			c.leave()
 		}
 		r.close()
-		sc := named(r.ended(), "send ")[0].SpanContext()
+		sc := named(r.ended(), "event ")[0].SpanContext()
 		if encoded != 1 || len(bodies) != 1 {
 			t.Errorf("encoded %d times, to %d different texts", encoded, len(bodies))
 		}
@@ -288,8 +333,8 @@ func TestRefusedEvent(t *testing.T) {
 		if len(s) != 1 || s[0].Status().Code != codes.Error || attr(s[0], "error.type").AsString() != "closed" {
 			t.Errorf("spans:\n%s", r.tree())
 		}
-		r.expect("sse.server.events.dropped", "reason=closed,topic=sensor", 1)
-		r.expect("sse.server.events.published", "sse.event.type=weir.event,topic=sensor", 0)
+		r.expect("sse.server.events.dropped", "sse.drop.reason=closed,sse.topic=sensor", 1)
+		r.expect("sse.server.events.published", "sse.event.type=weir.event,sse.topic=sensor", 0)
 	})
 }
 
@@ -311,21 +356,36 @@ func TestThroughBroker(t *testing.T) {
 		near, far := a.connect("/sse-stream", nil, nil), b.connect("/sse-stream", nil, nil)
 		time.Sleep(time.Second)
 		id := a.publish(`1`)[0]
-		time.Sleep(time.Second)
+		time.Sleep(5 * time.Second)
 		near.leave()
 		far.leave()
 		send := named(a.ended(), "send ")
 		if len(send) != 1 || send[0].EndTime().Sub(send[0].StartTime()) != 2*time.Millisecond {
 			t.Fatalf("spans:\n%s", a.tree())
 		}
+		created := named(a.ended(), "event ")[0]
 		for _, r := range []*rig{a, b} {
-			deliver := named(r.ended(), "deliver ")
-			if len(deliver) != 1 || deliver[0].Parent().SpanID() != send[0].SpanContext().SpanID() || attr(deliver[0], "sse.event.id").AsString() != id.String() {
-				t.Errorf("spans:\n%s", r.tree())
+			event, receive, deliver := named(r.ended(), "event "), named(r.ended(), "receive "), named(r.ended(), "deliver ")
+			if len(event) != 1 || len(receive) != 1 || len(deliver) != 1 || attr(deliver[0], "sse.event.id").AsString() != id.String() {
+				t.Fatalf("spans:\n%s", r.tree())
 			}
-			r.expect("sse.server.fanout.size", "topic=sensor", 1)
-			j, err := r.tel.Journeys().Journey(journey.Query{TraceID: send[0].SpanContext().TraceID().String()})
-			if err != nil || j.ID != id.String() || len(j.Steps) == 0 || j.Steps[len(j.Steps)-1].Kind != journey.Deliver {
+			for _, s := range append(receive, deliver...) {
+				if s.Parent().SpanID() != event[0].SpanContext().SpanID() || s.StartTime().Before(event[0].StartTime()) || s.EndTime().After(event[0].EndTime()) {
+					t.Errorf("%s is not within its event:\n%s", s.Name(), r.tree())
+				}
+			}
+			if event[0].SpanContext().TraceID() != created.SpanContext().TraceID() || !event[0].StartTime().Equal(created.StartTime()) || attr(event[0], "sse.node").AsString() != "a" {
+				t.Errorf("the event of one node is not in the trace of the other:\n%s", r.tree())
+			}
+			r.expect("sse.server.fanout.size", "sse.topic=sensor", 1)
+			j, err := r.tel.Journeys().Journey(journey.Query{TraceID: created.SpanContext().TraceID().String()})
+			var steps string
+			for _, s := range j.Steps {
+				if s.Kind != journey.Send {
+					steps += string(s.Kind) + " "
+				}
+			}
+			if err != nil || j.ID != id.String() || steps != "broker receive deliver " || j.Node != "a" {
 				t.Errorf("the journey is %+v, %v", j, err)
 			}
 		}
@@ -334,6 +394,6 @@ func TestThroughBroker(t *testing.T) {
 		}
 		a.close()
 		b.close()
-		b.noOrphans(send[0].SpanContext().SpanID())
+		b.noOrphans(created.SpanContext().SpanID())
 	})
 }

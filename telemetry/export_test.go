@@ -3,15 +3,20 @@ package telemetry
 import (
 	"time"
 
+	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
+
 	"weir/stream"
 	"weir/telemetry/journey"
 )
 
 // LatencyBounds are the boundaries of sse.server.delivery.duration.
-var LatencyBounds = latencyBounds[:]
+var LatencyBounds = newLayout(deliveryBounds, false).times
 
-// A Tally has the counts of one lane.
+// A Tally has the counts of one shard.
 type Tally = tally
+
+// NewTally returns a tally of deliveries.
+func NewTally() *Tally { return newTally(newLayout(deliveryBounds, false)) }
 
 // Deliver counts a delivery.
 func Deliver(t *Tally, f *stream.Flush) time.Duration { return t.deliver(f) }
@@ -26,12 +31,32 @@ type Sums struct {
 // Total returns what a tally has counted.
 func Total(t *Tally) Sums {
 	t.settle()
-	return Sums{int64(t.latency.count()), t.replayed, t.bytes, t.latency.sum, t.latency.buckets[:]}
+	s := Sums{Replayed: t.replayed, Bytes: t.bytes, Latency: t.sum, Buckets: t.buckets}
+	for _, n := range t.buckets {
+		s.Events += int64(n)
+	}
+	return s
 }
 
-// What the tests see of the inside.
-var (
-	Reasons = reasons
+// Bounded are the values that the attributes of metrics can have.
+func Bounded() map[string][]string {
+	closes, states := []string{}, []string{}
+	for _, r := range stream.CloseReasons {
+		closes = append(closes, string(r))
+	}
+	for _, s := range sourceStates {
+		states = append(states, string(s))
+	}
+	return map[string][]string{
+		string(keyGapReason): gapReasons, string(keyDropReason): dropReasons, string(keyReportReason): reportReasons,
+		string(keyCloseReason): closes, string(keySourceState): states,
+	}
+}
+
+// The schemas by which the names are to be read.
+const (
+	SchemaURL      = schemaURL
+	ConventionsURL = semconv.SchemaURL
 )
 
 // TerminalHandler is the handler for a terminal.
@@ -42,9 +67,9 @@ func (t *Telemetry) LimitJourneys(traces, bytes int) {
 	t.journeys = journey.NewStore(t.opts.Node, traces, bytes)
 }
 
-// Reporters returns how many clients' rates are remembered.
-func (t *Telemetry) Reporters() int {
-	t.reports.mu.Lock()
-	defer t.reports.mu.Unlock()
-	return len(t.reports.byName)
+// OpenEvents returns how many events are held open.
+func (t *Telemetry) OpenEvents() int {
+	t.open.mu.Lock()
+	defer t.open.mu.Unlock()
+	return len(t.open.queue)
 }

@@ -32,7 +32,7 @@ func TestJourney(t *testing.T) {
 		id := r.publish(`1`)[0]
 		time.Sleep(10 * time.Millisecond)
 		send := named(r.ended(), "send ")[0]
-		page := browser{r: r, connection: mine}
+		page := c.page(r)
 		now := time.Now()
 		time.Sleep(time.Millisecond)
 		page.send(page.reported(send, now.Add(-3*time.Millisecond), now))

@@ -63,7 +63,7 @@ func newRig(t *testing.T, opts telemetry.Options, hubOpts stream.HubOptions) *ri
 	}
 	r.handler = &stream.Handler{Hub: r.hub, Format: stream.FormatJSON, Heartbeat: time.Hour * 1000}
 	r.tel.Observe(r.handler)
-	r.http = r.tel.StreamMiddleware(r.handler)
+	r.http = r.tel.Middleware("/sse-stream", r.handler)
 	return r
 }
 
@@ -175,8 +175,14 @@ func (r *rig) ended() []sdktrace.ReadOnlySpan {
 	return spans
 }
 
+// rank is the order of spans that began at once, parents first.
 func rank(s sdktrace.ReadOnlySpan) int {
-	return slices.Index([]trace.SpanKind{trace.SpanKindServer, trace.SpanKindProducer, trace.SpanKindInternal, trace.SpanKindConsumer}, s.SpanKind())
+	for i, prefix := range []string{"GET ", "POST ", "event ", "send ", "receive ", "stream ", "deliver ", "process "} {
+		if strings.HasPrefix(s.Name(), prefix) {
+			return i
+		}
+	}
+	return -1
 }
 
 func named(spans []sdktrace.ReadOnlySpan, prefix string) []sdktrace.ReadOnlySpan {
@@ -202,7 +208,7 @@ func (r *rig) tree() string {
 	var roots []sdktrace.ReadOnlySpan
 	for i, s := range spans {
 		number[s.SpanContext().SpanID()] = fmt.Sprint("#", i+1)
-		if id := attr(s, "sse.stream.id").AsString(); id != "" && streams[id] == "" {
+		if id := attr(s, "sse.connection.id").AsString(); id != "" && streams[id] == "" {
 			streams[id] = fmt.Sprint("stream-", len(streams)+1)
 		}
 	}
@@ -306,6 +312,12 @@ func (r *rig) value(name, attrs string) float64 {
 		for _, p := range data.DataPoints {
 			if is(p.Attributes) {
 				return float64(p.Value)
+			}
+		}
+	case metricdata.Gauge[float64]:
+		for _, p := range data.DataPoints {
+			if is(p.Attributes) {
+				return p.Value
 			}
 		}
 	case metricdata.Gauge[int64]:

@@ -2,37 +2,36 @@ package telemetry
 
 import (
 	"context"
-	"sync"
 	"time"
 
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/trace"
+	"golang.org/x/time/rate"
 )
 
-// A bucket is a token bucket that holds one second's tokens.
-type bucket struct {
-	rate float64 // a second; nothing is given when it is 0
+// How many traces begin a second at most. Each limit lets a second's worth come
+// at once.
+const (
+	// DefaultEventTraces is for the traces of events.
+	DefaultEventTraces = 50
+	// requestTraces is for requests other than streams. They tell less: an event
+	// that a request without a span publishes has a trace of its own.
+	requestTraces = 10
+	// lateTraces is for events that turn out late, sampled or not.
+	lateTraces = 5
+)
 
-	mu     sync.Mutex
-	tokens float64
-	filled time.Time
+// perSecond returns a token bucket that holds one second's tokens. One of no
+// tokens gives none.
+func perSecond(n int) *rate.Limiter {
+	if n <= 0 {
+		return rate.NewLimiter(0, 0)
+	}
+	return rate.NewLimiter(rate.Limit(n), n)
 }
 
-func (b *bucket) take(now time.Time) bool {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.filled.IsZero() {
-		b.tokens = b.rate
-	} else if gone := now.Sub(b.filled).Seconds(); gone > 0 {
-		b.tokens = min(b.rate, b.tokens+gone*b.rate)
-	}
-	b.filled = now
-	if b.tokens < 1 {
-		return false
-	}
-	b.tokens--
-	return true
-}
+// take takes a token at a time, if there is one.
+func take(l *rate.Limiter, now time.Time) bool { return l.AllowN(now, 1) }
 
 type decidedKey struct{}
 
@@ -45,13 +44,13 @@ func decided(ctx context.Context) context.Context {
 // was decided before (streams: all; events: so many a second), and else, as
 // requests are, so many a second: whoever can send requests could otherwise
 // push everything else out of the export queue.
-type sampler struct{ requests *bucket }
+type sampler struct{ requests *rate.Limiter }
 
 func (s *sampler) ShouldSample(p sdktrace.SamplingParameters) sdktrace.SamplingResult {
 	parent := trace.SpanContextFromContext(p.ParentContext)
 	sample := parent.IsSampled()
 	if !parent.IsValid() {
-		sample = p.ParentContext.Value(decidedKey{}) != nil || s.requests.take(time.Now())
+		sample = p.ParentContext.Value(decidedKey{}) != nil || take(s.requests, time.Now())
 	}
 	result := sdktrace.SamplingResult{Decision: sdktrace.Drop, Tracestate: parent.TraceState()}
 	if sample {

@@ -31,6 +31,7 @@ import (
 	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
 	"go.opentelemetry.io/otel/trace"
 	tracenoop "go.opentelemetry.io/otel/trace/noop"
+	"golang.org/x/time/rate"
 
 	"weir/stream"
 	"weir/telemetry/journey"
@@ -44,13 +45,6 @@ const (
 	serviceName        = "weir"
 	browserServiceName = "weir-browser"
 )
-
-// DefaultEventTraces is how many traces of events begin a second at most.
-const DefaultEventTraces = 50
-
-// requestTraces is the same for requests other than streams. They tell less: an
-// event that a request without a span publishes has a trace of its own.
-const requestTraces = 10
 
 // Options configure [Setup]. The zero value works.
 type Options struct {
@@ -70,9 +64,14 @@ type Options struct {
 	// EventTypes are the event types that metrics tell apart; others count as
 	// "_OTHER". Default: stream.DefaultType.
 	EventTypes []string
-	// Client tells clients apart, for the rate of their reports. Default: by
-	// the address of the peer.
+	// RejectReasons are the reasons for which requests for a stream are refused,
+	// besides those of package stream; others count as "_OTHER".
+	RejectReasons []string
+	// Client returns the address of a client. Default: that of the peer.
 	Client func(r *http.Request) string
+	// ReportRate counts a report of a page, and returns how long to wait if there
+	// are too many. Default: reportRate a second of all clients together.
+	ReportRate func(r *http.Request) (wait time.Duration)
 	// SpanProcessors get all spans, in addition to what OTEL_* says.
 	SpanProcessors []sdktrace.SpanProcessor
 	// Readers make further readers of the metrics; each must register the
@@ -95,17 +94,18 @@ type Telemetry struct {
 	registry       *prometheus.Registry
 	metrics        *metrics
 	journeys       *journey.Store
-	events         bucket
-	requests       *bucket // spans of requests other than streams
-	reports        *reporters
+	events         *rate.Limiter // traces of events
+	requests       *rate.Limiter // spans of requests other than streams
+	lates          *rate.Limiter // traces of events that were late
+	open           openEvents
+	conns          conns
+	sessions       sessions
+	growth         growth
 	handler        atomic.Pointer[stream.Handler]
 	measurements   sync.Map // of measurement to []metric.RecordOption
-	stop           []func(context.Context) error
 
-	mu      sync.Mutex
-	conns   map[string]*connection
-	open    []*eventTrace // those whose slowest delivery is awaited, the oldest first
-	closing bool          // closeDue will run
+	mu   sync.Mutex
+	stop []func(context.Context) error
 }
 
 // producers guards what autoexport keeps in a package variable.
@@ -130,6 +130,15 @@ func Setup(ctx context.Context, opts Options) (*Telemetry, error) {
 	if opts.Client == nil {
 		opts.Client = peer
 	}
+	if opts.ReportRate == nil {
+		all := rate.NewLimiter(reportRate, reportRate)
+		opts.ReportRate = func(*http.Request) time.Duration {
+			if all.Allow() {
+				return 0
+			}
+			return time.Second
+		}
+	}
 	if opts.Node == "" {
 		var b [8]byte
 		_, _ = rand.Read(b[:]) // never fails
@@ -140,10 +149,9 @@ func Setup(ctx context.Context, opts Options) (*Telemetry, error) {
 		disabled: strings.EqualFold(os.Getenv("OTEL_SDK_DISABLED"), "true"),
 		limited:  os.Getenv("OTEL_TRACES_SAMPLER") == "",
 		registry: prometheus.NewRegistry(),
-		events:   bucket{rate: max(0, float64(opts.EventTraces))},
-		requests: &bucket{rate: requestTraces},
-		reports:  newReporters(),
-		conns:    make(map[string]*connection),
+		events:   perSecond(opts.EventTraces),
+		requests: perSecond(requestTraces),
+		lates:    perSecond(min(lateTraces, max(0, opts.EventTraces))),
 	}
 	t.journeys = journey.NewStore(opts.Node, 0, 0)
 	limited := &limitedLog{logger: t.logger}
@@ -240,17 +248,16 @@ func (t *Telemetry) startTraces(ctx context.Context, server, browser *resource.R
 }
 
 func (t *Telemetry) startMetrics(ctx context.Context, server *resource.Resource) error {
-	deliveries := &deliveryProducer{t: t, began: time.Now()}
-	scrape, err := promexporter.New(promexporter.WithRegisterer(t.registry), promexporter.WithProducer(deliveries), promexporter.WithoutScopeInfo())
+	scrape, err := promexporter.New(promexporter.WithRegisterer(t.registry), promexporter.WithProducer(t.newProducer(false, false)), promexporter.WithoutScopeInfo())
 	if err != nil {
 		return fmt.Errorf("starting the metrics: %w", err)
 	}
-	options := append(views(), sdkmetric.WithResource(server), sdkmetric.WithReader(scrape))
+	options := []sdkmetric.Option{sdkmetric.WithView(views()...), sdkmetric.WithResource(server), sdkmetric.WithReader(scrape)}
 	for _, reader := range t.opts.Readers {
-		options = append(options, sdkmetric.WithReader(reader(deliveries)))
+		options = append(options, sdkmetric.WithReader(reader(t.newProducer(false, false))))
 	}
 	if exports("METRICS") {
-		reader, err := metricReader(ctx, deliveries)
+		reader, err := metricReader(ctx, t.newProducer(wantsDelta(), wantsExponential()))
 		if err != nil {
 			return fmt.Errorf("starting the export of metrics: %w", err)
 		}
@@ -301,15 +308,11 @@ func (t *Telemetry) Observe(h *stream.Handler) { t.handler.Store(h) }
 // Shutdown exports what has not been exported yet and ends the export. It
 // returns when that is done or ctx is. Calling it again changes nothing.
 func (t *Telemetry) Shutdown(ctx context.Context) error {
+	t.open.closeAll()
 	t.mu.Lock()
-	waiting := t.open
-	t.open = nil
 	stop := t.stop
 	t.stop = nil
 	t.mu.Unlock()
-	for _, et := range waiting {
-		et.close()
-	}
 	errs := make([]error, len(stop))
 	var work sync.WaitGroup // one that cannot deliver shall not keep the others from it
 	for i, f := range stop {

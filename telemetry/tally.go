@@ -7,40 +7,45 @@ import (
 	"weir/stream"
 )
 
-// sums are counts, added up.
-type sums struct {
-	bytes, replayed int64
-	latency         latencies
-}
-
 // A tally has the counts of a share of a topic's deliveries: of the connections
-// in one lane. They are written to one after the other, so the tally stays in
+// in one shard. They are written to one after the other, so the tally stays in
 // the cache of the processor that does it; a counter for each connection would
 // not be there, and one for all would wander between the processors.
 type tally struct {
-	mu sync.Mutex
-	sums
-	run run
-	_   [64]byte // the next tally is another processor's
+	layout *layout
+
+	mu              sync.Mutex
+	bytes, replayed int64
+	sum             time.Duration // of the latencies
+	buckets         []uint64      // likewise
+	run             run
+	_               [64]byte // the next tally is another processor's
 }
 
 // tallies is how many a topic has.
 const tallies = 16
 
+func newTally(l *layout) *tally {
+	t := &tally{layout: l, buckets: make([]uint64, len(l.bounds)+1)}
+	t.run.buckets = make([]uint32, len(l.bounds)+1)
+	return t
+}
+
 // A run is deliveries of the same events at nearly the same time: so near that
 // each event's latency is in the same bucket for all of them. A fan-out is a few
 // runs, and a delivery costs no step for each event.
 type run struct {
-	batch  **stream.Entry
-	since  stream.ID     // events up to it do not count: how long they waited in the log is not the stream's latency
-	first  time.Time     // when the first event that counts entered
-	events int           // that count
-	behind time.Duration // how much later than the first they entered, added up
+	batch  **stream.Entry // the first of the entries, which all deliveries share
+	since  stream.ID      // events up to it do not count: how long they waited in the log is not the stream's latency
+	first  time.Time      // when the first event that counts entered
+	events int            // that count
+	behind time.Duration  // how much later than the first they entered, added up
 
 	// The ages of the first event, from oldest's to longest's, at which the
-	// events are in these buckets.
-	from, until time.Duration
-	buckets     [len(latencyBounds) + 1]uint32
+	// events are in these buckets, of which those from lowest to highest are used.
+	from, until     time.Duration
+	buckets         []uint32
+	lowest, highest int
 
 	deliveries uint64        // that have not been added to the sums
 	age        time.Duration // of the first event at each of those, added up
@@ -60,7 +65,7 @@ func (t *tally) deliver(f *stream.Flush) (longest time.Duration) {
 	same := r.batch == &f.Entries[0] && (f.Replayed == 0 && r.events == f.Events || f.Replayed > 0 && r.since == f.Since)
 	if age := f.Ended.Sub(r.first); !same || age < r.from || age > r.until {
 		t.settle()
-		r.begin(f)
+		t.begin(f)
 	}
 	age := f.Ended.Sub(r.first)
 	r.deliveries++
@@ -68,9 +73,11 @@ func (t *tally) deliver(f *stream.Flush) (longest time.Duration) {
 	return age
 }
 
-// begin makes the run that a delivery is the first of.
-func (r *run) begin(f *stream.Flush) {
-	*r = run{batch: &f.Entries[0], since: f.Since}
+// begin makes the run that a delivery is the first of. The caller holds mu.
+func (t *tally) begin(f *stream.Flush) {
+	r := &t.run
+	clear(r.buckets[r.lowest : r.highest+1])
+	*r = run{batch: &f.Entries[0], since: f.Since, buckets: r.buckets, lowest: len(r.buckets) - 1}
 	replayed := f.Replayed
 	for _, e := range f.Entries {
 		switch {
@@ -85,12 +92,13 @@ func (r *run) begin(f *stream.Flush) {
 			r.until = 1 << 62
 		}
 		latency := max(f.Ended.Sub(e.At), 0)
-		bucket := bucketOf(latency)
+		bucket := t.layout.ofTime(latency)
 		r.events++
 		r.behind += e.At.Sub(r.first)
 		r.buckets[bucket]++
-		if bucket < len(latencyBounds) {
-			r.until = min(r.until, r.from+latencyBounds[bucket]-latency)
+		r.lowest, r.highest = min(r.lowest, bucket), max(r.highest, bucket)
+		if bucket < len(t.layout.times) {
+			r.until = min(r.until, r.from+t.layout.times[bucket]-latency)
 		}
 	}
 }
@@ -98,26 +106,50 @@ func (r *run) begin(f *stream.Flush) {
 // settle adds the run to the sums. The caller holds mu.
 func (t *tally) settle() {
 	r := &t.run
-	for i, n := range r.buckets {
-		t.latency.buckets[i] += uint64(n) * r.deliveries
+	if r.deliveries == 0 {
+		return
 	}
-	t.latency.sum += time.Duration(r.events)*r.age - time.Duration(r.deliveries)*r.behind
+	for i := r.lowest; i <= r.highest; i++ {
+		t.buckets[i] += uint64(r.buckets[i]) * r.deliveries
+	}
+	t.sum += time.Duration(r.events)*r.age - time.Duration(r.deliveries)*r.behind
 	r.deliveries, r.age = 0, 0
 }
 
-// total returns what all tallies have counted.
+// sums are counts of deliveries, added up.
+type sums struct {
+	bytes, replayed int64
+	latency         histogram
+}
+
+// total returns what all tallies of a topic have counted.
 func (tm *topicMetrics) total() (total sums) {
+	total.latency.counts = make([]uint64, len(tm.m.deliveries.layout.bounds)+1)
 	for i := range tm.tallies {
-		t := &tm.tallies[i]
+		t := tm.tallies[i].Load()
+		if t == nil {
+			continue
+		}
 		t.mu.Lock()
 		t.settle()
 		total.bytes += t.bytes
 		total.replayed += t.replayed
-		total.latency.sum += t.latency.sum
-		for i, n := range t.latency.buckets {
-			total.latency.buckets[i] += n
+		total.latency.sum += t.sum.Seconds()
+		for i, n := range t.buckets {
+			total.latency.counts[i] += n
+			total.latency.count += n
 		}
 		t.mu.Unlock()
 	}
 	return total
+}
+
+// tally returns the tally of a shard, made with its first delivery.
+func (tm *topicMetrics) tally(shard int) *tally {
+	at := &tm.tallies[shard%tallies]
+	if t := at.Load(); t != nil {
+		return t
+	}
+	at.CompareAndSwap(nil, newTally(tm.m.deliveries.layout))
+	return at.Load()
 }

@@ -35,7 +35,7 @@ func TestTally(t *testing.T) {
 		return b
 	}
 	batches := []*batchOf{batch(1, false), batch(20, false), batch(20, true), batch(300, false)}
-	var tally telemetry.Tally
+	tally := telemetry.NewTally()
 	var events, replayed, bytes int64
 	var sum, longest time.Duration
 	buckets := make([]uint64, len(telemetry.LatencyBounds)+1)
@@ -78,11 +78,11 @@ func TestTally(t *testing.T) {
 		}
 		replayed += int64(f.Replayed)
 		bytes += 100
-		if got := telemetry.Deliver(&tally, f); got != longest {
+		if got := telemetry.Deliver(tally, f); got != longest {
 			t.Fatalf("the longest latency is %v, want %v", got, longest)
 		}
 	}
-	total := telemetry.Total(&tally)
+	total := telemetry.Total(tally)
 	if total.Events != events || total.Replayed != replayed || total.Bytes != bytes || total.Latency != sum || !slices.Equal(total.Buckets, buckets) {
 		t.Errorf("counted %+v,\nwant %d events, %d replayed, %d bytes, %v in all, in %v", total, events, replayed, bytes, sum, buckets)
 	}

@@ -68,10 +68,11 @@ type PageOptions struct {
 
 // Observe hands telemetry in. Each field is optional.
 type Observe struct {
-	// Instrument wraps a route other than the stream, and InstrumentStream the
-	// stream.
-	Instrument       func(route string, next http.Handler) http.Handler
-	InstrumentStream func(next http.Handler) http.Handler
+	// Instrument wraps a route.
+	Instrument func(route string, next http.Handler) http.Handler
+	// Publisher returns the context of a request by somebody who has shown a right
+	// to publish: in the trace that the request tells of.
+	Publisher func(r *http.Request) context.Context
 	// Metrics serves GET /metrics, and Browser POST /telemetry/browser.
 	Metrics, Browser http.Handler
 	// Traces tells of the last events, for GET /traces.
@@ -107,9 +108,6 @@ func (o Options) withDefaults() (Options, error) {
 	}
 	if o.Observe.Instrument == nil {
 		o.Observe.Instrument = func(_ string, next http.Handler) http.Handler { return next }
-	}
-	if o.Observe.InstrumentStream == nil {
-		o.Observe.InstrumentStream = func(next http.Handler) http.Handler { return next }
 	}
 	return o, nil
 }

@@ -67,5 +67,5 @@ func writeJSON(w http.ResponseWriter, status int, v any) {
 // set, for metrics.
 var RefusalReasons = []string{
 	"connect_rate", "max_conns", "max_conns_per_client",
-	"token", "token_expired", "topic_token", "ticket", "keys",
+	"token", "token_expired", "topic_token", "subject_token", "ticket", "keys", "cookie_origin",
 }

@@ -56,13 +56,29 @@ func (s *Server) publishTo(w http.ResponseWriter, r *http.Request, topic string)
 		WriteProblem(w, r, refusal)
 		return
 	}
-	ctx, cancel := context.WithTimeout(r.Context(), publishPatience)
+	ctx, cancel := context.WithTimeout(s.traced(r, p), publishPatience)
 	defer cancel()
 	if err := s.opts.Hub.Submit(ctx, topic, p); err != nil {
 		WriteProblem(w, r, s.publishProblem(err, who))
 		return
 	}
 	writeJSON(w, http.StatusOK, answerOf(p))
+}
+
+// traced returns the context in which to publish. Whoever may publish may also say
+// to which trace the events belong. Where nobody observes, the events carry that on.
+func (s *Server) traced(r *http.Request, p *stream.Publication) context.Context {
+	if observed := s.opts.Observe.Publisher; observed != nil {
+		return observed(r)
+	}
+	if parent := r.Header.Get("Traceparent"); traceparentForm.MatchString(parent) {
+		for _, e := range p.Events {
+			if e.Traceparent == "" {
+				e.Traceparent, e.Tracestate = parent, r.Header.Get("Tracestate")
+			}
+		}
+	}
+	return r.Context()
 }
 
 // publisher returns who publishes.
@@ -106,7 +122,6 @@ func (s *Server) readPublication(w http.ResponseWriter, r *http.Request) (*strea
 	if refusal != nil {
 		return nil, refusal
 	}
-	parent, state := r.Header.Get("Traceparent"), r.Header.Get("Tracestate")
 	for i := range events {
 		e := &events[i]
 		if e.Subject == "" {
@@ -114,10 +129,6 @@ func (s *Server) readPublication(w http.ResponseWriter, r *http.Request) (*strea
 		}
 		if e.Name == "" {
 			e.Name = name
-		}
-		// Whoever may publish may also say to which trace the events belong.
-		if e.Traceparent == "" && traceparentForm.MatchString(parent) {
-			e.Traceparent, e.Tracestate = parent, state
 		}
 		p.Events = append(p.Events, e)
 	}

@@ -77,7 +77,7 @@ func (s *Server) Slots() (total, clients int) { return s.slots.Taken() }
 // Handler returns the public routes.
 func (s *Server) Handler() http.Handler {
 	m := s.newRoutes()
-	m.mux.Handle("/sse-stream", s.crossOrigin(s.stream(s.opts.Observe.InstrumentStream(s.opts.Stream))))
+	m.mux.Handle("/sse-stream", s.crossOrigin(s.opts.Observe.Instrument("/sse-stream", s.stream(s.opts.Stream))))
 	m.own("/{$}", get(s.page))
 	m.own("/assets/", get(s.asset))
 	m.shared("/publish", http.HandlerFunc(s.publish))

@@ -29,6 +29,7 @@ func newObserved(t *testing.T, change func(*web.Options)) *observed {
 	o := &observed{spans: tracetest.NewSpanRecorder(), logs: new(streamtest.Buffer)}
 	var logger *slog.Logger
 	tel, err := telemetry.Setup(t.Context(), telemetry.Options{
+		RejectReasons:  web.RefusalReasons,
 		SpanProcessors: []sdktrace.SpanProcessor{o.spans}, Logger: slog.New(slog.NewJSONHandler(o.logs, &slog.HandlerOptions{Level: slog.LevelDebug})),
 	})
 	if err != nil {
@@ -41,7 +42,7 @@ func newObserved(t *testing.T, change func(*web.Options)) *observed {
 	})
 	logger = slog.New(slog.NewJSONHandler(o.logs, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	o.site = newSiteOn(t, stream.HubOptions{Hooks: tel.Hooks(), Logger: logger}, func(w *web.Options) {
-		w.Observe.Instrument, w.Observe.InstrumentStream, w.Observe.Metrics, w.Observe.Browser = tel.Middleware, tel.StreamMiddleware, tel.MetricsHandler(), tel.BrowserHandler()
+		w.Observe.Instrument, w.Observe.Publisher, w.Observe.Metrics, w.Observe.Browser = tel.Middleware, tel.Publisher, tel.MetricsHandler(), tel.BrowserHandler()
 		w.Observe.Traceparent, w.Logger = tel.PageTraceparent, logger
 		change(w)
 	})
@@ -132,7 +133,7 @@ func TestMetricsAreBounded(t *testing.T) {
 	if i := strings.Index(strings.ToLower(text), "madeup"); i >= 0 {
 		t.Errorf("a made-up name is an attribute: %s", text[max(0, i-200):min(len(text), i+50)])
 	}
-	if !strings.Contains(text, `topic="_OTHER"`) || !strings.Contains(text, `="_OTHER"`) {
+	if !strings.Contains(text, `sse_topic="_OTHER"`) || !strings.Contains(text, `="_OTHER"`) {
 		t.Error("no _OTHER")
 	}
 	if topics := s.hub.Topics(); len(topics) != 2 {

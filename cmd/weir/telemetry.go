@@ -11,10 +11,18 @@ import (
 
 	"weir/stream"
 	"weir/telemetry"
+	"weir/web"
+	"weir/web/limits"
 )
 
 // exportPatience is how long a collector may take at the end.
 const exportPatience = 3 * time.Second
+
+// A page reports once a second. Behind one address there may be several.
+const (
+	reportRate  = 10 // a second
+	reportBurst = 40
+)
 
 // observation is telemetry and the log.
 type observation struct {
@@ -28,10 +36,13 @@ func startTelemetry(ctx context.Context, cfg *config, stderr io.Writer) (*observ
 	if eventTraces == 0 {
 		eventTraces = -1 // none
 	}
+	reports := limits.NewRates(reportRate, reportBurst)
 	tel, err := telemetry.Setup(ctx, telemetry.Options{
 		Version: version(), Node: cfg.node, EventTraces: eventTraces,
-		EventTypes: append([]string{stream.DefaultType}, cfg.kinds.EventTypes()...),
-		Client:     func(r *http.Request) string { return cfg.limits.Proxies.Client(r).String() },
+		EventTypes:    append([]string{stream.DefaultType}, cfg.kinds.EventTypes()...),
+		RejectReasons: web.RefusalReasons,
+		Client:        func(r *http.Request) string { return cfg.limits.Proxies.Client(r).String() },
+		ReportRate:    func(r *http.Request) time.Duration { return reports.Take(cfg.limits.Proxies.Client(r)) },
 	})
 	if bad := new(telemetry.EnvError); errors.As(err, &bad) {
 		return nil, usageError{err}

@@ -134,7 +134,7 @@ func TestStreamAndEventInJaeger(t *testing.T) {
 		for _, p := range ui.LinkPatterns {
 			var value, want string
 			switch p.Key {
-			case "sse.stream.id":
+			case "sse.connection.id":
 				value, want = connection, "stream sensor"
 			case "sse.event.id":
 				value, want = events[0].ID, "send sensor"
@@ -340,7 +340,7 @@ func startJaeger(t *testing.T) server {
 // stream returns the trace of a stream, as far as Jaeger has it.
 func (s server) stream(t *testing.T, connection string) trace {
 	t.Helper()
-	for _, tr := range s.search(t, url.Values{"service": {"weir"}, "operation": {"GET /sse-stream"}, "tags": {`{"sse.stream.id":"` + connection + `"}`}}) {
+	for _, tr := range s.search(t, url.Values{"service": {"weir"}, "operation": {"GET /sse-stream"}, "tags": {`{"sse.connection.id":"` + connection + `"}`}}) {
 		return tr
 	}
 	return trace{}

@@ -407,14 +407,17 @@ func TestDashboard(t *testing.T) {
 // one of its own has a panel.
 func TestMetricsExist(t *testing.T) {
 	t.Parallel()
-	type instrument struct{ Name, Instrument, Unit string }
-	var registry struct{ Metrics []instrument }
-	if err := yaml.Unmarshal([]byte(read(t, "../../telemetry/registry.yaml")), &registry); err != nil {
+	type instrument struct {
+		Name             string `yaml:"metric_name"`
+		Instrument, Unit string
+	}
+	var registry struct{ Groups []instrument }
+	if err := yaml.Unmarshal([]byte(read(t, "../../telemetry/registry/metrics.yaml")), &registry); err != nil {
 		t.Fatal(err)
 	}
-	registry.Metrics = append(registry.Metrics, instrument{"http.server.request.duration", "histogram", "s"})
+	registry.Groups = append(registry.Groups, instrument{"http.server.request.duration", "histogram", "s"})
 	known := map[string]string{} // Prometheus's names, and the metric of each
-	for _, m := range registry.Metrics {
+	for _, m := range registry.Groups {
 		name := strings.ReplaceAll(m.Name, ".", "_")
 		switch m.Unit {
 		case "s":
@@ -488,7 +491,7 @@ func TestMetricsExist(t *testing.T) {
 			}
 		}
 	}
-	for _, m := range registry.Metrics {
+	for _, m := range registry.Groups {
 		if !shown[m.Name] {
 			t.Errorf("the dashboard has no panel for %s", m.Name)
 		}
@@ -499,15 +502,15 @@ func TestMetricsExist(t *testing.T) {
 func TestJaegerLinks(t *testing.T) {
 	t.Parallel()
 	var registry struct {
-		Spans []struct{ Attributes []string }
+		Groups []struct{ Attributes []struct{ Ref string } }
 	}
-	if err := yaml.Unmarshal([]byte(read(t, "../../telemetry/registry.yaml")), &registry); err != nil {
+	if err := yaml.Unmarshal([]byte(read(t, "../../telemetry/registry/spans.yaml")), &registry); err != nil {
 		t.Fatal(err)
 	}
 	attributes := map[string]bool{}
-	for _, s := range registry.Spans {
+	for _, s := range registry.Groups {
 		for _, a := range s.Attributes {
-			attributes[a] = true
+			attributes[a.Ref] = true
 		}
 	}
 	var ui struct {
@@ -552,7 +555,7 @@ func TestJaegerLinks(t *testing.T) {
 		keys[p.Key] = true
 		check(p.URL)
 	}
-	for _, key := range []string{"sse.stream.id", "sse.event.id"} {
+	for _, key := range []string{"sse.connection.id", "sse.event.id", "session.id"} {
 		if !keys[key] {
 			t.Errorf("nothing leads on from %s", key)
 		}

@@ -7,7 +7,7 @@ const (
 	// maxReaders is how many readers are remembered; the oldest makes room.
 	maxReaders = 256
 	// remembered is how many deliveries of one are. The page shows fifty events.
-	remembered = 64
+	remembered = 128
 )
 
 // A Reader remembers the last deliveries of sampled events to one connection.

@@ -114,22 +114,22 @@ func (s *Store) Deliver(ref Ref, e Event, d Delivery) {
 	}
 }
 
-// Report notes what a page tells of an event, if fits agrees that it can be so:
-// published is when the event was published, or was first heard of here. The
-// error is ErrUnknown, ErrTime or ErrTooMany.
-func (s *Store) Report(ref Ref, id string, report Report, fits func(published time.Time) (Report, bool)) (Event, Report, error) {
+// Report notes what a page tells of an event: what fits makes of it, if that can
+// be so. published is when the event was published, or was first heard of here.
+// The error is ErrUnknown, ErrTime or ErrTooMany.
+func (s *Store) Report(ref Ref, id string, fits func(e Event, published time.Time) (Report, bool)) (Event, Report, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	r := s.find(ref, id)
 	if r == nil {
-		return Event{}, report, ErrUnknown
+		return Event{}, Report{}, ErrUnknown
 	}
-	report, ok := fits(r.start())
+	report, ok := fits(r.Event, r.start())
 	switch {
 	case !ok:
-		return Event{}, report, ErrTime
+		return Event{}, Report{}, ErrTime
 	case len(r.reports) >= MaxReports:
-		return Event{}, report, ErrTooMany
+		return Event{}, Report{}, ErrTooMany
 	}
 	r.reports = append(r.reports, report)
 	s.grow(r, reportSize)

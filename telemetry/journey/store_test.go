@@ -28,8 +28,8 @@ func flush(connection string, from, to int) journey.Delivery {
 	return journey.Delivery{Connection: connection, Entered: at(from), Began: at(from), Ended: at(to), Batch: 1}
 }
 
-func shown(connection string, received, shown int) func(time.Time) (journey.Report, bool) {
-	return func(time.Time) (journey.Report, bool) {
+func shown(connection string, received, shown int) func(journey.Event, time.Time) (journey.Report, bool) {
+	return func(journey.Event, time.Time) (journey.Report, bool) {
 		return journey.Report{Connection: connection, Received: at(received), Shown: at(shown)}, true
 	}
 }
@@ -52,7 +52,7 @@ func TestEachReaderHasItsOwn(t *testing.T) {
 	s.Deliver(ref(0), e, flush("first", 1, 16))
 	second.Deliver(ref(0), flush("", 1, 490))
 	for connection, times := range map[string][2]int{"first": {18, 20}, "second": {494, 497}} {
-		if _, _, err := s.Report(ref(0), e.ID, journey.Report{}, shown(connection, times[0], times[1])); err != nil {
+		if _, _, err := s.Report(ref(0), e.ID, shown(connection, times[0], times[1])); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -95,7 +95,7 @@ func TestBusyPageIsNotTheNetwork(t *testing.T) {
 	e := event(0)
 	s.Publish(ref(0), e, span(0, 1), journey.Span{})
 	s.Deliver(ref(0), e, flush("x", 1, 5))
-	_, _, err := s.Report(ref(0), e.ID, journey.Report{}, func(time.Time) (journey.Report, bool) {
+	_, _, err := s.Report(ref(0), e.ID, func(journey.Event, time.Time) (journey.Report, bool) {
 		return journey.Report{Connection: "x", Received: at(85), Shown: at(90), Busy: 70 * time.Millisecond}, true
 	})
 	j, _ := s.Journey(journey.Query{TraceID: ref(0).TraceID()})
@@ -113,7 +113,7 @@ func TestReplayWaits(t *testing.T) {
 	d := flush("", 1, 5010)
 	d.Began, d.Replay = at(5000), true
 	s.Reader("x").Deliver(ref(0), d)
-	if _, _, err := s.Report(ref(0), e.ID, journey.Report{}, shown("x", 5012, 5020)); err != nil {
+	if _, _, err := s.Report(ref(0), e.ID, shown("x", 5012, 5020)); err != nil {
 		t.Fatal(err)
 	}
 	j, _ := s.Journey(journey.Query{TraceID: ref(0).TraceID(), Connection: "x"})
@@ -162,7 +162,7 @@ func TestBounds(t *testing.T) {
 		s.Publish(r, e, span(i, i), journey.Span{})
 		for k := range 40 {
 			s.Deliver(r, e, flush(fmt.Sprint(k), i, i+1))
-			_, _, _ = s.Report(r, e.ID, journey.Report{}, shown(fmt.Sprint(k), i+1, i+2))
+			_, _, _ = s.Report(r, e.ID, shown(fmt.Sprint(k), i+1, i+2))
 		}
 		if traces, bytes, _ := s.Held(); traces > 100 || bytes > 50<<10 || bytes < 0 {
 			t.Fatalf("after %d events %d traces of %d bytes are held", i, traces, bytes)
@@ -186,17 +186,17 @@ func TestReportsAreRefused(t *testing.T) {
 	s := journey.NewStore("a", 0, 0)
 	e := event(0)
 	s.Publish(ref(0), e, span(0, 1), journey.Span{})
-	if _, _, err := s.Report(ref(1), e.ID, journey.Report{}, shown("x", 1, 2)); !errors.Is(err, journey.ErrUnknown) {
+	if _, _, err := s.Report(ref(1), e.ID, shown("x", 1, 2)); !errors.Is(err, journey.ErrUnknown) {
 		t.Errorf("another trace: %v", err)
 	}
-	if _, _, err := s.Report(ref(0), "1-0", journey.Report{}, shown("x", 1, 2)); !errors.Is(err, journey.ErrUnknown) {
+	if _, _, err := s.Report(ref(0), "1-0", shown("x", 1, 2)); !errors.Is(err, journey.ErrUnknown) {
 		t.Errorf("another event: %v", err)
 	}
-	if _, _, err := s.Report(ref(0), e.ID, journey.Report{}, func(time.Time) (journey.Report, bool) { return journey.Report{}, false }); !errors.Is(err, journey.ErrTime) {
+	if _, _, err := s.Report(ref(0), e.ID, func(journey.Event, time.Time) (journey.Report, bool) { return journey.Report{}, false }); !errors.Is(err, journey.ErrTime) {
 		t.Errorf("a time that cannot be: %v", err)
 	}
 	for i := range 20 {
-		if _, _, err := s.Report(ref(0), e.ID, journey.Report{}, shown("x", 1, 2)); errors.Is(err, journey.ErrTooMany) != (i >= journey.MaxReports) {
+		if _, _, err := s.Report(ref(0), e.ID, shown("x", 1, 2)); errors.Is(err, journey.ErrTooMany) != (i >= journey.MaxReports) {
 			t.Errorf("report %d: %v", i, err)
 		}
 	}

@@ -224,6 +224,7 @@ function weir() {
         case 'connected': {
           synchronise(run.startedAt, Number(data.time), run.receivedAt);
           this.connectionId = String(data.connection ?? '');
+          beacon.setConnection(this.connectionId, String(data.traceparent ?? ''));
           this.node = String(data.node ?? '');
           this.streamTrace = String(data.traceparent ?? '').slice(3, 35);
           this.streamTraceShort = shorten(this.streamTrace);

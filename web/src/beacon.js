@@ -10,11 +10,19 @@ const EVERY = 1000; // ms
 let topic = '';
 let reports = [];
 let open = false;
+let own = {}; // which connection the page has, and its proof: what connected told
 let timer = 0;
 
 export function setTopic(name) {
   send();
   topic = name;
+}
+
+// setConnection names the page's own connection: the server believes reports about
+// no other.
+export function setConnection(connection, proof) {
+  send();
+  own = { connection, proof };
 }
 
 // setOpen says whether the stream is open. While it is not, the server is likely
@@ -43,7 +51,7 @@ export function send() {
     reports = [];
     return;
   }
-  const body = JSON.stringify({ now: now(), reports });
+  const body = JSON.stringify({ now: now(), ...own, reports });
   reports = []; // kept for nobody: a beacon that cannot be sent is worth no memory
   try {
     navigator.sendBeacon('/telemetry/browser', new Blob([body], { type: 'application/json' }));

@@ -1,0 +1,58 @@
+package telemetry
+
+import (
+	"context"
+	"time"
+
+	"go.opentelemetry.io/otel/trace"
+
+	"weir/stream"
+	"weir/telemetry/journey"
+)
+
+// lateAfter is from when on a delivery is late: it is told of though its event was
+// not sampled, or its event's span has ended.
+const lateAfter = 250 * time.Millisecond
+
+// late tells of the event of a batch that waited longest, in a trace of its own.
+// There are so many a second and no more. An event that is open tells of its late
+// deliveries itself.
+func (c *connection) late(f *stream.Flush) {
+	t := c.t
+	var e *stream.Entry
+	for _, entry := range f.Entries {
+		if entry.Event != nil && entry.ID.After(f.Since) {
+			e = entry
+			break
+		}
+	}
+	if e == nil || t.disabled {
+		return
+	}
+	et, _ := e.Event.Tag.(*eventTrace)
+	if et != nil && (!et.closed.Load() || et.lated.Swap(true)) || t.limited && !take(t.lates, f.Ended) {
+		return
+	}
+	event := e.Event
+	node, published := event.Origin.Node, event.Origin.Published
+	if published.IsZero() || published.After(e.At) || e.At.Sub(published) > maxPublishedAgo {
+		published = e.At
+	}
+	options := []trace.SpanStartOption{
+		trace.WithTimestamp(published), trace.WithNewRoot(),
+		trace.WithAttributes(keyTopic.String(c.conn.Topic), keyEventType.String(event.Type), keyEventID.String(e.ID.String()), keyNode.String(node)),
+	}
+	if created := contextOf(event); created.IsValid() {
+		options = append(options, trace.WithLinks(link(created, linkEvent)))
+	}
+	_, span := t.tracer.Start(decided(context.Background()), "event "+c.conn.Label, options...)
+	defer func() { span.End(trace.WithTimestamp(f.Ended)) }()
+	sc := span.SpanContext()
+	if !sc.IsSampled() {
+		return
+	}
+	d := delivery{conn: c, id: e.ID, at: e.At, began: f.Began, ended: f.Ended, batch: f.Events, gapped: c.gapped}
+	c.topic.exemplar(d.ended.Sub(d.at), d.ended, t.deliverSpan(sc, &d, kindLive, d.at, pickLate))
+	told := journey.Event{Topic: c.conn.Topic, ID: e.ID.String(), Type: event.Type, Subject: event.Subject, Node: node, Published: published}
+	t.journeys.Deliver(refTo(sc), told, d.told(pickLate))
+}

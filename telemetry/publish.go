@@ -1,0 +1,214 @@
+package telemetry
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/baggage"
+	"go.opentelemetry.io/otel/trace"
+
+	"weir/stream"
+	"weir/telemetry/journey"
+)
+
+// An origin is where an event comes from, as far as traces are concerned.
+type origin struct {
+	ctx    context.Context // has the parent, if any
+	parent trace.SpanContext
+	links  []trace.Link
+	// follow says that the parent's sampling decision holds: somebody with a right
+	// to publish made it.
+	follow bool
+}
+
+// origin finds out which trace an event belongs to. The event's own trace context
+// wins, then the one in ctx: that of the request that publishes, or the caller's.
+// Of somebody who need not show a right it becomes a link.
+func (t *Telemetry) origin(ctx context.Context, e *stream.Event) origin {
+	x := exchangeOf(ctx)
+	trusted := x == nil || x.trusted
+	if x != nil {
+		ctx = trace.ContextWithSpan(ctx, x.begin())
+	}
+	local := trace.SpanContextFromContext(ctx)
+	o := origin{ctx: ctx, parent: local, follow: trusted && (local.IsRemote() || x != nil && x.remote.IsValid())}
+	own := contextOf(e)
+	switch {
+	case !own.IsValid():
+	case trusted:
+		o.ctx, o.parent, o.follow = trace.ContextWithRemoteSpanContext(ctx, own), own, true
+		if local.IsValid() && !local.IsRemote() {
+			o.links = append(o.links, link(local, linkRequest))
+		}
+	default:
+		o.links = append(o.links, link(own, linkIncoming))
+	}
+	return o
+}
+
+func link(to trace.SpanContext, what string) trace.Link {
+	return trace.Link{SpanContext: to, Attributes: []attribute.KeyValue{keyLink.String(what)}}
+}
+
+// sample decides whether an event gets a trace, where OTEL_TRACES_SAMPLER does
+// not.
+func (t *Telemetry) sample(o *origin, now time.Time) bool {
+	if o.follow {
+		return o.parent.IsSampled()
+	}
+	// Published by a request without a span, or by none, it begins a trace.
+	return (o.parent.IsSampled() || !o.parent.IsValid()) && take(t.events, now)
+}
+
+// publish is called before an event enters.
+func (t *Telemetry) publish(ctx context.Context, topic string, e *stream.Event) func(stream.ID, error) {
+	tm := t.topicOf(topic)
+	began := time.Now()
+	e.Origin = stream.Origin{Node: t.opts.Node, Published: began}
+	et, send := t.beginEvent(ctx, topic, e, tm, began)
+	published := tm.publishedAs(e.Type)
+	return func(id stream.ID, err error) {
+		ended := time.Now()
+		tm.acknowledged(t.exemplarContext(et), ended.Sub(began), err)
+		if err != nil {
+			add(tm.dropped, dropReason(err), 1)
+		} else {
+			published.Add(1)
+			if !t.brokered(topic, tm) { // else it is counted when it comes back
+				tm.fanout.Record(t.exemplarContext(et), float64(tm.active()))
+			}
+		}
+		if et != nil {
+			et.sent(send, id, err, began, ended)
+		}
+	}
+}
+
+// exemplarContext has the event's span, so that a histogram's exemplar leads to it.
+func (t *Telemetry) exemplarContext(et *eventTrace) context.Context {
+	if et == nil {
+		return context.Background()
+	}
+	return trace.ContextWithSpanContext(context.Background(), et.sc)
+}
+
+// beginEvent begins the spans of an event, or returns nil for one that is not
+// sampled.
+func (t *Telemetry) beginEvent(ctx context.Context, topic string, e *stream.Event, tm *topicMetrics, now time.Time) (*eventTrace, trace.Span) {
+	o := t.origin(ctx, e)
+	setContext(e, trace.SpanContext{}) // nobody else shall have to deal with it
+	if t.limited {
+		if !t.sample(&o, now) {
+			if o.follow {
+				setContext(e, o.parent) // whose decision it was
+			}
+			return nil, nil
+		}
+		o.ctx = decided(o.ctx)
+	}
+	attributes := append(baggageOf(ctx),
+		keyTopic.String(topic), keyEventType.String(e.Type), keyNode.String(t.opts.Node))
+	if e.Subject != "" {
+		attributes = append(attributes, keySubject.String(e.Subject))
+	}
+	spanCtx, span := t.tracer.Start(o.ctx, "event "+tm.name, trace.WithTimestamp(now), trace.WithLinks(o.links...), trace.WithAttributes(attributes...))
+	if !span.SpanContext().IsSampled() {
+		span.End()
+		if o.follow {
+			setContext(e, o.parent)
+		}
+		return nil, nil
+	}
+	_, send := t.tracer.Start(spanCtx, "send "+tm.name, trace.WithTimestamp(now), trace.WithSpanKind(trace.SpanKindProducer),
+		trace.WithAttributes(append(messaging("send", "send", topic), keyTopic.String(topic), keyBodySize.Int(len(e.Data)))...))
+	setContext(e, span.SpanContext())
+	event := journey.Event{Topic: topic, Type: e.Type, Subject: e.Subject, Node: t.opts.Node, Published: now}
+	et := t.newEventTrace(span, refTo(span.SpanContext()), event, tm)
+	et.send = send.SpanContext()
+	e.Tag = et
+	return et, send
+}
+
+// sent is called when the event is in the log or in the broker, or was refused.
+func (et *eventTrace) sent(send trace.Span, id stream.ID, err error, began, ended time.Time) {
+	if err != nil {
+		fail(send, err)
+	} else {
+		send.SetAttributes(keyEventID.String(id.String()))
+	}
+	send.End(trace.WithTimestamp(ended))
+	et.mu.Lock()
+	et.last(ended)
+	if err == nil {
+		et.id, et.event.ID = id, id.String()
+	}
+	event, store := et.event, et.stored
+	et.mu.Unlock()
+	if err != nil {
+		et.t.open.close(et, err)
+		return
+	}
+	et.t.journeys.Publish(et.ref, event, journey.Span{Began: began, Ended: ended}, store)
+	if et.tm.active() == 0 && !et.t.brokered(et.event.Topic, et.tm) {
+		et.t.open.close(et, nil) // nobody gets it
+	}
+}
+
+// messaging are the attributes that the semantic conventions give to what sends
+// or takes a message.
+func messaging(name, kind, topic string) []attribute.KeyValue {
+	return []attribute.KeyValue{keySystem.String(serviceName), keyOperation.String(name), keyOperationType.String(kind), keyDestination.String(topic)}
+}
+
+// Bounds of what a publisher's baggage becomes.
+const (
+	maxBaggage      = 8
+	maxBaggageValue = 128
+)
+
+// baggageOf returns the baggage of somebody with a right to publish as attributes
+// of the event. The baggage itself goes no further: the readers are the public.
+func baggageOf(ctx context.Context) (attributes []attribute.KeyValue) {
+	if x := exchangeOf(ctx); x != nil && !x.trusted {
+		return nil
+	}
+	for _, m := range baggage.FromContext(ctx).Members() {
+		if len(attributes) < maxBaggage && len(m.Value()) <= maxBaggageValue {
+			attributes = append(attributes, attribute.String(baggagePrefix+m.Key(), m.Value()))
+		}
+	}
+	return attributes
+}
+
+// brokered reports whether the events of a topic come through a broker.
+func (t *Telemetry) brokered(topic string, tm *topicMetrics) bool {
+	if !tm.known.Load() {
+		h := t.handler.Load()
+		if h == nil {
+			return tm.brokered.Load()
+		}
+		if health, err := h.Hub.TopicHealth(topic); err == nil {
+			tm.brokered.Store(health.Broker != nil)
+			tm.known.Store(true)
+		}
+	}
+	return tm.brokered.Load()
+}
+
+// dropReason is the sse.drop.reason of an event that was refused.
+func dropReason(err error) string {
+	switch {
+	case errors.Is(err, stream.ErrUnavailable):
+		return dropUnavailable
+	case errors.Is(err, stream.ErrClosed):
+		return dropClosed
+	case errors.Is(err, stream.ErrInvalid):
+		return dropInvalid
+	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+		return dropCanceled
+	default:
+		return dropOther
+	}
+}

@@ -1,0 +1,52 @@
+package telemetry
+
+import (
+	"slices"
+
+	"weir/stream"
+	"weir/stream/eventlog"
+)
+
+// Reasons are declared where they are given: those of gaps, ends and refusals by
+// package stream, those of refusals by web beside it, and these here. Metrics have
+// a series for each from the start. What is in no list counts as "_OTHER": a
+// library's user may refuse for a reason of their own, see Options.RejectReasons.
+
+// Reasons of sse.server.events.dropped, besides those of a gap: why an event was
+// refused at publishing.
+const (
+	dropUnavailable = "unavailable" // the broker is away, or does not take events
+	dropClosed      = "closed"      // the topic has ended
+	dropInvalid     = "invalid"     // the event cannot be
+	dropCanceled    = "canceled"    // the publisher went before it was acknowledged
+	dropOther       = other
+)
+
+// Reasons of sse.client.reports.rejected.
+const (
+	reportMethod     = "method"
+	reportOrigin     = "origin"
+	reportMedia      = "content_type"
+	reportSize       = "size"
+	reportMalformed  = "malformed"
+	reportRateLimit  = "rate"
+	reportConnection = "connection"
+	reportUnknown    = "unknown_trace"
+	reportTime       = "time"
+	reportDuplicate  = "too_many"
+)
+
+var (
+	gapReasons    = eventlog.GapReasons
+	dropReasons   = append([]string{dropUnavailable, dropClosed, dropInvalid, dropCanceled, dropOther}, gapReasons...)
+	reportReasons = []string{reportMethod, reportOrigin, reportMedia, reportSize, reportMalformed, reportRateLimit, reportConnection, reportUnknown, reportTime, reportDuplicate}
+	sourceStates  = []stream.SourceState{stream.SourceStarting, stream.SourceUp, stream.SourceFailing, stream.SourceDown, stream.SourceEnded}
+)
+
+// known returns the reason if it is in the list, else _OTHER.
+func known(list []string, reason string) string {
+	if slices.Contains(list, reason) {
+		return reason
+	}
+	return other
+}

@@ -1,0 +1,65 @@
+package telemetry
+
+import (
+	"context"
+	"time"
+
+	"go.opentelemetry.io/otel/trace"
+
+	"weir/stream"
+	"weir/telemetry/journey"
+)
+
+// receive takes up the trace of an event that came through a broker. On the node
+// that published it, that is the event's own. On any other the event gets a span
+// of this node's, which begins when it was published: so it encloses what
+// happens here, and is itself a child of the publishing node's.
+func (t *Telemetry) receive(topic string, e *stream.Event) {
+	tm := t.topicOf(topic)
+	tm.brokered.Store(true)
+	tm.fanout.Record(context.Background(), float64(tm.active()))
+	sc := contextOf(e)
+	if !sc.IsSampled() {
+		return
+	}
+	now := time.Now()
+	et := t.open.find(refTo(sc))
+	if et == nil {
+		et = t.elsewhere(sc, topic, e, tm, now)
+	}
+	if et == nil {
+		return
+	}
+	e.Tag = et
+	et.mu.Lock()
+	et.id, et.event.ID = e.ID, e.ID.String()
+	event := et.event
+	et.mu.Unlock()
+	ended := time.Now()
+	et.step(t.tracer, "receive "+tm.name, trace.SpanKindConsumer, now, ended, nil,
+		append(messaging("receive", "receive", topic), keyTopic.String(topic), keyEventID.String(event.ID))...)
+	t.journeys.Receive(et.ref, event, journey.Span{Began: now, Ended: ended})
+	if tm.active() == 0 {
+		t.open.close(et, nil) // nobody gets it here
+	}
+}
+
+// elsewhere begins the span of an event that another node published.
+func (t *Telemetry) elsewhere(sc trace.SpanContext, topic string, e *stream.Event, tm *topicMetrics, now time.Time) *eventTrace {
+	node, published := e.Origin.Node, e.Origin.Published
+	if published.IsZero() || published.After(now) || now.Sub(published) > maxPublishedAgo {
+		published = now // the clocks differ, or it was held by the broker for long
+	}
+	_, span := t.tracer.Start(trace.ContextWithRemoteSpanContext(context.Background(), sc), "event "+tm.name, trace.WithTimestamp(published),
+		trace.WithAttributes(keyTopic.String(topic), keyEventType.String(e.Type), keyEventID.String(e.ID.String()), keyNode.String(node)))
+	if !span.SpanContext().IsSampled() {
+		span.End()
+		return nil
+	}
+	event := journey.Event{Topic: topic, ID: e.ID.String(), Type: e.Type, Subject: e.Subject, Node: node, Published: published}
+	return t.newEventTrace(span, refTo(sc), event, tm)
+}
+
+// maxPublishedAgo is how long ago an event may have been published for its way
+// through the broker to be told as one: a node that starts reads on from long ago.
+const maxPublishedAgo = time.Minute

@@ -1,0 +1,89 @@
+package telemetry
+
+import (
+	"context"
+	"net/http"
+	"sync"
+	"time"
+
+	"go.opentelemetry.io/otel/baggage"
+	"go.opentelemetry.io/otel/propagation"
+)
+
+// Bounds of the sessions that are remembered.
+const (
+	maxSessions   = 4096
+	sessionLasts  = 10 * time.Minute // after the stream was over
+	maxSessionID  = 64
+	sessionMember = "session.id" // of the request's baggage
+)
+
+// sessions tell which streams are of one reader. A page says so itself: it brings
+// back, as baggage, what connected told it. A client that cannot is known by its
+// address, its program and its topic, if it resumes from an ID; so two of the same
+// kind behind one address may be taken for one.
+type sessions struct {
+	mu    sync.Mutex
+	past  map[reader]pastStream
+	order []reader // those in past, the oldest first
+}
+
+// A reader is what a client that comes back is known by.
+type reader struct{ client, agent, topic string }
+
+type pastStream struct {
+	session string
+	ended   time.Time
+}
+
+// begin returns the session of a new stream.
+func (s *sessions) begin(c *connection, r *http.Request) string {
+	if id := broughtBack(r.Header); id != "" {
+		return id
+	}
+	if c.conn.ResumedFrom.IsZero() {
+		return c.conn.ID
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if p, ok := s.past[reader{c.address(), c.conn.UserAgent, c.conn.Topic}]; ok && c.conn.Started.Sub(p.ended) < sessionLasts {
+		return p.session
+	}
+	return c.conn.ID
+}
+
+// end remembers the session of a stream that is over.
+func (s *sessions) end(c *connection, now time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	key := reader{c.address(), c.conn.UserAgent, c.conn.Topic}
+	if _, known := s.past[key]; !known {
+		if s.past == nil {
+			s.past = make(map[reader]pastStream)
+		}
+		if len(s.order) >= maxSessions {
+			delete(s.past, s.order[0])
+			s.order = append(s.order[:0], s.order[1:]...)
+		}
+		s.order = append(s.order, key)
+	}
+	s.past[key] = pastStream{c.session, now}
+}
+
+// broughtBack returns the session that a client names, or "".
+func broughtBack(h http.Header) string {
+	if h.Get("Baggage") == "" {
+		return ""
+	}
+	ctx := propagation.Baggage{}.Extract(context.Background(), propagation.HeaderCarrier(h))
+	id := baggage.FromContext(ctx).Member(sessionMember).Value()
+	if len(id) > maxSessionID {
+		return ""
+	}
+	for i := range len(id) {
+		if c := id[i]; (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (c < '0' || c > '9') && c != '-' && c != '_' {
+			return ""
+		}
+	}
+	return id
+}

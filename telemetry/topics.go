@@ -1,0 +1,197 @@
+package telemetry
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/metric"
+	sdkexemplar "go.opentelemetry.io/otel/sdk/metric/exemplar"
+	"go.opentelemetry.io/otel/trace"
+
+	"weir/stream"
+)
+
+// versions are the values of network.protocol.version.
+var versions = [...]string{"1.0", "1.1", "2", "3"}
+
+// topics are the counters of each topic that there is.
+type topics struct {
+	m       *metrics
+	types   []string // event types that are told apart
+	rejects []string // reasons of refusals
+	byName  sync.Map // of *topicMetrics; the names are the server's
+}
+
+// topicMetrics count what happens on one topic.
+type topicMetrics struct {
+	m              *metrics
+	name           string
+	option         metric.MeasurementOption // the topic
+	live, replayed metric.MeasurementOption // topic and kind
+	byVersion      [len(versions)]metric.MeasurementOption
+	states         map[stream.SourceState]metric.MeasurementOption
+	published      map[string]*counter // by event type
+	dropped        map[string]*counter // by sse.drop.reason
+	gaps           map[string]*counter // by sse.gap.reason
+	rejected       map[string]*counter // by sse.reject.reason
+
+	connections [len(versions)]atomic.Int64
+	heartbeats  atomic.Int64
+	brokered    atomic.Bool // its events come through a broker
+	known       atomic.Bool // brokered is
+	tallies     [tallies]atomic.Pointer[tally]
+
+	delivery, fanout, replay, publish, publishFailed,
+	broker, clientDelivery, clientRender *series
+	durations map[stream.CloseReason]*series
+}
+
+func withSet(kvs ...attribute.KeyValue) metric.MeasurementOption {
+	return metric.WithAttributeSet(attribute.NewSet(kvs...))
+}
+
+// A counter is what an observable counter tells of one set of attributes.
+type counter struct {
+	atomic.Int64
+	option metric.MeasurementOption
+}
+
+// topic returns the counters of a topic, whose name is the server's own.
+func (ts *topics) topic(name string) *topicMetrics {
+	if tm, ok := ts.byName.Load(name); ok {
+		return tm.(*topicMetrics)
+	}
+	topic := keyTopic.String(name)
+	tm := &topicMetrics{
+		m: ts.m, name: name, option: withSet(topic),
+		live: withSet(topic, keyDeliveryKind.String(kindLive)), replayed: withSet(topic, keyDeliveryKind.String(kindReplay)),
+		states: make(map[stream.SourceState]metric.MeasurementOption), durations: make(map[stream.CloseReason]*series),
+		delivery: newSeries(ts.m.deliveries, topic), fanout: newSeries(ts.m.fanout, topic), replay: newSeries(ts.m.replay, topic),
+		publish: newSeries(ts.m.publishing, topic), publishFailed: newSeries(ts.m.publishing, topic, keyErrorType.String("publish")),
+		broker:         newSeries(ts.m.brokering, topic),
+		clientDelivery: newSeries(ts.m.clientDelivery, topic), clientRender: newSeries(ts.m.clientRender, topic),
+	}
+	counters := func(key attribute.Key, values []string) map[string]*counter {
+		all := make(map[string]*counter, len(values))
+		for _, v := range values {
+			all[v] = &counter{option: withSet(topic, key.String(v))}
+		}
+		return all
+	}
+	tm.published = counters(keyEventType, append([]string{other}, ts.types...))
+	tm.dropped, tm.gaps = counters(keyDropReason, dropReasons), counters(keyGapReason, gapReasons)
+	tm.rejected = counters(keyRejectReason, ts.rejects)
+	for i, version := range versions {
+		tm.byVersion[i] = withSet(topic, keyProtocol.String(version))
+	}
+	for _, s := range sourceStates {
+		tm.states[s] = withSet(topic, keySourceState.String(string(s)))
+	}
+	for _, reason := range stream.CloseReasons {
+		kvs := []attribute.KeyValue{topic, keyCloseReason.String(string(reason))}
+		if kind := errorType(reason); kind != "" {
+			kvs = append(kvs, keyErrorType.String(kind))
+		}
+		tm.durations[reason] = newSeries(ts.m.durations, kvs...)
+	}
+	actual, _ := ts.byName.LoadOrStore(name, tm)
+	return actual.(*topicMetrics)
+}
+
+func (ts *topics) all() func(yield func(*topicMetrics) bool) {
+	return func(yield func(*topicMetrics) bool) {
+		ts.byName.Range(func(_, tm any) bool { return yield(tm.(*topicMetrics)) })
+	}
+}
+
+// series are the histograms of the topic but its deliveries.
+func (tm *topicMetrics) series() []*series {
+	if tm.name == other {
+		return nil
+	}
+	all := []*series{tm.fanout, tm.replay, tm.publish, tm.publishFailed, tm.clientDelivery, tm.clientRender}
+	if tm.brokered.Load() {
+		all = append(all, tm.broker)
+	}
+	for _, reason := range stream.CloseReasons {
+		all = append(all, tm.durations[reason])
+	}
+	return all
+}
+
+// deliveryPoint is the histogram of the deliveries.
+func (tm *topicMetrics) deliveryPoint() point {
+	p := tm.delivery.point() // has the exemplars
+	p.histogram = tm.total().latency
+	return p
+}
+
+// add counts under a value of a bounded set, or else under _OTHER.
+func add(counters map[string]*counter, value string, n int64) {
+	c := counters[value]
+	if c == nil {
+		c = counters[other]
+	}
+	if c != nil {
+		c.Add(n)
+	}
+}
+
+// publishedAs counts the events of a type, of which there may be any number.
+func (tm *topicMetrics) publishedAs(kind string) *counter {
+	if c, ok := tm.published[kind]; ok {
+		return c
+	}
+	return tm.published[other]
+}
+
+// acknowledged counts how long an event took to be published, or to be refused.
+func (tm *topicMetrics) acknowledged(ctx context.Context, took time.Duration, err error) {
+	if err != nil {
+		tm.publishFailed.Record(ctx, took.Seconds())
+		return
+	}
+	tm.publish.Record(ctx, took.Seconds())
+}
+
+// lost counts a gap that a client was told of.
+func (tm *topicMetrics) lost(reason string, missed int64) {
+	add(tm.gaps, reason, 1)
+	add(tm.dropped, reason, missed)
+}
+
+// closed counts a connection that is over.
+func (tm *topicMetrics) closed(ctx context.Context, reason stream.CloseReason, age time.Duration) {
+	if s := tm.durations[reason]; s != nil {
+		s.Record(ctx, age.Seconds())
+	}
+}
+
+// exemplar leads from the histogram of deliveries to one.
+func (tm *topicMetrics) exemplar(d time.Duration, at time.Time, span trace.SpanContext) {
+	tm.delivery.exemplar(max(d, 0).Seconds(), at, span)
+}
+
+func (tm *topicMetrics) opened(version string, n int64) {
+	tm.connections[max(0, slices.Index(versions[:], version))].Add(n)
+}
+
+// active returns how many connections are open.
+func (tm *topicMetrics) active() int64 {
+	var n int64
+	for i := range tm.connections {
+		n += tm.connections[i].Load()
+	}
+	return n
+}
+
+// A bareReservoir keeps exemplars without attributes.
+type bareReservoir struct{ sdkexemplar.Reservoir }
+
+func (r bareReservoir) Offer(ctx context.Context, t time.Time, v sdkexemplar.Value, _ []attribute.KeyValue) {
+	r.Reservoir.Offer(ctx, t, v, nil)
+}

@@ -151,6 +151,27 @@ func TestExecStandardErrorAfterFlood(t *testing.T) {
 	}
 }
 
+// What is left out is told line for line and byte for byte, each time anew.
+func TestExecStandardErrorAccount(t *testing.T) {
+	out := new(streamtest.Buffer)
+	logger := slog.New(slog.NewTextHandler(out, nil))
+	_, done := run(t, &source.Exec{Command: "seq 1000 >&2; sleep 0.5; seq 1000 >&2; sleep 0.5; seq 1000 >&2", Logger: logger}, newSink())
+	_ = ends(t, done)
+	lines, bytes, told := 0, 0, 0
+	for _, m := range regexp.MustCompile(`were left out".* lines=(\d+) bytes=(\d+)`).FindAllStringSubmatch(out.String(), -1) {
+		told++
+		n, _ := strconv.Atoi(m[1])
+		size, _ := strconv.Atoi(m[2])
+		lines, bytes = lines+n, bytes+size
+	}
+	for _, m := range regexp.MustCompile(` line=(\d+)`).FindAllStringSubmatch(out.String(), -1) {
+		lines, bytes = lines+1, bytes+len(m[1])
+	}
+	if lines != 3000 || bytes != 3*2893 || told < 3 {
+		t.Errorf("%d lines of %d bytes are accounted for, in %d messages", lines, bytes, told)
+	}
+}
+
 // A program does not outlive the process, however that ends.
 func TestExecDiesWithProcess(t *testing.T) {
 	if runtime.GOOS != "linux" {

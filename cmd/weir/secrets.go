@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"fmt"
 	"log/slog"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -16,11 +17,14 @@ const reloadPatience = 5 * time.Second
 
 // secrets are the tokens and the certificate, which SIGHUP reads again.
 type secrets struct {
-	cfg     *config
-	logger  *slog.Logger
-	access  *rights.Rights
-	cert    atomic.Pointer[tls.Certificate] // nil: no TLS
-	reading atomic.Bool
+	cfg    *config
+	logger *slog.Logger
+	access *rights.Rights
+	cert   atomic.Pointer[tls.Certificate] // nil: no TLS
+
+	mu      sync.Mutex
+	reading bool // a reload is under way
+	again   bool // and the files may have changed since it began
 }
 
 func loadSecrets(cfg *config, logger *slog.Logger) (*secrets, error) {
@@ -60,25 +64,37 @@ func (c *config) certificate() (*tls.Certificate, error) {
 // reload reads the secrets again, and does not wait until they are read. A fault
 // in either leaves both as they were.
 func (s *secrets) reload() {
-	if !s.reading.CompareAndSwap(false, true) {
-		s.logger.Error("reload failed, the old settings stay", "error", "the reload before hangs")
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.reading {
+		s.again = true
 		return
 	}
-	late := time.AfterFunc(reloadPatience, func() {
-		s.logger.Error("reload hangs, the old settings stay so far", "after", reloadPatience.String())
-	})
+	s.reading = true
 	go func() {
-		defer s.reading.Store(false)
-		defer late.Stop()
-		pair, err := s.cfg.certificate()
-		if err == nil {
-			err = s.access.Reload()
+		for again := true; again; {
+			s.read()
+			s.mu.Lock()
+			again = s.again
+			s.again, s.reading = false, again
+			s.mu.Unlock()
 		}
-		if err != nil {
-			s.logger.Error("reload failed, the old settings stay", "error", err)
-			return
-		}
-		s.cert.Store(pair)
-		s.logger.Info("tokens and certificate read again")
 	}()
+}
+
+func (s *secrets) read() {
+	late := time.AfterFunc(reloadPatience, func() {
+		s.logger.Error("reload hangs, the old settings stay: a file may be a FIFO, or its disk does not answer", "after", reloadPatience.String())
+	})
+	defer late.Stop()
+	pair, err := s.cfg.certificate()
+	if err == nil {
+		err = s.access.Reload()
+	}
+	if err != nil {
+		s.logger.Error("reload failed, the old settings stay", "error", err)
+		return
+	}
+	s.cert.Store(pair)
+	s.logger.Info("tokens and certificate read again")
 }

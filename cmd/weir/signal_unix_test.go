@@ -6,7 +6,6 @@ import (
 	"context"
 	"io"
 	"net"
-	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -56,26 +55,6 @@ func TestHangupReloadsTokens(t *testing.T) {
 	}
 	if strings.Contains(p.stderr.String(), "hush") {
 		t.Errorf("a token is in the log: %s", p.stderr)
-	}
-}
-
-// The first SIGTERM drains; the second ends at once.
-func TestSecondSignalEndsAtOnce(t *testing.T) {
-	p := start(t, 1, "-drain", "1h")
-	resp, err := http.Get(p.url + "/sse-stream")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer resp.Body.Close()
-	signalSelf(t, syscall.SIGTERM)
-	until(t, "the drain", func() bool { return strings.Contains(p.stderr.String(), "ending 1 streams") })
-	until(t, "the server not to be ready", func() bool { return status(t, "GET", p.url+"/readyz") == 503 })
-	if got := status(t, "GET", p.url+"/sse-stream"); got != 503 {
-		t.Errorf("a new stream gets %d", got)
-	}
-	signalSelf(t, syscall.SIGTERM)
-	if err := p.end(); err != nil {
-		t.Error(err)
 	}
 }
 

@@ -165,8 +165,9 @@ func (p *pageFile) free(id uint64) error {
 	return nil
 }
 
-// tree checks what is below a page. Its keys must be from low on and below
-// high; nil is no bound.
+// tree checks what is below a page. Its keys must begin with low and be below
+// high; nil is no bound. (bbolt looks for a page among its siblings by its first
+// key, when it has changed: where it is not found so, it is in the tree twice.)
 func (p *pageFile) tree(id uint64, low, high []byte) error {
 	b, err := p.page(id)
 	if err != nil {
@@ -189,7 +190,7 @@ func (p *pageFile) node(b []byte, low, high []byte) error {
 		if i+1 < len(elements) {
 			below = elements[i+1].key
 		}
-		if bytes.Compare(e.key, low) < 0 || below != nil && bytes.Compare(e.key, below) >= 0 {
+		if i == 0 && low != nil && !bytes.Equal(e.key, low) || below != nil && bytes.Compare(e.key, below) >= 0 {
 			return damage("key %d is out of order", i)
 		}
 		if e.child != 0 {

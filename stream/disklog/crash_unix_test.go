@@ -24,16 +24,16 @@ import (
 	"weir/stream/eventlog"
 )
 
-// The tests run themselves as a child, to kill it, or to limit it.
+// The tests run themselves as a child, to kill it, to limit it, or to stand
+// between it and its disk.
+var children = map[string]func() error{"publish": childPublish, "full": childFull}
+
 func TestMain(m *testing.M) {
-	switch os.Getenv("DISKLOG_TEST_CHILD") {
-	case "":
+	role := os.Getenv("DISKLOG_TEST_CHILD")
+	if role == "" {
 		os.Exit(m.Run())
-	case "publish":
-		fail(childPublish())
-	case "full":
-		fail(childFull())
 	}
+	fail(children[role]())
 }
 
 func fail(err error) {
@@ -86,7 +86,8 @@ func childPublish() error {
 					// The number, and how much of the batch comes after it.
 					batch = append(batch, event(fmt.Sprintf("%d %d %s", next+j, size-1-j, strings.Repeat("x", rand.IntN(2000)))))
 				}
-				if err := b.Publish(context.Background(), fmt.Sprint("topic", i), &stream.Publication{Events: batch}); err != nil {
+				p := &stream.Publication{Events: batch, Checkpoint: strconv.AppendInt(nil, int64(next+size-1), 10)}
+				if err := b.Publish(context.Background(), fmt.Sprint("topic", i), p); err != nil {
 					failed <- err
 					return
 				}
@@ -171,6 +172,9 @@ func TestKilled(t *testing.T) {
 							t.Fatalf("round %d: %d events of the last batch of topic %d are not in", round, rest, i)
 						}
 						ids[number] = e.ID
+					}
+					if checkpoint, err := b.Checkpoint(t.Context(), fmt.Sprint("topic", i)); err != nil || len(events) > 0 && string(checkpoint) != strconv.Itoa(first+len(events)-1) {
+						t.Fatalf("round %d: the checkpoint of topic %d is %s behind event %d: %v", round, i, checkpoint, first+len(events)-1, err)
 					}
 					if config.history == 1<<20 && len(events) > 0 && first != 0 {
 						t.Fatalf("round %d: topic %d begins at event %d", round, i, first)

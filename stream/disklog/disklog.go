@@ -19,8 +19,21 @@
 // file; [Open] finds that out. It reads the whole file: about 1.4 s for 1 GB in
 // the system's cache (2 million events), otherwise as long as the disk takes.
 //
+// A topic that ended stays ended, and one that is followed and never published
+// to keeps the floor that it was born with: a client that comes back after a
+// restart is told no gap. Each event that has a Source and a ForeignID is in an
+// index beside the events, as long as the topic holds it, so that it is not
+// stored twice. A checkpoint is in the same commit as its events.
+//
 // The file does not shrink: it stays at the size it once needed, and reuses
 // the space.
+//
+// # Goroutines
+//
+// One writes: it commits together what is being published. One reads: it puts
+// what was committed into the logs of those topics that changed. A disk that
+// hangs holds up these two, and none who calls: Publish, Ping and Close give up
+// waiting, and stop never waits for the disk.
 package disklog
 
 import (
@@ -28,14 +41,12 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"os"
 	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"go.etcd.io/bbolt"
-	bolterrors "go.etcd.io/bbolt/errors"
 
 	"weir/stream"
 	"weir/stream/eventlog"
@@ -63,6 +74,9 @@ type Options struct {
 	// Sync makes Publish return only when the events are on the disk, and not
 	// merely handed to the operating system.
 	Sync bool
+	// Patience is how long Publish and Close wait for a disk that does not
+	// answer. Default: 5 s.
+	Patience time.Duration
 	// Logger takes what no caller is told. Default: slog.Default().
 	Logger *slog.Logger
 }
@@ -73,40 +87,24 @@ type Broker struct {
 	path  string
 	db    *bbolt.DB
 	queue chan *request
+	born  chan struct{} // holds a signal while there are births to write
 	stop  chan struct{}
 	close func() error
 	work  sync.WaitGroup
 	// waiting is how many publishers wait for the writer.
 	waiting atomic.Int32
 
+	followers followers
+
 	mu     sync.Mutex
-	topics map[string]*topic
-	fault  error // of the latest write
+	births map[string]stream.ID // floors of topics that the file did not have
+	unborn []string             // those of them that are to be written
+	fault  error                // of the latest commit
+	wrote  time.Time            // when the latest commit ended that had none
 }
 
-// A topic is what is known of a topic beside the file.
-type topic struct {
-	born    stream.ID     // the floor, as long as the file does not have the topic
-	changed chan struct{} // closed after a commit
-}
-
-// A request is a publish on its way into the file.
-type request struct {
-	topic      string
-	values     [][]byte // encoded events
-	end        string   // as in the publication
-	checkpoint []byte   // likewise
-	size       int64
-	ids        []stream.ID
-	err        error
-	done       chan struct{}
-}
-
-// probes reports whether the request only tries the disk.
-func (r *request) probes() bool { return r.topic == "" }
-
-// Open opens the log in a directory, and makes both where they do not exist.
-// It reads all of the file to see that it is whole: see [ErrDamaged]. Nothing is ever deleted: a
+// Open opens the log in a directory, and makes both where they do not exist. It
+// reads all of the file to see that it is whole. Nothing is ever deleted: a
 // damaged file is left as it is, and the error, which wraps [ErrDamaged], says
 // what to do.
 func Open(dir string, opts Options) (*Broker, error) {
@@ -116,156 +114,83 @@ func Open(dir string, opts Options) (*Broker, error) {
 	if opts.Bytes <= 0 {
 		opts.Bytes = eventlog.DefaultBytes
 	}
+	if opts.Patience <= 0 {
+		opts.Patience = 5 * time.Second
+	}
 	if opts.Logger == nil {
 		opts.Logger = slog.Default()
 	}
 	b := &Broker{
-		opts:   opts,
-		path:   filepath.Join(dir, File),
-		queue:  make(chan *request),
-		stop:   make(chan struct{}),
-		topics: make(map[string]*topic),
+		opts:      opts,
+		path:      filepath.Join(dir, File),
+		queue:     make(chan *request),
+		born:      make(chan struct{}, 1),
+		stop:      make(chan struct{}),
+		followers: newFollowers(),
+		births:    make(map[string]stream.ID),
 	}
 	if err := b.open(dir); err != nil {
 		return nil, fmt.Errorf("log on disk in %s: %w", dir, err)
 	}
-	b.close = sync.OnceValue(func() error {
-		close(b.stop)
-		b.work.Wait()
-		return b.db.Close()
-	})
+	b.close = sync.OnceValue(b.end)
 	b.work.Go(b.write)
+	b.work.Go(b.notify)
 	return b, nil
 }
 
-func (b *Broker) open(dir string) (err error) {
-	if err := os.MkdirAll(dir, 0o750); err != nil {
-		return err
-	}
-	if err := create(b.path, b.opts.Sync); err != nil {
-		return err
-	}
-	bolt := b.boltOptions()
-	bolt.OpenFile = openWhole
-	err = guard(func() (err error) {
-		b.db, err = bbolt.Open(b.path, 0o600, bolt)
-		return err
-	})
-	switch {
-	case errors.Is(err, bolterrors.ErrTimeout):
-		return fmt.Errorf("%s: %w", File, ErrLocked)
-	case err == nil:
-		if err = b.verify(); err != nil {
-			err = errors.Join(err, b.db.Close())
-		}
-	}
-	if errors.Is(err, ErrDamaged) {
-		err = fmt.Errorf("%w. Nothing has been changed. Put a copy of %s in its place, or move it away to begin with an empty log", err, b.path)
-	}
-	return err
-}
-
-// openWhole opens and locks the file for bbolt, unless its pages are damaged:
-// what bbolt does with those ranges from a panic to writing over events.
-func openWhole(name string, flag int, mode os.FileMode) (*os.File, error) {
-	f, err := os.OpenFile(name, flag, mode)
-	if err != nil {
-		return nil, err
-	}
-	if err = lock(f, lockPatience); err == nil {
-		var info os.FileInfo
-		if info, err = f.Stat(); err == nil {
-			err = checkPages(f, info.Size())
-		}
-	}
-	if err != nil {
-		return nil, errors.Join(err, f.Close()) // gives up the lock, too
-	}
-	return f, nil
-}
-
-// lockPatience is how long another process may hold the file: one that ends
-// while this one starts.
-const lockPatience = 50 * time.Millisecond
-
-func (b *Broker) boltOptions() *bbolt.Options {
-	return &bbolt.Options{
-		Timeout:      lockPatience,
-		NoSync:       !b.opts.Sync,
-		NoGrowSync:   !b.opts.Sync,
-		FreelistType: bbolt.FreelistMapType,
-		NoStatistics: true,
-	}
-}
-
-// create makes an empty file where there is none, all at once: a file that was
-// begun when the disk was full must not look like a damaged one later.
-func create(path string, sync bool) error {
-	if _, err := os.Lstat(path); !errors.Is(err, os.ErrNotExist) {
-		return err
-	}
-	f, err := os.CreateTemp(filepath.Dir(path), File+"-*.new")
-	if err != nil {
-		return err
-	}
-	defer os.Remove(f.Name())
-	if err := f.Close(); err != nil {
-		return err
-	}
-	db, err := bbolt.Open(f.Name(), 0o600, &bbolt.Options{FreelistType: bbolt.FreelistMapType})
-	if err != nil {
-		return err
-	}
-	if err := db.Close(); err != nil {
-		return err
-	}
-	// A link, unlike a renaming, never replaces the file of another process
-	// that starts at the same moment.
-	if err := os.Link(f.Name(), path); err != nil && !errors.Is(err, os.ErrExist) {
-		if err := os.Rename(f.Name(), path); err != nil {
-			return err
-		}
-	}
-	if !sync {
-		return nil
-	}
-	dir, err := os.Open(filepath.Dir(path))
-	if err != nil {
-		return err
-	}
-	defer dir.Close()
-	return dir.Sync()
-}
-
-// Close ends followers and publishers, and closes the file.
+// Close ends followers and publishers, and closes the file. It returns an error
+// when the disk does not answer; the file is then as after a crash.
 func (b *Broker) Close() error { return b.close() }
 
-// topic returns what is known of a topic beside the file.
-func (b *Broker) topic(name string) topic {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return *b.entry(name)
+func (b *Broker) end() error {
+	close(b.stop)
+	closed := make(chan error, 1)
+	go func() {
+		b.work.Wait()
+		closed <- b.db.Close()
+	}()
+	select {
+	case err := <-closed:
+		return err
+	case <-time.After(b.opts.Patience):
+		return fmt.Errorf("log on disk: the disk has not answered for %v", b.opts.Patience)
+	}
 }
 
-func (b *Broker) entry(name string) *topic {
-	t := b.topics[name]
-	if t == nil {
-		t = &topic{born: eventlog.IDAt(time.Now()), changed: make(chan struct{})}
-		b.topics[name] = t
-	}
-	return t
+// A request is a publication on its way into the file, or a trial of the disk.
+type request struct {
+	topic       string
+	values      [][]byte // encoded events
+	publication *stream.Publication
+	size        int64
+	trial       trial
+	// The writer sets these before it closes done.
+	ids       []stream.ID
+	duplicate []bool
+	err       error
+	done      chan struct{}
 }
+
+// A trial is a write that finds out whether the disk takes one.
+type trial int
+
+const (
+	noTrial trial = iota
+	small
+	large // more than pages that are free by chance can hold
+)
 
 // Publish implements [stream.Broker]. When it returns an error because ctx was
-// done, the events may be in or not.
+// done, or because the disk did not answer, the events may be in or not.
 func (b *Broker) Publish(ctx context.Context, topic string, p *stream.Publication) error {
+	p.Duplicate = nil
 	if len(p.Events) == 0 && p.End == "" && p.Checkpoint == nil {
 		return nil
 	}
 	if err := ctx.Err(); err != nil {
 		return unavailable(err)
 	}
-	r := &request{topic: topic, values: make([][]byte, len(p.Events)), end: p.End, checkpoint: p.Checkpoint, done: make(chan struct{})}
+	r := &request{topic: topic, publication: p, values: make([][]byte, len(p.Events)), done: make(chan struct{})}
 	for i, e := range p.Events {
 		value, err := encode(e)
 		if err != nil {
@@ -274,56 +199,92 @@ func (b *Broker) Publish(ctx context.Context, topic string, p *stream.Publicatio
 		r.values[i] = value
 		r.size += entrySize(value)
 	}
-	switch err := b.submit(ctx, r); {
-	case errors.Is(err, stream.ErrClosed):
+	if err := b.submit(ctx, r); err != nil {
 		return err
-	case err != nil:
-		return unavailable(err)
 	}
 	for i, e := range p.Events {
 		e.ID = r.ids[i]
 	}
+	p.Duplicate = r.duplicate
 	return nil
 }
 
+// submit gives a request to the writer, and waits until it is committed.
 func (b *Broker) submit(ctx context.Context, r *request) error {
+	ctx, cancel := context.WithTimeout(ctx, b.opts.Patience)
+	defer cancel()
 	b.waiting.Add(1)
 	defer b.waiting.Add(-1)
 	select {
 	case b.queue <- r:
 	case <-ctx.Done():
-		return ctx.Err()
+		return unavailable(fmt.Errorf("the disk is busy: %w", ctx.Err()))
 	case <-b.stop:
-		return errClosed
+		return unavailable(errClosed)
 	}
 	select {
 	case <-r.done:
-		return r.err
 	case <-ctx.Done():
-		return fmt.Errorf("waiting for the disk, and it is not known whether the events are in: %w", ctx.Err())
+		return unavailable(fmt.Errorf("waiting for the disk, and it is not known whether the events are in: %w", ctx.Err()))
 	}
+	if r.err != nil && !errors.Is(r.err, stream.ErrClosed) {
+		return unavailable(r.err)
+	}
+	return r.err
 }
 
 func unavailable(err error) error {
 	return fmt.Errorf("log on disk: %w: %w", stream.ErrUnavailable, err)
 }
 
-// Ping reports whether events can be written. It writes only if the latest
-// write failed.
+// pingEvery is how old what is known of the disk may be for Ping.
+const pingEvery = 2 * time.Second
+
+// Ping reports whether events can be written. It writes a little, unless
+// something has been written in the last two seconds.
 func (b *Broker) Ping(ctx context.Context) error {
-	b.mu.Lock()
-	fault := b.fault
-	b.mu.Unlock()
 	select {
 	case <-b.stop:
 		return unavailable(errClosed)
 	default:
 	}
-	if fault == nil {
+	b.mu.Lock()
+	size := small
+	if b.fault != nil {
+		size = large
+	}
+	recent := b.fault == nil && time.Since(b.wrote) < pingEvery
+	b.mu.Unlock()
+	if recent {
 		return nil
 	}
-	if err := b.submit(ctx, &request{done: make(chan struct{})}); err != nil {
-		return unavailable(err)
+	return b.submit(ctx, &request{trial: size, done: make(chan struct{})})
+}
+
+// birth returns the first floor of a topic that the file does not have: the time
+// at which it was first heard of. It stays the same, whoever asks.
+func (b *Broker) birth(topic string) (id stream.ID, first bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	id, known := b.births[topic]
+	if !known {
+		id = eventlog.IDAt(time.Now())
+		b.births[topic] = id
 	}
-	return nil
+	return id, !known
+}
+
+// bear has the floor of a topic written that nothing was published to.
+func (b *Broker) bear(topics ...string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.unborn = append(b.unborn, topics...)
+	b.bearLocked()
+}
+
+func (b *Broker) bearLocked() {
+	select {
+	case b.born <- struct{}{}:
+	default:
+	}
 }

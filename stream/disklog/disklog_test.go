@@ -257,7 +257,7 @@ func TestOvertaken(t *testing.T) {
 	}
 	events, gaps := held(t, reader)
 	wantNumbers(t, events, 80, 100)
-	if len(gaps) != 1 || gaps[0].From != ids[9] || gaps[0].To != ids[79] || gaps[0].Reason != eventlog.GapSlow {
+	if len(gaps) != 1 || gaps[0].From != ids[9] || gaps[0].To != ids[79] || gaps[0].Reason != eventlog.GapExpired {
 		t.Errorf("told of %v, want a gap from %s to %s", gaps, ids[9], ids[79])
 	}
 }
@@ -389,4 +389,8 @@ func TestCutWhileOpen(t *testing.T) {
 	if err := await(t, reports); !errors.Is(err, stream.ErrUnavailable) || !errors.Is(err, disklog.ErrDamaged) {
 		t.Errorf("Follow: %v, want ErrUnavailable and ErrDamaged", err)
 	}
+}
+
+func contextWithPatience() (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.Background(), patience)
 }

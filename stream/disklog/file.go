@@ -2,10 +2,9 @@ package disklog
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"encoding/binary"
-	"fmt"
 	"hash/crc32"
-	"runtime/debug"
 	"time"
 
 	"go.etcd.io/bbolt"
@@ -16,20 +15,27 @@ import (
 )
 
 // The file has a bucket of topics, and in it a bucket for each topic: its
-// state under the key "state", the reason of its end and its checkpoint, where
-// it has them, under "end" and "checkpoint", and in the bucket "events" each
-// event under its ID. Every value ends in a checksum of itself and of the name that it stands
-// for, since bbolt has one only for its own root.
+// state under the key "state"; the reason of its end and its checkpoint, where
+// it has them, under "end" and "checkpoint"; in the bucket "events" each event
+// under its ID; and in the bucket "index", where it has one, the IDs of events by
+// their [identity]. Every value ends in a checksum of itself and of the name that
+// it stands for, since bbolt has one only for its own root.
 var (
 	topicsBucket  = []byte("topics")
 	eventsBucket  = []byte("events")
+	indexBucket   = []byte("index")
 	stateKey      = []byte("state")
 	endKey        = []byte("end")
 	checkpointKey = []byte("checkpoint")
 	probeKey      = []byte("probe")
 )
 
-const formatVersion = 1
+// Versions of states and events. The first is read, too: its states do not tell
+// when the topic was born, and its events are not in the index.
+const (
+	firstVersion  = 1
+	formatVersion = 2
+)
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
@@ -99,46 +105,98 @@ type state struct {
 	floor stream.ID // nothing up to and including it is held
 	count int64
 	bytes int64
+	born  stream.ID // the first floor; zero in files of the first version
 }
 
-const stateSize = 1 + 2*idSize + 8 + 8
+// why is what a reader is told that asks for what is below the floor.
+func (s *state) why() string {
+	if s.floor == s.born {
+		return eventlog.GapRestart
+	}
+	return eventlog.GapExpired
+}
+
+const firstStateSize = 1 + 2*idSize + 8 + 8
 
 func (s *state) encode(topic []byte) []byte {
-	b := append(make([]byte, 0, stateSize+sumSize), formatVersion)
+	b := append(make([]byte, 0, firstStateSize+idSize+sumSize), formatVersion)
 	b = appendID(b, s.last)
 	b = appendID(b, s.floor)
 	b = binary.BigEndian.AppendUint64(b, uint64(s.count))
 	b = binary.BigEndian.AppendUint64(b, uint64(s.bytes))
-	return seal(b[:stateSize+sumSize], topic)
+	b = appendID(b, s.born)
+	return seal(append(b, make([]byte, sumSize)...), topic)
 }
 
 func decodeState(topic, value []byte) (state, error) {
 	b, err := unseal(value, topic)
-	switch {
-	case err != nil:
+	if err != nil {
 		return state{}, err
-	case len(b) != stateSize || b[0] != formatVersion:
-		return state{}, damage("the state of a topic is not of version %d", formatVersion)
+	}
+	if len(b) < firstStateSize || b[0] == firstVersion != (len(b) == firstStateSize) || b[0] > formatVersion {
+		return state{}, damage("the state of a topic is of no known version")
 	}
 	s := state{last: readID(b[1:]), floor: readID(b[1+idSize:])}
 	s.count = int64(binary.BigEndian.Uint64(b[1+2*idSize:]))
 	s.bytes = int64(binary.BigEndian.Uint64(b[1+2*idSize+8:]))
+	if b[0] == formatVersion {
+		s.born = readID(b[firstStateSize:])
+	}
 	return s, nil
 }
 
-// encode returns an event as it is stored: the version, the attributes behind
-// their length, the data, and room for the checksum, which needs the ID.
+// An identity stands for the Source and the ForeignID of an event: the first
+// bytes of a hash, so many that two never meet.
+type identity [16]byte
+
+func identify(e *stream.Event) identity {
+	h := sha256.New()
+	h.Write(binary.AppendUvarint(nil, uint64(len(e.Source))))
+	h.Write([]byte(e.Source))
+	h.Write([]byte(e.ForeignID))
+	return identity(h.Sum(nil)[:len(identity{})])
+}
+
+// What an event has beside its attributes and its data.
+const (
+	anonymous = 0 // no identity
+	known     = 1 // its identity follows
+)
+
+// encode returns an event as it is stored: the version, the identity if it has
+// one, the attributes behind their length, the data, and room for the checksum,
+// which needs the ID.
 func encode(e *stream.Event) ([]byte, error) {
 	attrs, err := record.Attributes(e)
 	if err != nil {
 		return nil, err
 	}
-	b := make([]byte, 0, 1+binary.MaxVarintLen64+len(attrs)+len(e.Data)+sumSize)
-	b = append(b, formatVersion)
+	b := make([]byte, 0, 2+len(identity{})+binary.MaxVarintLen64+len(attrs)+len(e.Data)+sumSize)
+	if b = append(b, formatVersion, anonymous); e.ForeignID != "" {
+		b[1] = known
+		id := identify(e)
+		b = append(b, id[:]...)
+	}
 	b = binary.AppendUvarint(b, uint64(len(attrs)))
 	b = append(b, attrs...)
 	b = append(b, e.Data...)
 	return append(b, make([]byte, sumSize)...), nil
+}
+
+// split takes the head off a stored event, and returns its identity, if it is in
+// the index. A value has been unsealed, or was just encoded.
+func split(b []byte) (id identity, indexed bool, rest []byte, err error) {
+	switch {
+	case len(b) > 0 && b[0] == firstVersion:
+		return id, false, b[1:], nil
+	case len(b) < 2 || b[0] != formatVersion || b[1] > known:
+		return id, false, nil, damage("an event is of no known version")
+	case b[1] == anonymous:
+		return id, false, b[2:], nil
+	case len(b) < 2+len(id):
+		return id, false, nil, damage("an event is cut off")
+	}
+	return identity(b[2 : 2+len(id)]), true, b[2+len(id):], nil
 }
 
 // decode copies the event out of the file.
@@ -147,88 +205,16 @@ func decode(key, value []byte) (*stream.Event, error) {
 	if err != nil {
 		return nil, err
 	}
-	if len(b) == 0 || b[0] != formatVersion {
-		return nil, damage("an event is not of version %d", formatVersion)
+	_, _, b, err = split(b)
+	if err != nil {
+		return nil, err
 	}
-	n, used := binary.Uvarint(b[1:])
-	if used <= 0 || n > uint64(len(b)-1-used) {
+	n, used := binary.Uvarint(b)
+	if used <= 0 || n > uint64(len(b)-used) {
 		return nil, damage("an event is cut off")
 	}
-	attrs := b[1+used:]
+	attrs := b[used:]
 	return record.Event(readID(key), attrs[:n], bytes.Clone(attrs[n:]))
 }
 
 func entrySize(value []byte) int64 { return idSize + int64(len(value)) }
-
-// guard turns a panic over a damaged file into an error, also the fault of
-// reading behind the end of a file that was cut.
-func guard(f func() error) (err error) {
-	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
-	defer func() {
-		if r := recover(); r != nil {
-			err = damage("%v", r)
-		}
-	}()
-	return f()
-}
-
-// verify reads all topics and events.
-func (b *Broker) verify() error {
-	return guard(func() error { return b.db.View(verifyTx) })
-}
-
-func verifyTx(tx *bbolt.Tx) error {
-	err := tx.ForEach(func(name []byte, b *bbolt.Bucket) error {
-		if b == nil || !bytes.Equal(name, topicsBucket) && !bytes.Equal(name, probeKey) {
-			return damage("%.64q is no bucket of Weir's", name)
-		}
-		return nil
-	})
-	topics := tx.Bucket(topicsBucket)
-	if err != nil || topics == nil {
-		return err // nothing was ever published
-	}
-	return topics.ForEach(func(name, value []byte) error {
-		t := topics.Bucket(name)
-		if t == nil {
-			return damage("topic %.64q has no events", name)
-		}
-		if err := verifyTopic(name, t); err != nil {
-			return fmt.Errorf("topic %.64q: %w", name, err)
-		}
-		return nil
-	})
-}
-
-func verifyTopic(name []byte, t *bbolt.Bucket) error {
-	s, err := decodeState(name, t.Get(stateKey))
-	if err != nil {
-		return err
-	}
-	for _, key := range [][]byte{endKey, checkpointKey} {
-		if _, _, err := optional(t, key); err != nil {
-			return err
-		}
-	}
-	events := t.Bucket(eventsBucket)
-	if events == nil {
-		return damage("the events are missing")
-	}
-	found := state{last: s.floor, floor: s.floor}
-	c := events.Cursor()
-	for k, v := c.First(); k != nil && found.count <= s.count; k, v = c.Next() {
-		if len(k) != idSize || !readID(k).After(found.last) {
-			return damage("events are out of order")
-		}
-		found.last = readID(k)
-		if _, err := unseal(v, k); err != nil {
-			return fmt.Errorf("event %s: %w", found.last, err)
-		}
-		found.count++
-		found.bytes += entrySize(v)
-	}
-	if found != s {
-		return damage("there are %d events up to %s, and there should be %d up to %s", found.count, found.last, s.count, s.last)
-	}
-	return nil
-}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"sync"
 	"time"
 
@@ -13,127 +14,280 @@ import (
 	"weir/stream/eventlog"
 )
 
-// Limits of what is read from the file at once.
+// Limits of what is read from the file at once: after it, it is another topic's
+// turn.
 const (
 	maxReadEvents = 256
 	maxReadBytes  = 1 << 20
 )
 
-// retry is the wait after the file could not be read.
-const retry = time.Second
+// retryEvery is the wait after the file could not be read.
+const retryEvery = time.Second
+
+// followers are the logs that follow topics, and which of them have to read.
+type followers struct {
+	wakeup chan struct{} // holds a signal while somebody is ready
+
+	mu     sync.Mutex
+	topics map[string]*follower // linked by next
+	ready  []*follower
+	ended  bool // the broker is closed
+}
+
+// A follower is a log that follows a topic. It costs no goroutine: the broker has
+// one for all.
+type follower struct {
+	broker *Broker
+	topic  string
+	log    *stream.Log
+	report func(error)
+
+	// Guarded by followers.mu.
+	next  *follower
+	ready bool // it is among those that have to read
+
+	mu      sync.Mutex // held while the log or report is touched
+	stopped bool
+	begun   bool // the log knows where it begins
+	told    bool // the last report was nil
+}
+
+func newFollowers() followers {
+	return followers{wakeup: make(chan struct{}, 1), topics: make(map[string]*follower)}
+}
 
 // Follow implements [stream.Broker].
 func (b *Broker) Follow(topic string, log *stream.Log, report func(error)) (stop func()) {
-	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		for {
-			err := b.follow(ctx, topic, log, func() { report(nil) })
-			if ctx.Err() != nil || errors.Is(err, stream.ErrClosed) {
-				return
-			}
-			report(err)
-			select {
-			case <-time.After(retry):
-			case <-ctx.Done():
-				return
-			}
-		}
-	}()
-	return sync.OnceFunc(func() {
-		cancel()
-		<-done
-	})
+	f := &follower{broker: b, topic: topic, log: log, report: report, begun: log.Stats().Head > 0}
+	all := &b.followers
+	all.mu.Lock()
+	ended := all.ended
+	f.next = all.topics[topic]
+	all.topics[topic] = f
+	all.addLocked(f)
+	all.mu.Unlock()
+	if ended {
+		f.tell(unavailable(errClosed))
+	}
+	return f.stop
 }
 
-// follow returns when the file cannot be read, or nothing more is to come.
-func (b *Broker) follow(ctx context.Context, topic string, log *stream.Log, up func()) error {
-	fresh, told := log.Stats().Head == 0, false
-	for {
-		if err := ctx.Err(); err != nil {
-			return err
+// stop does not wait for the disk: what is read for the follower when stop is
+// called is thrown away.
+func (f *follower) stop() {
+	all := &f.broker.followers
+	all.mu.Lock()
+	var kept *follower
+	for g := all.topics[f.topic]; g != nil; {
+		next := g.next
+		if g != f {
+			g.next, kept = kept, g
 		}
-		changed := b.topic(topic).changed // before reading, so that no commit is missed
-		events, s, end, err := b.read(topic, log.Last())
-		if err != nil {
-			return unavailable(fmt.Errorf("follow %s: %w", topic, err))
-		}
-		last := log.Last()
-		switch {
-		case fresh:
-			fresh = false
-			log.Reset(s.floor, eventlog.GapRestart)
-			continue
-		case last.After(s.last):
-			log.Reset(s.floor, eventlog.GapReset)
-			continue
-		case last.Compare(s.floor) < 0:
-			log.Reset(s.floor, eventlog.GapSlow)
-			continue
-		}
-		if err := log.Insert(events...); err != nil {
-			return err
-		}
-		if len(events) > 0 {
-			continue
-		}
-		if end != "" {
-			log.Close(end)
-		}
-		if !told {
-			told = true
-			up()
-		}
-		select {
-		case <-changed:
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-b.stop:
-			return unavailable(errClosed)
+		g = next
+	}
+	if kept == nil {
+		delete(all.topics, f.topic)
+	} else {
+		all.topics[f.topic] = kept
+	}
+	all.mu.Unlock()
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.stopped = true
+}
+
+// wake lets the followers of some topics read.
+func (all *followers) wake(topics iter.Seq[string]) {
+	all.mu.Lock()
+	defer all.mu.Unlock()
+	for topic := range topics {
+		for f := all.topics[topic]; f != nil; f = f.next {
+			all.addLocked(f)
 		}
 	}
 }
 
-// read returns some of the events behind an ID, the topic's state at that
-// moment, and the reason of its end, if it has ended.
-func (b *Broker) read(topic string, after stream.ID) (events []*stream.Event, s state, end string, err error) {
-	err = b.view(topic, func(t *bbolt.Bucket) error {
+// add lets a follower read.
+func (all *followers) add(f *follower) {
+	all.mu.Lock()
+	defer all.mu.Unlock()
+	all.addLocked(f)
+}
+
+func (all *followers) addLocked(f *follower) {
+	if f.ready {
+		return
+	}
+	f.ready = true
+	all.ready = append(all.ready, f)
+	select {
+	case all.wakeup <- struct{}{}:
+	default:
+	}
+}
+
+// take returns those that have to read. From then on a commit makes them ready
+// again: it may be one that they do not see.
+func (all *followers) take() []*follower {
+	all.mu.Lock()
+	defer all.mu.Unlock()
+	ready := all.ready
+	all.ready = nil
+	for _, f := range ready {
+		f.ready = false
+	}
+	return ready
+}
+
+// end returns every follower; those that come later hear of it by themselves.
+func (all *followers) end() (list []*follower) {
+	all.mu.Lock()
+	defer all.mu.Unlock()
+	all.ended = true
+	for _, f := range all.topics {
+		for ; f != nil; f = f.next {
+			list = append(list, f)
+		}
+	}
+	return list
+}
+
+// notify lets followers read that have to, until the broker is closed.
+func (b *Broker) notify() {
+	for {
+		select {
+		case <-b.followers.wakeup:
+		case <-b.stop:
+			for _, f := range b.followers.end() {
+				f.tell(unavailable(errClosed))
+			}
+			return
+		}
+		for _, f := range b.followers.take() {
+			more, err := f.read()
+			switch {
+			case err != nil:
+				f.tell(err)
+				time.AfterFunc(retryEvery, func() { b.followers.add(f) })
+			case more:
+				b.followers.add(f)
+			}
+		}
+	}
+}
+
+// tell reports an error.
+func (f *follower) tell(err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if !f.stopped {
+		f.told = false
+		f.report(err)
+	}
+}
+
+// read puts into the log what the file holds behind it, or a part of that: then
+// there is more.
+func (f *follower) read() (more bool, err error) {
+	f.mu.Lock()
+	if f.stopped {
+		f.mu.Unlock()
+		return false, nil
+	}
+	last := f.log.Last()
+	f.mu.Unlock()
+	part, err := f.broker.read(f.topic, last)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if err != nil || f.stopped {
+		return false, err
+	}
+	switch {
+	case !f.begun:
+		f.begun = true
+		f.log.Reset(part.state.floor, part.state.why())
+		return true, nil
+	case last.After(part.state.last):
+		f.log.Reset(part.state.floor, eventlog.GapReset)
+		return true, nil
+	case last.Compare(part.state.floor) < 0:
+		f.log.Reset(part.state.floor, eventlog.GapExpired)
+		return true, nil
+	}
+	if len(part.events) > 0 {
+		err := f.log.Insert(part.events...)
+		switch {
+		case errors.Is(err, stream.ErrClosed):
+			return false, nil // by its owner
+		case err != nil:
+			return false, unavailable(err)
+		case part.more:
+			return true, nil
+		}
+	}
+	if part.end != "" {
+		f.log.Close(part.end)
+	}
+	if !f.told {
+		f.told = true
+		f.report(nil)
+	}
+	return false, nil
+}
+
+// A part is some of what a topic holds, and what the topic was at that moment.
+type part struct {
+	state  state
+	events []*stream.Event
+	more   bool   // there are more events
+	end    string // the reason, if the topic has ended
+}
+
+// read returns events behind an ID.
+func (b *Broker) read(topic string, after stream.ID) (p part, err error) {
+	err = b.view(topic, func(t *bbolt.Bucket) (err error) {
 		if t == nil {
-			born := b.topic(topic).born
-			s = state{last: born, floor: born}
+			born, first := b.birth(topic)
+			if first {
+				b.bear(topic)
+			}
+			p.state = state{last: born, floor: born, born: born}
 			return nil
 		}
-		var err error
-		if s, err = decodeState([]byte(topic), t.Get(stateKey)); err != nil {
+		if p.state, err = decodeState([]byte(topic), t.Get(stateKey)); err != nil {
 			return err
 		}
 		reason, _, err := optional(t, endKey)
 		if err != nil {
 			return err
 		}
-		end = string(reason)
+		p.end = string(reason)
 		stored := t.Bucket(eventsBucket)
 		if stored == nil {
-			return ErrDamaged
+			return damage("the events are missing")
 		}
 		c := stored.Cursor()
 		k, v := c.Seek(appendID(nil, after))
 		if k != nil && readID(k) == after {
 			k, v = c.Next()
 		}
-		size := 0
-		for ; k != nil && len(events) < maxReadEvents && size < maxReadBytes; k, v = c.Next() {
+		for size := 0; k != nil; k, v = c.Next() {
+			if p.more = len(p.events) >= maxReadEvents || size >= maxReadBytes; p.more {
+				break
+			}
 			e, err := decode(k, v)
 			if err != nil {
 				return fmt.Errorf("event %s: %w", readID(k), err)
 			}
-			events = append(events, e)
+			p.events = append(p.events, e)
 			size += len(v)
 		}
 		return nil
 	})
-	return events, s, end, err
+	if err != nil {
+		return p, unavailable(fmt.Errorf("follow %s: %w", topic, err))
+	}
+	return p, nil
 }
 
 // view reads from a topic's bucket, which is nil where the file has none.
@@ -151,13 +305,9 @@ func (b *Broker) view(topic string, read func(t *bbolt.Bucket) error) error {
 
 // Checkpoint implements [stream.Checkpointer].
 func (b *Broker) Checkpoint(_ context.Context, topic string) (checkpoint []byte, err error) {
-	err = b.view(topic, func(t *bbolt.Bucket) error {
-		if t == nil {
-			return nil
-		}
-		value, ok, err := optional(t, checkpointKey)
-		if ok && err == nil {
-			checkpoint = append([]byte{}, value...)
+	err = b.view(topic, func(t *bbolt.Bucket) (err error) {
+		if t != nil {
+			checkpoint, _, err = optional(t, checkpointKey)
 		}
 		return err
 	})

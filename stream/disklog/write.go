@@ -2,11 +2,10 @@ package disklog
 
 import (
 	"errors"
+	"maps"
 	"time"
 
 	"go.etcd.io/bbolt"
-
-	"weir/stream"
 )
 
 // Limits of one commit, so that the first of its publishers does not wait long.
@@ -15,45 +14,71 @@ const (
 	maxCommitBytes    = 8 << 20
 )
 
-// write commits what is published: everything that waits at the moment goes
-// into one transaction.
+// write commits what is published, until the broker is closed.
 func (b *Broker) write() {
 	for {
 		var batch []*request
 		select {
 		case r := <-b.queue:
-			batch = append(batch, r)
+			batch = b.gather(r)
+		case <-b.born:
 		case <-b.stop:
+			b.mu.Lock()
+			left := len(b.unborn)
+			b.mu.Unlock()
+			for range (left + maxCommitRequests - 1) / maxCommitRequests {
+				b.commit(nil)
+			}
 			return
 		}
-		size := batch[0].size
-	gather:
-		for len(batch) < maxCommitRequests && size < maxCommitBytes {
-			select {
-			case r := <-b.queue:
-				batch = append(batch, r)
-				size += r.size
-			default:
-				break gather
-			}
+		b.commit(batch)
+	}
+}
+
+// gather returns a request and what waits beside it at the moment.
+func (b *Broker) gather(first *request) []*request {
+	batch, size := []*request{first}, first.size
+	for len(batch) < maxCommitRequests && size < maxCommitBytes {
+		select {
+		case r := <-b.queue:
+			batch = append(batch, r)
+			size += r.size
+		default:
+			return batch
 		}
-		err := guard(func() error {
-			return b.db.Update(func(tx *bbolt.Tx) error { return b.put(tx, batch, time.Now()) })
-		})
-		b.written(err)
-		changed := make(map[string]bool)
-		for _, r := range batch {
-			if r.err == nil {
-				r.err = err
-			}
-			close(r.done)
-			changed[r.topic] = true
+	}
+	return batch
+}
+
+// commit writes requests, and the floors of topics that the file does not have,
+// in one transaction.
+func (b *Broker) commit(batch []*request) {
+	b.mu.Lock()
+	n := min(len(b.unborn), maxCommitRequests)
+	births := b.unborn[:n:n]
+	if b.unborn = b.unborn[n:]; len(b.unborn) > 0 {
+		b.bearLocked()
+	}
+	b.mu.Unlock()
+	if len(batch)+len(births) == 0 {
+		return
+	}
+	err := guard(func() error {
+		return b.db.Update(func(tx *bbolt.Tx) error { return b.put(tx, batch, births, time.Now()) })
+	})
+	b.written(err)
+	changed := make(map[string]bool)
+	for _, r := range batch {
+		if err != nil {
+			r.err = err
 		}
-		// Also after a failure: one to make the disk write may leave the
-		// events in.
-		for name := range changed {
-			b.wake(name)
-		}
+		close(r.done)
+		changed[r.topic] = true
+	}
+	// Also after a failure: one to make the disk write may leave the events in.
+	b.followers.wake(maps.Keys(changed))
+	if err != nil && len(births) > 0 {
+		time.AfterFunc(retryEvery, func() { b.bear(births...) })
 	}
 }
 
@@ -61,7 +86,9 @@ func (b *Broker) write() {
 func (b *Broker) written(err error) {
 	b.mu.Lock()
 	before := b.fault
-	b.fault = err
+	if b.fault = err; err == nil {
+		b.wrote = time.Now()
+	}
 	b.mu.Unlock()
 	switch {
 	case err != nil && before == nil:
@@ -71,116 +98,60 @@ func (b *Broker) written(err error) {
 	}
 }
 
-func (b *Broker) wake(name string) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	t := b.entry(name)
-	close(t.changed)
-	t.changed = make(chan struct{})
-}
-
-// put writes the events of a commit, and drops those that they push out.
-func (b *Broker) put(tx *bbolt.Tx, batch []*request, now time.Time) error {
+// put writes a commit, and drops the events that others push out.
+func (b *Broker) put(tx *bbolt.Tx, batch []*request, births []string, now time.Time) error {
 	topics, err := tx.CreateBucketIfNotExists(topicsBucket)
 	if err != nil {
 		return err
 	}
-	type open struct {
-		*bbolt.Bucket
-		events *bbolt.Bucket
-		state
-	}
-	touched := make(map[string]*open)
-	for _, r := range batch {
-		if r.probes() {
-			if err := probe(tx, now); err != nil {
-				return err
-			}
-			continue
-		}
-		t := touched[r.topic]
+	touched := make(map[string]*topic)
+	touch := func(name string) (*topic, error) {
+		t := touched[name]
 		if t == nil {
-			t = new(open)
-			if t.Bucket = topics.Bucket([]byte(r.topic)); t.Bucket != nil {
-				if t.state, err = decodeState([]byte(r.topic), t.Get(stateKey)); err != nil {
-					return err
-				}
-				if t.events = t.Bucket.Bucket(eventsBucket); t.events == nil {
-					return ErrDamaged
-				}
-			} else {
-				born := b.topic(r.topic).born
-				t.state = state{last: born, floor: born}
-				if t.Bucket, err = topics.CreateBucket([]byte(r.topic)); err != nil {
-					return err
-				}
-				if t.events, err = t.CreateBucket(eventsBucket); err != nil {
-					return err
-				}
+			if t, err = b.openTopic(topics, name); err != nil {
+				return nil, err
 			}
-			t.events.FillPercent = 0.9 // keys only rise
-			touched[r.topic] = t
+			touched[name] = t
 		}
-		if t.Get(endKey) != nil {
-			r.err = stream.ErrClosed
+		return t, nil
+	}
+	for _, name := range births {
+		if _, err := touch(name); err != nil {
+			return err
+		}
+	}
+	for _, r := range batch {
+		if r.trial != noTrial {
+			if err := try(tx, r.trial, now); err != nil {
+				return err
+			}
 			continue
 		}
-		r.ids = make([]stream.ID, len(r.values))
-		for i, v := range r.values {
-			t.last = following(t.last, now)
-			r.ids[i] = t.last
-			key := appendID(make([]byte, 0, idSize), t.last)
-			if err := t.events.Put(key, seal(v, key)); err != nil {
-				return err
-			}
-			t.count++
-			t.bytes += entrySize(v)
-		}
-		if r.checkpoint != nil {
-			if err := t.Put(checkpointKey, sealed(r.checkpoint, checkpointKey)); err != nil {
-				return err
-			}
-		}
-		if r.end != "" {
-			if err := t.Put(endKey, sealed([]byte(r.end), endKey)); err != nil {
-				return err
-			}
-		}
-	}
-	for name, t := range touched {
-		if err := b.trim(t.events, &t.state); err != nil {
+		t, err := touch(r.topic)
+		if err != nil {
 			return err
 		}
-		if err := t.Put(stateKey, t.encode([]byte(name))); err != nil {
+		if err := t.put(r, now); err != nil {
+			return err
+		}
+	}
+	for _, t := range touched {
+		if err := t.finish(int64(b.opts.History), b.opts.Bytes); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// trim drops the oldest events beyond the limits.
-func (b *Broker) trim(events *bbolt.Bucket, s *state) error {
-	var drop [][]byte
-	c := events.Cursor()
-	for k, v := c.First(); k != nil && s.count > 1 && (s.count > int64(b.opts.History) || s.bytes > b.opts.Bytes); k, v = c.Next() {
-		drop = append(drop, k)
-		s.floor = readID(k)
-		s.count--
-		s.bytes -= entrySize(v)
-	}
-	for _, k := range drop {
-		if err := events.Delete(k); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// probe writes something, to find out whether the disk takes it.
-func probe(tx *bbolt.Tx, now time.Time) error {
+// try writes something, to find out whether the disk takes it.
+func try(tx *bbolt.Tx, size trial, now time.Time) error {
 	b, err := tx.CreateBucketIfNotExists(probeKey)
 	if err != nil {
 		return err
 	}
-	return errors.Join(b.Put(probeKey, make([]byte, 64<<10)), b.Put(stateKey, now.AppendFormat(nil, time.RFC3339)))
+	err = b.Put(stateKey, now.AppendFormat(nil, time.RFC3339))
+	if size == large {
+		err = errors.Join(err, b.Put(probeKey, make([]byte, 64<<10)))
+	}
+	return err
 }

@@ -94,7 +94,8 @@ func TestNoEventIsLostOrRepeatedAcrossCuts(t *testing.T) {
 		func(via *proxy) { via.cutBehind(`data-measure=`, 3) },
 		func(via *proxy) { via.hangUp() },
 		func(via *proxy) { via.cutBehind("</div>\n", 0) },
-		func(via *proxy) { via.cutBehind("</div>\n\n", 0) },
+		func(via *proxy) { via.cutBehind("</div>\n", len("id: 1795741112378-0\n")) },
+		func(via *proxy) { via.cutBehind("</div>\n", len("id: 1795741112378-0\n\n")) },
 		func(via *proxy) { via.cutBehind("event: connected", 4); via.cut() },
 	}
 	// What is compressed has no marks to go by.

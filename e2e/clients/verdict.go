@@ -126,8 +126,11 @@ var blanks = regexp.MustCompile(`[\s\x00-\x20\x7F\x{FFFD}\x{FEFF}\x{FFFE}\x{0085
 
 func squeeze(s string) string { return blanks.ReplaceAllString(s, "") }
 
-// shown is what a row of HTML shows of a text for certain: it is cut when it is long.
-func shown(s string) string { return s[:min(len(s), 1000)] }
+// shown is what a row of HTML shows of a text for certain: not the colours of a
+// terminal, nor all of it when it is long.
+func shown(s string) string { return colours.ReplaceAllString(s[:min(len(s), 1000)], "") }
+
+var colours = regexp.MustCompile(`\x1b\[[0-9;]*m`)
 
 // covered reports whether a gap tells that the event is lost.
 func covered(id string, gaps []sight) bool {

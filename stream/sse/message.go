@@ -44,13 +44,6 @@ func (m Message) AppendTo(dst []byte) []byte {
 		dst = strconv.AppendInt(dst, m.Retry.Milliseconds(), 10)
 		dst = append(dst, '\n')
 	}
-	if m.ID != "" && fieldSafe(m.ID) {
-		dst = append(dst, "id: "...)
-		dst = append(dst, m.ID...)
-		dst = append(dst, '\n')
-	} else if m.ID == "" && m.SetsID {
-		dst = append(dst, "id:\n"...)
-	}
 	if m.Event != "" && fieldSafe(m.Event) {
 		dst = append(dst, "event: "...)
 		dst = append(dst, m.Event...)
@@ -58,6 +51,15 @@ func (m Message) AppendTo(dst []byte) []byte {
 	}
 	if m.Data != nil {
 		dst = appendData(dst, m.Data)
+	}
+	// The ID comes last: some clients take it over as soon as they have read the
+	// line, so that an event that is cut off behind it would not come again.
+	if m.ID != "" && fieldSafe(m.ID) {
+		dst = append(dst, "id: "...)
+		dst = append(dst, m.ID...)
+		dst = append(dst, '\n')
+	} else if m.ID == "" && m.SetsID {
+		dst = append(dst, "id:\n"...)
 	}
 	return append(dst, '\n')
 }

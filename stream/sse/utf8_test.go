@@ -87,7 +87,7 @@ func TestEmptyIDIsToldFromNone(t *testing.T) {
 		again = m.AppendTo(again)
 	}
 	// What was read can be written again.
-	if got, want := string(again), "id: 5\nevent: message\ndata: a\n\nid: 7\nevent: message\ndata: b\n\nid:\nevent: message\ndata: c\n\n"; !strings.HasPrefix(got, want) {
+	if got, want := string(again), "event: message\ndata: a\nid: 5\n\nevent: message\ndata: b\nid: 7\n\nevent: message\ndata: c\nid:\n\n"; !strings.HasPrefix(got, want) {
 		t.Errorf("written again it is %q", got)
 	}
 }

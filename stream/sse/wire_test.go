@@ -175,6 +175,15 @@ func TestMessageCannotForge(t *testing.T) {
 	}
 }
 
+// Wherever an event is cut off, a client that takes over an ID as soon as it has
+// read the line must not take this one: only the empty line is behind it.
+func TestMessageEndsWithItsID(t *testing.T) {
+	got := string(sse.Message{ID: "7", Event: "x", Data: []byte("a\nb"), Retry: time.Second}.AppendTo(nil))
+	if want := "retry: 1000\nevent: x\ndata: a\ndata: b\nid: 7\n\n"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
 func FuzzWire(f *testing.F) {
 	f.Add("1-0", "message", []byte("a\nb\r\nc\rd"), uint16(0))
 	f.Add("", "", []byte("\x00\xff\uFEFF: id: 3\n\n"), uint16(7))

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"strings"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -159,6 +160,8 @@ func mayBeIn(err error) bool {
 	var dial *net.OpError
 	var answer redis.Error
 	switch {
+	case errors.As(err, &answer) && strings.Contains(answer.Error(), "@user_script:"):
+		return true // the script failed on its way: a right is missing for a part of it
 	case errors.As(err, new(notReached)), errors.As(err, &answer), errors.Is(err, redis.ErrPoolTimeout), errors.Is(err, redis.ErrClosed):
 		return false
 	case errors.As(err, &dial) && dial.Op == "dial":

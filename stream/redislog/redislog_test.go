@@ -10,7 +10,9 @@ import (
 
 func TestConformance(t *testing.T) {
 	s := startRedis(t)
-	streamtest.TestBroker(t, func(t *testing.T) stream.Broker {
+	open := func(t *testing.T) stream.Broker {
 		return openBroker(t, redislog.Options{URL: s.url(), MaxLen: 10000})
-	})
+	}
+	streamtest.TestBroker(t, open)
+	streamtest.TestBrokerMore(t, open)
 }

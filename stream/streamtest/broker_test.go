@@ -8,5 +8,7 @@ import (
 )
 
 func TestMemoryBroker(t *testing.T) {
-	streamtest.TestBroker(t, func(t *testing.T) stream.Broker { return new(stream.MemoryBroker) })
+	open := func(*testing.T) stream.Broker { return new(stream.MemoryBroker) }
+	streamtest.TestBroker(t, open)
+	streamtest.TestBrokerMore(t, open)
 }

@@ -101,13 +101,15 @@ func TestTopicSwitch(t *testing.T) {
 	t.Parallel()
 	s := startServer(t, "-source", "one=http", "-source", "two=http")
 	p := openPage(t, s.url())
-	s.publish("two", `{"other":1}`) // before the page asks for that topic: not for it
+	s.publish("two", `{"other":1}`) // before the page asks for that topic
 	p.connect()
 	s.publish("one", seq(0, 3)...)
 	p.total(3)
 	p.choose("two")
-	p.wait(`document.querySelectorAll('#sse-feed > *').length === 0`)
 	p.state("connected")
+	// What had happened there is shown, and marked.
+	p.total(1)
+	p.wait(`document.querySelectorAll('#sse-feed > .data-item').length === 1 && document.querySelector('#sse-feed > .data-item').dataset.replayed === ''`)
 	// One stream, and it is the new topic's.
 	eventually(t, func() bool {
 		h := s.health()
@@ -120,13 +122,17 @@ func TestTopicSwitch(t *testing.T) {
 	}, func() string { return fmt.Sprintf("open streams: %+v", s.health().ConnectionDetails) })
 	s.publish("one", seq(3, 4)...)
 	s.publish("two", `{"other":2}`)
-	p.total(1)
-	if got := p.text(`#sse-feed .data-item [data-measure=other] b`); got != "2" {
+	p.total(2)
+	if got := p.text(`#sse-feed .data-item:last-child [data-measure=other] b`); got != "2" {
 		t.Errorf("the feed shows %q, want the event of the other topic", got)
 	}
-	// The address brings back the topic.
+	// The address brings back the topic, and the tab that it wanted a stream.
 	p.reload()
 	p.wait(`document.querySelector('#topics input[value=two]')?.checked && document.getElementById('theme').title`)
+	p.state("connected")
+	p.click("#disconnect")
+	p.state("disconnected")
+	s.connections(0)
 	// A choice while disconnected connects nothing.
 	p.choose("one")
 	p.stays(300*time.Millisecond, `document.body.dataset.state === 'disconnected'`)

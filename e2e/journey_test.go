@@ -17,11 +17,11 @@ func TestJourneyOfAnEvent(t *testing.T) {
 	p.click(`#sse-feed .data-item`)
 	p.wait(`document.querySelector('#sse-feed .data-item').getAttribute('aria-pressed') === 'true'`)
 	p.wait(`document.getElementById('journey').dataset.journey === 'loaded'`)
-	p.wait(`document.querySelector('#journey-content')?.dataset.traceId === %q`, trace)
+	p.wait(`document.querySelector('#journey .journey')?.dataset.traceId === %q`, trace)
 
 	// From the source to the screen: the browser's own part comes a little later.
-	p.wait(`document.querySelector('#waterfall [data-service="weir-browser"]')`)
-	spans := eval[[]string](p, `[...document.querySelectorAll('#waterfall [data-span]')].map((e) => e.dataset.span)`)
+	p.wait(`document.querySelector('#journey .waterfall [data-service="weir-browser"]')`)
+	spans := eval[[]string](p, `[...document.querySelectorAll('#journey .waterfall [data-span]')].map((e) => e.dataset.span)`)
 	for _, want := range []string{"send t", "deliver t", "process t"} {
 		found := 0
 		for _, span := range spans {
@@ -33,30 +33,30 @@ func TestJourneyOfAnEvent(t *testing.T) {
 			t.Errorf("%q stands %d times in the waterfall %q", want, found, spans)
 		}
 	}
-	if total := p.text("#journey-total"); !strings.HasSuffix(total, "s") || strings.HasPrefix(total, "-") {
+	if total := p.text("#journey [data-total]"); !strings.HasSuffix(total, "s") || strings.HasPrefix(total, "-") {
 		t.Errorf("the journey took %q", total)
 	}
 	if text := p.text("#journey .journey-total"); !strings.Contains(text, "from t to screen") {
 		t.Errorf("the journey is told as %q", text)
 	}
 	// Every bar lies in its track.
-	if bad := eval[[]string](p, `[...document.querySelectorAll('#waterfall .span-row')].filter((row) => {
-		const [track, bar] = row.querySelectorAll('rect');
+	if bad := eval[[]string](p, `[...document.querySelectorAll('#journey .waterfall .span-row')].filter((row) => {
+		const [track, bar] = [row.querySelector('svg'), row.querySelector('rect')];
 		const [t, b] = [track.getBoundingClientRect(), bar.getBoundingClientRect()];
 		return b.left < t.left - 1 || b.right > t.right + 1 || b.width < 1;
 	}).map((row) => row.innerText)`); len(bad) > 0 {
 		t.Errorf("bars out of their tracks: %q", bad)
 	}
-	p.says("#journey-trace", trace)
-	if link := eval[bool](p, `Boolean(document.getElementById('open-jaeger'))`); link {
+	p.says("#journey [data-trace]", trace)
+	if link := eval[bool](p, `Boolean(document.querySelector('#journey [data-jaeger]'))`); link {
 		t.Error("a link to Jaeger, and none is running")
 	}
-	p.click("#copy-trace")
-	p.wait(`['Copied', 'Not copied'].includes(document.getElementById('copy-trace').textContent)`)
+	p.click("#journey [data-copy]")
+	p.wait(`['Copied', 'Not copied'].includes(document.querySelector('#journey [data-copy]').textContent)`)
 
 	// Another event, then none.
 	p.click(`#sse-feed .data-item:nth-of-type(2)`)
-	p.wait(`document.querySelector('#journey-content')?.dataset.traceId === document.querySelectorAll('#sse-feed .data-item')[1].dataset.traceparent.slice(3, 35)`)
+	p.wait(`document.querySelector('#journey .journey')?.dataset.traceId === document.querySelectorAll('#sse-feed .data-item')[1].dataset.traceparent.slice(3, 35)`)
 	p.wait(`document.querySelectorAll('#sse-feed [aria-pressed=true]').length === 1`)
 	p.click("#journey-close")
 	p.wait(`document.getElementById('journey').dataset.journey === 'empty' && !document.querySelector('#sse-feed [aria-pressed=true]')`)
@@ -71,9 +71,9 @@ func TestJourneyLinksToJaeger(t *testing.T) {
 	s.publish("t", seq(0, 1)...)
 	p.latest(0)
 	p.click(`#sse-feed .data-item`)
-	p.wait(`document.getElementById('open-jaeger')`)
+	p.wait(`document.querySelector('#journey [data-jaeger]')`)
 	trace := eval[string](p, `document.querySelector('#sse-feed .data-item').dataset.traceparent.slice(3, 35)`)
-	if got, want := eval[string](p, `document.getElementById('open-jaeger').href`), "http://127.0.0.1:16999/ui/trace/"+trace; got != want {
+	if got, want := eval[string](p, `document.querySelector('#journey [data-jaeger]').href`), "http://127.0.0.1:16999/ui/trace/"+trace; got != want {
 		t.Errorf("the link leads to %s, want %s", got, want)
 	}
 }
@@ -92,14 +92,14 @@ func TestJourneysThatNobodyKept(t *testing.T) {
 	// Nobody there to ask.
 	p.click(`#sse-feed .data-item`)
 	p.wait(`document.getElementById('journey').dataset.journey === 'failed'`)
-	p.wait(`document.getElementById("journey-missing").textContent.includes("cannot be reached")`)
+	p.wait(`document.querySelector("#journey .journey-missing").textContent.includes("cannot be reached")`)
 	// A new process knows nothing of the old one's events.
 	s.start()
 	p.state("connected")
 	p.click("#journey-close")
 	p.click(`#sse-feed .data-item`)
 	p.wait(`document.getElementById('journey').dataset.journey === 'missing'`)
-	if text := p.text("#journey-missing"); text == "" {
+	if text := p.text("#journey .journey-missing"); text == "" {
 		t.Error("the panel does not say why there is no journey")
 	}
 	p.state("connected")
@@ -114,7 +114,7 @@ func TestUnsampledEventsSaySo(t *testing.T) {
 	p.latest(1)
 	p.click(`#sse-feed .data-item`)
 	p.wait(`document.getElementById('journey').dataset.journey === 'unsampled'`)
-	p.wait(`document.getElementById("journey-missing").textContent.includes("sampled")`)
+	p.wait(`document.querySelector("#journey .journey-missing").textContent.includes("sampled")`)
 }
 
 // With a listener for operators, details and journeys are there alone.
@@ -136,7 +136,7 @@ func TestAdminListener(t *testing.T) {
 	if n := len(s.health().ConnectionDetails); n != 0 {
 		t.Errorf("the public address tells of %d connections", n)
 	}
-	for _, path := range []string{"/metrics", "/sse-health", "/debug/pprof/cmdline"} {
+	for _, path := range []string{"/metrics", "/sse-health", "/debug/pprof/goroutine"} {
 		if a := get(t, fmt.Sprintf("http://%s%s", admin, path), ""); a.StatusCode != 200 {
 			t.Errorf("%s on the admin address: %s", path, a.Status)
 		}

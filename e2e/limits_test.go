@@ -39,7 +39,7 @@ func loseNoSlot(t *testing.T, transport string) {
 				return
 			}
 			defer conn.Close()
-			request := "GET /sse-stream HTTP/1.1\r\nHost: weir\r\nAccept: text/event-stream\r\nConnection: close\r\n\r\n"
+			request := "GET /sse-stream HTTP/1.1\r\nHost: 127.0.0.1\r\nAccept: text/event-stream\r\nConnection: close\r\n\r\n"
 			if rand.IntN(4) == 0 {
 				request = request[:rand.IntN(len(request))]
 			}
@@ -81,7 +81,7 @@ func cutTheSlow(t *testing.T, transport string) {
 	}
 	defer slow.Close()
 	_ = slow.(*net.TCPConn).SetReadBuffer(4096)
-	if _, err := io.WriteString(slow, "GET /sse-stream?format=json HTTP/1.1\r\nHost: weir\r\n\r\n"); err != nil {
+	if _, err := io.WriteString(slow, "GET /sse-stream?format=json HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"); err != nil {
 		t.Fatal(err)
 	}
 	if line, err := bufio.NewReaderSize(slow, 16).ReadString('\n'); err != nil || !strings.Contains(line, "200") {

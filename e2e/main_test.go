@@ -73,7 +73,7 @@ func buildServer() (func(), error) {
 		binary = path
 		return nil, err
 	}
-	if _, err := os.Stat("../web/dist/app.js"); err != nil {
+	if _, err := os.Stat("../web/dist/manifest.json"); err != nil {
 		return nil, errors.New("the page's assets are not built: run make build first")
 	}
 	binary = filepath.Join(workDir, "weir")

@@ -156,11 +156,13 @@ func TestClear(t *testing.T) {
 		t.Error("there is something to clear on a new page")
 	}
 	p.connect()
-	s.publish("t", seq(0, 70)...)
-	p.total(70)
+	for n := 0; n < 70; n += 10 { // by and by: a batch is one point of a chart
+		s.publish("t", seq(n, n+10)...)
+		p.total(n + 10)
+	}
 	p.wait(`document.querySelector('#charts [data-chart=seq] canvas')`)
 	p.click("#clear")
-	p.wait(`document.querySelectorAll('#sse-feed > *, #charts > *').length === 0 && document.getElementById('total-events').textContent === '0'`)
+	p.wait(`document.querySelectorAll('#sse-feed > *, #charts [data-chart]').length === 0 && document.getElementById('total-events').textContent === '0'`)
 	p.visible("#feed-empty")
 	p.state("connected")
 	s.publish("t", seq(70, 73)...)
@@ -219,13 +221,13 @@ func TestStatistics(t *testing.T) {
 	began := time.Now()
 	pub := startPublisher(s, 50*time.Millisecond)
 	p.wait(`Number(document.getElementById('total-events').textContent) > 60`)
-	// Between the first events and now: the rate by the test's own clock.
+	// What entered in the last minute, which is all of it: no share of a minute
+	// is taken for the whole.
 	shown := eval[float64](p, `Number(document.getElementById('events-per-minute').textContent.replaceAll(',', ''))`)
 	total := eval[float64](p, `Number(document.getElementById('total-events').textContent)`)
-	window := max(5, time.Since(began).Seconds())
 	n := pub.finish(t)
-	if rate := total * 60 / window; shown < rate*0.7 || shown > rate*1.4 {
-		t.Errorf("the page shows %.0f events a minute, the test counts %.0f", shown, rate)
+	if since := time.Since(began); since < 50*time.Second && (shown < total-10 || shown > total+1) {
+		t.Errorf("the page shows %.0f events a minute, of %.0f that came within %v", shown, total, since)
 	}
 	p.total(n)
 	// The clock of the browser is this machine's.
@@ -235,14 +237,10 @@ func TestStatistics(t *testing.T) {
 		return (age + 86400) %% 86400 <= 5 })()`, last) {
 		t.Errorf("the last event is said to have come at %s", last)
 	}
-	p.wait(`Number(document.getElementById('latency-p50').textContent) >= 0`)
-	if p50 := eval[float64](p, `Number(document.getElementById('latency-p50').textContent)`); p50 > 5000 {
-		t.Errorf("server to screen in %v ms on one machine", p50)
-	}
-	p.wait(`[...document.querySelectorAll('#sse-feed .data-item')].every((e) => Number(e.dataset.latency) >= 0 && e.querySelector('.item-latency').textContent.endsWith('ms'))`)
-	// A quiet stream fades out of the figure, and the total stays.
-	shown = eval[float64](p, `Number(document.getElementById('events-per-minute').textContent.replaceAll(',', ''))`)
-	p.wait(`Number(document.getElementById('events-per-minute').textContent.replaceAll(',', '')) < %v`, shown*0.8)
+	p.wait(`/^[\d.]+ m?s$/.test(document.getElementById('latency-p50').textContent)`)
+	p.wait(`/^p95 [\d.]+ m?s · worst [\d.]+ m?s$/.test(document.getElementById('latency-more').textContent)`)
+	p.wait(`[...document.querySelectorAll('#sse-feed .data-item')].every((e) => Number(e.dataset.latency) >= 0 && e.querySelector('.item-latency').textContent.endsWith('s'))`)
+	p.wait(`/^(now|\d+ s ago)$/.test(document.getElementById('last-event-age').textContent)`)
 	p.total(n)
 }
 

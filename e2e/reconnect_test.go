@@ -160,7 +160,6 @@ func TestNothingIsLostBeforeTheFirstEvent(t *testing.T) {
 	via := startProxy(t, s.addr)
 	p := openPage(t, via.url())
 	p.expect(broken)
-	s.publish("t", `{"seq":-1}`) // before the page is there: not for it
 	p.connect()
 	p.wait(`document.getElementById('stream-connection').textContent`)
 	via.down()

@@ -97,7 +97,7 @@ func photograph(t *testing.T, width int64, theme string, readings int, name func
 	take("connected-sensor")
 
 	p.click(`#sse-feed .data-item:nth-last-of-type(2)`)
-	p.wait(`document.querySelector('#waterfall [data-service="weir-browser"]')`)
+	p.wait(`document.querySelector('#journey .waterfall [data-service="weir-browser"]')`)
 	take("journey")
 	p.click("#journey-close")
 

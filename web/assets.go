@@ -1,11 +1,13 @@
 package web
 
 import (
-	"crypto/sha256"
 	"embed"
-	"encoding/hex"
+	"encoding/json"
 	"io/fs"
+	"mime"
 	"net/http"
+	"path"
+	"strconv"
 	"strings"
 	"sync"
 )
@@ -20,7 +22,8 @@ var distFS embed.FS
 var templateFS embed.FS
 
 // Dist holds the built assets (style sheet, scripts, icon), as they are served
-// under /assets/.
+// under /assets/. The build puts a hash of its content into each file's name, and
+// a compressed copy beside it.
 var Dist = sub(distFS, "dist")
 
 func sub(fsys fs.FS, dir string) fs.FS {
@@ -32,53 +35,81 @@ func sub(fsys fs.FS, dir string) fs.FS {
 }
 
 // required are the files without which the page is a dead page.
-var required = []string{"weir.css", "app.js", "htmx.min.js", "hx-sse.min.js", "alpine-csp.min.js", "uPlot.iife.min.js"}
+var required = []string{"weir.css", "theme.js", "app.js", "htmx.js", "alpine.js", "favicon.svg"}
 
 // HasAssets reports whether the assets were built before this binary was.
-func HasAssets() bool { return hasAssets(Dist) }
+func HasAssets() bool { return hasAssets(manifest()) }
 
-func hasAssets(dist fs.FS) bool {
+func hasAssets(names map[string]string) bool {
 	for _, name := range required {
-		if _, err := fs.Stat(dist, name); err != nil {
+		if names[name] == "" {
 			return false
 		}
 	}
 	return true
 }
 
-// assetTags returns the entity tag of each built file: its content's hash,
-// since embedded files have no time.
-var assetTags = sync.OnceValue(func() map[string]string {
-	tags := make(map[string]string)
-	_ = fs.WalkDir(Dist, ".", func(name string, d fs.DirEntry, err error) error {
-		if err != nil || d.IsDir() || d.Name()[0] == '.' {
-			return err
-		}
-		content, err := fs.ReadFile(Dist, name)
-		if err != nil {
-			return err
-		}
-		sum := sha256.Sum256(content)
-		tags[name] = `"` + hex.EncodeToString(sum[:12]) + `"`
-		return nil
-	})
-	return tags
+// manifest returns the names of the built files by those that they have in the
+// templates: "app.js" is "app-3f2a91c0.js".
+var manifest = sync.OnceValue(func() map[string]string {
+	var names map[string]string
+	text, err := fs.ReadFile(Dist, "manifest.json")
+	if err != nil || json.Unmarshal(text, &names) != nil {
+		return nil // nothing was built
+	}
+	return names
 })
 
-// asset serves a built file. The names carry no version, so the browser asks
-// each time whether its copy is current.
+// assetURL is where a built file is served.
+func assetURL(name string) string { return "/assets/" + manifest()[name] }
+
+// An encoding is a way in which the build has compressed the assets.
+type encoding struct{ name, suffix string }
+
+// encodings are in the order in which they are preferred.
+var encodings = []encoding{{"br", ".br"}, {"gzip", ".gz"}}
+
+// asset serves a built file. Its name changes with its content, so that a browser
+// need never ask again.
 func (s *Server) asset(w http.ResponseWriter, r *http.Request) {
 	name := strings.TrimPrefix(r.URL.Path, "/assets/")
-	if name == "" || strings.HasSuffix(name, "/") || strings.HasPrefix(name, ".") {
+	content, err := fs.ReadFile(Dist, name)
+	if err != nil || strings.HasPrefix(path.Base(name), ".") || name == "manifest.json" || path.Ext(name) == ".br" || path.Ext(name) == ".gz" {
 		notFound(w, r)
 		return
 	}
-	tag, known := assetTags()[name]
-	if !known {
-		notFound(w, r)
-		return
+	h := w.Header()
+	h.Set("Content-Type", mime.TypeByExtension(path.Ext(name)))
+	h.Set("Cache-Control", "public, max-age=31536000, immutable")
+	h.Set("Vary", "Accept-Encoding")
+	accepted := r.Header.Get("Accept-Encoding")
+	for _, e := range encodings {
+		if !accepts(accepted, e.name) {
+			continue
+		}
+		if packed, err := fs.ReadFile(Dist, name+e.suffix); err == nil {
+			h.Set("Content-Encoding", e.name)
+			content = packed
+			break
+		}
 	}
-	w.Header().Set("Cache-Control", "no-cache")
-	w.Header().Set("ETag", tag)
-	http.ServeFileFS(w, r, Dist, name)
+	h.Set("Content-Length", strconv.Itoa(len(content)))
+	if r.Method != http.MethodHead {
+		_, _ = w.Write(content)
+	}
+}
+
+// accepts reports whether an Accept-Encoding header names a coding, and does not
+// rule it out by a weight of 0.
+func accepts(header, coding string) bool {
+	for part := range strings.SplitSeq(header, ",") {
+		name, params, _ := strings.Cut(part, ";")
+		if strings.TrimSpace(name) != coding {
+			continue
+		}
+		weight, found := strings.CutPrefix(strings.TrimSpace(params), "q=")
+		q, err := strconv.ParseFloat(strings.TrimSpace(weight), 64)
+		return !found || (err == nil && q > 0)
+	}
+	return false
 }

@@ -27,18 +27,20 @@ type Item struct {
 	Time        time.Time // when it happened
 	Traceparent string    // W3C trace context; left out of the page unless well-formed
 	Topic, Type string
+	Subject     string // what it is about; may be empty
 	Data        []byte // as ContentType says; text may be any bytes
 	ContentType string // default application/json
 }
 
 // Item writes the fragment of one event: a single element of class data-item.
 func (t *Templates) Item(w io.Writer, it Item) error {
-	v := itemView{ID: clean(it.ID), Topic: clean(it.Topic), Type: clean(it.Type), Time: it.Time.UTC()}
+	v := itemView{ID: clean(it.ID), Topic: clean(it.Topic), Type: clean(it.Type), Subject: clean(it.Subject), Time: it.Time.UTC(), Bytes: len(it.Data)}
 	if traceparentForm.MatchString(it.Traceparent) {
 		v.Traceparent = it.Traceparent
 		v.Trace = it.Traceparent[3:11]
 	}
 	isJSON := (&stream.Event{ContentType: it.ContentType}).IsJSON()
+	v.JSON = isJSON
 	if isJSON {
 		v.Measures, v.More, v.Text = readJSON(it.Data)
 	}
@@ -52,6 +54,11 @@ func (t *Templates) Item(w io.Writer, it Item) error {
 		}
 	}
 	v.Text, v.Cut = cutText(v.Text)
+	if v.Measures != nil && len(it.Data) <= maxText {
+		v.Payload = string(it.Data)
+	} else if isJSON && strings.HasPrefix(string(it.Data), `"`) {
+		v.JSON = false // its text is what the row shows
+	}
 	return t.render(w, "item.html", v)
 }
 
@@ -59,6 +66,10 @@ var traceparentForm = regexp.MustCompile(`^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}
 
 type itemView struct {
 	ID, Topic, Type    string
+	Subject            string
+	JSON               bool
+	Bytes              int    // of the payload
+	Payload            string // where the row does not show it as it is
 	Traceparent, Trace string
 	Time               time.Time
 	Measures           []measure
@@ -78,7 +89,7 @@ func (v itemView) Epoch() string {
 func (t *Templates) AppendEvent(dst []byte, topic string, e *stream.Event) (name string, data []byte, err error) {
 	b := bytes.NewBuffer(dst)
 	err = t.Item(b, Item{
-		ID: e.ID.String(), Time: e.Time, Traceparent: e.Traceparent, Topic: topic, Type: e.Type,
+		ID: e.ID.String(), Time: e.Time, Traceparent: e.Traceparent, Topic: topic, Type: e.Type, Subject: e.Subject,
 		Data: e.Data, ContentType: e.ContentType,
 	})
 	return "", bytes.TrimSpace(b.Bytes()), err

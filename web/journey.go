@@ -229,3 +229,25 @@ func (j Journey) End() string {
 	}
 	return "delivery"
 }
+
+// Ruler are the times at the lines of the waterfall: five, from its beginning to
+// its end.
+func (j Journey) Ruler() []string {
+	marks := []string{"0"}
+	for i := 1; i <= 4; i++ {
+		marks = append(marks, formatMS(j.TotalMS*float64(i)/4))
+	}
+	return marks
+}
+
+// pace says how bad a latency is, for its colour: "", slow or bad.
+func pace(ms float64) string {
+	switch {
+	case ms >= 1000:
+		return "bad"
+	case ms >= 100:
+		return "slow"
+	default:
+		return ""
+	}
+}

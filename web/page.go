@@ -4,7 +4,11 @@ import (
 	"bytes"
 	"io"
 	"net/http"
+	"slices"
+	"strings"
+
 	"weir/stream"
+	"weir/stream/eventlog"
 )
 
 // A Page is what index.html needs to know.
@@ -21,7 +25,20 @@ type Page struct {
 	// NoDetails says that connection details and traces are served elsewhere
 	// (an admin listener): the page then does not ask for them.
 	NoDetails bool
+	// View is the one that is shown first: feed, streams or traces. Streams says
+	// that who asks may see everybody's.
+	View    string
+	Streams bool
+	// Operators says that the page has the views for operators alone: it is on
+	// the admin address, which serves no topic.
+	Operators bool
+	// Unknown says that Topic was asked for and is not among those that who asks
+	// may read.
+	Unknown bool
 }
+
+// maxOffered is how many topics the page offers.
+const maxOffered = 100
 
 // Page writes the page.
 func (t *Templates) Page(w io.Writer, p Page) error { return t.render(w, "index.html", p) }
@@ -29,21 +46,34 @@ func (t *Templates) Page(w io.Writer, p Page) error { return t.render(w, "index.
 func (s *Server) page(w http.ResponseWriter, r *http.Request) {
 	who, _ := s.viewer(r) // who shows no right gets a page without names
 	topics := s.readable(who)
+	query := r.URL.Query()
 	p := Page{
-		Topics: topics, Node: s.opts.Stream.Node, Version: s.opts.Page.Version, JaegerUI: s.opts.Page.JaegerUI(),
+		Node: s.opts.Stream.Node, Version: s.opts.Page.Version, JaegerUI: s.opts.Page.JaegerUI(),
 		HeartbeatMS: orDefault(s.opts.Stream.Heartbeat, stream.DefaultHeartbeat).Milliseconds(),
 		RetryMS:     orDefault(s.opts.Stream.Retry, stream.DefaultRetry).Milliseconds(),
-		HasAssets:   HasAssets(), NoDetails: s.opts.Admin,
+		HasAssets:   HasAssets(), NoDetails: s.opts.Admin && !isAdmin(r), View: "feed", Streams: s.mayWatch(r) == nil,
 	}
 	if len(topics) > 0 {
 		p.Topic = topics[0]
 	}
-	if asked := r.URL.Query().Get("topic"); asked != "" {
-		for _, t := range topics {
-			if t == asked {
-				p.Topic = t
-			}
+	if asked := query.Get("topic"); asked != "" {
+		p.Unknown = !slices.Contains(topics, asked)
+		if eventlog.CheckTopic(asked) == nil {
+			p.Topic = asked
 		}
+	}
+	p.Topics = topics[:min(len(topics), maxOffered)]
+	if p.Topic != "" && !p.Unknown && !slices.Contains(p.Topics, p.Topic) {
+		p.Topics = append(slices.Clip(p.Topics), p.Topic)
+	}
+	if isAdmin(r) {
+		p.Operators, p.View = true, "streams"
+	}
+	switch view := query.Get("view"); {
+	case strings.HasPrefix(r.URL.Path, "/traces"):
+		p.View = "traces"
+	case view == "streams" || view == "traces":
+		p.View = view
 	}
 	if s.opts.Observe.Traceparent != nil {
 		p.Traceparent = s.opts.Observe.Traceparent(r)

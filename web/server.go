@@ -24,6 +24,8 @@ type Server struct {
 	sockets                                        *limits.Sockets
 	slots                                          *limits.Slots // open streams
 	connectRate, ticketRate, publishRate, viewRate *limits.Rates
+
+	watched *watched
 }
 
 // NewServer returns the HTTP surface.
@@ -48,6 +50,7 @@ func NewServer(opts Options) (*Server, error) {
 		viewRate:    connects(),
 		publishRate: limits.NewRates(opts.Limits.PublishRate, int(opts.Limits.PublishRate)+1),
 	}
+	s.watched = newWatched(s)
 	s.sharing, err = newSharing(opts.Access.CORSOrigins)
 	return s, err
 }
@@ -114,12 +117,16 @@ func (s *Server) AdminHandler() http.Handler {
 	m.plain("/debug/pprof/profile", pprof.Profile)
 	m.plain("/debug/pprof/symbol", pprof.Symbol)
 	m.plain("/debug/pprof/trace", pprof.Trace)
+	// The page is here too, with the views for operators alone.
+	m.own("/{$}", get(s.page))
+	m.own("/assets/", get(s.asset))
 	m.plain("/", notFound)
-	return secure(s.opts.Access.Hosts.guard(true, m.mux))
+	return secure(s.opts.Access.Hosts.guard(true, asAdmin(m.mux)))
 }
 
 // operatorRoutes are on the admin listener where there is one.
 func (s *Server) operatorRoutes(m routes, to audience) {
+	m.mux.Handle("/streams", getHandler(s.watched))
 	if metrics := s.opts.Observe.Metrics; metrics != nil {
 		m.own("/metrics", getHandler(s.view(to, func(w http.ResponseWriter, r *http.Request, who *viewer) {
 			if who.turnedAway(w, r) {

@@ -19,7 +19,7 @@ func ParseTemplates(fsys fs.FS) (*Templates, error) {
 	if fsys == nil {
 		fsys = sub(templateFS, "templates")
 	}
-	set, err := template.New("").Funcs(template.FuncMap{"ms": formatMS, "share": formatShare, "short": short}).
+	set, err := template.New("").Funcs(template.FuncMap{"ms": formatMS, "share": formatShare, "short": short, "asset": assetURL, "pace": pace}).
 		ParseFS(fsys, "index.html", "item.html", "journey.html", "traces.html")
 	if err != nil {
 		return nil, fmt.Errorf("parsing templates: %w", err)

@@ -81,6 +81,9 @@ func (l TraceLine) BarX(r JourneyRow) string { return Journey{TotalMS: l.TotalMS
 // BarWidth is the width that goes with [TraceLine.BarX].
 func (l TraceLine) BarWidth(r JourneyRow) string { return Journey{TotalMS: l.TotalMS}.BarWidth(r) }
 
+// Epoch is Time in milliseconds.
+func (l TraceLine) Epoch() int64 { return l.Time.UnixMilli() }
+
 // Traces writes the fragment of the list.
 func (t *Templates) Traces(w io.Writer, list TraceList) error {
 	return t.render(w, "traces.html", list)

@@ -7,20 +7,15 @@ import { now } from './clock.js';
 const MAX_REPORTS = 100; // what the server takes in one beacon
 const EVERY = 1000; // ms
 
-let topic = '';
+let own = {}; // the page's own connection, and its proof: what connected told
 let reports = [];
 let open = false;
-let own = {}; // which connection the page has, and its proof: what connected told
 let timer = 0;
 
-export function setTopic(name) {
-  send();
-  topic = name;
-}
-
-// setConnection names the page's own connection: the server believes reports about
-// no other.
+// setConnection names the page's own connection, on which the events come that are
+// reported from now on: the server believes reports about no other.
 export function setConnection(connection, proof) {
+  if (own.connection === connection) return;
   send();
   own = { connection, proof };
 }
@@ -36,7 +31,7 @@ export function setOpen(is) {
 export const sampled = (traceparent) => /^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$/.test(traceparent ?? '')
   && (parseInt(traceparent.slice(-2), 16) & 1) === 1;
 
-export function report(item, received, shown) {
+export function report(topic, item, received, shown) {
   const { id, traceparent } = item.dataset;
   if (!shown || !sampled(traceparent)) return;
   reports.push({ topic, id, traceparent, received, shown });

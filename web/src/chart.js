@@ -1,88 +1,41 @@
-// Small multiples: one chart for each number that the events of a topic carry,
-// in the colour that it has in the feed.
+// One chart: a number of the events over time, in the colour that it has in the feed.
 
-const POINTS = 120;
-const MAX_CHARTS = 8;
-const COLORS = 8;
-const EVERY = 100; // ms between two drawings of the same chart
+import { timeOfDay } from './clock.js';
+
 const DESCRIBE_EVERY = 2000; // ms; a screen reader that is on the chart need not read faster
 
-export class Charts {
-  #root;
-  #charts = new Map(); // by measure
-  #timer = 0;
+let library = null;
 
-  constructor(root) {
-    this.#root = root;
-    new ResizeObserver(() => {
-      for (const chart of this.#charts.values()) chart.resize();
-    }).observe(root);
-    const recolor = () => {
-      for (const chart of this.#charts.values()) chart.build();
-    };
-    new MutationObserver(recolor).observe(document.documentElement, { attributeFilter: ['data-theme'] });
-    matchMedia('(prefers-color-scheme: dark)').addEventListener('change', recolor);
-  }
+// load fetches what draws. Where the server is away just then, it is asked again.
+export const load = () => (library ??= import('uplot').then((module) => module.default, () => {
+  library = null;
+  return null;
+}));
 
-  // add takes the numbers of one event, and gives them their charts' colours.
-  add(item) {
-    const at = Number(item.dataset.time) / 1000;
-    for (const element of item.querySelectorAll('[data-measure]')) {
-      const { measure, value, limit } = element.dataset;
-      const chart = this.#charts.get(measure) ?? this.#create(element.dataset);
-      if (!chart) continue;
-      element.dataset.color = chart.color;
-      chart.limit = limit;
-      chart.push(at, Number(value), element.querySelector('b')?.textContent ?? value);
-    }
-    this.#timer ||= setTimeout(() => {
-      this.#timer = 0;
-      for (const chart of this.#charts.values()) chart.draw();
-    }, EVERY);
-  }
-
-  clear() {
-    for (const chart of this.#charts.values()) chart.destroy();
-    this.#charts.clear();
-    this.#root.replaceChildren();
-    this.#root.hidden = true;
-  }
-
-  #create({ measure, label, unit = '', color }) {
-    if (this.#charts.size >= MAX_CHARTS) return null;
-    const taken = new Set([...this.#charts.values()].map((chart) => chart.color));
-    let index = Number(color) % COLORS || 0;
-    while (taken.has(index)) index = (index + 1) % COLORS;
-    this.#root.hidden = false;
-    const chart = new Chart(this.#root, { measure, label: label || measure, unit, color: index });
-    this.#charts.set(measure, chart);
-    this.#root.dataset.count = this.#charts.size;
-    return chart;
-  }
-}
-
-class Chart {
-  #times = [];
-  #values = [];
-  #texts = [];
-  #dirty = false;
-  #describedAt = 0;
+export class Chart {
+  #series;
   #plot = null;
-  limit; // that the values cannot exceed, as text
+  #dirty = true;
+  #describedAt = 0;
+  #gone = false;
 
-  constructor(root, { measure, label, unit, color }) {
-    this.color = color;
+  constructor(root, { measure, label, unit, color, limit }, series) {
+    this.#series = series;
     this.label = label;
     this.unit = unit;
+    this.limit = limit;
     const make = (tag, className, text = '') => Object.assign(document.createElement(tag), { className, textContent: text });
     this.box = make('figure', 'chart');
     this.box.dataset.chart = measure;
     this.box.dataset.color = color;
     const caption = make('figcaption', 'chart-head');
     this.value = make('b', 'chart-value', '–');
-    caption.append(make('span', 'chart-label', label), this.value, make('small', 'chart-unit', unit));
+    const name = make('span', 'chart-label', label);
+    name.title = label;
+    caption.append(name, this.value, make('small', 'chart-unit', unit));
     this.canvas = make('div', 'chart-plot');
     this.canvas.setAttribute('role', 'img');
+    this.canvas.setAttribute('aria-label', label);
     this.range = make('p', 'chart-range');
     this.range.setAttribute('aria-hidden', 'true');
     this.box.append(caption, this.canvas, this.range);
@@ -90,53 +43,61 @@ class Chart {
     this.build();
   }
 
-  build() {
+  async build() {
+    const uPlot = await load();
+    if (this.#gone) return;
+    if (!uPlot) return void setTimeout(() => this.build(), 2000);
     this.#plot?.destroy();
     const { color, backgroundColor } = getComputedStyle(this.canvas);
+    const muted = getComputedStyle(this.range).color;
+    const font = `11px ${getComputedStyle(this.canvas).fontFamily}`;
     this.#plot = new uPlot({
       width: this.#width(),
       height: this.#height(),
-      padding: [4, 1, 2, 1],
+      padding: [5, 4, 0, 4],
       legend: { show: false },
-      axes: [{ show: false }, { show: false }],
-      cursor: { y: false, drag: { x: false, y: false }, points: { size: 6 } },
-      scales: { y: { range: (_, min, max) => pad(min, max) } },
-      series: [{}, { stroke: color, fill: backgroundColor, width: 1.75, points: { show: (plot) => plot.data[0].length < 2, size: 6, fill: color } }],
+      axes: [{
+        stroke: muted, font, size: 18, gap: 3, space: 72, grid: { show: false }, ticks: { show: false },
+        values: (_, splits) => splits.map((at) => timeOfDay(at * 1000)),
+      }, { show: false }],
+      cursor: { y: false, drag: { x: false, y: false }, points: { size: 6 }, sync: { key: 'weir' } },
+      scales: { y: { range: (_, min, max) => this.#scale(min, max) } },
+      series: [{}, { stroke: color, fill: backgroundColor, width: 1.75, spanGaps: false, points: { show: false } }],
       hooks: { setCursor: [() => this.#showValue()] },
     }, this.#data(), this.canvas);
+    this.#dirty = true;
+    this.draw();
   }
 
-  push(at, value, text) {
-    if (!Number.isFinite(at) || !Number.isFinite(value)) return;
-    // uPlot needs times that do not go back.
-    this.#times.push(Math.max(at, this.#times.at(-1) ?? at));
-    this.#values.push(value);
-    this.#texts.push(text);
-    if (this.#times.length > POINTS) for (const list of [this.#times, this.#values, this.#texts]) list.shift();
+  touch() {
     this.#dirty = true;
   }
 
   draw() {
-    if (!this.#dirty) return;
+    if (!this.#dirty || !this.#plot) return;
     this.#dirty = false;
     this.#plot.setData(this.#data());
     this.#showValue();
-    const [low, high] = [Math.min(...this.#values), Math.max(...this.#values)].map(compact);
+    const [low, high] = this.#series.range().map((value) => this.#series.format(value));
     this.range.textContent = `${low === high ? low : `${low} – ${high}`}${this.limit ? ` of ${this.limit}` : ''}`;
     if (performance.now() - this.#describedAt > DESCRIBE_EVERY) {
       this.#describedAt = performance.now();
-      this.canvas.setAttribute('aria-label', `${this.label}: latest ${this.#texts.at(-1)} ${this.unit}, between ${low} and ${high} over the last ${this.#values.length} events`);
+      const n = this.#series.length;
+      this.canvas.setAttribute('aria-label', `${this.label}: latest ${this.#series.format(this.#latest())} ${this.unit}, between ${low} and ${high} over the last ${n} values`);
     }
   }
 
   resize() {
+    if (!this.#plot) return;
     const width = this.#width();
     const height = this.#height();
     if (width !== this.#plot.width || height !== this.#plot.height) this.#plot.setSize({ width, height });
   }
 
   destroy() {
-    this.#plot.destroy();
+    this.#gone = true;
+    this.#plot?.destroy();
+    this.box.remove();
   }
 
   #width() {
@@ -144,25 +105,34 @@ class Chart {
   }
 
   #height() {
-    return this.canvas.clientHeight || 56;
+    return this.canvas.clientHeight || 76;
   }
 
   #data() {
-    return [this.#times, this.#values];
+    return [this.#series.times, this.#series.values];
+  }
+
+  // A share of a whole is shown as one: a cliff of 8 % is none.
+  #scale(min, max) {
+    if (this.unit === '%' && (min ?? 0) >= 0 && (max ?? 0) <= 100) return [0, 100];
+    if (min === null || min === undefined) return [0, 1];
+    const room = (max - min) * 0.12 || Math.abs(max) * 0.05 || 1;
+    return [min - room, max + room];
+  }
+
+  #latest() {
+    return this.#series.values.findLast((value) => value !== null);
   }
 
   // The value under the pointer, else the latest.
   #showValue() {
     const at = this.#plot?.cursor.idx;
-    this.value.textContent = (at != null && this.#texts[at]) || this.#texts.at(-1) || '–';
-    this.box.toggleAttribute('data-hover', at != null);
+    const value = at === null || at === undefined ? null : this.#series.values[at];
+    const hovers = value !== null && value !== undefined;
+    this.value.textContent = this.#series.format(hovers ? value : this.#latest());
+    this.box.toggleAttribute('data-hover', hovers);
+    const count = hovers ? this.#series.counts[at] : 0;
+    if (hovers) this.range.textContent = `${timeOfDay(this.#series.times[at] * 1000)}${count > 1 ? `, mean of ${count}` : ''}`;
+    else this.#dirty = true;
   }
 }
-
-function pad(min, max) {
-  if (min == null) return [0, 1];
-  const room = (max - min) * 0.12 || Math.abs(max) * 0.05 || 1;
-  return [min - room, max + room];
-}
-
-const compact = (n) => (Number.isInteger(n) ? String(n) : n.toPrecision(Math.abs(n) >= 1000 ? 5 : 3).replace(/\.?0+$/, (zeros) => (zeros.startsWith('.') ? '' : zeros)));

@@ -26,14 +26,30 @@ export function synchronise(from, at, to) {
   else offset = at + whole / 2 - (from + to) / 2;
 }
 
+let utc = false;
+
+// setUTC chooses between the reader's time zone and UTC for all that follows.
+export const setUTC = (on) => { utc = on; };
+
 const two = (n) => String(n).padStart(2, '0');
 
 export const timeOfDay = (ms) => {
   const d = new Date(ms);
-  return `${two(d.getHours())}:${two(d.getMinutes())}:${two(d.getSeconds())}`;
+  return utc
+    ? `${two(d.getUTCHours())}:${two(d.getUTCMinutes())}:${two(d.getUTCSeconds())}`
+    : `${two(d.getHours())}:${two(d.getMinutes())}:${two(d.getSeconds())}`;
 };
 
-export const timeOfDayTenths = (ms) => `${timeOfDay(ms)}.${Math.floor((ms % 1000) / 100)}`;
+export const timeOfDayMillis = (ms) => `${timeOfDay(ms)}.${String(Math.floor(ms) % 1000).padStart(3, '0')}`;
+
+// dateAndTime is the whole of it, in the zone that is chosen.
+export const dateAndTime = (ms) => {
+  const d = new Date(ms);
+  if (utc) return `${d.toISOString().slice(0, 10)} ${timeOfDayMillis(ms)} UTC`;
+  const east = -d.getTimezoneOffset();
+  const zone = east === 0 ? 'UTC' : `UTC${east < 0 ? '−' : '+'}${two(Math.floor(Math.abs(east) / 60))}:${two(Math.abs(east) % 60)}`;
+  return `${d.getFullYear()}-${two(d.getMonth() + 1)}-${two(d.getDate())} ${timeOfDayMillis(ms)} ${zone}`;
+};
 
 // elapsed is MM:SS, from an hour on HH:MM:SS.
 export const elapsed = (ms) => {
@@ -41,3 +57,29 @@ export const elapsed = (ms) => {
   const tail = `${two(Math.floor(s / 60) % 60)}:${two(s % 60)}`;
   return s < 3600 ? tail : `${two(Math.floor(s / 3600))}:${tail}`;
 };
+
+// lasting is a duration for people: "2 min 5 s".
+export const lasting = (ms) => {
+  const s = Math.max(0, Math.round(ms / 1000));
+  if (ms < 1000) return `${Math.max(0, Math.round(ms))} ms`;
+  if (s < 60) return `${s} s`;
+  if (s < 3600) return `${Math.floor(s / 60)} min${s % 60 ? ` ${s % 60} s` : ''}`;
+  if (s < 172_800) return `${Math.floor(s / 3600)} h${Math.floor(s / 60) % 60 ? ` ${Math.floor(s / 60) % 60} min` : ''}`;
+  return `${Math.floor(s / 86_400)} days`;
+};
+
+// latency is a duration that is measured: an order of magnitude can be seen.
+export const latency = (ms) => {
+  if (!Number.isFinite(ms)) return '';
+  if (ms >= 1000) return `${(ms / 1000).toFixed(ms < 10_000 ? 2 : ms < 100_000 ? 1 : 0)} s`;
+  return `${Math.max(0, ms).toFixed(ms < 100 ? 1 : 0)} ms`;
+};
+
+// pace says how bad a latency is: '', slow, bad.
+export const pace = (ms) => (ms >= 1000 ? 'bad' : ms >= 100 ? 'slow' : '');
+
+export function size(bytes) {
+  if (bytes < 1000) return `${bytes} B`;
+  const [unit, by] = bytes < 1e6 ? ['kB', 1e3] : bytes < 1e9 ? ['MB', 1e6] : ['GB', 1e9];
+  return `${(bytes / by).toFixed(1)} ${unit}`;
+}

@@ -1,19 +1,20 @@
-// The stream's connection: one owner for connecting, retrying and giving up.
+// The connection: the one owner of a stream from the server, from the first
+// attempt to the last. It opens it, reads it, resumes it where it broke off,
+// retries with growing waits, and gives up. Nobody else fetches a stream, keeps
+// a last event ID, or plans a retry.
 //
-// htmx fetches, parses and swaps; this file only decides when. Everything that
-// can happen to a stream (end of file, a close event, a refusal, a bad status,
-// an abort) ends in exactly one htmx:finally:request, and that is the one place
-// from which a retry is scheduled. EventSource's own retries, or the extension's,
-// beside these would be a second owner, and two backoffs fight.
+// Every ending (end of file, a close event, a refusal, silence, an abort) comes
+// to #ended, and that is the one place from which a retry is planned.
 
 import { now } from './clock.js';
+import { describe, retryAfter, told } from './refusal.js';
+import { Decoder, compareIDs, isID } from './wire.js';
 
 const STABLE = 5_000; // ms of open stream after which the attempts are forgotten, so that flapping counts
 const SLOW = 5_000; // ms of connecting after which the page says why that may be
 const CONNECT_TIMEOUT = 30_000;
 const LONGEST_DELAY = 30_000;
 const SLICE = 12; // ms of work after which the browser gets a turn to paint
-const PIECE = 16 * 1024; // bytes handed to htmx in one go
 
 export class Connection {
   state = 'disconnected'; // or connecting, connected, error
@@ -21,32 +22,35 @@ export class Connection {
   retryAt = 0; // when the next attempt starts, 0 when none is planned
   attempt = 0; // retries since the last stable stream
   openedAt = 0;
+  downSince = 0; // when the stream was lost, 0 while there is one or none is wanted
   slow = false;
   gaveUp = false;
-  lastId = '';
-  bytes = 0; // of this connection
-  duplicates = 0;
+  frozenUntil = 0;
+  lastID = '';
+  bytes = 0; // of this stream
+  events = 0; // likewise, those that came before among them
 
-  #element;
+  #url;
   #on;
   #wanted = false;
-  #reopen = false;
-  #run = null; // the request that htmx has under way
-  #timer = 0; // of the next attempt
-  #parent = ''; // trace context that the next request continues
+  #run = null; // the attempt, or the stream, that is under way
+  #retryTimer = 0;
   #baseDelay;
+  #heard = 0; // when the last byte came
+  #watchedAt = 0;
+  #parent; // trace context that the next request continues
+  #cleanup = new AbortController();
 
-  // on: {change(), opened(run), message(name, data, run)} for what is not an event;
-  // take(html, run) is offered each event and answers whether the page inserts it
-  // itself, else swap(fragment, run) gets it before htmx does.
-  constructor(element, { topic, heartbeat, retry, traceparent, maxAttempts = 8 }, on) {
-    this.#element = element;
+  // url(lastID) is where the stream is. on has change(), and
+  // message({event, id, data, fields}, run): fields are the parsed data of a
+  // control event. An event that came before, by its ID, is left out.
+  constructor({ url, heartbeat = 0, retry = 0, maxAttempts = 8, traceparent = '' }, on) {
+    this.#url = url;
     this.#on = on;
-    this.topic = topic;
     this.heartbeat = heartbeat;
     this.maxAttempts = maxAttempts;
     this.#baseDelay = retry || 1000;
-    this.#parent = traceparent || '';
+    this.#parent = traceparent;
     this.#listen();
   }
 
@@ -59,216 +63,233 @@ export class Connection {
     this.#open();
   }
 
-  disconnect() {
-    this.#wanted = this.#reopen = this.gaveUp = false;
-    this.error = null;
-    this.#cancelRetry();
-    this.#abort();
-    this.#set('disconnected');
-  }
-
   // retry brings the next attempt forward, and counts afresh: somebody is there.
   retry() {
+    if (this.state === 'connected') return;
     this.attempt = 0;
-    this.#open();
+    if (this.state !== 'connecting') this.#open();
+  }
+
+  disconnect() {
+    this.#drop();
+    this.error = null;
+    this.gaveUp = false;
+    this.#set('disconnected');
   }
 
   // dismiss takes the message away, and the retry that it announces. It never
   // touches a stream that is open or opening.
   dismiss() {
+    if (this.state === 'error') return this.disconnect();
     this.error = null;
-    if (this.state === 'error') {
-      this.#wanted = this.gaveUp = false;
-      this.#cancelRetry();
-      this.#set('disconnected');
-    } else {
-      this.#on.change();
-    }
+    this.#on.change();
   }
 
-  // switchTo goes on with another topic: IDs of one mean nothing in the other.
-  switchTo(topic) {
-    this.topic = topic;
-    this.lastId = '';
-    this.attempt = 0;
-    this.error = null;
-    if (this.#wanted) this.#bounce();
-    else this.#set('disconnected');
+  // cut drops the line as a network does, and comes back after some time.
+  cut(ms) {
+    if (this.state !== 'connected') return;
+    this.#end(this.#run, 'cut', ms);
   }
 
-  // #bounce replaces the stream. It resumes behind the last event, so nothing is lost.
-  #bounce() {
-    if (!this.#run) return this.#open();
-    this.#reopen = true;
-    this.#abort();
-    this.#set('connecting');
+  // freeze stops reading: what the server sends stays in the network's buffers,
+  // then in the server's log.
+  freeze(ms) {
+    if (this.state !== 'connected') return;
+    this.frozenUntil = Date.now() + ms;
+    this.#on.change();
+  }
+
+  // dispose ends it for good.
+  dispose() {
+    this.#drop();
+    this.#cleanup.abort();
+  }
+
+  #drop() {
+    this.#wanted = false;
+    this.downSince = 0;
+    this.frozenUntil = 0;
+    this.#cancelRetry();
+    const run = this.#run;
+    this.#run = null;
+    this.#stop(run);
+  }
+
+  #stop(run) {
+    if (!run) return;
+    run.timers.forEach(clearTimeout);
+    run.controller.abort();
+  }
+
+  #set(state) {
+    this.state = state;
+    if (state !== 'connecting') this.slow = false;
+    if (state !== 'connected') this.frozenUntil = 0;
+    this.#on.change();
+  }
+
+  #cancelRetry() {
+    clearTimeout(this.#retryTimer);
+    this.retryAt = 0;
   }
 
   #open() {
     this.#wanted = true;
     this.gaveUp = false;
     this.#cancelRetry();
-    // hx-sync="drop" would drop the new request while an aborted one winds up.
-    if (this.#run) this.#reopen = this.#run.aborted || this.#run.failure !== null;
-    if (this.#run && !this.#reopen) return;
+    this.#stop(this.#run);
+    const run = { controller: new AbortController(), startedAt: now(), receivedAt: 0, status: 0, detail: '', retryAfter: 0, closed: false, timers: [] };
+    this.#run = run;
+    run.timers.push(
+      setTimeout(() => { this.slow = true; this.#on.change(); }, SLOW),
+      setTimeout(() => this.#end(run, 'timeout'), CONNECT_TIMEOUT),
+    );
     this.#set('connecting');
-    if (this.#reopen) return;
-    htmx.trigger(this.#element, 'weir:open');
+    this.#attempt(run);
   }
 
-  #abort() {
-    if (!this.#run) return;
-    this.#run.aborted = true;
-    htmx.trigger(this.#element, 'htmx:abort');
+  // #attempt is one request, to its end. Wherever it has waited, it may have been
+  // given up meanwhile: then run is no longer this.#run.
+  async #attempt(run) {
+    const headers = { Accept: 'text/event-stream, application/problem+json, application/json' };
+    if (this.lastID) headers['Last-Event-ID'] = this.lastID;
+    if (this.#parent) headers.traceparent = this.#parent;
+    let response;
+    try {
+      response = await fetch(this.#url(this.lastID), { headers, cache: 'no-store', signal: run.controller.signal });
+    } catch {
+      return this.#end(run, 'unreachable');
+    }
+    if (run !== this.#run) return;
+    run.status = response.status;
+    run.receivedAt = now();
+    if (response.status !== 200 || !/^text\/event-stream\b/i.test(response.headers.get('Content-Type') ?? '')) {
+      run.retryAfter = retryAfter(response.headers.get('Retry-After'));
+      run.detail = await told(response);
+      return this.#end(run, 'refused');
+    }
+    this.#opened(run);
+    try {
+      await this.#read(run, response.body.getReader());
+    } catch {
+      return this.#end(run, 'lost');
+    }
+    this.#end(run, 'ended');
   }
 
-  // #fail aborts a stream that is to be retried like one that broke.
-  #fail(failure) {
-    this.#run.failure = failure;
-    htmx.trigger(this.#element, 'htmx:abort');
+  #opened(run) {
+    run.timers.forEach(clearTimeout);
+    run.timers = [setTimeout(() => { this.attempt = 0; }, STABLE)];
+    this.openedAt = this.#heard = Date.now();
+    this.downSince = 0;
+    this.bytes = this.events = 0;
+    this.error = null;
+    this.#set('connected');
   }
 
-  #set(state) {
-    this.state = state;
-    if (state !== 'connecting') this.slow = false;
+  // #read hands the messages on, and lets the browser paint between them:
+  // without that a burst would be one long task.
+  async #read(run, reader) {
+    const decoder = new Decoder();
+    let turnAt = 0;
+    for (;;) {
+      await this.#thaw(run);
+      const { done, value } = await reader.read();
+      if (done || run !== this.#run) return;
+      run.receivedAt = now();
+      this.#heard = Date.now();
+      this.bytes += value.length;
+      turnAt = performance.now();
+      const messages = decoder.push(value);
+      if (decoder.retry) this.#baseDelay = Math.min(LONGEST_DELAY, Math.max(50, decoder.retry));
+      for (const message of messages) {
+        this.#take(message, run);
+        if (run !== this.#run) return;
+        if (performance.now() - turnAt > SLICE) {
+          await nextTask();
+          if (run !== this.#run) return;
+          turnAt = performance.now();
+        }
+      }
+      if (run.closed) return;
+    }
+  }
+
+  // #thaw waits while the page is frozen.
+  async #thaw(run) {
+    while (run === this.#run && this.frozenUntil > Date.now()) {
+      await new Promise((resolve) => { setTimeout(resolve, this.frozenUntil - Date.now()); });
+    }
+    if (!this.frozenUntil || run !== this.#run) return;
+    this.frozenUntil = 0;
+    this.#heard = Date.now();
     this.#on.change();
   }
 
-  #cancelRetry() {
-    clearTimeout(this.#timer);
-    this.retryAt = 0;
+  #take(message, run) {
+    switch (message.event) {
+      case 'connected':
+      case 'gap':
+      case 'stream-error':
+      case 'ping':
+      case 'close':
+        message.fields = parse(message.data);
+        this.#control(message, run);
+        break;
+      default:
+        if (message.hasData) this.events++;
+        if (message.id && this.lastID && compareIDs(message.id, this.lastID) <= 0) return; // it came before
+    }
+    // The position of a control event never goes back, but for a reset.
+    if (message.id && (!message.fields || !this.lastID || compareIDs(message.id, this.lastID) > 0)) this.lastID = message.id;
+    if (message.fields || message.hasData) this.#on.message(message, run); // else it was a position alone
   }
 
-  #listen() {
-    const on = (name, handle) => this.#element.addEventListener(name, handle);
-
-    on('htmx:before:request', (event) => {
-      const { ctx } = event.detail;
-      const run = { startedAt: now(), receivedAt: 0, status: 0, failure: null, detail: '', retryAfter: 0, aborted: false, closed: false, timers: [] };
-      this.#run = run;
-      ctx.request.action = '/sse-stream?topic=' + encodeURIComponent(this.topic);
-      ctx.request.headers.Accept = 'text/event-stream, application/problem+json, application/json';
-      if (this.lastId) ctx.request.headers['Last-Event-ID'] = this.lastId;
-      if (this.#parent) ctx.request.headers.traceparent = this.#parent;
-      ctx.fetch = (url, init) => this.#fetch(run, url, init);
-      run.timers.push(
-        setTimeout(() => { this.slow = true; this.#on.change(); }, SLOW),
-        setTimeout(() => this.#fail('timeout'), CONNECT_TIMEOUT),
-      );
-    });
-
-    on('htmx:sse:after:connection', () => {
-      const run = this.#run;
-      run.timers.forEach(clearTimeout);
-      run.timers = [setTimeout(() => { this.attempt = 0; }, STABLE)];
-      if (run.aborted) return;
-      this.openedAt = this.#heard = Date.now();
-      this.bytes = 0;
-      this.error = null;
-      this.#set('connected');
-      this.#on.opened(run);
-    });
-
-    on('htmx:sse:before:message', (event) => {
-      const { message } = event.detail;
-      // What was read before an abort still comes through the parser.
-      if (this.#run.aborted) event.preventDefault();
-      else if (message.event) return;
-      else if (message.id && this.lastId && compareIds(message.id, this.lastId) <= 0) {
-        this.duplicates++;
-        event.preventDefault();
-      } else if (this.#on.take(message.data, this.#run)) {
-        event.preventDefault();
-        this.lastId = message.id || this.lastId;
-      }
-    });
-
-    on('htmx:before:swap', (event) => {
-      const [task] = event.detail.tasks;
-      if (!task || this.#run.aborted) event.preventDefault();
-      else this.#on.swap(task.fragment, this.#run);
-    });
-
-    on('htmx:sse:after:message', (event) => {
-      const { message, connection } = event.detail;
-      if (this.#run.aborted) return;
-      // The extension keeps the server's retry: here. It is 0 (see hx-config) until there was one.
-      const retry = connection.config.reconnectDelay;
-      if (retry > 0) this.#baseDelay = clamp(retry, 50, LONGEST_DELAY);
-      if (!message.event) this.lastId = message.id || this.lastId;
-      else this.#named(message);
-    });
-
-    on('htmx:finally:request', () => this.#finished());
-
-    addEventListener('online', () => {
-      this.#on.change();
-      if (this.#wanted || this.gaveUp) {
-        this.attempt = 0;
-        this.#bounce();
-      }
-    });
-    addEventListener('offline', () => this.#on.change()); // a hint: the server may be on this side of the cut
-    addEventListener('pageshow', (event) => {
-      if (event.persisted && this.#wanted) this.#bounce();
-    });
-    document.addEventListener('visibilitychange', () => this.#watch());
-    setInterval(() => this.#watch(), clamp(this.heartbeat / 4, 100, 1000));
-  }
-
-  #named({ event, data }) {
-    const parsed = parse(data);
+  #control({ event, fields }, run) {
     switch (event) {
       case 'connected':
         // A reconnect is to link to the stream that it continues.
-        if (typeof parsed.traceparent === 'string' && parsed.traceparent) this.#parent = parsed.traceparent;
+        if (typeof fields.traceparent === 'string' && fields.traceparent) this.#parent = fields.traceparent;
         // Cut off before its first event, the page asks for what came since it connected.
-        if (!this.lastId && /^\d+-\d+$/.test(parsed.position)) this.lastId = parsed.position;
+        if (!this.lastID && isID(fields.position)) this.lastID = fields.position;
         break;
       case 'gap':
         // What is lost stays lost: to ask for it again would tell of it again.
-        if (parsed.reason === 'reset') this.lastId = '';
-        if (/^\d+(-\d+)?$/.test(parsed.to)) this.lastId = parsed.to;
+        if (fields.reason === 'reset') this.lastID = '';
+        if (/^\d+(-\d+)?$/.test(fields.to)) this.lastID = fields.to;
         break;
       case 'close':
-        this.#run.closed = true;
+        run.closed = true;
         break;
     }
-    this.#on.message(event, parsed, this.#run);
   }
 
-  #finished() {
-    const run = this.#run;
+  // #end ends an attempt or a stream; what has been given up before ends in silence.
+  #end(run, failure, pause = 0) {
+    if (!run || run !== this.#run) return;
     this.#run = null;
-    run.timers.forEach(clearTimeout);
-    // htmx frees its queue after this event, so the next request waits a turn.
-    if (this.#reopen) {
-      this.#reopen = false;
-      setTimeout(() => { if (this.#wanted && !this.#run) this.#open(); });
-      return;
-    }
-    if (!this.#wanted) return;
+    this.#stop(run);
     if (run.closed || run.status === 204) {
-      this.#wanted = false;
+      this.#drop();
       this.error = null;
       this.#set('disconnected');
-      if (run.status === 204) this.#on.message('nothing', {}, run);
+      if (run.status === 204) this.#on.message({ event: 'nothing', fields: {} }, run);
       return;
     }
-    const { message, detail = '', final = false } = describe(run, Date.now() - this.#heard);
-    this.error = { message, detail: run.detail || detail };
+    const { message, detail = '', final = false } = describe({ failure, status: run.status, detail: run.detail }, { silence: Date.now() - this.#heard, timeout: CONNECT_TIMEOUT });
+    this.error = { message, detail };
+    this.downSince ||= Date.now();
     // Offline an attempt says nothing about the server, so it is not the last.
-    const online = navigator.onLine !== false;
-    this.gaveUp = !final && online && this.attempt >= this.maxAttempts;
+    this.gaveUp = !final && navigator.onLine !== false && this.attempt >= this.maxAttempts;
     if (final || this.gaveUp) {
       this.#wanted = false;
       this.#set('error');
       return;
     }
     this.attempt = Math.min(this.attempt + 1, this.maxAttempts);
-    const delay = Math.max(this.#backoff(), run.retryAfter * (1 + Math.random() / 10));
+    const delay = pause || Math.max(this.#backoff(), run.retryAfter * (1 + Math.random() / 10));
     this.retryAt = Date.now() + delay;
-    this.#timer = setTimeout(() => this.#open(), delay);
+    this.#retryTimer = setTimeout(() => this.#open(), delay);
     this.#set('error');
   }
 
@@ -278,8 +299,34 @@ export class Connection {
     return delay / 2 + (Math.random() * delay) / 2;
   }
 
-  #heard = 0; // when the last byte came
-  #watchedAt = 0;
+  #listen() {
+    const { signal } = this.#cleanup;
+    addEventListener('online', () => this.#online(), { signal });
+    addEventListener('offline', () => this.#on.change(), { signal }); // a hint: the server may be on this side of the cut
+    addEventListener('pageshow', (event) => {
+      if (event.persisted && this.#wanted) this.#open();
+    }, { signal });
+    document.addEventListener('visibilitychange', () => this.#watch(), { signal });
+    const timer = setInterval(() => this.#watch(), Math.min(1000, Math.max(100, this.heartbeat / 4)));
+    signal.addEventListener('abort', () => clearInterval(timer));
+  }
+
+  // #online hears that the network is back. A stream that is open may have lived
+  // through it: it gets one heartbeat to show that.
+  #online() {
+    if (this.state === 'connected') {
+      const patience = this.#patience();
+      this.#heard = Math.min(this.#heard, Date.now() - patience + 1.25 * this.heartbeat + 500);
+    } else if (this.#wanted || this.gaveUp) {
+      this.attempt = 0;
+      this.#open();
+    }
+    this.#on.change();
+  }
+
+  #patience() {
+    return Math.max(1000, 2.5 * this.heartbeat);
+  }
 
   // #watch finds half-open connections: the server sends at least a ping each
   // heartbeat, so silence for much longer means that nobody is there.
@@ -287,125 +334,11 @@ export class Connection {
     const at = Date.now();
     const asleep = at - this.#watchedAt > 3000;
     this.#watchedAt = at;
-    if (this.state !== 'connected' || !this.heartbeat || !this.#run || this.#run.aborted) return;
-    const patience = Math.max(1000, 2.5 * this.heartbeat);
+    if (this.state !== 'connected' || !this.heartbeat || this.frozenUntil) return;
     // After a sleep the bytes that waited have not been read yet.
-    if (asleep) this.#heard = Math.max(this.#heard, at - patience / 2);
-    if (at - this.#heard > patience && !this.#run.failure) this.#fail('silent');
+    if (asleep) this.#heard = Math.max(this.#heard, at - this.#patience() / 2);
+    if (at - this.#heard > this.#patience()) this.#end(this.#run, 'silent');
   }
-
-  // #fetch stands between fetch and htmx. It keeps what htmx drops (the status,
-  // Retry-After and the text of a refusal), turns every failure into an abort,
-  // which htmx does not log as an error of the page, and counts bytes, which
-  // the watchdog needs: a chunk without a whole event is a sign of life too.
-  async #fetch(run, url, init) {
-    let response;
-    try {
-      response = await fetch(url, { ...init, cache: 'no-store' });
-    } catch {
-      run.failure ??= 'unreachable';
-      throw quietly();
-    }
-    run.status = response.status;
-    run.receivedAt = now();
-    if (response.status !== 200 || !/^text\/event-stream\b/i.test(response.headers.get('Content-Type') ?? '')) {
-      run.failure ??= 'refused';
-      run.retryAfter = retryAfter(response.headers.get('Retry-After'));
-      run.detail = await refusal(response);
-      throw quietly();
-    }
-    return new Response(this.#tap(run, response.body.getReader()), { headers: response.headers });
-  }
-
-  // #tap passes the stream on in pieces, and lets the browser paint between
-  // them. Without that a burst is one long task: htmx reads what is there in
-  // microtasks, and those come before any frame.
-  #tap(run, reader) {
-    let rest = null;
-    let turnAt = performance.now();
-    const pull = async (controller) => {
-      if (!rest) {
-        try {
-          const { done, value } = await reader.read();
-          if (done) return controller.close();
-          rest = value;
-        } catch {
-          run.failure ??= 'lost';
-          return controller.close();
-        }
-        run.receivedAt = now();
-        this.#heard = Date.now();
-        this.bytes += rest.length;
-      }
-      if (performance.now() - turnAt > SLICE) {
-        await nextTask();
-        turnAt = performance.now();
-      }
-      controller.enqueue(rest.subarray(0, PIECE));
-      rest = rest.length > PIECE ? rest.subarray(PIECE) : null;
-    };
-    return new ReadableStream({ pull, cancel: () => reader.cancel() }, { highWaterMark: 0 });
-  }
-}
-
-function describe({ failure, status }, silence) {
-  switch (failure) {
-    case 'unreachable':
-      return { message: 'The server cannot be reached.', detail: 'It may be down, or this device is off the network.' };
-    case 'timeout':
-      return { message: `The server did not answer within ${CONNECT_TIMEOUT / 1000} seconds.` };
-    case 'silent':
-      return { message: `Nothing was heard from the server for ${Math.round(silence / 100) / 10} seconds.`, detail: 'The connection is dead, or the server hangs.' };
-    case 'refused':
-      return refused(status);
-    case 'lost':
-      return { message: 'The connection was lost.', detail: 'The stream goes on behind the last event as soon as the server is back.' };
-    default:
-      return { message: 'The server ended the stream.', detail: 'It may be restarting. The stream goes on behind the last event.' };
-  }
-}
-
-function refused(status) {
-  const final = status >= 400 && status < 500 && status !== 408 && status !== 429;
-  const known = {
-    401: 'The server asks for credentials (401).',
-    403: 'The server refuses this page (403).',
-    404: 'The server has no such topic (404).',
-    429: 'The server has too many connections from here (429).',
-    503: 'The server takes no connection right now (503).',
-  };
-  if (known[status]) return { message: known[status], final };
-  if (status < 400) return { message: `The answer is not an event stream (${status}).`, detail: 'Something between this page and the server may be answering in its place.' };
-  return { message: status < 500 ? `The server refused the stream (${status}).` : `The server failed (${status}).`, final };
-}
-
-// refusal is what the server says about it: the detail of a problem, or plain text.
-async function refusal(response) {
-  const type = response.headers.get('Content-Type') ?? '';
-  try {
-    const text = (await response.text()).slice(0, 4096);
-    if (type.includes('json')) {
-      const problem = JSON.parse(text);
-      return String(problem.detail || problem.title || '').slice(0, 500);
-    }
-    return type.startsWith('text/plain') ? text.trim().slice(0, 500) : '';
-  } catch {
-    return '';
-  }
-}
-
-// retryAfter is in milliseconds; the header has seconds or a date.
-function retryAfter(value) {
-  if (!value) return 0;
-  const ms = /^\s*\d+\s*$/.test(value) ? Number(value) * 1000 : Date.parse(value) - Date.now();
-  return clamp(ms || 0, 0, 3_600_000);
-}
-
-// compareIds orders two IDs of the form milliseconds-sequence.
-function compareIds(a, b) {
-  const [am, as = 0] = a.split('-').map(Number);
-  const [bm, bs = 0] = b.split('-').map(Number);
-  return am - bm || as - bs;
 }
 
 function parse(data) {
@@ -416,10 +349,6 @@ function parse(data) {
     return { value: data };
   }
 }
-
-const clamp = (value, low, high) => Math.min(high, Math.max(low, value));
-
-const quietly = () => new DOMException('', 'AbortError');
 
 // nextTask is setTimeout(0) without the four milliseconds that browsers add.
 const channel = new MessageChannel();

@@ -11,7 +11,7 @@ export function watch(connection, show) {
   stop();
   if (refused || !connection) return;
   asking = connection;
-  timer = setTimeout(() => ask(connection, show), 600); // the first segment is not made at once
+  timer = setTimeout(() => ask(connection, show), 600);
 }
 
 export function stop() {

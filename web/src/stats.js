@@ -1,7 +1,7 @@
-// Counts for the four figures on top. All of bounded size.
+// Counts for the figures on top. All of bounded size.
 
 const WINDOW = 60; // s
-const SAMPLES = 101; // latencies of which the median is taken
+const SAMPLES = 200; // latencies of which the figures are taken
 
 export class Stats {
   constructor() {
@@ -10,24 +10,33 @@ export class Stats {
 
   reset() {
     this.total = 0;
-    this.lastAt = 0;
-    this.since = 0; // when counting began, 0: not yet
+    this.lastAt = 0; // when the newest event entered the log
     this.seconds = new Uint32Array(WINDOW + 1);
     this.second = 0;
+    this.first = 0; // when the oldest known event entered, if there were others before it
+    this.firstAt = 0; // when the first one that was counted entered
     this.latencies = [];
   }
 
-  // begin is called when a stream opens. A reconnect does not begin anew.
-  begin(at = Date.now()) {
-    this.since ||= at;
+  // count takes an event by the time at which it entered the log: what comes
+  // late, after an outage, belongs to the minute in which it happened.
+  count(enteredAt) {
+    this.total++;
+    this.recount(enteredAt);
   }
 
-  count(at = Date.now()) {
-    this.begin(at);
-    this.#advance(at);
-    this.seconds[this.second % this.seconds.length]++;
-    this.total++;
-    this.lastAt = at;
+  // recount takes an event that has been counted before this page was loaded.
+  recount(enteredAt) {
+    this.firstAt ||= enteredAt;
+    this.lastAt = Math.max(this.lastAt, enteredAt);
+    const second = Math.floor(enteredAt / 1000);
+    this.#advance(second);
+    if (this.second - second < this.seconds.length) this.seconds[second % this.seconds.length]++;
+  }
+
+  // knownFrom says that earlier events than this one are not known of.
+  knownFrom(enteredAt) {
+    this.first = enteredAt;
   }
 
   latency(ms) {
@@ -35,26 +44,30 @@ export class Stats {
     if (this.latencies.length > SAMPLES) this.latencies.shift();
   }
 
-  // perMinute counts the last minute, or what has passed of it. The first
-  // seconds are taken for five: one event in 2 ms is not 30,000 a minute.
-  perMinute(at = Date.now()) {
-    if (!this.since) return 0;
-    this.#advance(at);
-    const counted = this.seconds.reduce((sum, n) => sum + n, 0);
-    // The oldest of the 61 slots has partly left the window.
-    const partial = this.seconds[(this.second + 1) % this.seconds.length] * ((at % 1000) / 1000);
-    const window = Math.min(WINDOW, Math.max(5, (at - this.since) / 1000));
-    return ((counted - partial) * 60) / window;
-  }
-
-  p50() {
-    if (!this.latencies.length) return NaN;
-    const sorted = [...this.latencies].sort((a, b) => a - b);
-    return sorted[sorted.length >> 1];
-  }
-
-  #advance(at) {
+  // perMinute is how many events entered in the last minute. Where the page
+  // knows of a part of that minute alone, the part stands for the whole.
+  perMinute(at) {
     const second = Math.floor(at / 1000);
+    this.#advance(second);
+    let counted = 0;
+    for (let s = Math.max(0, this.second - WINDOW); s <= this.second; s++) {
+      const n = this.seconds[s % this.seconds.length];
+      // The oldest second has partly left the window.
+      counted += s === second - WINDOW ? n * (1 - (at % 1000) / 1000) : n;
+    }
+    const known = (at - this.first) / 1000;
+    return this.first && known < WINDOW ? (counted * WINDOW) / Math.max(10, known) : counted;
+  }
+
+  // latencyFigures are p50, p95 and the worst of the latest, in ms.
+  latencyFigures() {
+    if (!this.latencies.length) return null;
+    const sorted = [...this.latencies].sort((a, b) => a - b);
+    const at = (q) => sorted[Math.min(sorted.length - 1, Math.floor(q * sorted.length))];
+    return { p50: at(0.5), p95: at(0.95), worst: sorted.at(-1), of: sorted.length };
+  }
+
+  #advance(second) {
     const n = this.seconds.length;
     if (second - this.second >= n) this.seconds.fill(0);
     else for (let s = this.second + 1; s <= second; s++) this.seconds[s % n] = 0;

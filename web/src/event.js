@@ -1,0 +1,133 @@
+// The panel of one event: what it was, and its journey.
+
+import { sampled } from './beacon.js';
+import { dateAndTime, latency, size } from './clock.js';
+import { copy } from './copy.js';
+import { Journey } from './journey.js';
+import { indent } from './json.js';
+import { addressOf, frame, lookUp } from './lookup.js';
+import { isJSON, payload } from './row.js';
+import { before } from './wire.js';
+
+const byID = (id) => document.getElementById(id);
+
+export class EventPanel {
+  id = ''; // of the event that is shown
+
+  #topic = '';
+  #item = null;
+  #journey = new Journey(byID('journey'));
+  #hasJourneys;
+
+  // closed is called when the reader closes the panel.
+  constructor({ hasJourneys, closed }) {
+    this.#hasJourneys = hasJourneys;
+    byID('journey-close').addEventListener('click', () => this.#close(closed));
+    document.addEventListener('keydown', (event) => {
+      if (event.key === 'Escape' && this.id && !document.querySelector('dialog[open]')) this.#close(closed);
+    });
+    byID('copy-payload').addEventListener('click', (event) => copy(event.currentTarget, payload(this.#item)));
+    byID('copy-link').addEventListener('click', (event) => copy(event.currentTarget, this.address));
+    byID('raw-frame').addEventListener('click', () => this.#toggleRaw());
+  }
+
+  get address() {
+    return `${location.origin}/?topic=${encodeURIComponent(this.#topic)}&event=${this.id}`;
+  }
+
+  // show takes a row of the feed, and the connection on which it came.
+  show(item, topic, connection) {
+    this.#item = item;
+    this.#topic = topic;
+    this.id = item.dataset.id;
+    byID('journey-close').hidden = false;
+    byID('event').hidden = false;
+    byID('event-id').textContent = this.id;
+    this.#showFacts();
+    const text = payload(item);
+    byID('event-payload').textContent = isJSON(item) && /^\s*[[{]/.test(text) ? indent(text) : text;
+    this.#hideRaw();
+    this.#showJourney(connection);
+    // On a phone the panel is below the feed, out of sight.
+    const box = byID('journey-panel').getBoundingClientRect();
+    if (box.top > innerHeight - 120 || box.bottom < 0) byID('journey-panel').scrollIntoView({ block: 'start' });
+  }
+
+  // open shows an event by its address, for which the server is asked.
+  async open(topic, id) {
+    this.id = id;
+    this.#topic = topic;
+    byID('journey-close').hidden = false;
+    byID('event-id').textContent = id;
+    this.#journey.say('loading', 'Asking the server for this event…');
+    const template = document.createElement('template');
+    try {
+      template.innerHTML = (await lookUp(topic, id, 'html')).data;
+    } catch (error) {
+      if (this.id === id) this.#journey.say('failed', error.message);
+      return;
+    }
+    const item = template.content.querySelector('.data-item');
+    if (item && this.id === id) this.show(item, topic, '');
+  }
+
+  clear() {
+    this.id = '';
+    this.#item = null;
+    byID('journey-close').hidden = true;
+    byID('event').hidden = true;
+    byID('event-id').textContent = '';
+    this.#hideRaw();
+    this.#journey.clear();
+  }
+
+  #close(closed) {
+    this.clear();
+    closed();
+  }
+
+  #showFacts() {
+    const { type, subject, time, bytes, cut, latency: took, replayed } = this.#item.dataset;
+    const facts = [
+      ['Type', type], ['Subject', subject], ['Time', dateAndTime(Number(time))],
+      ['To your screen', replayed === undefined ? latency(Number(took)) : 'replayed: it happened before this stream was open'],
+      ['Payload', bytes ? `${size(Number(bytes))}${cut ? `, ${size(Number(cut))} of it left out here` : ''}` : ''],
+    ];
+    byID('event-facts').replaceChildren(...facts.filter(([, value]) => value).map(([name, value]) => {
+      const row = document.createElement('div');
+      row.append(Object.assign(document.createElement('dt'), { textContent: name }), Object.assign(document.createElement('dd'), { textContent: value }));
+      return row;
+    }));
+  }
+
+  #showJourney(connection) {
+    const { traceparent = '' } = this.#item.dataset;
+    const trace = traceparent.slice(3, 35);
+    if (!this.#hasJourneys) this.#journey.say('moved', 'The journeys of this server are served on its admin address.', trace);
+    else if (!sampled(traceparent)) this.#journey.say('unsampled', 'This event was not sampled. So that tracing costs little, only some of many events are.', trace);
+    else this.#journey.load(trace, this.id, connection);
+  }
+
+  #hideRaw() {
+    byID('raw').hidden = true;
+    byID('raw-frame').setAttribute('aria-expanded', 'false');
+  }
+
+  // #toggleRaw shows the event as a program reads it, and how.
+  async #toggleRaw() {
+    const box = byID('raw');
+    if (!box.hidden) return this.#hideRaw();
+    const { id } = this;
+    box.hidden = false;
+    byID('raw-frame').setAttribute('aria-expanded', 'true');
+    const line = Object.assign(document.createElement('code'), { className: 'raw-curl', textContent: `curl -N '${location.origin}${addressOf(this.#topic, 'json', before(id))}'` });
+    const pre = Object.assign(document.createElement('pre'), { className: 'payload', id: 'raw-bytes', tabIndex: 0, textContent: '…' });
+    pre.setAttribute('aria-label', 'Raw frame');
+    box.replaceChildren(line, pre);
+    try {
+      pre.textContent = frame(await lookUp(this.#topic, id, 'json'));
+    } catch (error) {
+      pre.textContent = error.message;
+    }
+  }
+}

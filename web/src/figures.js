@@ -1,0 +1,105 @@
+// The figures above the feed, its head, and what is known of this stream.
+
+import { lasting, latency, size, timeOfDay } from './clock.js';
+import { MAX_ITEMS } from './feed.js';
+
+export function figures(page) {
+  return {
+    total: '0',
+    perMinute: '0',
+    lastEvent: '--:--',
+    lastAge: '',
+    latency: '–',
+    latencyMore: '',
+    hasLatency: false,
+    isClear: true,
+    noneMatch: false,
+    emptyText: '',
+    emptyMore: '',
+    feedNote: '',
+    followText: 'Following ↓',
+    followPressed: 'true',
+    canJump: false,
+    jumpText: '',
+    hasStream: false,
+    noStream: true,
+    connectionId: '',
+    hasTabs: false,
+    tabs: '',
+    node: '',
+    streamTrace: '',
+    streamTraceShort: '',
+    totals: '',
+    lag: '',
+    hasLag: false,
+    resumed: 'not yet',
+    gaps: '0',
+
+    clear() {
+      page().clear();
+      this.refresh();
+    },
+
+    toggleFollow() {
+      page().feed.follow(!page().feed.following);
+    },
+
+    jump() {
+      page().feed.follow(true);
+      page().feed.focus(); // the button goes
+    },
+
+    filter() {
+      page().feed.filter(document.getElementById('filter-text').value, Number(document.getElementById('filter-slower').value));
+    },
+
+    refreshFigures() {
+      const { stats, feed, serverTime } = page();
+      this.total = stats.total.toLocaleString('en');
+      const rate = stats.perMinute(serverTime);
+      this.perMinute = rate === 0 || rate >= 100 ? Math.round(rate).toLocaleString('en') : rate.toFixed(1).replace(/\.0$/, '');
+      this.lastEvent = stats.lastAt ? timeOfDay(stats.lastAt) : '--:--';
+      this.lastAge = stats.lastAt ? ago(serverTime - stats.lastAt) : '';
+      const took = stats.latencyFigures();
+      this.hasLatency = took !== null;
+      this.latency = took ? latency(took.p50) : '–';
+      this.latencyMore = took ? `p95 ${latency(took.p95)} · worst ${latency(took.worst)}` : '';
+      const shown = feed.items.length;
+      this.isClear = feed.isEmpty;
+      this.noneMatch = feed.noneMatch;
+      this.feedNote = stats.total > shown && shown >= MAX_ITEMS ? `newest ${shown} of ${this.total}` : '';
+      this.followText = feed.following ? 'Following ↓' : 'Paused';
+      this.followPressed = String(feed.following);
+      this.canJump = !feed.following;
+      this.jumpText = feed.missed ? `Jump to latest (${feed.missed.toLocaleString('en')} new)` : 'Jump to latest';
+      this.refreshStream();
+    },
+
+    refreshStream() {
+      const { stream, resumes, gaps, connection, node, trace, lag, topic } = page();
+      const { state } = stream;
+      this.hasStream = connection !== '';
+      this.noStream = !this.hasStream;
+      this.connectionId = connection;
+      this.node = node;
+      this.streamTrace = trace;
+      this.streamTraceShort = trace.length > 16 ? `${trace.slice(0, 8)}…${trace.slice(-7)}` : trace;
+      this.hasTabs = stream.tabs > 1;
+      this.tabs = `${stream.tabs} tabs`;
+      this.totals = `${stream.events.toLocaleString('en')} · ${size(stream.bytes)}`;
+      this.hasLag = lag !== undefined;
+      this.lag = lag ? `${lag.toLocaleString('en')} ${lag === 1 ? 'event' : 'events'}` : 'caught up';
+      const times = ['not yet', 'once', 'twice'][resumes] ?? `${resumes} times`;
+      this.resumed = resumes ? `${times}${gaps ? '' : ', nothing missed'}` : times;
+      this.gaps = String(gaps);
+      this.emptyText = {
+        connecting: 'Opening the stream…',
+        connected: 'The stream is open. The next event shows here.',
+        error: 'No stream: see above.',
+      }[state] ?? 'Press Connect to open the stream: events show here the moment they happen.';
+      this.emptyMore = state === 'connected' ? `Nothing has been published to “${topic}” yet. Press Publish above, or run the line beside it in a terminal.` : '';
+    },
+  };
+}
+
+const ago = (ms) => (ms < 1000 ? 'now' : `${lasting(ms)} ago`);

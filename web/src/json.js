@@ -1,0 +1,52 @@
+// JSON as text: indented without changing a digit, and its numbers by path.
+
+// indent lays JSON out for reading. Numbers and strings stay as they were
+// written: JSON.parse would round one and drop the second of two equal names.
+export function indent(text) {
+  let out = '';
+  let depth = 0;
+  const newline = () => `\n${'  '.repeat(depth)}`;
+  for (const [token] of text.matchAll(/"(?:[^"\\]|\\.)*"|[{}[\],:]|[^\s"{}[\],:]+/g)) {
+    switch (token) {
+      case '{':
+      case '[':
+        depth++;
+        out += token + newline();
+        break;
+      case '}':
+      case ']':
+        depth--;
+        out = /[{[]\s*$/.test(out) ? out.trimEnd() + token : out + newline() + token;
+        break;
+      case ',': out += token + newline(); break;
+      case ':': out += ': '; break;
+      default: out += token;
+    }
+  }
+  return out;
+}
+
+const MAX_PATHS = 32;
+const DEEPEST = 6;
+
+// numbersIn returns the numbers below the members of a JSON object, by path:
+// "load.cpu", "disks.0.used". Those at the top are not among them.
+export function numbersIn(text) {
+  const found = [];
+  let value;
+  try {
+    value = JSON.parse(text);
+  } catch {
+    return found;
+  }
+  const walk = (at, path) => {
+    if (found.length >= MAX_PATHS || path.length > DEEPEST) return;
+    if (typeof at === 'number') {
+      if (path.length > 1) found.push({ path: path.join('.'), value: at });
+    } else if (at !== null && typeof at === 'object') {
+      for (const [name, inner] of Object.entries(at)) walk(inner, [...path, name.slice(0, 40)]);
+    }
+  };
+  if (value !== null && typeof value === 'object' && !Array.isArray(value)) walk(value, []);
+  return found;
+}

@@ -1,0 +1,25 @@
+// Keyboard shortcuts, and the list of them.
+
+const inField = (element) => element?.closest('input:not([type=radio]):not([type=checkbox]), textarea, select, [contenteditable]');
+
+// keys: [[key, what it does, act], …]
+export function listenForKeys(keys) {
+  const dialog = document.getElementById('keys');
+  const show = () => { if (!dialog.open) dialog.showModal(); };
+  const all = [['?', 'This list', show], ...keys];
+  document.getElementById('keys-list').replaceChildren(...[...all, ['↑ ↓', 'From event to event'], ['Enter', 'What the event was, and its journey'], ['Esc', 'Close the event']].map(([key, what]) => {
+    const row = document.createElement('div');
+    const term = document.createElement('dt');
+    term.append(...key.split(' ').map((name) => Object.assign(document.createElement('kbd'), { textContent: name.toUpperCase() === name ? name : name[0].toUpperCase() + name.slice(1) })));
+    row.append(term, Object.assign(document.createElement('dd'), { textContent: what }));
+    return row;
+  }));
+  for (const id of ['show-keys', 'foot-keys']) document.getElementById(id)?.addEventListener('click', show);
+  addEventListener('keydown', (event) => {
+    if (event.ctrlKey || event.metaKey || event.altKey || inField(event.target) || dialog.open) return;
+    const found = all.find(([key]) => key === event.key.toLowerCase() || key === event.key);
+    if (!found) return;
+    event.preventDefault();
+    found[2]();
+  });
+}

@@ -1,0 +1,37 @@
+// What a tab remembers, so that a reload, or Back, goes on where it was: what it
+// read, up to where, whether it wanted to, and the rows that it showed.
+
+const KEY = 'weir-tab';
+const FRESH = 3_600_000; // ms after which a tab begins anew
+const LARGEST = 1_000_000; // characters: a feed that is larger is not kept
+
+export function remember(what) {
+  try {
+    if (what.rows.length > LARGEST) what = { ...what, rows: '' };
+    sessionStorage.setItem(KEY, JSON.stringify({ ...what, at: Date.now() }));
+  } catch {
+    // Storage may be full, or forbidden. The tab then begins anew.
+  }
+}
+
+// recall returns what was remembered, once, or null.
+export function recall() {
+  try {
+    const what = JSON.parse(sessionStorage.getItem(KEY));
+    sessionStorage.removeItem(KEY);
+    return what && Date.now() - what.at < FRESH ? what : null;
+  } catch {
+    return null;
+  }
+}
+
+// A setting holds for the whole browser, and for long.
+export function setting(name, value) {
+  try {
+    if (value === undefined) return localStorage.getItem(`weir-${name}`) ?? '';
+    localStorage.setItem(`weir-${name}`, value);
+  } catch {
+    // It then holds until the page is left.
+  }
+  return value ?? '';
+}

@@ -1,0 +1,67 @@
+// One row of the feed: what the server rendered, finished with what only the
+// page knows, and read back for whoever wants the event itself.
+
+import { dateAndTime, latency, offset, pace, timeOfDayMillis } from './clock.js';
+
+// enteredAt is when the event entered the log, by the server's clock. Its own
+// time is finer than the milliseconds of the ID, but a publisher may have said any time.
+export function enteredAt(item) {
+  const own = Number(item.dataset.time);
+  const id = parseInt(item.dataset.id, 10);
+  return Number.isFinite(id) && !(own <= id + 1 && own > id - 1000) ? id : own;
+}
+
+// dress sets what depends on the reader's time zone.
+export function dress(item) {
+  const time = item.querySelector('.item-time');
+  const ms = Number(item.dataset.time);
+  if (!time || !Number.isFinite(ms)) return;
+  time.textContent = timeOfDayMillis(ms);
+  time.title = dateAndTime(ms);
+}
+
+// showLatency writes how long the event took. One that was replayed waited in the
+// log for this page: that is no latency.
+export function showLatency(item, at, onScreen) {
+  const cell = item.querySelector('.item-latency');
+  const ms = at + offset - enteredAt(item);
+  if (!cell) return ms;
+  if (item.dataset.replayed !== undefined) {
+    cell.textContent = 'replayed';
+    cell.title = `It happened before this stream was open, and came from the log ${latency(ms)} later.`;
+    return NaN;
+  }
+  item.dataset.latency = ms.toFixed(2);
+  cell.textContent = latency(ms);
+  cell.dataset.pace = pace(ms);
+  cell.title = onScreen ? 'from the server’s log to your screen' : 'from the server’s log to this page; it was not on screen at once';
+  return ms;
+}
+
+// payload is the event's data as text: for JSON as it was published, for text as
+// it can be shown.
+export function payload(item) {
+  return (item.querySelector('.item-data') ?? item.querySelector('.item-text'))?.textContent ?? '';
+}
+
+export const isJSON = (item) => item.dataset.content === 'json' && item.dataset.cut === undefined;
+
+// toLine is the event as one line of NDJSON.
+export function toLine(item, topic) {
+  const { id, time, type, subject, traceparent } = item.dataset;
+  const text = payload(item);
+  const members = [`"id":${JSON.stringify(id)}`, `"topic":${JSON.stringify(topic)}`, `"time":${JSON.stringify(new Date(Number(time)).toISOString())}`];
+  for (const [name, value] of [['type', type], ['subject', subject], ['traceparent', traceparent]]) {
+    if (value) members.push(`"${name}":${JSON.stringify(value)}`);
+  }
+  let data = JSON.stringify(text);
+  if (isJSON(item)) {
+    try {
+      JSON.parse(text);
+      data = text.replace(/[\r\n]+/g, ' '); // in JSON a line can end between tokens only
+    } catch {
+      // A string was published: the row shows its text.
+    }
+  }
+  return `{${members.join(',')},"data":${data}}`;
+}

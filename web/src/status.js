@@ -1,0 +1,107 @@
+// The state of the stream in words: the head of the page and its banners.
+
+import { elapsed } from './clock.js';
+
+const STATUS = { disconnected: 'Disconnected', connecting: 'Connecting...', connected: 'Connected', error: 'Error' };
+
+export function status(page) {
+  return {
+    // Only names stand in the attributes: the CSP build of Alpine evaluates nothing else.
+    state: 'disconnected',
+    statusText: STATUS.disconnected,
+    open: false,
+    closed: true,
+    disconnectLabel: 'Disconnect',
+    connectionTime: '',
+    timeTitle: '',
+    network: 'online',
+    announcement: '',
+    hasError: false,
+    error: '',
+    errorDetail: '',
+    retryText: '',
+    retryLabel: 'Retry now',
+    retrying: 'false',
+    hasNotice: false,
+    notice: '',
+    noticeKind: '',
+    slow: false,
+
+    connect() {
+      this.dismissNotice();
+      page().connect();
+    },
+
+    disconnect() {
+      page().disconnect();
+    },
+
+    retry() {
+      page().stream.retry();
+    },
+
+    dismiss() {
+      page().stream.dismiss();
+      this.keepFocus('error-banner');
+    },
+
+    dismissNotice() {
+      this.hasNotice = false;
+      this.keepFocus('notice-banner');
+    },
+
+    tellNotice(kind, text) {
+      this.noticeKind = kind;
+      this.notice = text;
+      this.hasNotice = true;
+      this.announcement = text;
+    },
+
+    // keepFocus moves the keyboard's focus from what is about to go to the button
+    // of the connection, which never goes.
+    keepFocus(banner) {
+      const box = document.getElementById(banner);
+      if (!box.contains(document.activeElement)) return;
+      this.$nextTick(() => {
+        if (!box.checkVisibility() || document.activeElement === document.body) document.getElementById(this.open ? 'disconnect' : 'connect').focus();
+      });
+    },
+
+    refreshStatus(at) {
+      const { state, error, retryAt, attempt, maxAttempts, gaveUp, wanted, openedAt, downSince, slow } = page().stream;
+      if (state !== this.state) {
+        this.state = state;
+        this.statusText = STATUS[state];
+        this.announcement = state === 'error' ? `Error. ${error?.message ?? ''}` : STATUS[state];
+        if (state === 'error' && this.noticeKind === 'stream-error') this.hasNotice = false;
+        if (error === null) this.keepFocus('error-banner');
+      }
+      this.showButton(wanted);
+      const down = state !== 'connected' && downSince > 0;
+      this.connectionTime = state === 'connected' ? elapsed(at - openedAt) : down ? `down ${elapsed(at - downSince)}` : '';
+      this.timeTitle = state === 'connected' ? 'How long the stream has been open' : down ? 'How long there has been no stream' : '';
+      this.disconnectLabel = state === 'connected' ? 'Disconnect' : state === 'error' || down ? 'Stop trying' : 'Cancel';
+      this.slow = slow;
+      this.network = navigator.onLine === false ? 'offline' : 'online';
+      this.hasError = error !== null;
+      if (!error) return;
+      this.error = error.message;
+      this.errorDetail = error.detail;
+      this.retrying = String(state === 'connecting');
+      this.retryLabel = state === 'connecting' ? 'Trying…' : retryAt ? 'Retry now' : 'Retry';
+      if (state === 'connecting') this.retryText = `Trying again (${attempt} of ${maxAttempts})…`;
+      else if (retryAt) this.retryText = `Next try in ${Math.max(0, Math.ceil((retryAt - at) / 1000))} s (${attempt} of ${maxAttempts})${this.network === 'offline' ? ', or when the network is back' : ''}`;
+      else this.retryText = gaveUp ? `Gave up after ${maxAttempts} tries.` : '';
+    },
+
+    // showButton swaps Connect for Disconnect. Who pressed one by the keyboard
+    // stays on the other, and is not thrown back to the top of the page.
+    showButton(open) {
+      if (open === this.open) return;
+      const focused = document.activeElement?.classList.contains('connect');
+      this.open = open;
+      this.closed = !open;
+      if (focused) this.$nextTick(() => document.getElementById(open ? 'disconnect' : 'connect').focus());
+    },
+  };
+}

@@ -1,0 +1,357 @@
+// The stream as a tab holds it. The tabs of a browser that read the same stream
+// share one connection: HTTP/1.1 has six for a host, whatever the number of tabs.
+//
+// Who has the lock of that name leads: it owns the Connection, and hands on what
+// comes. The others follow. When the leader goes, the lock goes to the next one,
+// which opens the stream behind the last event that it has seen.
+
+import { Connection } from './connection.js';
+import { compareIDs } from './wire.js';
+
+const KEPT = 200; // messages that a leader keeps for those who join
+const HISTORY = 50; // events for one who has seen none
+const ME = Math.random().toString(36).slice(2);
+const MIRRORED = ['state', 'error', 'retryAt', 'attempt', 'openedAt', 'downSince', 'slow', 'gaveUp', 'frozenUntil', 'bytes', 'events'];
+
+export class Stream {
+  state = 'disconnected';
+  error = null;
+  retryAt = 0;
+  attempt = 0;
+  openedAt = 0;
+  downSince = 0;
+  slow = false;
+  gaveUp = false;
+  frozenUntil = 0;
+  bytes = 0;
+  events = 0;
+  lastID = '';
+  wanted = false;
+  leads = false;
+  tabs = 1; // that share the connection, as far as this one knows
+
+  #name;
+  #options;
+  #on;
+  #startsAnew; // a message with which a new reader can begin, where that is not any
+  #channel = null;
+  #connection = null; // of a leader
+  #joined = null; // ends waiting for the lock, or gives it back
+  #followers = new Set();
+  #kept = []; // {message, run}
+  #greeting = null; // the last connected event, likewise
+  #greeted = ''; // the connection of the last greeting that was handed on
+  #welcomed = false;
+  #heardAt = 0; // from the leader
+  #watch = 0;
+
+  // name tells streams apart; the rest is for Connection. on has change(), and
+  // message(message, {startedAt, receivedAt}).
+  constructor({ name, startsAnew = null, ...options }, on) {
+    this.#name = `weir:${name}`;
+    this.#startsAnew = startsAnew;
+    this.#options = options;
+    this.maxAttempts = options.maxAttempts ?? 8;
+    this.#on = on;
+  }
+
+  connect() {
+    if (this.wanted && this.state !== 'error') return;
+    this.wanted = true;
+    if (this.#connection) return this.#connection.connect();
+    this.#set({ state: 'connecting', gaveUp: false, retryAt: 0 });
+    this.#join();
+  }
+
+  disconnect() {
+    this.wanted = false;
+    this.#leave();
+    this.#set({ state: 'disconnected', error: null, retryAt: 0, downSince: 0, gaveUp: false, slow: false, frozenUntil: 0 });
+  }
+
+  retry() {
+    if (!this.wanted) return this.connect();
+    if (this.#connection) this.#connection.retry();
+    else this.#post({ type: 'do', name: 'retry' });
+  }
+
+  dismiss() {
+    if (this.state === 'error') this.disconnect();
+    else if (this.#connection) this.#connection.dismiss();
+    else this.#set({ error: null });
+  }
+
+  cut(ms) {
+    if (this.#connection) this.#connection.cut(ms);
+    else this.#post({ type: 'do', name: 'cut', ms });
+  }
+
+  freeze(ms) {
+    if (this.#connection) this.#connection.freeze(ms);
+    else this.#post({ type: 'do', name: 'freeze', ms });
+  }
+
+  dispose() {
+    this.wanted = false;
+    this.#leave();
+  }
+
+  #set(fields) {
+    Object.assign(this, fields);
+    this.#on.change();
+  }
+
+  // #join takes the lead, or follows who has it. Without locks (they need https
+  // or localhost) each tab is on its own.
+  async #join() {
+    if (!navigator.locks || typeof BroadcastChannel === 'undefined') return this.#lead();
+    const joined = new AbortController();
+    this.#joined = joined;
+    this.#channel = new BroadcastChannel(this.#name);
+    this.#channel.onmessage = ({ data }) => this.#hear(data);
+    const hold = (lock) => {
+      if (!lock || joined.signal.aborted) return null;
+      this.#lead();
+      return new Promise((resolve) => { joined.signal.addEventListener('abort', resolve); });
+    };
+    try {
+      let free = false;
+      await navigator.locks.request(this.#name, { ifAvailable: true }, (lock) => {
+        free = lock !== null;
+        return hold(lock);
+      });
+      if (free || joined.signal.aborted) return;
+      this.#follow();
+      await navigator.locks.request(this.#name, { signal: joined.signal }, hold);
+    } catch (error) {
+      if (joined.signal.aborted) return;
+      if (error.name !== 'AbortError') return this.#lead(); // storage may be forbidden
+      this.#demoted(); // another tab took the lead from this one, which slept
+    }
+  }
+
+  #leave() {
+    clearInterval(this.#watch);
+    this.#connection?.dispose();
+    if (this.#connection) this.#post({ type: 'left' });
+    else this.#post({ type: 'bye', from: ME });
+    const [joined, channel] = [this.#joined, this.#channel];
+    this.#connection = this.#joined = this.#channel = null;
+    this.leads = false;
+    this.#followers.clear();
+    this.#kept = [];
+    this.tabs = 1;
+    // What was said last goes out before the next one leads.
+    setTimeout(() => {
+      joined?.abort();
+      channel?.close();
+    });
+  }
+
+  #demoted() {
+    this.#connection?.dispose();
+    this.#connection = null;
+    this.#leave();
+    if (this.wanted) this.#join();
+  }
+
+  #post(data) {
+    this.#channel?.postMessage(data);
+  }
+
+  // ---- who leads
+
+  #lead() {
+    if (!this.wanted) return;
+    clearInterval(this.#watch);
+    this.leads = true;
+    this.#kept = [];
+    const connection = new Connection(this.#options, {
+      change: () => this.#changed(),
+      message: (message, run) => this.#came(message, run),
+    });
+    this.#connection = connection;
+    connection.lastID = this.lastID;
+    connection.downSince = this.downSince;
+    this.#post({ type: 'lead' });
+    connection.connect();
+  }
+
+  #mirror() {
+    const copy = {};
+    for (const name of MIRRORED) copy[name] = this.#connection[name];
+    return copy;
+  }
+
+  #changed() {
+    if (!this.#connection) return;
+    const fields = this.#mirror();
+    const over = !this.#connection.wanted;
+    if (this.#followers.size) this.#post({ type: 'state', fields, over });
+    if (over) {
+      // There is nothing to lead any more, for anybody.
+      this.wanted = false;
+      this.#leave();
+    }
+    this.#set(fields);
+  }
+
+  #came(message, run) {
+    const times = { startedAt: run.startedAt, receivedAt: run.receivedAt };
+    if (this.#connection) {
+      this.lastID = this.#connection.lastID;
+      this.bytes = this.#connection.bytes;
+      this.events = this.#connection.events;
+    }
+    if (message.event === 'connected') this.#greeting = { message, times };
+    else if (message.event !== 'ping') {
+      if (this.#startsAnew?.(message)) this.#kept = [];
+      this.#kept.push({ message, times });
+      if (this.#kept.length > KEPT) this.#kept.shift();
+    }
+    if (this.#followers.size) this.#post({ type: 'message', message, times, bytes: this.bytes, events: this.events, seen: !document.hidden });
+    this.#on.message(message, { ...times, mine: true });
+  }
+
+  // #welcome tells a new follower where things stand. What it lacks and the
+  // leader does not keep, it has to fetch by itself.
+  #welcome({ from, lastID }) {
+    this.#followers.add(from);
+    this.#counted();
+    const isEvent = ({ message }) => !message.fields && message.id;
+    let kept = this.#kept;
+    let from0 = '';
+    if (lastID && !this.#startsAnew) {
+      const first = kept.find(isEvent)?.message.id;
+      if (first && compareIDs(first, lastID) > 0) from0 = first;
+      kept = kept.filter((entry) => !isEvent(entry) || compareIDs(entry.message.id, lastID) > 0);
+    } else if (!this.#startsAnew) {
+      kept = kept.filter(isEvent).slice(-HISTORY);
+    }
+    this.#post({ type: 'welcome', to: from, fields: this.#mirror(), greeting: this.#greeting, kept, missing: from0, tabs: this.tabs });
+  }
+
+  #counted() {
+    this.tabs = this.#followers.size + 1;
+    this.#post({ type: 'tabs', tabs: this.tabs });
+    this.#on.change();
+  }
+
+  // ---- who follows
+
+  #follow() {
+    this.#welcomed = false;
+    this.#heardAt = Date.now();
+    this.#post({ type: 'hello', from: ME, lastID: this.lastID });
+    clearInterval(this.#watch);
+    let at = Date.now();
+    // A leader says something with each heartbeat. One that the browser has
+    // frozen says nothing, and keeps the lock.
+    this.#watch = setInterval(() => {
+      const slept = Date.now() - at > 3000;
+      at = Date.now();
+      if (slept) this.#heardAt = at;
+      const patience = this.#welcomed ? Math.max(5000, 4 * (this.#options.heartbeat || 15_000)) : 3000;
+      if (at - this.#heardAt > patience && at > this.frozenUntil) this.#takeOver();
+    }, 1000);
+  }
+
+  async #takeOver() {
+    clearInterval(this.#watch);
+    const joined = this.#joined;
+    if (!joined) return;
+    const lead = () => {
+      if (joined.signal.aborted) return null;
+      this.#lead();
+      return new Promise((resolve) => { joined.signal.addEventListener('abort', resolve); });
+    };
+    await navigator.locks.request(this.#name, { steal: true }, lead).catch(() => {
+      if (!joined.signal.aborted) this.#demoted();
+    });
+  }
+
+  #hear(data) {
+    if (this.#connection) {
+      switch (data.type) {
+        case 'hello': return this.#welcome(data);
+        case 'bye': return void (this.#followers.delete(data.from) && this.#counted());
+        case 'do': return this.#connection[data.name](data.ms);
+      }
+      return;
+    }
+    this.#heardAt = Date.now();
+    switch (data.type) {
+      case 'lead':
+      case 'left':
+        this.#welcomed = false;
+        this.#set({ state: 'connecting', error: null });
+        if (data.type === 'lead') this.#post({ type: 'hello', from: ME, lastID: this.lastID });
+        break;
+      case 'welcome':
+        if (data.to === ME) this.#begin(data);
+        break;
+      case 'tabs':
+        this.#set({ tabs: data.tabs });
+        break;
+      case 'state':
+        if (!this.#welcomed) break;
+        if (data.over) {
+          this.wanted = false;
+          this.#leave();
+        }
+        this.#set(data.fields);
+        break;
+      case 'message':
+        if (!this.#welcomed) break;
+        Object.assign(this, { bytes: data.bytes, events: data.events });
+        this.#deliver(data.message, { ...data.times, mine: !data.seen });
+        break;
+    }
+  }
+
+  async #begin({ fields, greeting, kept, missing, tabs }) {
+    this.tabs = tabs;
+    if (missing) await this.#catchUp(missing);
+    this.#welcomed = true;
+    this.#set(fields);
+    if (greeting) this.#deliver(greeting.message, { ...greeting.times, mine: false });
+    for (const { message, times } of kept) this.#deliver(message, { ...times, mine: false });
+    // More may have come while it was catching up.
+    if (missing) this.#post({ type: 'hello', from: ME, lastID: this.lastID });
+  }
+
+  // #catchUp reads what came between the last event here and the first that the
+  // leader keeps, by a connection of its own, which ends with that.
+  #catchUp(until) {
+    return new Promise((resolve) => {
+      const own = new Connection(this.#options, {
+        change: () => { if (own.state === 'error') finish(); },
+        message: (message, run) => {
+          if (message.id && compareIDs(message.id, until) >= 0) finish();
+          else if (message.event !== 'connected') this.#deliver(message, { startedAt: run.startedAt, receivedAt: run.receivedAt, mine: false });
+        },
+      });
+      const finish = () => {
+        own.dispose();
+        resolve();
+      };
+      own.lastID = this.lastID;
+      own.connect();
+    });
+  }
+
+  // #deliver hands on what this tab has not had yet.
+  #deliver(message, run) {
+    if (message.event === 'connected') {
+      if (message.fields.connection === this.#greeted) return;
+      this.#greeted = message.fields.connection;
+    }
+    if (message.event === 'gap' && message.fields.reason !== 'reset' && this.lastID && compareIDs(String(message.fields.to), this.lastID) <= 0) return;
+    if (message.event === 'gap') this.lastID = String(message.fields.to);
+    else if (message.id) {
+      if (this.lastID && compareIDs(message.id, this.lastID) <= 0 && !message.fields) return;
+      if (!this.lastID || compareIDs(message.id, this.lastID) > 0) this.lastID = message.id;
+    }
+    this.#on.message(message, run);
+  }
+}

@@ -1,0 +1,220 @@
+// The view of the streams: for each topic a band from the oldest event held to
+// the newest, and every open stream at its position. The server sends what has
+// changed, a few times a second, as a stream of its own: this view is a client
+// of Weir like any other.
+
+import { Band } from './band.js';
+import { elapsed, lasting, size, timeOfDay } from './clock.js';
+import { Stream } from './stream.js';
+
+const ROWS = 100; // of the table
+const BANDS = 8;
+const TABLE_EVERY = 500; // ms
+const HELD = 2000; // bytes in the network that are more than what is on its way
+const STUCK = 3; // s without a write, while there is something to write
+
+const byID = (id) => document.getElementById(id);
+
+export class StreamsView {
+  #page;
+  #stream = null;
+  #topics = [];
+  #readers = new Map(); // number: reader
+  #bands = new Map(); // topic: Band
+  #more = 0;
+  #moreTopics = 0;
+  #frame = 0;
+  #tableAt = 0;
+  #rows = new Map(); // number: tr
+  #offset = 0;
+
+  constructor(page) {
+    this.#page = page;
+    byID('streams-curl').textContent = `curl -N ${location.origin}/sse-stream`;
+    new ResizeObserver(() => this.#draw()).observe(byID('bands'));
+    const recolor = () => {
+      for (const band of this.#bands.values()) band.recolor();
+      this.#draw();
+    };
+    new MutationObserver(recolor).observe(document.documentElement, { attributeFilter: ['data-theme'] });
+    for (const query of ['(prefers-color-scheme: dark)', '(forced-colors: active)']) matchMedia(query).addEventListener('change', recolor);
+  }
+
+  show(shown) {
+    if (!shown) {
+      this.#stream?.dispose();
+      this.#stream = null;
+      cancelAnimationFrame(this.#frame);
+      this.#frame = 0;
+      return;
+    }
+    if (this.#stream) return;
+    this.#stream = new Stream({
+      name: '/streams', url: () => '/streams', heartbeat: Number(document.body.dataset.heartbeat) || 0,
+      startsAnew: (message) => message.data.includes('"full":true'),
+    }, {
+      change: () => this.#changed(),
+      message: (message) => {
+        if (!message.fields && message.data) this.#take(JSON.parse(message.data).data);
+      },
+    });
+    this.#stream.connect();
+  }
+
+  #changed() {
+    const { state, error } = this.#stream ?? {};
+    const empty = byID('bands-empty');
+    empty.hidden = state === 'connected' && this.#topics.length > 0;
+    if (state === 'error') empty.textContent = `${error.message} ${error.detail ?? ''}`;
+    else empty.textContent = state === 'connected' ? 'There is no topic yet. Publish to one, and it shows here.' : 'Opening the picture…';
+    byID('bands').toggleAttribute('data-stale', state !== 'connected');
+  }
+
+  #take({ full, t, topics, open = [], moved = [], gone = [], more = 0, moreTopics = 0 }) {
+    if (full) this.#readers.clear();
+    else if (!this.#topics.length) return; // begun in the middle: the whole comes at once
+    this.#offset = t - Date.now();
+    this.#topics = topics;
+    this.#more = more;
+    this.#moreTopics = moreTopics;
+    for (const n of gone) this.#readers.delete(n);
+    for (const reader of open) this.#readers.set(reader.n, { ...reader, lag: 0, events: 0, idle: 0, waiting: 0 });
+    for (const [n, lag, events, idle, waiting = 0] of moved) {
+      const reader = this.#readers.get(n);
+      if (reader) Object.assign(reader, { lag, events, idle, waiting });
+    }
+    this.#arrange();
+    this.#changed();
+    this.#draw();
+  }
+
+  // #own finds this page's stream, and counts as behind what it has not read yet:
+  // what the network holds for it has left the server's log.
+  #own(reader) {
+    const page = this.#page();
+    if (!page.connection || !page.connection.startsWith(reader.id) || page.stream.state !== 'connected') return false;
+    reader.unread = Math.max(0, reader.events - page.stream.events);
+    return true;
+  }
+
+  // #arrange puts the topics' bands in order: the chosen one first, then those with readers.
+  #arrange() {
+    const chosen = this.#page().topic;
+    const order = [...this.#topics].sort((a, b) => (b.name === chosen) - (a.name === chosen) || b.streams - a.streams).slice(0, BANDS);
+    const names = new Set(order.map((topic) => topic.name));
+    for (const [name, band] of this.#bands) {
+      if (names.has(name)) continue;
+      band.remove();
+      this.#bands.delete(name);
+    }
+    const root = byID('bands');
+    order.forEach((topic, i) => {
+      let band = this.#bands.get(topic.name);
+      if (!band) this.#bands.set(topic.name, band = new Band(topic.name));
+      if (root.children[i] !== band.box) root.insertBefore(band.box, root.children[i] ?? null);
+      band.take(topic, this.#facts(topic));
+    });
+    const byTopic = new Map();
+    for (const reader of this.#readers.values()) {
+      reader.own = this.#own(reader);
+      const topic = this.#topics.find(({ name }) => name === reader.topic);
+      Object.assign(reader, judge(reader, topic));
+      if (!byTopic.has(reader.topic)) byTopic.set(reader.topic, []);
+      byTopic.get(reader.topic).push(reader);
+    }
+    for (const [name, band] of this.#bands) band.mark(byTopic.get(name) ?? []);
+    const hidden = this.#topics.length + this.#moreTopics - order.length;
+    byID('bands-legend').dataset.more = hidden > 0 ? `and ${hidden} more ${hidden === 1 ? 'topic' : 'topics'}` : '';
+  }
+
+  #facts({ streams, perMinute, entries, floor, bytes, limitBytes, source, broker }) {
+    const facts = [
+      `${streams.toLocaleString('en')} ${streams === 1 ? 'stream' : 'streams'}`,
+      `${perMinute >= 100 ? Math.round(perMinute).toLocaleString('en') : perMinute} events/min`,
+      entries ? `${entries.toLocaleString('en')} held, back to ${timeOfDay(floor)}` : 'nothing held yet',
+      limitBytes ? `${size(bytes)} of ${size(limitBytes)}` : size(bytes),
+    ];
+    if (source) facts.push(`source ${source}`);
+    if (broker) facts.push(`broker ${broker}`);
+    return facts.map((text) => ({ text, bad: /(down|failing)$/.test(text) }));
+  }
+
+  #draw() {
+    if (!this.#stream || this.#frame) return;
+    this.#frame = requestAnimationFrame((at) => {
+      this.#frame = 0;
+      let moving = false;
+      for (const band of this.#bands.values()) moving = band.draw(at) || moving;
+      if (at - this.#tableAt > TABLE_EVERY) {
+        this.#tableAt = at;
+        this.#table();
+      } else moving = true;
+      if (moving) this.#draw();
+    });
+  }
+
+  // #table shows those who need looking after first.
+  #table() {
+    const all = [...this.#readers.values()];
+    const order = all.sort((a, b) => b.own - a.own || b.worry - a.worry || b.behind - a.behind || a.n - b.n).slice(0, ROWS);
+    const body = byID('streams-rows');
+    const keep = new Set(order.map(({ n }) => n));
+    for (const [n, row] of this.#rows) {
+      if (keep.has(n)) continue;
+      row.remove();
+      this.#rows.delete(n);
+    }
+    order.forEach((reader, i) => {
+      let row = this.#rows.get(reader.n);
+      if (!row) this.#rows.set(reader.n, row = newRow(reader));
+      this.#fill(row, reader);
+      if (body.children[i] !== row) body.insertBefore(row, body.children[i] ?? null);
+    });
+    const total = all.length + this.#more;
+    byID('streams-note').textContent = total > order.length ? `${order.length} of ${total.toLocaleString('en')}, those furthest behind first` : '';
+    byID('streams-none').hidden = total > 0;
+    byID('streams-table').hidden = total === 0;
+  }
+
+  #fill(row, reader) {
+    row.toggleAttribute('data-own', reader.own);
+    const age = Date.now() + this.#offset - reader.started;
+    set(row, 1, reader.own ? 'this page' : reader.identity || reader.agent || '–');
+    set(row, 4, age < 3_600_000 ? elapsed(age) : lasting(age));
+    set(row, 5, reader.events.toLocaleString('en'));
+    set(row, 6, reader.behind.toLocaleString('en'));
+    set(row, 7, reader.loss === Infinity ? '–' : lasting(reader.loss * 1000), reader.loss < 60 ? 'bad' : '');
+    set(row, 8, reader.says, reader.level);
+  }
+}
+
+// judge says how a reader does: how far it is behind, and what will come of it.
+function judge({ lag, unread = 0, own, idle, waiting }, topic) {
+  const behind = lag + (own ? unread : 0);
+  if (topic && behind === 0 && waiting > HELD) return { behind, loss: Infinity, worry: 2, level: 'wait', says: `${size(waiting)} wait in the network` };
+  if (!topic || behind === 0) return { behind, loss: Infinity, worry: 0, level: 'good', says: 'caught up' };
+  const full = topic.head > topic.entries;
+  const room = Math.max(0, (full ? topic.entries : topic.limit || topic.entries) - lag);
+  const loss = topic.perMinute > 0 && lag > 0 ? (room / topic.perMinute) * 60 : Infinity;
+  if (own && unread > 0) return { behind, loss, worry: 2, level: 'wait', says: `${unread.toLocaleString('en')} on the way to you` };
+  if (idle > STUCK) return { behind, loss, worry: 3, level: 'bad', says: `not reading for ${lasting(idle * 1000)}` };
+  return { behind, loss, worry: 1, level: 'wait', says: 'catching up' };
+}
+
+function newRow({ id, client, protocol, format, topic }) {
+  const row = document.createElement('tr');
+  for (let i = 0; i < 9; i++) row.append(document.createElement(i === 0 ? 'th' : 'td'));
+  row.cells[0].scope = 'row';
+  row.cells[0].className = 'mono';
+  row.cells[0].textContent = id;
+  row.cells[2].textContent = [client, protocol && `HTTP/${protocol}`, format].filter(Boolean).join(' · ');
+  row.cells[3].textContent = topic;
+  for (const i of [4, 5, 6, 7]) row.cells[i].className = 'num';
+  return row;
+}
+
+function set(row, i, text, level = '') {
+  const cell = row.cells[i];
+  if (cell.textContent !== text) cell.textContent = text;
+  if (cell.dataset.level !== level) cell.dataset.level = level;
+}

@@ -1,0 +1,142 @@
+// Try it: publish an event, cut the line, freeze this page, and see what Weir
+// makes of it. All of it happens on this page's own connection.
+
+import { copy } from './copy.js';
+import { lasting } from './clock.js';
+import { setting } from './memory.js';
+
+const CUT = 3000; // ms
+const FROZEN = 10_000;
+const SETTLED = 400; // ms after which what was waiting has come
+
+export function tryIt(page) {
+  let test = null; // what is under way: {kind, began, replayed, gaps, cameBack}
+  let timer = 0;
+
+  return {
+    tryOpen: false,
+    trySaid: '',
+    tryKind: '',
+    curl: '',
+    cannotCut: true,
+    freezeLabel: 'Freeze me 10 s',
+
+    initTry() {
+      this.tryOpen = setting('try') !== 'closed';
+      document.getElementById('show-try').addEventListener('click', () => {
+        this.tryOpen = true;
+        setting('try', 'open');
+        this.$nextTick(() => document.getElementById('try-text').focus());
+      });
+      this.typed();
+    },
+
+    toggleTry() {
+      this.tryOpen = !this.tryOpen;
+      setting('try', this.tryOpen ? 'open' : 'closed');
+    },
+
+    typed() {
+      const text = document.getElementById('try-text').value;
+      const quoted = /^[\w.,:/-]+$/.test(text) ? text : `'${text.replaceAll("'", `'\\''`)}'`;
+      const json = isObject(text) ? ` -H 'Content-Type: application/json'` : '';
+      this.curl = `curl -d ${quoted}${json} ${location.host}${publishAddress(page().topic)}`;
+    },
+
+    copyCurl(event) {
+      copy(event.currentTarget, this.curl);
+    },
+
+    async publish(event) {
+      event.preventDefault();
+      const text = document.getElementById('try-text').value;
+      let answer;
+      try {
+        answer = await fetch(publishAddress(page().topic), {
+          method: 'POST', body: text, headers: { 'Content-Type': isObject(text) ? 'application/json' : 'text/plain' },
+          signal: AbortSignal.timeout(8000),
+        });
+      } catch {
+        return this.tell('The server cannot be reached.', 'bad');
+      }
+      if (answer.ok) return this.tell(page().stream.state === 'connected' ? 'Published.' : 'Published. Press Connect to see it come.');
+      if (answer.status === 401 || answer.status === 403) return this.tell('Publishing needs a token here: the line on the right, with -H "Authorization: Bearer …".', 'bad');
+      let detail = '';
+      try {
+        detail = (await answer.json()).detail;
+      } catch {
+        // It is said by its status.
+      }
+      this.tell(detail || `The server did not take it (${answer.status}).`, 'bad');
+    },
+
+    cutLine() {
+      begin('cut');
+      page().stream.cut(CUT);
+      this.tell(`The line is cut. The page comes back in ${lasting(CUT)} and goes on where it was.`);
+    },
+
+    freezeMe() {
+      begin('freeze');
+      page().stream.freeze(FROZEN);
+      this.tell(`This page does not read for ${lasting(FROZEN)}. The server sends on, until the network's buffers are full; then this page falls behind in the log.`);
+    },
+
+    tell(text, kind = '') {
+      this.trySaid = text;
+      this.tryKind = kind;
+    },
+
+    // tried hears what comes, while a test is under way.
+    tried(message, replayed) {
+      if (!test) return;
+      if (message.event === 'gap') test.gaps++;
+      else if (message.event === 'connected') test.cameBack = Date.now();
+      else if (!message.fields && (test.kind === 'freeze' || replayed)) test.replayed++;
+      clearTimeout(timer);
+      timer = 0;
+      this.settle();
+    },
+
+    // settle waits until what was waiting has come, and says how it went.
+    settle() {
+      const frozen = page().stream.frozenUntil > 0;
+      const over = test && (test.kind === 'cut' ? test.cameBack : !frozen && Date.now() > test.began + FROZEN - 500);
+      if (!over) return;
+      timer ||= setTimeout(() => {
+        timer = 0;
+        if (!test) return;
+        const { kind, began, replayed, gaps, cameBack } = test;
+        test = null;
+        const lost = gaps ? 'events were lost, and the gap stands in the feed' : '0 lost';
+        if (kind === 'cut') this.tell(`Cut for ${lasting(cameBack - began)}: ${lost}, ${replayed} replayed.`, gaps ? 'bad' : 'good');
+        else this.tell(`Frozen for ${lasting(FROZEN)}: ${lost}, ${replayed} came late.${cameBack ? ' The server had given up on this page; it came back.' : ''}`, gaps ? 'bad' : 'good');
+      }, SETTLED);
+    },
+
+    refreshTry() {
+      const { state, frozenUntil } = page().stream;
+      this.cannotCut = state !== 'connected' || frozenUntil > 0;
+      this.freezeLabel = frozenUntil ? `Frozen, ${Math.max(0, Math.ceil((frozenUntil - Date.now()) / 1000))} s` : 'Freeze me 10 s';
+      this.settle();
+    },
+  };
+
+  function begin(kind) {
+    clearTimeout(timer);
+    timer = 0;
+    test = { kind, began: Date.now(), replayed: 0, gaps: 0, cameBack: 0 };
+  }
+}
+
+const publishAddress = (topic) => `/publish?topic=${encodeURIComponent(topic)}`;
+
+function isObject(text) {
+  if (!/^\s*[[{]/.test(text)) return false;
+  try {
+    JSON.parse(text);
+    return true;
+  } catch {
+    return false;
+  }
+}

@@ -1,0 +1,334 @@
+package web
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"net"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"weir/stream"
+	"weir/stream/eventlog"
+	"weir/web/rights"
+)
+
+// Bounds of the picture of the streams.
+const (
+	frameEvery  = 250 * time.Millisecond // between two frames
+	frameShare  = 20                     // a frame may take one part in so many of a processor
+	frameWhole  = 5 * time.Second        // between two frames that tell everything
+	maxWatchers = 32
+	maxReaders  = 1000 // in the picture; the others are counted
+	maxBands    = 50
+	shortID     = 8 // of a connection's ID: enough to tell them apart, too little to speak for one
+)
+
+// watched serves the picture of the streams: GET /streams, which is a stream of
+// its own. It is made only while somebody looks, once for all who do, and says
+// what has changed since the frame before.
+type watched struct {
+	server  *Server
+	hub     *stream.Hub
+	handler *stream.Handler
+
+	mu      sync.Mutex
+	running bool
+}
+
+const watchTopic = "streams"
+
+func newWatched(s *Server) *watched {
+	hub := stream.NewHub(stream.HubOptions{Topic: stream.TopicOptions{History: 64}, Logger: s.opts.Logger})
+	_ = hub.AddTopic(watchTopic) // the name is valid and free
+	main := s.opts.Stream
+	return &watched{server: s, hub: hub, handler: &stream.Handler{
+		Hub: hub, Format: stream.FormatJSON, Node: main.Node, Heartbeat: main.Heartbeat, WriteTimeout: main.WriteTimeout, Retry: main.Retry,
+		Compress: true, Logger: s.opts.Logger, Refuse: WriteProblem,
+	}}
+}
+
+// mayWatch says why a request may not see everybody's streams, or returns nil: on
+// the admin address, with a right to read all topics, and where nobody needs a
+// right to read, on a loopback address that no proxy has made public.
+func (s *Server) mayWatch(r *http.Request) *stream.Refusal {
+	if isAdmin(r) {
+		return nil
+	}
+	if s.opts.Admin {
+		return problem(http.StatusForbidden, "streams", "Everybody's streams are shown on the admin address.")
+	}
+	who, refusal := s.viewer(r)
+	switch {
+	case refusal != nil:
+		return refusal
+	case !s.opts.Access.Rights.Needed(rights.Subscribe):
+		if addr, _ := r.Context().Value(http.LocalAddrContextKey).(*net.TCPAddr); addr != nil && addr.IP.IsLoopback() && !forwarded(r) {
+			return nil
+		}
+		return problem(http.StatusForbidden, "streams", "Everybody's streams are shown on the admin address, and on a loopback address.")
+	case !who.MayAll(rights.Subscribe):
+		return problem(http.StatusForbidden, "topic_token", "The streams of every topic are shown, and the token is not valid for all of them.")
+	}
+	return nil
+}
+
+// forwarded reports whether a proxy says that it stands between.
+func forwarded(r *http.Request) bool {
+	return r.Header.Get("X-Forwarded-For") != "" || r.Header.Get("Forwarded") != "" || r.Header.Get("Via") != ""
+}
+
+type adminKey struct{}
+
+// asAdmin marks the requests that came to the admin address.
+func asAdmin(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), adminKey{}, true)))
+	})
+}
+
+func isAdmin(r *http.Request) bool { return r.Context().Value(adminKey{}) != nil }
+
+func (p *watched) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if refusal := p.server.mayWatch(r); refusal != nil {
+		WriteProblem(w, r, refusal)
+		return
+	}
+	if p.handler.Active() >= maxWatchers {
+		WriteProblem(w, r, problemLater(http.StatusServiceUnavailable, "max_watchers", "As many look at the streams as may at one time. Try again later.", 10*time.Second))
+		return
+	}
+	p.mu.Lock()
+	if !p.running {
+		p.running = true
+		go p.run()
+	}
+	p.mu.Unlock()
+	p.handler.ServeHTTP(w, r)
+}
+
+// run makes frames until nobody has looked for a while.
+func (p *watched) run() {
+	f := &framer{server: p.server, seen: make(map[string]*seenReader), heads: make(map[string][]headAt)}
+	watchers := make(map[string]int) // by connection: frames that told everything since it was first seen
+	for idle := 0; ; {
+		began := time.Now()
+		if p.server.opts.Stream.Draining() {
+			_ = p.handler.Drain(context.Background(), 0)
+		}
+		conns := p.handler.Conns()
+		if len(conns) > 0 {
+			idle = 0
+		} else if idle++; idle > 20 {
+			p.mu.Lock()
+			p.running = p.handler.Active() > 0
+			running := p.running
+			p.mu.Unlock()
+			if !running {
+				return
+			}
+		}
+		if len(conns) > 0 {
+			// One who comes while a frame is made may miss it: so twice.
+			whole := began.Sub(f.wholeAt) > frameWhole
+			for _, c := range conns {
+				if watchers[c.ID] < 2 {
+					watchers[c.ID]++
+					whole = true
+				}
+			}
+			if len(watchers) > 4*maxWatchers {
+				clear(watchers)
+			}
+			_, _ = p.hub.Publish(context.Background(), watchTopic, stream.Event{Type: "weir.streams", Data: f.frame(began, whole)})
+		}
+		time.Sleep(max(frameEvery-time.Since(began), frameShare*time.Since(began)))
+	}
+}
+
+// A framer makes the frames of the picture, each from the one before.
+type framer struct {
+	server  *Server
+	wholeAt time.Time
+	askedAt time.Time
+	next    int // number of the next reader
+	seen    map[string]*seenReader
+	heads   map[string][]headAt // by topic: the last minute, for its rate
+}
+
+type seenReader struct {
+	n           int
+	lag         uint64
+	events      int64
+	idle        int64
+	unread      int64
+	told, there bool
+}
+
+type headAt struct {
+	at   time.Time
+	head uint64
+}
+
+// A frame is what has changed. A whole one is told as if nothing were known.
+type frame struct {
+	Full       bool         `json:"full,omitempty"`
+	Time       int64        `json:"t"` // ms
+	Topics     []bandFrame  `json:"topics"`
+	MoreTopics int          `json:"moreTopics,omitempty"`
+	Open       []readerOpen `json:"open,omitempty"`
+	Moved      [][5]int64   `json:"moved,omitempty"` // number, lag, events, s without a write, bytes that the network holds
+	Gone       []int        `json:"gone,omitempty"`  // numbers
+	More       int          `json:"more,omitempty"`  // readers that are not in the picture
+}
+
+type bandFrame struct {
+	Name       string  `json:"name"`
+	Streams    int     `json:"streams"`
+	Head       uint64  `json:"head"`
+	Entries    int     `json:"entries"`
+	Bytes      int64   `json:"bytes"`
+	Limit      int     `json:"limit,omitempty"` // of entries
+	LimitBytes int64   `json:"limitBytes,omitempty"`
+	Floor      uint64  `json:"floor"` // ms
+	PerMinute  float64 `json:"perMinute"`
+	Source     string  `json:"source,omitempty"`
+	Broker     string  `json:"broker,omitempty"`
+}
+
+type readerOpen struct {
+	N        int    `json:"n"`
+	ID       string `json:"id"`
+	Topic    string `json:"topic"`
+	Client   string `json:"client,omitempty"`
+	Protocol string `json:"protocol,omitempty"`
+	Format   string `json:"format,omitempty"`
+	Identity string `json:"identity,omitempty"`
+	Agent    string `json:"agent,omitempty"`
+	Started  int64  `json:"started"` // ms
+}
+
+func (f *framer) frame(now time.Time, whole bool) []byte {
+	fr := frame{Full: whole, Time: now.UnixMilli()}
+	if whole {
+		f.wholeAt = now
+		f.seen = make(map[string]*seenReader, len(f.seen))
+		f.next = 0
+	}
+	conns := f.server.opts.Stream.Conns()
+	f.topics(&fr, conns, now)
+	f.readers(&fr, conns, now)
+	text, err := json.Marshal(fr)
+	if err != nil {
+		return []byte("{}") // a frame has nothing that cannot be encoded
+	}
+	return text
+}
+
+func (f *framer) topics(fr *frame, conns []*stream.Conn, now time.Time) {
+	streams := make(map[string]int)
+	for _, c := range conns {
+		streams[c.Topic]++
+	}
+	all := f.server.opts.Hub.Health()
+	for name, t := range all {
+		band := bandFrame{
+			Name: name, Streams: streams[name], Head: t.Log.Head, Entries: t.Log.Entries, Bytes: t.Log.Bytes, Limit: t.Log.History, LimitBytes: t.Log.Limit, Floor: t.Log.Floor.Milli,
+			PerMinute: f.rate(name, t.Log, now), Source: string(t.Source.State),
+		}
+		if t.Broker != nil {
+			band.Broker = string(t.Broker.State)
+		}
+		fr.Topics = append(fr.Topics, band)
+	}
+	slices.SortFunc(fr.Topics, func(a, b bandFrame) int {
+		return cmp.Or(cmp.Compare(b.Streams, a.Streams), cmp.Compare(a.Name, b.Name))
+	})
+	if len(fr.Topics) > maxBands {
+		fr.MoreTopics = len(fr.Topics) - maxBands
+		fr.Topics = fr.Topics[:maxBands]
+	}
+	for name := range f.heads {
+		if _, there := all[name]; !there {
+			delete(f.heads, name)
+		}
+	}
+}
+
+// rate is how many events a minute come: of the last minute, as far as somebody
+// has looked, else of all that the log holds.
+func (f *framer) rate(name string, log eventlog.Stats, now time.Time) float64 {
+	heads := f.heads[name]
+	if n := len(heads); n == 0 || now.Sub(heads[n-1].at) >= time.Second {
+		heads = append(heads, headAt{now, log.Head})
+		for now.Sub(heads[0].at) > time.Minute {
+			heads = heads[1:]
+		}
+		f.heads[name] = slices.Clone(heads)
+	}
+	events, since := float64(log.Head-min(log.Head, heads[0].head)), now.Sub(heads[0].at)
+	if since < 10*time.Second {
+		events, since = float64(log.Entries), max(now.Sub(log.Floor.Time()), time.Second)
+	}
+	perMinute := events / since.Minutes()
+	return float64(int64(perMinute*10+0.5)) / 10
+}
+
+func (f *framer) readers(fr *frame, conns []*stream.Conn, now time.Time) {
+	if len(conns) > maxReaders {
+		// Who is behind is in the picture first.
+		slices.SortStableFunc(conns, func(a, b *stream.Conn) int { return cmp.Compare(b.Lag(), a.Lag()) })
+		fr.More = len(conns) - maxReaders
+		conns = conns[:maxReaders]
+	}
+	// To ask the system about a socket costs a call.
+	asked := now.Sub(f.askedAt) > time.Second
+	if asked {
+		f.askedAt = now
+	}
+	for _, c := range conns {
+		known := f.seen[c.ID]
+		if known == nil {
+			f.next++
+			known = &seenReader{n: f.next}
+			f.seen[c.ID] = known
+			fr.Open = append(fr.Open, readerOpen{
+				N: known.n, ID: c.ID[:min(len(c.ID), shortID)], Topic: c.Topic, Client: c.Client, Protocol: c.Protocol, Format: string(c.Format), Identity: c.Identity, Agent: agent(c.UserAgent), Started: c.Started.UnixMilli(),
+			})
+		}
+		known.there = true
+		lag, events, idle := c.Lag(), c.Events(), int64(0)
+		if lag > 0 {
+			idle = int64(max(0, now.Sub(c.LastWrite())) / time.Second)
+		}
+		unread := known.unread
+		if asked {
+			unread, _ = c.Unread()
+		}
+		if !known.told || unread != known.unread || lag != known.lag || events != known.events || idle != known.idle {
+			known.told, known.lag, known.events, known.idle, known.unread = true, lag, events, idle, unread
+			fr.Moved = append(fr.Moved, [5]int64{int64(known.n), int64(lag), events, idle, unread})
+		}
+	}
+	for id, known := range f.seen {
+		if !known.there {
+			fr.Gone = append(fr.Gone, known.n)
+			delete(f.seen, id)
+		}
+		known.there = false
+	}
+}
+
+// agent is what a client calls itself, in a word.
+func agent(userAgent string) string {
+	switch {
+	case strings.HasPrefix(userAgent, "Mozilla/"):
+		return "a browser"
+	default:
+		name, _, _ := strings.Cut(userAgent, " ")
+		return short(clean(name), maxLabel)
+	}
+}

@@ -71,6 +71,7 @@ func (t *Telemetry) connect(r *http.Request, conn *stream.Conn) stream.ConnHooks
 	if c.exchange == nil { // no middleware
 		c.exchange = &exchange{t: t, r: r, route: streamRoute, began: conn.Started}
 	}
+	c.exchange.stream = true
 	c.session = t.sessions.begin(c, r)
 	c.exchange.start(true)
 	c.context = refOf(c.exchange.span.SpanContext())

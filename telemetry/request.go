@@ -26,15 +26,17 @@ var quiet = map[string]bool{
 }
 
 // An exchange is a request and its answer. The goroutine that serves the request
-// has it. The span of an exchange ends with the answer; for a stream, with the
-// first flush.
+// has it, until a stream is admitted: from then on whoever has the stream does,
+// which on the lean transport goes on when the request has been served. The span of
+// an exchange ends with the answer; for a stream, with the first flush.
 type exchange struct {
 	http.ResponseWriter
 	t      *Telemetry
 	r      *http.Request // as it came; nil when the exchange is over
 	route  string
 	began  time.Time
-	status int // 0: nothing has been answered
+	status int  // 0: nothing has been answered
+	stream bool // a stream has been admitted
 
 	span    trace.Span // nil until it begins
 	ctx     context.Context
@@ -73,14 +75,21 @@ func (t *Telemetry) Middleware(route string, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		x := &exchange{ResponseWriter: w, t: t, r: r, route: route, began: time.Now()}
 		defer func() {
-			if p := recover(); p != nil {
+			p := recover()
+			switch {
+			case x.stream:
+				if p != nil {
+					panic(p)
+				}
+			case p != nil:
 				if p != http.ErrAbortHandler { // which is how an answer is broken off on purpose
 					x.end(time.Now(), http.StatusInternalServerError, fmt.Errorf("panic: %v", p))
 				}
-				x.end(time.Now(), cmpOr(x.status, statusAborted), nil)
+				x.end(time.Now(), cmpOr(x.status, x.aborted()), nil)
 				panic(p)
+			default:
+				x.end(time.Now(), cmpOr(x.status, http.StatusOK), nil)
 			}
-			x.end(time.Now(), cmpOr(x.status, http.StatusOK), nil)
 		}()
 		next.ServeHTTP(x, r.WithContext(context.WithValue(r.Context(), exchangeKey{}, x)))
 	})
@@ -89,6 +98,15 @@ func (t *Telemetry) Middleware(route string, next http.Handler) http.Handler {
 // statusAborted stands for an answer that was never given: the connection was
 // closed instead.
 const statusAborted = 499
+
+// aborted is the status of a request that got no answer: that of the refusal which
+// was told so, as one in a drain is.
+func (x *exchange) aborted() int {
+	if x.refusal != nil {
+		return x.refusal.Status
+	}
+	return statusAborted
+}
 
 func cmpOr(status, fallback int) int {
 	if status != 0 {

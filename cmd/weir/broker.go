@@ -11,11 +11,13 @@ import (
 	"weir/stream"
 	"weir/stream/disklog"
 	"weir/stream/redislog"
+	"weir/telemetry"
 )
 
 // A carrier is what keeps events beyond this process, if anything does.
 type carrier struct {
 	broker stream.Broker // nil: the logs in memory alone
+	kind   telemetry.BrokerKind
 	redis  *redislog.Broker
 	ready  func(ctx context.Context) error // nil: nothing to ask
 	close  func() error
@@ -29,13 +31,13 @@ func openBroker(ctx context.Context, cfg *config, stderr io.Writer, logger *slog
 		if err != nil {
 			return carrier{}, err
 		}
-		return carrier{broker: b, redis: b, ready: b.Ready, close: b.Close}, nil
+		return carrier{broker: b, kind: telemetry.BrokerKind{System: "redis", Operation: "EVALSHA"}, redis: b, ready: b.Ready, close: b.Close}, nil
 	case cfg.data != "":
 		b, err := disklog.Open(cfg.data, disklog.Options{History: cfg.history, Bytes: cfg.historyBytes, Sync: cfg.sync, Logger: logger})
 		if err != nil {
 			return carrier{}, fmt.Errorf("-data: %w", err)
 		}
-		return carrier{broker: b, ready: b.Ping, close: b.Close}, nil
+		return carrier{broker: b, kind: telemetry.BrokerKind{System: "bbolt", Operation: "put"}, ready: b.Ping, close: b.Close}, nil
 	}
 	return carrier{close: func() error { return nil }}, nil
 }

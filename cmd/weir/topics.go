@@ -29,7 +29,7 @@ func openTopics(cfg *config, carrier carrier, tel *observation) (*topics, error)
 	hub := stream.NewHub(stream.HubOptions{
 		Topic:   stream.TopicOptions{History: cfg.history, Bytes: cfg.historyBytes, Pace: cfg.pace},
 		Formats: map[stream.Format]stream.Formatter{"html": templates.AppendEvent},
-		Broker:  carrier.broker,
+		Broker:  tel.Broker(carrier.broker, carrier.kind),
 		Hooks:   tel.Hooks(),
 		Logger:  tel.logger,
 	})

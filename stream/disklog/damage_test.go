@@ -22,7 +22,7 @@ const damagedHistory = 200
 // filled returns a closed file that has been used for a while, and what is in
 // it: topics of many events and of one, events that need pages of their own, and
 // pages that are free.
-func filled(t *testing.T) (content []byte, want map[string][]*stream.Event) {
+func filled(t testing.TB) (content []byte, want map[string][]*stream.Event) {
 	t.Helper()
 	dir := t.TempDir()
 	b := open(t, dir, disklog.Options{History: damagedHistory})

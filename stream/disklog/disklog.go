@@ -75,7 +75,7 @@ type Options struct {
 	// merely handed to the operating system.
 	Sync bool
 	// Patience is how long Publish and Close wait for a disk that does not
-	// answer. Default: 5 s.
+	// answer. Default: 10 s.
 	Patience time.Duration
 	// Logger takes what no caller is told. Default: slog.Default().
 	Logger *slog.Logger
@@ -115,7 +115,7 @@ func Open(dir string, opts Options) (*Broker, error) {
 		opts.Bytes = eventlog.DefaultBytes
 	}
 	if opts.Patience <= 0 {
-		opts.Patience = 5 * time.Second
+		opts.Patience = 10 * time.Second
 	}
 	if opts.Logger == nil {
 		opts.Logger = slog.Default()

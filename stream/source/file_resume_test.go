@@ -343,3 +343,22 @@ func TestFileStoppedInOutage(t *testing.T) {
 	run(t, f, k)
 	k.want(t, "one", "two")
 }
+
+// Where nothing happens, nothing is written.
+func TestFileSavesWhatIsNew(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "app.log")
+	k := firstLife(t, path)
+	life(t, path, k)
+	appendTo(t, path, "two\n")
+	k.want(t, "one", "two")
+	time.Sleep(50 * time.Millisecond)
+	k.mu.Lock()
+	before := string(k.kept)
+	k.mu.Unlock()
+	time.Sleep(100 * time.Millisecond) // many looks
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if after := string(k.kept); after != before { // which has the time in it
+		t.Errorf("stored %s behind %s", after, before)
+	}
+}

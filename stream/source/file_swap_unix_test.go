@@ -98,6 +98,42 @@ func TestFileNeverWaits(t *testing.T) {
 	}
 }
 
+// Also what is swapped between the look and the opening is not waited for, and
+// no link is followed.
+func TestFileSwappedAtTheLastMoment(t *testing.T) {
+	dir := t.TempDir()
+	pipe, link := filepath.Join(dir, "pipe"), filepath.Join(dir, "link")
+	swaps["a named pipe"].swap(t, pipe)
+	swaps["a symbolic link"].swap(t, link)
+	opened := make(chan error, 1)
+	go func() {
+		f, err := source.OpenNow(pipe, false)
+		if err == nil {
+			f.Close()
+		}
+		opened <- err
+	}()
+	select {
+	case err := <-opened:
+		if err != nil {
+			t.Error(err)
+		}
+	case <-time.After(10 * time.Second):
+		t.Error("opening a pipe waits")
+		if f, err := os.OpenFile(pipe, os.O_RDWR, 0); err == nil { // lets it go
+			f.Close()
+		}
+	}
+	if f, err := source.OpenNow(link, false); !errors.Is(err, syscall.ELOOP) && !errors.Is(err, syscall.EMLINK) {
+		t.Errorf("a link: %v, %v", f, err)
+	}
+	f, err := source.OpenNow(link, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.Close()
+}
+
 // A path that is a symbolic link from the beginning is followed, and wherever
 // it is turned to.
 func TestFileLink(t *testing.T) {

@@ -11,9 +11,9 @@ import (
 // openRegular opens a file for reading, and does not wait for anybody. Before
 // it opens, it looks: to open a device may do something to it.
 func openRegular(path string, follow bool) (*os.File, error) {
-	look, flags := os.Lstat, os.O_RDONLY|syscall.O_NONBLOCK|syscall.O_NOFOLLOW
+	look := os.Lstat
 	if follow {
-		look, flags = os.Stat, os.O_RDONLY|syscall.O_NONBLOCK
+		look = os.Stat
 	}
 	info, err := look(path)
 	if err != nil {
@@ -22,7 +22,7 @@ func openRegular(path string, follow bool) (*os.File, error) {
 	if !info.Mode().IsRegular() {
 		return nil, notRegular(path, info.Mode())
 	}
-	file, err := os.OpenFile(path, flags, 0)
+	file, err := openNow(path, follow)
 	if err != nil {
 		return nil, err
 	}
@@ -31,6 +31,15 @@ func openRegular(path string, follow bool) (*os.File, error) {
 		return nil, fmt.Errorf("%s is made by the kernel as it is read, and has no end to follow: run a program that prints it, as in exec:cat %s", path, path)
 	}
 	return file, nil
+}
+
+// openNow opens whatever it is: it may have been swapped since it was looked at.
+func openNow(path string, follow bool) (*os.File, error) {
+	flags := os.O_RDONLY | syscall.O_NONBLOCK
+	if !follow {
+		flags |= syscall.O_NOFOLLOW
+	}
+	return os.OpenFile(path, flags, 0)
 }
 
 // inode is the number of a file in its file system.

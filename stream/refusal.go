@@ -63,8 +63,8 @@ var RejectReasons = []string{
 //
 // By specification an EventSource ends for good at any status but 200, and
 // comes back after a network error or an end. So who accepts nothing but an
-// event stream, as every EventSource does, gets a refusal that will pass as one
-// of these: in a drain the connection is closed without an answer, so that a
+// event stream, as every EventSource does, or beside it HTML alone, as htmx 4
+// does for its streams, gets a refusal that will pass as one of these: in a drain the connection is closed without an answer, so that a
 // proxy asks the next node; else the answer is a stream of one stream-error.
 // Everybody else gets the status.
 func (h *Handler) refuse(w http.ResponseWriter, r *http.Request, refusal *Refusal) {
@@ -153,14 +153,18 @@ func accepts(values []string) bool {
 	return false
 }
 
-// wantsOnlyStream reports whether an Accept header lets nothing else through.
+// wantsOnlyStream reports whether an Accept header lets nothing else through, or
+// HTML alone beside it. (A browser that shows a page accepts */* as well.)
 func wantsOnlyStream(values []string) bool {
 	only := false
 	for media := range mediaRanges(values) {
-		if media != "text/event-stream" {
+		switch media {
+		case "text/event-stream":
+			only = true
+		case "text/html":
+		default:
 			return false
 		}
-		only = true
 	}
 	return only
 }

@@ -193,6 +193,27 @@ func TestFileForgets(t *testing.T) {
 	stop()
 }
 
+// A file that was given up is remembered by the next process, should it get its
+// name back.
+func TestFileRemembers(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "app.log")
+	k := firstLife(t, path)
+	stop := life(t, path, k)
+	rename(t, path, path+".tmp")
+	appendTo(t, path, "two\n")
+	k.want(t, "one", "two")
+	k.wantKept(t, func(code string) bool { return strings.Contains(code, `"over":true`) })
+	stop()
+	before := string(k.kept)
+	stop = life(t, path, k)
+	k.wantKept(t, func(code string) bool { return code != before })
+	rename(t, path, path+".tmp2")
+	rename(t, path+".tmp", path)
+	appendTo(t, path, "three\n")
+	k.want(t, "one", "two", "three")
+	stop()
+}
+
 // A checkpoint of something else is none.
 func TestFileForeignCheckpoint(t *testing.T) {
 	for name, test := range map[string]struct{ code, says string }{

@@ -29,6 +29,10 @@ func TestHostProc(t *testing.T) {
 			map[string]float64{"memory_percent": 75}},
 		{"counters begin again", "cpu  500 0 0 500\n", "cpu  1 0 0 1\n", meminfo,
 			map[string]float64{"memory_percent": 75}},
+		{"more memory than there is", "cpu  1 1 1 1\n", "cpu  1 1 1 1\n", "MemTotal: 1000 kB\nMemAvailable: 1200 kB\n",
+			map[string]float64{"memory_percent": 0}},
+		{"work goes back", "cpu  50 0 0 100 0 0 0 0\n", "cpu  20 0 0 200 0 0 0 0\n", meminfo,
+			map[string]float64{"cpu_percent": 0, "memory_percent": 75}},
 		{"something else", "cpu  a b c d\n", "intr 1 2 3 4 5\n", "MemTotal: many kB\n", map[string]float64{}},
 		{"old kernel without MemAvailable", "", "", "MemTotal: 1 kB\n", map[string]float64{}},
 	} {

@@ -102,6 +102,7 @@ func TestLineEvent(t *testing.T) {
 func FuzzReadLines(f *testing.F) {
 	f.Add([]byte("a\r\n\nb\n{\"c\":1}"), uint16(3), uint32(0))
 	f.Add([]byte("\x00\x00\na\x00b\n\x00\x00c\n\x00"), uint16(0), uint32(0))
+	f.Add([]byte("\x00b\n"), uint16(8191), uint32(16<<10))
 	f.Add([]byte("x\ny"), uint16(1), uint32(source.MaxLine))
 	f.Add([]byte("\r\ny\r"), uint16(7), uint32(source.MaxLine))
 	f.Fuzz(func(t *testing.T, input []byte, chunk uint16, pad uint32) {

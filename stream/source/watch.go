@@ -163,7 +163,6 @@ func (w *watch) flush(ctx context.Context, t *tail) error {
 	batch, ends := w.batch, w.ends
 	w.batch, w.ends, w.size = nil, nil, 0
 	if len(batch) == 0 {
-		w.note()
 		return nil
 	}
 	at := w.snapshot()

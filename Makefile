@@ -37,9 +37,9 @@ help: ## list the verbs (this)
 ##### run and build
 
 .PHONY: run
-run: build ## build the page and the server, and serve on http://127.0.0.1:8080 (ARGS="flags of weir")
-	@echo '» weir $(ARGS)    (Ctrl-C ends it)'
-	@exec bin/weir $(ARGS)
+run: build ## build the page and the server, and serve on http://127.0.0.1:8080, any topic and no token (ARGS="flags of weir")
+	@echo '» weir $(or $(ARGS),-play)    (Ctrl-C ends it)'
+	@exec bin/weir $(or $(ARGS),-play)
 
 .PHONY: build
 build: assets ## write the one self-contained binary bin/weir

@@ -88,6 +88,9 @@ func (h *Hub) store(ctx context.Context, t *topic, p *Publication) error {
 		if t.log.Ended() != "" {
 			return ErrClosed
 		}
+		if err := t.log.Fits(p.Events); err != nil {
+			return err // every node's log would lose the beginning
+		}
 		return h.opts.Broker.Publish(ctx, t.name, p)
 	}
 	t.store.Lock()

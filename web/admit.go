@@ -28,6 +28,9 @@ func (s *Server) Subscribe(r *http.Request) (*stream.Subscription, error) {
 	if err != nil {
 		return nil, err
 	}
+	if refusal := addressed(r, sub); refusal != nil {
+		return nil, refusal
+	}
 	if sub.Topic == "" {
 		sub.Topic = s.firstTopic()
 	}
@@ -103,6 +106,9 @@ func denied(d *rights.Denial) *stream.Refusal {
 
 // topicOf returns the topic that a request to read is about.
 func (s *Server) topicOf(r *http.Request) string {
+	if topic := r.PathValue("topic"); topic != "" {
+		return topic
+	}
 	if topic := r.URL.Query().Get("topic"); topic != "" {
 		return topic
 	}

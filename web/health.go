@@ -33,6 +33,7 @@ type topicHealth struct {
 	Bytes          int64  `json:"bytes"`
 	LastID         string `json:"last_id"`
 	Streams        int    `json:"streams"`
+	Ended          string `json:"ended,omitempty"` // why
 }
 
 type health struct {
@@ -45,7 +46,10 @@ type health struct {
 	After           string                 `json:"after,omitempty"`
 	Topics          map[string]topicHealth `json:"topics"`
 	MoreTopics      int                    `json:"more_topics,omitempty"`
-	Cluster         any                    `json:"cluster,omitempty"`
+	// OnDemand is how many topics there are that were made on demand, by the
+	// pattern of their names. By ?topic= each is told of.
+	OnDemand map[string]int `json:"topics_on_demand,omitempty"`
+	Cluster  any            `json:"cluster,omitempty"`
 }
 
 func (s *Server) details(c *stream.Conn, now time.Time) connectionDetails {
@@ -100,7 +104,10 @@ func (s *Server) health(w http.ResponseWriter, r *http.Request, who *viewer) {
 		conns = nil
 	}
 	s.listConns(&h, conns, query.Get("after"))
-	s.listTopics(&h, wanted, streams)
+	if only == "" && who.MayAll(rights.Subscribe) {
+		h.OnDemand = s.opts.Hub.Demanded()
+	}
+	s.listTopics(&h, only, wanted, streams)
 	if s.opts.Observe.Cluster != nil && (who.operator || !s.opts.Admin && who.MayAll(rights.Subscribe)) {
 		ctx, cancel := context.WithTimeout(r.Context(), 2*time.Second)
 		defer cancel()
@@ -128,8 +135,13 @@ func (s *Server) listConns(h *health, conns []*stream.Conn, after string) {
 	}
 }
 
-func (s *Server) listTopics(h *health, wanted func(string) bool, streams map[string]int) {
+func (s *Server) listTopics(h *health, only string, wanted func(string) bool, streams map[string]int) {
 	all := s.opts.Hub.Health()
+	if only != "" {
+		if t, err := s.opts.Hub.TopicHealth(only); err == nil { // it may be one on demand
+			all = map[string]stream.TopicHealth{only: t}
+		}
+	}
 	names := slices.DeleteFunc(slices.Sorted(maps.Keys(all)), func(name string) bool { return !wanted(name) })
 	if len(names) > maxListed {
 		h.MoreTopics = len(names) - maxListed
@@ -139,7 +151,7 @@ func (s *Server) listTopics(h *health, wanted func(string) bool, streams map[str
 		t := all[name]
 		th := topicHealth{
 			Status: "ok", Source: string(t.Source.State), SourceFailures: t.Source.Total,
-			Entries: t.Log.Entries, Bytes: t.Log.Bytes, LastID: t.Log.Last.String(), Streams: streams[name],
+			Entries: t.Log.Entries, Bytes: t.Log.Bytes, LastID: t.Log.Last.String(), Streams: streams[name], Ended: t.Ended,
 		}
 		if t.Broker != nil {
 			th.Broker = string(t.Broker.State)

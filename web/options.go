@@ -41,6 +41,10 @@ type Access struct {
 	// CORSOrigins may read the stream and publish from a page of their own.
 	// "*" stands for every origin.
 	CORSOrigins []string
+	// Play lets everybody on this machine publish, without a right, and refuses
+	// whatever does not come from this machine, or was made by another site's
+	// page.
+	Play bool
 	// Hosts says under which names the server is addressed.
 	Hosts Hosts
 }

@@ -2,6 +2,7 @@ package web
 
 import (
 	"bytes"
+	"cmp"
 	"io"
 	"net/http"
 	"slices"
@@ -9,6 +10,7 @@ import (
 
 	"weir/stream"
 	"weir/stream/eventlog"
+	"weir/web/rights"
 )
 
 // A Page is what index.html needs to know.
@@ -56,8 +58,8 @@ func (s *Server) page(w http.ResponseWriter, r *http.Request) {
 	if len(topics) > 0 {
 		p.Topic = topics[0]
 	}
-	if asked := query.Get("topic"); asked != "" {
-		p.Unknown = !slices.Contains(topics, asked)
+	if asked := cmp.Or(r.PathValue("topic"), query.Get("topic")); asked != "" {
+		p.Unknown = !slices.Contains(topics, asked) && !s.offers(r, who, asked)
 		if eventlog.CheckTopic(asked) == nil {
 			p.Topic = asked
 		}
@@ -79,4 +81,15 @@ func (s *Server) page(w http.ResponseWriter, r *http.Request) {
 		p.Traceparent = s.opts.Observe.Traceparent(r)
 	}
 	s.html(w, r, http.StatusOK, func(b *bytes.Buffer) error { return s.opts.Page.Templates.Page(b, p) })
+}
+
+// offers reports whether a topic that is not listed is one for the page: the
+// path may name one that will be, and who may read one on demand is told that
+// it is there.
+func (s *Server) offers(r *http.Request, who *rights.Holder, topic string) bool {
+	if topic == r.PathValue("topic") {
+		return true
+	}
+	_, err := s.opts.Hub.TopicHealth(topic)
+	return err == nil && who.May(rights.Subscribe, topic)
 }

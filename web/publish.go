@@ -49,9 +49,6 @@ func (s *Server) publishTo(w http.ResponseWriter, r *http.Request, topic string)
 	if refusal == nil {
 		refusal = mayPublish(who, topic, p)
 	}
-	if refusal == nil {
-		refusal = s.fits(topic, p)
-	}
 	if refusal != nil {
 		WriteProblem(w, r, refusal)
 		return
@@ -67,7 +64,11 @@ func (s *Server) publishTo(w http.ResponseWriter, r *http.Request, topic string)
 
 // traced returns the context in which to publish. Whoever may publish may also say
 // to which trace the events belong. Where nobody observes, the events carry that on.
+// With Play nobody has shown a right.
 func (s *Server) traced(r *http.Request, p *stream.Publication) context.Context {
+	if s.opts.Access.Play {
+		return r.Context()
+	}
 	if observed := s.opts.Observe.Publisher; observed != nil {
 		return observed(r)
 	}
@@ -83,13 +84,16 @@ func (s *Server) traced(r *http.Request, p *stream.Publication) context.Context 
 
 // publisher returns who publishes.
 func (s *Server) publisher(r *http.Request, topic string) (*rights.Holder, *stream.Refusal) {
-	if !s.opts.Access.Rights.Needed(rights.Publish) {
+	if !s.opts.Access.Rights.Needed(rights.Publish) && !s.opts.Access.Play {
 		return nil, problem(http.StatusForbidden, "publish_off", "Publishing is off. Start the server with -publish-token TOKEN (or WEIR_PUBLISH_TOKEN) to turn it on.")
 	}
 	// Before the token is looked at: the rate bounds guessing too.
 	if wait := s.publishRate.Take(s.client(r)); wait > 0 {
 		return nil, problemLater(http.StatusTooManyRequests, "publish_rate",
 			"Too many requests to publish came from your address. Send several events in one request, as application/x-ndjson.", wait)
+	}
+	if s.opts.Access.Play {
+		return rights.Anybody(rights.Publish), nil
 	}
 	who, denial := s.opts.Access.Rights.Holder(r, rights.Publish, topic)
 	if denial != nil {

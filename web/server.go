@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/http/pprof"
 	"time"
+	"weir/stream"
 	"weir/web/limits"
 	"weir/web/rights"
 )
@@ -73,6 +74,25 @@ func (s *Server) BoundSockets(server *http.Server) {
 // beyond the bound.
 func (s *Server) Sockets() (total, clients, spare int) { return s.sockets.Taken() }
 
+// EndRevoked ends the streams of whom the right to read has been taken from. It
+// is called after [rights.Rights.Reload].
+func (s *Server) EndRevoked() {
+	s.endRevoked()
+	// A stream that was admitted a moment before may not have been among them.
+	time.AfterFunc(revokeAgain, s.endRevoked)
+}
+
+// revokeAgain is longer than it takes to begin a stream.
+const revokeAgain = 5 * time.Second
+
+func (s *Server) endRevoked() {
+	for _, c := range s.opts.Stream.Conns() {
+		if !s.opts.Access.Rights.Holds(c.Identity, c.Topic) {
+			c.Close(stream.CloseRevoked)
+		}
+	}
+}
+
 // Slots returns how many slots of the limits are taken, in all and by how many
 // clients.
 func (s *Server) Slots() (total, clients int) { return s.slots.Taken() }
@@ -81,6 +101,7 @@ func (s *Server) Slots() (total, clients int) { return s.slots.Taken() }
 func (s *Server) Handler() http.Handler {
 	m := s.newRoutes()
 	m.mux.Handle("/sse-stream", s.crossOrigin(s.opts.Observe.Instrument("/sse-stream", s.stream(s.opts.Stream))))
+	m.mux.Handle(topicRoute, s.topicAddress(m))
 	m.own("/{$}", get(s.page))
 	m.own("/assets/", get(s.asset))
 	m.shared("/publish", http.HandlerFunc(s.publish))
@@ -96,10 +117,14 @@ func (s *Server) Handler() http.Handler {
 		s.operatorRoutes(m, public)
 	}
 	m.own("/", http.HandlerFunc(notFound))
-	if s.opts.Access.Hosts.Loopback {
-		return secure(s.opts.Access.Hosts.guard(false, m.mux))
+	var h http.Handler = m.mux
+	if s.opts.Access.Play {
+		h = playground(h)
 	}
-	return secure(m.mux)
+	if hosts := s.opts.Access.Hosts; hosts.Loopback || s.opts.Access.Play {
+		h = hosts.guard(false, h)
+	}
+	return secure(h)
 }
 
 // AdminHandler returns the routes for operators: profiles, and what Handler

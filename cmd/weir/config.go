@@ -59,6 +59,8 @@ type config struct {
 	limits          web.Limits
 	corsOrigins     []string
 	hosts           []string
+	demands         []demand
+	play            bool
 	redis           string
 	redisWait       bool
 	data            string
@@ -129,7 +131,7 @@ func (c *config) settings() []setting {
 		{name: "jaeger-ui", value: "URL", def: "http://127.0.0.1:16686 when it answers", tells: true, group: "Observing (and the standard OTEL_… variables)", usage: "where the page's links to traces lead", set: httpURL(&c.jaegerUI)},
 		{name: "log-level", value: "LEVEL", def: "info", group: "Observing (and the standard OTEL_… variables)", usage: "what is logged: debug, info, warn or error, and what is worse", set: level(&c.logLevel)},
 	}
-	return slices.Concat(first, c.accessSettings(), later)
+	return slices.Concat(first, c.demandSettings(), c.accessSettings(), later)
 }
 
 // parseConfig reads the environment, then the flags, which win.
@@ -224,6 +226,8 @@ func (c *config) forget(name string) {
 		c.limits.Proxies = nil
 	case "host":
 		c.hosts = nil
+	case "topics":
+		c.demands = nil
 	}
 }
 
@@ -241,6 +245,9 @@ func (c *config) check() error {
 		return usagef("flag -jwt-audience needs -jwt-keys")
 	case c.sync && c.data == "":
 		return usagef("flag -sync needs -data")
+	}
+	if err := c.checkPlay(); err != nil {
+		return err
 	}
 	return c.openSources()
 }

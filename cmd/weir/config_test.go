@@ -88,6 +88,8 @@ var values = map[string]struct {
 	"trusted-proxy":           {[]string{"", ",", "proxy", "10.0.0.0/33", "10.0.0.1,x"}, "10.0.0.0/8", []string{"10.0.0.0/8", "::1", "10.0.0.1,10.0.0.2"}},
 	"jwt-keys":                {[]string{""}, "want a value", []string{"keys.json"}},
 	"jwt-audience":            {[]string{""}, "want a value", nil},
+	"topics":                  {[]string{"", "a b", "r*n", "run.*,", "run.*,ttl", "run.*,ttl=1ms", "run.*,max=0", "run.*,history=x", "run.*,ttl=1h,ttl=2h", "run.*,size=1", ",ttl=1h", "a/b"}, "", []string{"*", "demo", "run.*", "run.*,ttl=1h,max=100000,history=10,bytes=1024"}},
+	"play":                    {[]string{"x"}, "want true or false", []string{"true"}},
 	"ticket-life":             {[]string{"", "0", "999ms", "1y"}, "want a duration from 1s", []string{"1s", "24h"}},
 	"host":                    {[]string{"", "https://a.test", "a.test:80", "*.a.test", "a/b"}, "want a name such as weir.example.org", []string{"a.test", "A.Test.", "192.0.2.1", "[2001:db8::1]"}},
 	"max-sockets":             {[]string{"-1", "many"}, "want a whole number from 0", []string{"0", "1"}},

@@ -105,7 +105,7 @@ func TestRun(t *testing.T) {
 		t.Errorf("%q", p.lines)
 	}
 	_, admin, _ := strings.Cut(p.lines[1], "admin on ")
-	for url, want := range map[string]int{p.url + "/": 200, p.url + "/livez": 200, p.url + "/metrics": 404, admin + "/metrics": 200, admin + "/debug/pprof/": 200, admin + "/": 404} {
+	for url, want := range map[string]int{p.url + "/": 200, p.url + "/livez": 200, p.url + "/metrics": 404, admin + "/metrics": 200, admin + "/debug/pprof/": 200, admin + "/": 200, admin + "/publish": 404} {
 		if got := status(t, "GET", url); got != want {
 			t.Errorf("%s: %d, want %d", url, got, want)
 		}

@@ -21,6 +21,9 @@ type secrets struct {
 	logger *slog.Logger
 	access *rights.Rights
 	cert   atomic.Pointer[tls.Certificate] // nil: no TLS
+	// revoked ends the streams of tokens that are gone. It is set before the
+	// first reload.
+	revoked func()
 
 	mu      sync.Mutex
 	reading bool // a reload is under way
@@ -96,5 +99,6 @@ func (s *secrets) read() {
 		return
 	}
 	s.cert.Store(pair)
+	s.revoked()
 	s.logger.Info("tokens and certificate read again")
 }

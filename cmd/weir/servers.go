@@ -105,6 +105,9 @@ func (s *servers) listen(site *web.Server, stdout io.Writer) error {
 	if s.admin != nil {
 		fmt.Fprintf(stdout, "admin on http://%s\n", s.adminAddr)
 	}
+	if s.cfg.play {
+		fmt.Fprint(stdout, invitation(fmt.Sprintf("%s://%s", scheme, s.addr)))
+	}
 	return nil
 }
 

@@ -14,7 +14,7 @@ func openSite(cfg *config, topics *topics, secrets *secrets, carrier carrier, te
 	}
 	site, err := web.NewServer(web.Options{
 		Hub: topics.hub, Stream: topics.handler, Admin: cfg.adminAddr != "", Logger: tel.logger,
-		Access: web.Access{Rights: secrets.access, CORSOrigins: cfg.corsOrigins, Hosts: web.Hosts{Loopback: loopback(cfg.addr), Names: cfg.hosts}},
+		Access: web.Access{Rights: secrets.access, CORSOrigins: cfg.corsOrigins, Play: cfg.play, Hosts: web.Hosts{Loopback: loopback(cfg.addr), Names: cfg.hosts}},
 		Limits: cfg.limits,
 		Page:   web.PageOptions{Templates: topics.templates, Version: version(), JaegerUI: jaegerUI},
 		Observe: web.Observe{
@@ -25,6 +25,7 @@ func openSite(cfg *config, topics *topics, secrets *secrets, carrier carrier, te
 	if err != nil {
 		return nil, err
 	}
+	secrets.revoked = site.EndRevoked
 	topics.handler.Subscribe, topics.handler.Refuse = site.Subscribe, web.WriteProblem
 	return site, nil
 }

@@ -27,11 +27,12 @@ func openTopics(cfg *config, carrier carrier, tel *observation) (*topics, error)
 		return nil, err
 	}
 	hub := stream.NewHub(stream.HubOptions{
-		Topic:   stream.TopicOptions{History: cfg.history, Bytes: cfg.historyBytes, Pace: cfg.pace},
-		Formats: map[stream.Format]stream.Formatter{"html": templates.AppendEvent},
-		Broker:  tel.Broker(carrier.broker, carrier.kind),
-		Hooks:   tel.Hooks(),
-		Logger:  tel.logger,
+		Topic:    stream.TopicOptions{History: cfg.history, Bytes: cfg.historyBytes, Pace: cfg.pace},
+		OnDemand: cfg.onDemand(),
+		Formats:  map[stream.Format]stream.Formatter{"html": templates.AppendEvent},
+		Broker:   tel.Broker(carrier.broker, carrier.kind),
+		Hooks:    tel.Hooks(),
+		Logger:   tel.logger,
 	})
 	handler := &stream.Handler{
 		Hub: hub, Format: "html", Node: cfg.node,

@@ -103,7 +103,7 @@ func New(opts Options) *Log {
 func (l *Log) Append(events ...*Event) (duplicate []bool, err error) {
 	l.write.Lock()
 	defer l.write.Unlock()
-	if err := l.fits(events); err != nil {
+	if err := l.Fits(events); err != nil {
 		return nil, err
 	}
 	now, last := time.Now(), l.last
@@ -157,8 +157,9 @@ func (l *Log) Insert(events ...*Event) error {
 	return l.push(entries)
 }
 
-// fits refuses what would push out its own beginning.
-func (l *Log) fits(events []*Event) error {
+// Fits refuses, wrapping ErrTooLarge, events that would push out the first of
+// themselves.
+func (l *Log) Fits(events []*Event) error {
 	if len(events) > l.opts.History {
 		return fmt.Errorf("%w: %d events at once, it holds %d", ErrTooLarge, len(events), l.opts.History)
 	}

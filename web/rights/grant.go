@@ -36,6 +36,15 @@ func ParseGrant(text string) (Grant, error) {
 // below it, or "*", which stands for every name.
 type Pattern string
 
+// ParsePattern reads a pattern of topics.
+func ParsePattern(text string) (Pattern, error) {
+	p := Pattern(text)
+	if err := p.check(eventlog.CheckTopic); err != nil {
+		return p, fmt.Errorf("bad pattern %.80q (want a topic, a pattern such as run.*, or *): %w", text, err)
+	}
+	return p, nil
+}
+
 // Any matches every name, the empty one included.
 const Any Pattern = "*"
 

@@ -59,7 +59,9 @@ type Publication struct {
 }
 
 // A Checkpointer is a [Broker] that stores checkpoints. Checkpoint returns the
-// last that was published to the topic, and nil if there is none.
+// last that was published to the topic, and nil if there is none. A Publish that
+// has returned counts, also one that could not tell whether its events are in:
+// by then, they are in or never will be.
 type Checkpointer interface {
 	Checkpoint(ctx context.Context, topic string) ([]byte, error)
 }

@@ -176,6 +176,7 @@ type trial int
 
 const (
 	noTrial trial = iota
+	turn          // writes nothing: it only waits for its turn
 	small
 	large // more than pages that are free by chance can hold
 )

@@ -303,8 +303,12 @@ func (b *Broker) view(topic string, read func(t *bbolt.Bucket) error) error {
 	})
 }
 
-// Checkpoint implements [stream.Checkpointer].
-func (b *Broker) Checkpoint(_ context.Context, topic string) (checkpoint []byte, err error) {
+// Checkpoint implements [stream.Checkpointer]. It waits for what is being
+// written: who was told that it is not known whether events are in asks this.
+func (b *Broker) Checkpoint(ctx context.Context, topic string) (checkpoint []byte, err error) {
+	if err := b.submit(ctx, &request{trial: turn, done: make(chan struct{})}); err != nil {
+		return nil, err
+	}
 	err = b.view(topic, func(t *bbolt.Bucket) (err error) {
 		if t != nil {
 			checkpoint, _, err = optional(t, checkpointKey)

@@ -141,7 +141,7 @@ func wantNumbers(t testing.TB, events []*stream.Event, from, to int) {
 // memoryDir returns a directory in memory where there is one. The suite
 // publishes thousands of events one after the other, and with Sync it would
 // measure how busy the disk is.
-func memoryDir(t *testing.T) string {
+func memoryDir(t testing.TB) string {
 	t.Helper()
 	dir, err := os.MkdirTemp("/dev/shm", "disklog-")
 	if err != nil {

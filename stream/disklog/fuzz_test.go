@@ -15,6 +15,7 @@ import (
 // and can be read.
 func FuzzFile(f *testing.F) {
 	content, want := filled(f)
+	dir := memoryDir(f)
 	f.Add(uint32(0), []byte{1}, uint32(4096*5), []byte("topics"))
 	f.Add(uint32(4096*2+8), []byte{0x10, 0, 0xff, 0xff}, uint32(4096*2+16), []byte{0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f})
 	f.Add(uint32(4096*3+12), []byte{0, 0, 0, 0x40}, uint32(4096*6+10), []byte{0, 0})
@@ -22,7 +23,6 @@ func FuzzFile(f *testing.F) {
 		broken := bytes.Clone(content)
 		copy(broken[int(at1)%len(broken):], with1)
 		copy(broken[int(at2)%len(broken):], with2)
-		dir := t.TempDir()
 		if err := os.WriteFile(filepath.Join(dir, disklog.File), broken, 0o600); err != nil {
 			t.Fatal(err)
 		}

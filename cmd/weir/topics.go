@@ -27,7 +27,7 @@ func openTopics(cfg *config, carrier carrier, tel *observation) (*topics, error)
 		return nil, err
 	}
 	hub := stream.NewHub(stream.HubOptions{
-		Topic:    stream.TopicOptions{History: cfg.history, Bytes: cfg.historyBytes, Pace: cfg.pace},
+		Topic:    cfg.topic(),
 		OnDemand: cfg.onDemand(),
 		Formats:  map[stream.Format]stream.Formatter{"html": templates.AppendEvent},
 		Broker:   tel.Broker(carrier.broker, carrier.kind),
@@ -42,6 +42,11 @@ func openTopics(cfg *config, carrier carrier, tel *observation) (*topics, error)
 	}
 	tel.Observe(handler)
 	return &topics{hub: hub, handler: handler, templates: templates, feeds: cfg.feeds, logger: tel.logger}, nil
+}
+
+// topic returns the options of every topic.
+func (c *config) topic() stream.TopicOptions {
+	return stream.TopicOptions{History: c.history, Bytes: c.historyBytes, Pace: c.pace}
 }
 
 // start makes a topic for each source, waits until the topics have joined their

@@ -4,6 +4,7 @@ import (
 	"log/slog"
 
 	"weir/web"
+	"weir/web/limits"
 )
 
 // descriptorsBeside is about how many descriptors are open beside those of the
@@ -18,7 +19,7 @@ func (c *config) warn(logger *slog.Logger) {
 	for _, flag := range c.exposed {
 		logger.Warn("a secret on the command line can be read by every user of this machine: use the variable, or a file", "flag", flag)
 	}
-	if most, known := descriptorLimit(); known && c.limits.Conns > 0 && most < uint64(c.limits.Conns)+descriptorsBeside {
+	if most := limits.OpenFiles(); most > 0 && c.limits.Conns > 0 && most < uint64(c.limits.Conns)+descriptorsBeside {
 		logger.Warn("fewer descriptors may be open than -max-conns asks for: raise the limit (ulimit -n, LimitNOFILE=)", "limit", most, "max_conns", c.limits.Conns)
 	}
 }

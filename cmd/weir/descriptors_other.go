@@ -1,5 +1,0 @@
-//go:build !unix
-
-package main
-
-func descriptorLimit() (most uint64, known bool) { return 0, false }

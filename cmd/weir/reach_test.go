@@ -1,0 +1,409 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"crypto/tls"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"weir/stream"
+	"weir/stream/sse"
+	"weir/web"
+)
+
+// An exchange is a request to a program and what came of it.
+type exchange struct {
+	method, path, body string
+	header             []string
+}
+
+// do sends a request, and returns the answer with its body.
+func (p *program) do(t *testing.T, x exchange) (*http.Response, string) {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), x.method, p.url+x.path, strings.NewReader(x.body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := 0; i+1 < len(x.header); i += 2 {
+		if req.Header.Set(x.header[i], x.header[i+1]); x.header[i] == "Host" {
+			req.Host = x.header[i+1]
+		}
+	}
+	client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, DisableCompression: true}}
+	resp, err := client.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { resp.Body.Close() })
+	if strings.HasPrefix(resp.Header.Get("Content-Type"), "text/event-stream") {
+		return resp, ""
+	}
+	body, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return resp, string(body)
+}
+
+// publish publishes an event with the token "hush", and returns the status.
+func (p *program) publish(t *testing.T, body string, header ...string) int {
+	t.Helper()
+	resp, _ := p.do(t, exchange{"POST", "/publish?topic=t", body, append([]string{"Authorization", "Bearer hush", "Content-Type", "application/json"}, header...)})
+	return resp.StatusCode
+}
+
+// open opens a stream, and returns what comes of it.
+func (p *program) open(t *testing.T, query string, header ...string) (*http.Response, *sse.Decoder) {
+	t.Helper()
+	resp, _ := p.do(t, exchange{"GET", "/sse-stream?" + query, "", header})
+	return resp, sse.NewDecoder(resp.Body)
+}
+
+// wantStatus opens streams one after the other, which stay open.
+func (p *program) wantStatus(t *testing.T, want ...int) {
+	t.Helper()
+	for i, want := range want {
+		if resp, _ := p.open(t, "topic=t", "Accept", "text/event-stream, application/problem+json"); resp.StatusCode != want {
+			t.Errorf("stream %d: status %d, want %d", i+1, resp.StatusCode, want)
+		}
+	}
+}
+
+// reached has for each flag how it is seen that its value arrives where it is
+// used. Where elsewhere says so, another test does.
+var reached = map[string]func(t *testing.T){
+	"addr": func(t *testing.T) {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		l.Close()
+		if p := start(t, 1, "-addr", l.Addr().String()); p.url != "http://"+l.Addr().String() {
+			t.Errorf("it listens on %s", p.url)
+		}
+	},
+	"source": func(t *testing.T) {
+		p := start(t, 1, "-source", "one=http", "-source", "two=sensor", "-publish-token", "hush")
+		if _, body := p.do(t, exchange{"GET", "/sse-health", "", nil}); !strings.Contains(body, `"one"`) || !strings.Contains(body, `"two"`) {
+			t.Errorf("health: %s", body)
+		}
+	},
+	"history": func(t *testing.T) {
+		p := start(t, 1, "-history", "3", "-publish-token", "hush")
+		for i := range 9 {
+			p.publish(t, fmt.Sprint(i))
+		}
+		if _, body := p.do(t, exchange{"GET", "/sse-health", "", nil}); !strings.Contains(body, `"entries":3,`) {
+			t.Errorf("health: %s", body)
+		}
+	},
+	"history-bytes": func(t *testing.T) {
+		p := start(t, 1, "-history-bytes", "4096", "-publish-token", "hush")
+		for range 9 {
+			p.publish(t, `"`+strings.Repeat("x", 3000)+`"`)
+		}
+		if _, body := p.do(t, exchange{"GET", "/sse-health", "", nil}); !strings.Contains(body, `"entries":1,`) {
+			t.Errorf("health: %s", body)
+		}
+	},
+	"node": func(t *testing.T) {
+		_, stream := start(t, 1, "-node", "number seven").open(t, "topic=t")
+		if m, err := stream.Next(); err != nil || !strings.Contains(string(m.Data), "number seven") {
+			t.Errorf("%s, %v", m.Data, err)
+		}
+	},
+	"tls-cert": reachTLS, "tls-key": reachTLS,
+	"admin-addr": elsewhere("TestRun"),
+	"heartbeat": func(t *testing.T) {
+		_, stream := start(t, 1, "-heartbeat", "100ms").open(t, "topic=t")
+		began := time.Now()
+		for range 2 {
+			if _, err := stream.Next(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if took := time.Since(began); took > 5*time.Second {
+			t.Errorf("a ping came after %v", took)
+		}
+	},
+	"retry": func(t *testing.T) {
+		resp, _ := start(t, 1, "-retry", "54s").open(t, "topic=t")
+		head := make([]byte, 300)
+		n, err := io.ReadAtLeast(resp.Body, head, 100)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, rest, _ := strings.Cut(string(head[:n]), "retry: ")
+		var ms int
+		if _, err := fmt.Sscan(rest, &ms); err != nil || ms < 27_000 || ms > 108_000 {
+			t.Errorf("clients are told: %s", head[:n])
+		}
+	},
+	"compress": func(t *testing.T) {
+		if resp, _ := start(t, 1, "-compress").open(t, "topic=t", "Accept-Encoding", "gzip"); resp.Header.Get("Content-Encoding") != "gzip" {
+			t.Errorf("headers: %v", resp.Header)
+		}
+	},
+	"lifetime": func(t *testing.T) {
+		resp, _ := start(t, 1, "-lifetime", "300ms").open(t, "topic=t")
+		if _, err := io.Copy(io.Discard, resp.Body); err != nil {
+			t.Error(err)
+		}
+	},
+	"write-timeout": func(t *testing.T) {
+		wired(t, func(h *stream.Handler) bool { return h.WriteTimeout == 7*time.Second }, "-write-timeout", "7s")
+	},
+	"transport": func(t *testing.T) {
+		wired(t, func(h *stream.Handler) bool { return h.Transport == stream.TransportPlain }, "-transport", "net/http")
+		wired(t, func(h *stream.Handler) bool { return h.Transport == stream.TransportLean }, "-transport", "auto")
+	},
+	"pace": func(t *testing.T) {
+		for pace, want := range map[string]time.Duration{"300ms": 300 * time.Millisecond, "0": 0} {
+			cfg := parsed(t, "-pace", pace)
+			if got := cfg.topic().Pace; got != want {
+				t.Errorf("the pace of a topic is %v with -pace %s", got, pace)
+			}
+		}
+	},
+	"drain": elsewhere("TestSecondSignal"),
+	"publish-token": func(t *testing.T) {
+		p := start(t, 1, "-publish-token", "hush")
+		if with, without := p.publish(t, "1"), p.publish(t, "1", "Authorization", ""); with != 200 || without != 401 {
+			t.Errorf("with the token %d, without %d", with, without)
+		}
+	},
+	"subscribe-token": func(t *testing.T) {
+		p := start(t, 1, "-subscribe-token", "hush")
+		p.wantStatus(t, 401)
+		if resp, _ := p.open(t, "topic=t", "Authorization", "Bearer hush"); resp.StatusCode != 200 {
+			t.Errorf("with the token: %d", resp.StatusCode)
+		}
+	},
+	"token-file": elsewhere("TestHangupReloadsTokens"),
+	"jwt-keys": func(t *testing.T) {
+		if got := parsed(t, "-jwt-keys", "keys.pem", "-jwt-audience", "weir", "-ticket-life", "7m").rights; got.Keys != "keys.pem" || got.Audience != "weir" || got.TicketLife != 7*time.Minute {
+			t.Errorf("%+v", got)
+		}
+		missing := filepath.Join(t.TempDir(), "none.pem")
+		err := run(t.Context(), []string{"-addr", "127.0.0.1:0", "-source", "t=http", "-jwt-keys", missing}, nil, nil, io.Discard, io.Discard)
+		if err == nil || !strings.Contains(err.Error(), missing) {
+			t.Errorf("keys that are not there: %v", err)
+		}
+	},
+	"jwt-audience": elsewhere("jwt-keys, and web/rights"),
+	"ticket-life":  elsewhere("jwt-keys, and web/rights"),
+	"host": func(t *testing.T) {
+		p := start(t, 1, "-host", "weir.example.org")
+		for host, want := range map[string]int{"weir.example.org": 200, "other.example.org": 421} {
+			if resp, _ := p.do(t, exchange{"GET", "/", "", []string{"Host", host}}); resp.StatusCode != want {
+				t.Errorf("%s: %d, want %d", host, resp.StatusCode, want)
+			}
+		}
+	},
+	"cors-origin": func(t *testing.T) {
+		resp, _ := start(t, 1, "-cors-origin", "https://a.test").open(t, "topic=t", "Origin", "https://a.test")
+		if resp.Header.Get("Access-Control-Allow-Origin") != "https://a.test" {
+			t.Errorf("headers: %v", resp.Header)
+		}
+	},
+	"trusted-proxy": func(t *testing.T) {
+		p := start(t, 1, "-trusted-proxy", "127.0.0.1", "-max-conns-per-client", "1")
+		p.wantStatus(t, 200, 429)
+		if resp, _ := p.open(t, "topic=t", "X-Forwarded-For", "192.0.2.7"); resp.StatusCode != 200 {
+			t.Errorf("another client of the proxy: %d", resp.StatusCode)
+		}
+		until(t, "the client's address", func() bool { return strings.Contains(p.stderr.String(), "192.0.2.7") })
+	},
+	"max-conns":            func(t *testing.T) { start(t, 1, "-max-conns", "2").wantStatus(t, 200, 200, 503) },
+	"max-conns-per-client": func(t *testing.T) { start(t, 1, "-max-conns-per-client", "2").wantStatus(t, 200, 200, 429) },
+	"connect-rate":         func(t *testing.T) { start(t, 1, "-connect-rate", "0.2").wantStatus(t, 200, 200, 429) },
+	"publish-rate": func(t *testing.T) {
+		p := start(t, 1, "-publish-rate", "0.001", "-publish-token", "hush")
+		first := p.publish(t, "1")
+		until(t, "a refusal", func() bool { return p.publish(t, "1") == 429 })
+		if first != 200 {
+			t.Errorf("the first: %d", first)
+		}
+	},
+	"max-sockets":             reachLimits,
+	"max-sockets-per-client":  reachLimits,
+	"max-requests":            reachLimits,
+	"max-requests-per-client": reachLimits,
+	"topics": func(t *testing.T) {
+		p := start(t, 1, "-topics", "run.*,history=2", "-publish-token", "hush")
+		for _, topic := range []string{"run.7", "other.7"} {
+			for i := range 5 {
+				want := map[string]int{"run.7": 200, "other.7": 404}[topic]
+				if resp, _ := p.do(t, exchange{"POST", "/publish?topic=" + topic, fmt.Sprint(i), []string{"Authorization", "Bearer hush"}}); resp.StatusCode != want {
+					t.Errorf("publishing to %s: %d, want %d", topic, resp.StatusCode, want)
+				}
+			}
+		}
+		if _, body := p.do(t, exchange{"GET", "/sse-health", "", nil}); !strings.Contains(body, `"entries":2,`) {
+			t.Errorf("health: %s", body)
+		}
+	},
+	"play": func(t *testing.T) {
+		p := start(t, 1, "-play")
+		if resp, _ := p.do(t, exchange{"POST", "/t/anything", "hello", nil}); resp.StatusCode != 200 {
+			t.Errorf("publishing: %d", resp.StatusCode)
+		}
+	},
+	"max-body": func(t *testing.T) {
+		p := start(t, 1, "-max-body", "2000", "-publish-token", "hush")
+		if small, large := p.publish(t, `"`+strings.Repeat("x", 1500)+`"`), p.publish(t, `"`+strings.Repeat("x", 2500)+`"`); small != 200 || large != 413 {
+			t.Errorf("%d, %d", small, large)
+		}
+	},
+	"redis":      elsewhere("TestRunRefuses, and the tests of Redis"),
+	"redis-wait": elsewhere("TestRedisWaitEndsWithTheContext"),
+	"data": func(t *testing.T) {
+		dir := t.TempDir()
+		p := start(t, 1, "-data", dir, "-history", "3", "-publish-token", "hush")
+		for i := range 9 {
+			p.publish(t, fmt.Sprint(i))
+		}
+		if err := p.end(); err != nil {
+			t.Fatal(err)
+		}
+		p = start(t, 1, "-data", dir) // what was kept was -history's
+		if _, body := p.do(t, exchange{"GET", "/sse-health", "", nil}); !strings.Contains(body, `"entries":3,`) {
+			t.Errorf("health: %s", body)
+		}
+	},
+	"sync": elsewhere("TestSyncAsksTheDisk"),
+	"event-traces": func(t *testing.T) {
+		for n, want := range map[string]bool{"50": true, "0": false} {
+			p := start(t, 1, "-event-traces", n, "-publish-token", "hush")
+			_, stream := p.open(t, "topic=t&format=json")
+			if _, err := stream.Next(); err != nil {
+				t.Fatal(err)
+			}
+			p.publish(t, "1")
+			if m, err := stream.Next(); err != nil || strings.Contains(string(m.Data), `-01"`) != want {
+				t.Errorf("-event-traces %s: %s, %v", n, m.Data, err)
+			}
+		}
+	},
+	"jaeger-ui": func(t *testing.T) {
+		p := start(t, 1, "-jaeger-ui", "https://jaeger.example/ui")
+		if _, body := p.do(t, exchange{"GET", "/", "", []string{"Accept", "text/html"}}); web.HasAssets() && !strings.Contains(body, "jaeger.example/ui") {
+			t.Error("the page does not lead to Jaeger")
+		}
+	},
+	"log-level": func(t *testing.T) {
+		for level, want := range map[string]bool{"info": true, "error": false} {
+			p := start(t, 1, "-log-level", level)
+			resp, stream := p.open(t, "topic=t")
+			if _, err := stream.Next(); err != nil {
+				t.Fatal(err)
+			}
+			resp.Body.Close()
+			if err := p.end(); err != nil {
+				t.Fatal(err)
+			}
+			if got := strings.Contains(p.stderr.String(), "INFO"); got != want {
+				t.Errorf("-log-level %s: %s", level, p.stderr)
+			}
+		}
+	},
+}
+
+func elsewhere(string) func(t *testing.T) { return func(*testing.T) {} }
+
+// parsed returns what the flags say.
+func parsed(t *testing.T, args ...string) *config {
+	t.Helper()
+	cfg, err := parse(t, append([]string{"-source", "t=http"}, args...)...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return cfg
+}
+
+// wired checks the handler that is made for some flags.
+func wired(t *testing.T, holds func(h *stream.Handler) bool, args ...string) {
+	t.Helper()
+	cfg := parsed(t, args...)
+	tel, err := startTelemetry(t.Context(), cfg, io.Discard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tel.stop(context.Background())
+	topics, err := openTopics(cfg, carrier{}, tel)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer topics.hub.Close()
+	if !holds(topics.handler) {
+		t.Errorf("%v is not told to the handler: %+v", args, topics.handler)
+	}
+}
+
+func reachLimits(t *testing.T) {
+	got := parsed(t, "-max-sockets", "11", "-max-sockets-per-client", "12", "-max-requests", "13", "-max-requests-per-client", "14").limits
+	if got.Sockets != 11 || got.SocketsPerClient != 12 || got.Requests != 13 || got.RequestsPerClient != 14 {
+		t.Errorf("%+v", got)
+	}
+	// They are web's, all in one.
+	p := start(t, 1, "-max-sockets-per-client", "2")
+	var open []net.Conn
+	for range 3 {
+		conn, err := net.Dial("tcp", strings.TrimPrefix(p.url, "http://"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		open = append(open, conn)
+		time.Sleep(20 * time.Millisecond) // one after the other
+	}
+	last := open[len(open)-1]
+	if err := last.SetDeadline(time.Now().Add(10 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	_, _ = io.WriteString(last, "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n") // it may be closed
+	if resp, err := http.ReadResponse(bufio.NewReader(last), nil); err == nil && resp.StatusCode == 200 {
+		t.Error("a third socket is served with -max-sockets-per-client 2")
+	}
+}
+
+// reachTLS checks that both files are used, and read again on SIGHUP.
+func reachTLS(t *testing.T) {
+	cert, key := certificate(t, t.TempDir(), 1)
+	p := start(t, 1, "-tls-cert", cert, "-tls-key", key)
+	if resp, _ := p.do(t, exchange{"GET", "/livez", "", nil}); resp.StatusCode != 200 || resp.TLS == nil || resp.TLS.PeerCertificates[0].SerialNumber.Int64() != 1 {
+		t.Errorf("status %d, TLS %+v", resp.StatusCode, resp.TLS)
+	}
+}
+
+func TestEveryFlagReachesItsPart(t *testing.T) {
+	for _, s := range (&config{}).settings() {
+		test := reached[s.name]
+		if test == nil {
+			t.Errorf("flag -%s has no test that it reaches its part", s.name)
+			continue
+		}
+		t.Run(s.name, test)
+	}
+}
+
+// certificate writes a certificate for this machine, and its key.
+func certificate(t *testing.T, dir string, serial int64) (cert, key string) {
+	t.Helper()
+	cert, key = filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
+	certPEM, keyPEM := selfSigned(t, serial)
+	for name, pem := range map[string][]byte{cert: certPEM, key: keyPEM} {
+		if err := os.WriteFile(name, pem, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return cert, key
+}

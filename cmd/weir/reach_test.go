@@ -247,8 +247,11 @@ var reached = map[string]func(t *testing.T){
 				}
 			}
 		}
-		if _, body := p.do(t, exchange{"GET", "/sse-health", "", nil}); !strings.Contains(body, `"entries":2,`) {
-			t.Errorf("health: %s", body)
+		_, stream := p.open(t, "topic=run.7&last=10&format=data")
+		for _, want := range []string{"", "3", "4"} {
+			if m, err := stream.Next(); err != nil || want != "" && string(m.Data) != want {
+				t.Errorf("with a history of 2 comes %s, want %s: %v", m.Data, want, err)
+			}
 		}
 	},
 	"play": func(t *testing.T) {

@@ -12,17 +12,9 @@ type (
 	ID = eventlog.ID
 	// An Event is what a source publishes and a client receives.
 	Event = eventlog.Event
-	// An Origin says where and when an event was published.
-	Origin = eventlog.Origin
-	// An Entry is an event in a log.
-	Entry = eventlog.Entry
-	// A Gap tells a reader what it cannot get.
-	Gap = eventlog.Gap
 	// A Reader reads a topic within the program: see [Hub.Reader]. It has no
 	// method that writes.
 	Reader = eventlog.View
-	// A Log is what a [Broker] writes into.
-	Log = eventlog.Log
 )
 
 // Content types of [Event.Data].
@@ -30,9 +22,6 @@ const (
 	JSON = eventlog.JSON
 	Text = eventlog.Text
 )
-
-// DefaultType is the CloudEvents type of an event that states none.
-const DefaultType = eventlog.DefaultType
 
 // Errors, by errors.Is.
 var (
@@ -52,6 +41,3 @@ var (
 
 // ParseID reads the form that [ID.String] writes.
 func ParseID(s string) (ID, error) { return eventlog.ParseID(s) }
-
-// ParseCloudEvent reads one CloudEvents 1.0 JSON object (structured mode).
-func ParseCloudEvent(b []byte) (Event, error) { return eventlog.ParseCloudEvent(b) }

@@ -3,6 +3,8 @@ package stream
 import (
 	"context"
 	"errors"
+
+	"weir/stream/eventlog"
 )
 
 // A Broker carries events between processes (or across a restart). It numbers
@@ -37,7 +39,7 @@ type Broker interface {
 	//
 	// When stop has returned, neither the log nor report is touched any more.
 	// Stopping again changes nothing.
-	Follow(topic string, log *Log, report func(error)) (stop func())
+	Follow(topic string, log *eventlog.Log, report func(error)) (stop func())
 }
 
 // A Publication is what is stored at once. A broker keeps the events, which

@@ -16,9 +16,9 @@ import (
 
 // Defaults of a [Handler].
 const (
-	DefaultHeartbeat    = 15 * time.Second
-	DefaultWriteTimeout = 10 * time.Second
-	DefaultRetry        = 2 * time.Second
+	defaultHeartbeat    = 15 * time.Second
+	defaultWriteTimeout = 10 * time.Second
+	defaultRetry        = 2 * time.Second
 )
 
 // A Handler serves the topics of a hub as text/event-stream (WHATWG HTML,
@@ -38,14 +38,14 @@ type Handler struct {
 	// Node names this process to the client.
 	Node string
 	// Heartbeat is after how long without anything else a ping is sent.
-	// Default: DefaultHeartbeat.
+	// Default: 15 s.
 	Heartbeat time.Duration
 	// WriteTimeout is for how long a client may make no progress while something
 	// is written to it, and may acknowledge nothing: see [ConnContext]. Default:
-	// DefaultWriteTimeout.
+	// 10 s.
 	WriteTimeout time.Duration
 	// Retry is the reconnection time that clients are told. Default:
-	// DefaultRetry.
+	// 2 s.
 	Retry time.Duration
 	// Lifetime ends a connection at this age, give or take a tenth; clients
 	// come back. Default: 0, never.
@@ -152,7 +152,7 @@ func (h *Handler) Drain(ctx context.Context, spread time.Duration) error {
 			close(h.idle)
 		}
 		for _, c := range h.conns {
-			time.AfterFunc(time.Duration(rand.Float64()*float64(spread)), func() { c.Close(CloseDrain) })
+			time.AfterFunc(time.Duration(rand.Float64()*float64(spread)), func() { c.Close(closeDrain) })
 		}
 	}
 	idle := h.idle
@@ -162,7 +162,7 @@ func (h *Handler) Drain(ctx context.Context, spread time.Duration) error {
 		return nil
 	case <-ctx.Done():
 		for _, c := range h.Conns() {
-			c.Close(CloseDrain)
+			c.Close(closeDrain)
 		}
 		return ctx.Err()
 	}
@@ -233,11 +233,11 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // gets neither.
 func (h *Handler) admit(w http.ResponseWriter, r *http.Request) (*session, *Refusal) {
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
-		return nil, &Refusal{Status: http.StatusMethodNotAllowed, Reason: RejectMethod, Detail: "A stream is read with GET.",
+		return nil, &Refusal{Status: http.StatusMethodNotAllowed, Reason: rejectMethod, Detail: "A stream is read with GET.",
 			Header: http.Header{"Allow": {"GET, HEAD"}}}
 	}
 	if !accepts(r.Header.Values("Accept")) {
-		return nil, &Refusal{Status: http.StatusNotAcceptable, Reason: RejectAccept,
+		return nil, &Refusal{Status: http.StatusNotAcceptable, Reason: rejectAccept,
 			Detail: "This address answers with text/event-stream, which the Accept header of the request does not allow."}
 	}
 	subscribe := h.Subscribe
@@ -256,7 +256,7 @@ func (h *Handler) admit(w http.ResponseWriter, r *http.Request) (*session, *Refu
 	}()
 	if err := cannotFlush(w); err != nil {
 		h.logger().ErrorContext(r.Context(), "a stream cannot be flushed, and was refused", "reason", err)
-		return nil, &Refusal{Status: http.StatusInternalServerError, Reason: RejectFlush, Detail: "The server cannot stream here; its log says why."}
+		return nil, &Refusal{Status: http.StatusInternalServerError, Reason: rejectFlush, Detail: "The server cannot stream here; its log says why."}
 	}
 	if h.Draining() {
 		return nil, h.drainRefusal()
@@ -297,7 +297,7 @@ func (h *Handler) drainRefusal() *Refusal {
 	h.mu.Lock()
 	wait := time.Until(h.drainedAt)
 	h.mu.Unlock()
-	return &Refusal{Status: http.StatusServiceUnavailable, Reason: RejectDrain, RetryAfter: max(time.Second, wait),
+	return &Refusal{Status: http.StatusServiceUnavailable, Reason: rejectDrain, RetryAfter: max(time.Second, wait),
 		Detail: "The server is shutting down. Try again in a moment."}
 }
 
@@ -325,7 +325,7 @@ func (h *Handler) session(r *http.Request, sub *Subscription, o opened) *session
 		c.Resumed = !o.cursor.Lost()
 	}
 	if h.Lifetime > 0 {
-		s.endsAt, s.endsWhy = now.Add(time.Duration((0.9+rand.Float64()/5)*float64(h.Lifetime))), CloseLifetime
+		s.endsAt, s.endsWhy = now.Add(time.Duration((0.9+rand.Float64()/5)*float64(h.Lifetime))), closeLifetime
 	}
 	if !sub.Expires.IsZero() && (s.endsAt.IsZero() || sub.Expires.Before(s.endsAt)) {
 		s.endsAt, s.endsWhy = sub.Expires, CloseExpired
@@ -340,7 +340,13 @@ func (h *Handler) session(r *http.Request, sub *Subscription, o opened) *session
 	return s
 }
 
-func (h *Handler) heartbeat() time.Duration { return or(h.Heartbeat, DefaultHeartbeat) }
+// Timing returns the heartbeat, and the reconnection time that clients are told:
+// the fields of these names, or their defaults.
+func (h *Handler) Timing() (heartbeat, retry time.Duration) {
+	return h.heartbeat(), or(h.Retry, defaultRetry)
+}
+
+func (h *Handler) heartbeat() time.Duration { return or(h.Heartbeat, defaultHeartbeat) }
 
 func or(d, fallback time.Duration) time.Duration {
 	if d > 0 {

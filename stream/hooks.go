@@ -4,6 +4,8 @@ import (
 	"context"
 	"net/http"
 	"time"
+
+	"weir/stream/eventlog"
 )
 
 // Hooks let somebody observe a stream: each is optional, and a nil one costs
@@ -43,7 +45,7 @@ type ConnHooks struct {
 	// is valid during the call only.
 	Flush func(f *Flush)
 	// Gap is called when the client has been told of a gap.
-	Gap func(g *Gap, now time.Time)
+	Gap func(g *eventlog.Gap, now time.Time)
 	// Heartbeat is called after a ping.
 	Heartbeat func(now time.Time)
 	// Disconnect is called once, when the connection is over. The error is what
@@ -56,9 +58,9 @@ type Flush struct {
 	// Entries are what was written, in order, and Events is how many of them are
 	// events, not announcements. Tagged are those whose event has a Tag. The
 	// slices are shared and must not be changed.
-	Entries []*Entry
+	Entries []*eventlog.Entry
 	Events  int
-	Tagged  []*Entry
+	Tagged  []*eventlog.Entry
 	// Shard is a small number. Flushes of the same topic that have different ones
 	// may come at once; those that have the same seldom do: let them share
 	// counters that others do not touch.
@@ -83,22 +85,32 @@ type CloseReason string
 // The reasons.
 const (
 	CloseClient   CloseReason = "client"   // the client went away
-	CloseReset    CloseReason = "reset"    // the client's connection was reset: it crashed, or was cut off
+	closeReset    CloseReason = "reset"    // the client's connection was reset: it crashed, or was cut off
 	CloseSlow     CloseReason = "slow"     // the client took nothing for the write timeout
-	CloseVanished CloseReason = "vanished" // the client acknowledged nothing any more
-	CloseError    CloseReason = "error"    // a write failed otherwise
+	closeVanished CloseReason = "vanished" // the client acknowledged nothing any more
+	closeError    CloseReason = "error"    // a write failed otherwise
 	CloseEnded    CloseReason = "ended"    // the topic has ended
 	CloseExpired  CloseReason = "expired"  // the right to read is over
 	CloseRevoked  CloseReason = "revoked"  // somebody has ended the right to read
-	CloseDrain    CloseReason = "drain"    // the server is shutting down
-	CloseLifetime CloseReason = "lifetime" // the connection reached its greatest age
+	closeDrain    CloseReason = "drain"    // the server is shutting down
+	closeLifetime CloseReason = "lifetime" // the connection reached its greatest age
 	ClosePanic    CloseReason = "panic"    // a fault in the server
 )
 
+// Fault reports whether the reason is one that somebody has to look into: the
+// stream did not end as client or server wished.
+func (r CloseReason) Fault() bool {
+	switch r {
+	case CloseSlow, closeVanished, closeError, ClosePanic:
+		return true
+	}
+	return false
+}
+
 // CloseReasons are all of them.
 var CloseReasons = []CloseReason{
-	CloseClient, CloseReset, CloseSlow, CloseVanished, CloseError, CloseEnded,
-	CloseExpired, CloseRevoked, CloseDrain, CloseLifetime, ClosePanic,
+	CloseClient, closeReset, CloseSlow, closeVanished, closeError, CloseEnded,
+	CloseExpired, CloseRevoked, closeDrain, closeLifetime, ClosePanic,
 }
 
 // A SourceChange tells of a topic's source or broker.
@@ -119,7 +131,7 @@ type SourceState string
 
 // The states.
 const (
-	SourceStarting SourceState = "starting" // nothing has come yet
+	sourceStarting SourceState = "starting" // nothing has come yet
 	SourceUp       SourceState = "up"
 	SourceFailing  SourceState = "failing" // failed, but not three times in a row
 	SourceDown     SourceState = "down"    // failed three times in a row or more

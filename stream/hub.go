@@ -149,7 +149,7 @@ func (h *Hub) put(name string, opts TopicOptions, onDemand bool) (t *topic, made
 	t.log = eventlog.New(log)
 	if h.opts.Broker != nil {
 		t.brokered = true
-		t.broker = SourceHealth{State: SourceStarting, Since: time.Now()}
+		t.broker = SourceHealth{State: sourceStarting, Since: time.Now()}
 	}
 	h.topics[name] = t
 	return t, true, nil

@@ -69,7 +69,7 @@ func (s *session) takeOver(w http.ResponseWriter, r *http.Request) bool {
 		return false
 	}
 	l := &leanSession{session: s, out: leanWriter{
-		conn: conn, timeout: or(s.h.WriteTimeout, DefaultWriteTimeout), blocked: &s.conn.blocked, head: responseHead(w.Header()),
+		conn: conn, timeout: or(s.h.WriteTimeout, defaultWriteTimeout), blocked: &s.conn.blocked, head: responseHead(w.Header()),
 	}}
 	s.out = &l.out
 	s.member.FD, s.member.Gzip, s.member.Conn = held.fd, s.gzip != nil, l

@@ -7,16 +7,18 @@ import (
 	"time"
 
 	"weir/stream"
+	"weir/stream/eventlog"
+	"weir/stream/streamtest"
 )
 
 // A shakyBroker loses touch when it is told to, and finds it again some tries
 // later.
 type shakyBroker struct {
-	stream.MemoryBroker
+	streamtest.MemoryBroker
 	cut chan struct{}
 }
 
-func (b *shakyBroker) Follow(topic string, log *stream.Log, report func(error)) (stop func()) {
+func (b *shakyBroker) Follow(topic string, log *eventlog.Log, report func(error)) (stop func()) {
 	following := b.MemoryBroker.Follow(topic, log, report)
 	over := make(chan struct{})
 	go func() {

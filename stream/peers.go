@@ -118,7 +118,7 @@ type peerWatch struct {
 // have vanished before the write timeout is over, counted from the first write
 // that it has not acknowledged.
 func (h *Handler) monitorEvery() time.Duration {
-	return max(or(h.WriteTimeout, DefaultWriteTimeout), minSilence) / 8
+	return max(or(h.WriteTimeout, defaultWriteTimeout), minSilence) / 8
 }
 
 // silence is how long it may take to acknowledge.
@@ -152,7 +152,7 @@ func (h *Handler) monitor() {
 	now := time.Now()
 	for _, c := range all {
 		if c.watch.vanished(c, now, h.silence()) {
-			c.s.stop(&closure{reason: CloseVanished, err: errVanished})
+			c.s.stop(&closure{reason: closeVanished, err: errVanished})
 		}
 	}
 	h.mu.Lock()

@@ -29,7 +29,7 @@ func (s *session) servePlain(ctx context.Context, w http.ResponseWriter, protoco
 		}
 	}
 	s.wake.Store(&wake)
-	out := newPlainWriter(w, or(s.h.WriteTimeout, DefaultWriteTimeout), protocol, s.conn.raw)
+	out := newPlainWriter(w, or(s.h.WriteTimeout, defaultWriteTimeout), protocol, s.conn.raw)
 	out.blocked = &s.conn.blocked
 	s.out = out
 	defer func() {

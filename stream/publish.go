@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"time"
+
+	"weir/stream/eventlog"
 )
 
 // Publish puts events into a topic, all or none, and returns their IDs once
@@ -71,7 +73,7 @@ func complete(e *Event, topic string) error {
 		return err
 	}
 	if e.Type == "" {
-		e.Type = DefaultType
+		e.Type = eventlog.DefaultType
 	}
 	if e.Source == "" {
 		e.Source = "/topics/" + topic

@@ -40,23 +40,23 @@ func (r *Refusal) SetRetryAfter(h http.Header) {
 
 // The reasons of the refusals that a handler itself gives.
 const (
-	RejectMethod  = "method"
-	RejectAccept  = "accept"
-	RejectTopic   = "topic"
-	RejectSubject = "subject"
-	RejectFormat  = "format"
-	RejectQuery   = "query"
-	RejectBroker  = "broker"
-	RejectTopics  = "max_topics"
-	RejectDrain   = "drain"
-	RejectFlush   = "flush"
-	RejectFault   = "fault"
+	rejectMethod  = "method"
+	rejectAccept  = "accept"
+	rejectTopic   = "topic"
+	rejectSubject = "subject"
+	rejectFormat  = "format"
+	rejectQuery   = "query"
+	rejectBroker  = "broker"
+	rejectTopics  = "max_topics"
+	rejectDrain   = "drain"
+	rejectFlush   = "flush"
+	rejectFault   = "fault"
 )
 
 // RejectReasons are all of them.
 var RejectReasons = []string{
-	RejectMethod, RejectAccept, RejectTopic, RejectSubject, RejectFormat, RejectQuery,
-	RejectBroker, RejectTopics, RejectDrain, RejectFlush, RejectFault,
+	rejectMethod, rejectAccept, rejectTopic, rejectSubject, rejectFormat, rejectQuery,
+	rejectBroker, rejectTopics, rejectDrain, rejectFlush, rejectFault,
 }
 
 // refuse answers a request that gets no stream.
@@ -76,7 +76,7 @@ func (h *Handler) refuse(w http.ResponseWriter, r *http.Request, refusal *Refusa
 	}
 	passes := refusal.Status == http.StatusTooManyRequests || refusal.Status == http.StatusServiceUnavailable
 	if passes && r.Method == http.MethodGet && wantsOnlyStream(r.Header.Values("Accept")) {
-		if refusal.Reason == RejectDrain {
+		if refusal.Reason == rejectDrain {
 			panic(http.ErrAbortHandler)
 		}
 		h.refuseByStream(w, refusal)
@@ -96,7 +96,7 @@ func (h *Handler) refuse(w http.ResponseWriter, r *http.Request, refusal *Refusa
 // refuseByStream tells a refusal, and when to come back, in a stream.
 func (h *Handler) refuseByStream(w http.ResponseWriter, refusal *Refusal) {
 	setHeader(w.Header())
-	wait := max(refusal.RetryAfter, or(h.Retry, DefaultRetry))
+	wait := max(refusal.RetryAfter, or(h.Retry, defaultRetry))
 	m := sse.Message{
 		Retry: time.Duration((1 + rand.Float64()/2) * float64(wait)),
 		Event: eventFault, Data: messageJSON(refusal.Detail),
@@ -112,16 +112,16 @@ func (h *Handler) asRefusal(r *http.Request, err error) *Refusal {
 	case errors.As(err, &refusal):
 		return refusal
 	case errors.Is(err, ErrUnavailable):
-		return &Refusal{Status: http.StatusServiceUnavailable, Reason: RejectBroker, RetryAfter: 2 * time.Second,
+		return &Refusal{Status: http.StatusServiceUnavailable, Reason: rejectBroker, RetryAfter: 2 * time.Second,
 			Detail: "The server has not reached its event broker yet. Try again in a moment."}
 	case errors.Is(err, ErrTooMany):
-		return &Refusal{Status: http.StatusTooManyRequests, Reason: RejectTopics, RetryAfter: 10 * time.Second,
+		return &Refusal{Status: http.StatusTooManyRequests, Reason: rejectTopics, RetryAfter: 10 * time.Second,
 			Detail: "There are as many topics of this kind as there may be. Try again later."}
 	case errors.Is(err, ErrNoTopic):
-		return &Refusal{Status: http.StatusNotFound, Reason: RejectTopic, Detail: "There is no such topic."}
+		return &Refusal{Status: http.StatusNotFound, Reason: rejectTopic, Detail: "There is no such topic."}
 	}
 	h.logger().ErrorContext(r.Context(), "a stream was refused because of a fault", "error", err)
-	return &Refusal{Status: http.StatusInternalServerError, Reason: RejectFault, Detail: "The server could not tell whether you may read this. Its log says why."}
+	return &Refusal{Status: http.StatusInternalServerError, Reason: rejectFault, Detail: "The server could not tell whether you may read this. Its log says why."}
 }
 
 // cannotFlush names the writer through which a stream cannot be flushed, or

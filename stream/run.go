@@ -22,8 +22,6 @@ const (
 	// steadyRun is how long a run of a source lasts, however it ends, after
 	// which the next wait is short.
 	steadyRun = 10 * time.Second
-	// A broker costs little to ask, and without it every topic is deaf.
-	maxBrokerBackoff = 2 * time.Second
 )
 
 // backoff returns the wait after so many failures in a row, with jitter.
@@ -76,7 +74,7 @@ func (h *Hub) AddSource(name string, s Source) error {
 	if err != nil {
 		return err
 	}
-	h.changed(t, &t.source, SourceStarting, nil)
+	h.changed(t, &t.source, sourceStarting, nil)
 	h.work.Go(func() { h.feed(t, s) })
 	return nil
 }
@@ -180,7 +178,7 @@ func (p *publisher) end() {
 	p.mu.Unlock()
 	for c := p.topic.log.All().Live(); last.After(p.topic.log.Last()); {
 		_, err := c.Next(p.hub.ctx)
-		var gap *Gap
+		var gap *eventlog.Gap
 		if err != nil && (!errors.As(err, &gap) || gap.Reason == eventlog.GapReset) {
 			break // the broker has lost events, perhaps these
 		}

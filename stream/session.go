@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"weir/stream/internal/fanout"
+
+	"weir/stream/eventlog"
 )
 
 // A session is the server's side of one connection: what is written to the
@@ -75,7 +77,7 @@ type item struct {
 	kind  itemKind
 	bytes []byte        // what is written, before compression; nil for a batch
 	batch *fanout.Batch // for itemBatch
-	gap   *Gap          // for itemGap
+	gap   *eventlog.Gap // for itemGap
 	ends  CloseReason   // not empty: the stream is over behind it
 }
 
@@ -128,7 +130,7 @@ func (s *session) next(now time.Time) (it item, over CloseReason, ok bool) {
 		return s.lastWord(why, now)
 	}
 	batch, err := s.member.Read()
-	var gap *Gap
+	var gap *eventlog.Gap
 	switch {
 	case batch != nil:
 		return item{kind: itemBatch, batch: batch}, "", true
@@ -147,7 +149,7 @@ func (s *session) lastWord(why *closure, now time.Time) (it item, over CloseReas
 	switch why.reason {
 	case CloseExpired, CloseRevoked:
 		return item{kind: itemLast, bytes: closeMessage(string(why.reason)), ends: why.reason}, "", true
-	case CloseClient, CloseReset, CloseSlow, CloseVanished, CloseError, ClosePanic:
+	case CloseClient, closeReset, CloseSlow, closeVanished, closeError, ClosePanic:
 		return item{}, why.reason, false
 	}
 	retry := s.h.comeBack(why.reason, now)
@@ -157,8 +159,8 @@ func (s *session) lastWord(why *closure, now time.Time) (it item, over CloseReas
 // comeBack is when a client whose stream the server ends shall come back: not
 // all at once, and in a drain when the next process can be there.
 func (h *Handler) comeBack(reason CloseReason, now time.Time) time.Duration {
-	retry := time.Duration((0.5 + rand.Float64()) * float64(or(h.Retry, DefaultRetry)))
-	if reason == CloseDrain {
+	retry := time.Duration((0.5 + rand.Float64()) * float64(or(h.Retry, defaultRetry)))
+	if reason == closeDrain {
 		h.mu.Lock()
 		retry += max(0, h.drainedAt.Sub(now))
 		h.mu.Unlock()
@@ -250,14 +252,14 @@ func (s *session) failed(err error) (CloseReason, error) {
 	switch {
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		return CloseSlow, err
-	case why != nil && why.reason == CloseVanished:
-		return CloseVanished, why.err
+	case why != nil && why.reason == closeVanished:
+		return closeVanished, why.err
 	case errors.Is(err, syscall.ECONNRESET):
-		return CloseReset, nil
+		return closeReset, nil
 	case isGone(err), why != nil && why.reason == CloseClient:
 		return CloseClient, nil
 	}
-	return CloseError, err
+	return closeError, err
 }
 
 // end is called once, when the connection is over.
@@ -269,7 +271,7 @@ func (s *session) end(reason CloseReason, err error) {
 	s.why.CompareAndSwap(nil, &closure{reason: reason})
 	orderly := false
 	switch reason {
-	case CloseEnded, CloseExpired, CloseRevoked, CloseDrain, CloseLifetime:
+	case CloseEnded, CloseExpired, CloseRevoked, closeDrain, closeLifetime:
 		orderly = true
 	}
 	if s.out != nil {
@@ -322,7 +324,7 @@ func (s *session) begin(w http.ResponseWriter, r *http.Request) {
 // contextEnd is what the end of a request's context means.
 func contextEnd(ctx context.Context) *closure {
 	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
-		return &closure{reason: CloseLifetime}
+		return &closure{reason: closeLifetime}
 	}
 	return &closure{reason: CloseClient}
 }

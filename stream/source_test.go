@@ -146,8 +146,8 @@ func TestSourceHealth(t *testing.T) {
 // A checkpoint is kept together with the events, and only with them, also for
 // the next process.
 func TestPublishCheckpoint(t *testing.T) {
-	broker := new(stream.MemoryBroker)
-	for name, b := range map[string]stream.Broker{"with a broker": broker, "without": nil, "with one that keeps none": forgetful{new(stream.MemoryBroker)}} {
+	broker := new(streamtest.MemoryBroker)
+	for name, b := range map[string]stream.Broker{"with a broker": broker, "without": nil, "with one that keeps none": forgetful{new(streamtest.MemoryBroker)}} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				hub := stream.NewHub(stream.HubOptions{Broker: b, Logger: slog.New(slog.DiscardHandler)})
@@ -169,7 +169,7 @@ func TestPublishCheckpoint(t *testing.T) {
 					p := publisher.(stream.CheckpointPublisher)
 					kept(p, "")
 					place := []byte("a")
-					if err := p.PublishCheckpoint(ctx, place); err != nil || state() != stream.SourceStarting {
+					if err := p.PublishCheckpoint(ctx, place); err != nil || state() != "starting" {
 						t.Errorf("a place alone: %v, the source is %s", err, state())
 					}
 					place[0] = 'x' // it is the caller's again
@@ -209,7 +209,7 @@ type forgetful struct{ stream.Broker }
 // The end of a source is the end of the topic in its process: behind the last
 // event, and neither on other nodes nor in the next process.
 func TestSourceEnds(t *testing.T) {
-	broker := new(stream.MemoryBroker)
+	broker := new(streamtest.MemoryBroker)
 	one := func(text string) stream.SourceFunc {
 		return func(ctx context.Context, p stream.Publisher) error {
 			return p.Publish(ctx, stream.Event{Data: []byte(text)})

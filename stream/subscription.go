@@ -51,11 +51,11 @@ const maxLast = 10_000
 func ParseSubscription(r *http.Request) (*Subscription, error) {
 	query, err := url.ParseQuery(r.URL.RawQuery)
 	if err != nil {
-		return nil, badQuery(RejectQuery, "The query of the address is malformed.")
+		return nil, badQuery(rejectQuery, "The query of the address is malformed.")
 	}
 	s := &Subscription{}
 	if topics := query["topic"]; len(topics) > 1 {
-		return nil, badQuery(RejectTopic, "One stream reads one topic. Open a stream for each, or publish to one topic under several subjects and read it with subject=.")
+		return nil, badQuery(rejectTopic, "One stream reads one topic. Open a stream for each, or publish to one topic under several subjects and read it with subject=.")
 	} else if len(topics) == 1 {
 		s.Topic = strings.Clone(topics[0]) // not a piece of the request, which would be kept with it
 	}
@@ -63,14 +63,14 @@ func ParseSubscription(r *http.Request) (*Subscription, error) {
 		s.Subjects = append(s.Subjects, strings.Clone(subject))
 	}
 	if formats := query["format"]; len(formats) > 1 {
-		return nil, badQuery(RejectFormat, "The parameter format may stand once.")
+		return nil, badQuery(rejectFormat, "The parameter format may stand once.")
 	} else if len(formats) == 1 {
 		s.Format = Format(strings.Clone(formats[0]))
 	}
 	if last := query["last"]; len(last) > 0 {
 		n, err := strconv.Atoi(last[0])
 		if err != nil || n < 0 || len(last) > 1 {
-			return nil, badQuery(RejectQuery, "The parameter last is one number of events, such as last=50.")
+			return nil, badQuery(rejectQuery, "The parameter last is one number of events, such as last=50.")
 		}
 		s.Last = min(n, maxLast)
 	}
@@ -112,7 +112,7 @@ type opened struct {
 func (h *Handler) open(sub *Subscription) (opened, error) {
 	filter, err := eventlog.ParseFilter(sub.Subjects)
 	if err != nil {
-		return opened{}, badQuery(RejectSubject, fmt.Sprintf("The filter subject= is refused: %v.", err))
+		return opened{}, badQuery(rejectSubject, fmt.Sprintf("The filter subject= is refused: %v.", err))
 	}
 	format := sub.Format
 	if format == "" {
@@ -123,7 +123,7 @@ func (h *Handler) open(sub *Subscription) (opened, error) {
 	}
 	formatter := h.Hub.formatter(format)
 	if formatter == nil {
-		return opened{}, badQuery(RejectFormat, fmt.Sprintf("There is no format %.80q. Formats are: %s.", format, strings.Join(h.Hub.formatNames(), ", ")))
+		return opened{}, badQuery(rejectFormat, fmt.Sprintf("There is no format %.80q. Formats are: %s.", format, strings.Join(h.Hub.formatNames(), ", ")))
 	}
 	name := sub.Topic
 	if name == "" {

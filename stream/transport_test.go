@@ -23,6 +23,14 @@ import (
 	"weir/stream/sse"
 )
 
+// Reasons for which there is no name outside the package.
+const (
+	closeReset    stream.CloseReason = "reset"
+	closeVanished stream.CloseReason = "vanished"
+	closeError    stream.CloseReason = "error"
+	closeDrain    stream.CloseReason = "drain"
+)
+
 // Everything here must hold on every transport, over real sockets.
 
 type site struct {
@@ -220,7 +228,7 @@ func TestTransportResumesWithoutSeam(t *testing.T) {
 		until(t, "the connections to end", func() bool { return s.handler.Active() == 0 })
 		// A client that leaves without having read all resets its connection.
 		closed := s.handler.Totals().Closed
-		if n := closed[stream.CloseClient] + closed[stream.CloseReset]; n != 30 {
+		if n := closed[stream.CloseClient] + closed[closeReset]; n != 30 {
 			t.Errorf("closed: %v", s.handler.Totals().Closed)
 		}
 	})
@@ -299,7 +307,7 @@ func TestTransportDrains(t *testing.T) {
 				t.Error("no retry was told")
 			}
 		}
-		if n := s.handler.Totals().Closed[stream.CloseDrain]; n != 20 {
+		if n := s.handler.Totals().Closed[closeDrain]; n != 20 {
 			t.Errorf("closed: %v", s.handler.Totals().Closed)
 		}
 	})
@@ -392,7 +400,7 @@ func TestTransportDepartures(t *testing.T) {
 		}
 		until(t, "the connections to end", func() bool { return s.handler.Active() == 0 })
 		closed := s.handler.Totals().Closed
-		if closed[stream.CloseError]+closed[stream.CloseSlow]+closed[stream.ClosePanic] > 0 {
+		if closed[closeError]+closed[stream.CloseSlow]+closed[stream.ClosePanic] > 0 {
 			t.Errorf("closed: %v", closed)
 		}
 	})

@@ -81,7 +81,7 @@ func TestVanishedClientIsFound(t *testing.T) {
 		began := time.Now()
 		select {
 		case e := <-ends:
-			if e.reason != stream.CloseVanished || e.err == nil {
+			if e.reason != closeVanished || e.err == nil {
 				t.Errorf("the client that vanished was closed as %s, %v; want vanished and why", e.reason, e.err)
 			}
 			took := e.at.Sub(began)

@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"weir/stream/sse"
+
+	"weir/stream/eventlog"
 )
 
 // The names of the control events: what a stream carries beside the topic's own
@@ -48,11 +50,11 @@ func (s *session) greeting(now time.Time) []byte {
 	if s.malformed {
 		hello.LastEventID = "malformed"
 	}
-	return sse.Message{Retry: or(s.h.Retry, DefaultRetry), ID: position, Event: eventConnected, Data: toJSON(hello)}.AppendTo(nil)
+	return sse.Message{Retry: or(s.h.Retry, defaultRetry), ID: position, Event: eventConnected, Data: toJSON(hello)}.AppendTo(nil)
 }
 
 // gapMessage moves the client's last event ID, so that the gap is told once.
-func gapMessage(g *Gap) []byte {
+func gapMessage(g *eventlog.Gap) []byte {
 	data := toJSON(struct {
 		From   string `json:"from"`
 		To     string `json:"to"`

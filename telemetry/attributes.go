@@ -75,11 +75,11 @@ const (
 // errorType is the error.type of a connection that ended in a fault, else "".
 func errorType(reason stream.CloseReason) string {
 	switch reason {
-	case stream.CloseSlow, stream.CloseVanished:
+	case stream.CloseSlow, stream.CloseReason("vanished"):
 		return "timeout"
-	case stream.CloseReset:
+	case stream.CloseReason("reset"):
 		return "reset"
-	case stream.CloseError:
+	case stream.CloseReason("error"):
 		return "write"
 	case stream.ClosePanic:
 		return "panic"

@@ -13,6 +13,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"weir/stream"
+	"weir/stream/eventlog"
 	"weir/telemetry/journey"
 )
 
@@ -198,7 +199,7 @@ func (c *connection) deliver(f *stream.Flush) {
 }
 
 // gap is called when the client has been told that events are lost.
-func (c *connection) gap(g *stream.Gap, now time.Time) {
+func (c *connection) gap(g *eventlog.Gap, now time.Time) {
 	c.gapped = true
 	c.gaps.Add(1)
 	c.missed.Add(int64(g.Missed))

@@ -14,6 +14,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"weir/stream"
+	"weir/stream/streamtest"
 	"weir/telemetry"
 	"weir/telemetry/journey"
 )
@@ -339,7 +340,7 @@ func TestRefusedEvent(t *testing.T) {
 }
 
 // slowBroker takes a while to hand an event on.
-type slowBroker struct{ *stream.MemoryBroker }
+type slowBroker struct{ *streamtest.MemoryBroker }
 
 func (b slowBroker) Publish(ctx ctx, topic string, p *stream.Publication) error {
 	time.Sleep(2 * time.Millisecond) // until the broker has it
@@ -349,7 +350,7 @@ func (b slowBroker) Publish(ctx ctx, topic string, p *stream.Publication) error 
 // TestThroughBroker publishes on one node and reads on another.
 func TestThroughBroker(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		broker := slowBroker{&stream.MemoryBroker{}}
+		broker := slowBroker{&streamtest.MemoryBroker{}}
 		a := newRig(t, telemetry.Options{Node: "a"}, stream.HubOptions{Broker: broker})
 		b := newRig(t, telemetry.Options{Node: "b"}, stream.HubOptions{Broker: broker})
 		synctest.Wait()

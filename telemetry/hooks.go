@@ -53,7 +53,7 @@ func (t *Telemetry) source(c stream.SourceChange) {
 		t.logger().LogAttrs(context.Background(), level, message, attrs...)
 	}
 	switch c.State {
-	case stream.SourceStarting:
+	case "starting":
 		log(slog.LevelDebug, what+" starting")
 	case stream.SourceUp:
 		log(slog.LevelInfo, what+" up")

@@ -11,6 +11,7 @@ import (
 
 	"weir/stream"
 	"weir/stream/eventlog"
+	"weir/stream/streamtest"
 	"weir/telemetry"
 	"weir/telemetry/journey"
 )
@@ -18,7 +19,7 @@ import (
 // TestJourney has a broker, two clients and a browser.
 func TestJourney(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		r := newRig(t, telemetry.Options{Node: "a"}, stream.HubOptions{Broker: slowBroker{&stream.MemoryBroker{}}, Topic: stream.TopicOptions{Pace: 0}})
+		r := newRig(t, telemetry.Options{Node: "a"}, stream.HubOptions{Broker: slowBroker{&streamtest.MemoryBroker{}}, Topic: stream.TopicOptions{Pace: 0}})
 		synctest.Wait()
 		c := r.connect("/sse-stream", nil, func(n int) {
 			if n > 1 {
@@ -63,7 +64,7 @@ func TestJourney(t *testing.T) {
 // TestBrokerStep has a broker that takes its time to hand an event on.
 func TestBrokerStep(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		broker := &lateBroker{stream.MemoryBroker{}}
+		broker := &lateBroker{streamtest.MemoryBroker{}}
 		r := newRig(t, telemetry.Options{}, stream.HubOptions{Broker: broker})
 		synctest.Wait()
 		c := r.connect("/sse-stream", nil, nil)
@@ -80,7 +81,7 @@ func TestBrokerStep(t *testing.T) {
 }
 
 // A lateBroker hands events on after 5 ms.
-type lateBroker struct{ stream.MemoryBroker }
+type lateBroker struct{ streamtest.MemoryBroker }
 
 func (b *lateBroker) Publish(ctx ctx, topic string, p *stream.Publication) error {
 	copies := make([]*stream.Event, len(p.Events))

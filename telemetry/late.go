@@ -7,6 +7,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"weir/stream"
+	"weir/stream/eventlog"
 	"weir/telemetry/journey"
 )
 
@@ -19,7 +20,7 @@ const lateAfter = 250 * time.Millisecond
 // deliveries itself.
 func (c *connection) late(f *stream.Flush) {
 	t := c.t
-	var e *stream.Entry
+	var e *eventlog.Entry
 	for _, entry := range f.Entries {
 		if entry.Event != nil && entry.ID.After(f.Since) {
 			e = entry

@@ -10,6 +10,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"weir/stream"
+	"weir/stream/eventlog"
 	"weir/telemetry/journey"
 )
 
@@ -66,7 +67,7 @@ func (t *Telemetry) sample(o *origin, now time.Time) bool {
 func (t *Telemetry) publish(ctx context.Context, topic string, e *stream.Event) func(stream.ID, error) {
 	tm := t.topicOf(topic)
 	began := time.Now()
-	e.Origin = stream.Origin{Node: t.opts.Node, Published: began}
+	e.Origin = eventlog.Origin{Node: t.opts.Node, Published: began}
 	et, send := t.beginEvent(ctx, topic, e, tm, began)
 	published := tm.publishedAs(e.Type)
 	return func(id stream.ID, err error) {

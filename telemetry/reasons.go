@@ -40,7 +40,7 @@ var (
 	gapReasons    = eventlog.GapReasons
 	dropReasons   = append([]string{dropUnavailable, dropClosed, dropInvalid, dropCanceled, dropOther}, gapReasons...)
 	reportReasons = []string{reportMethod, reportOrigin, reportMedia, reportSize, reportMalformed, reportRateLimit, reportConnection, reportUnknown, reportTime, reportDuplicate}
-	sourceStates  = []stream.SourceState{stream.SourceStarting, stream.SourceUp, stream.SourceFailing, stream.SourceDown, stream.SourceEnded}
+	sourceStates  = []stream.SourceState{stream.SourceState("starting"), stream.SourceUp, stream.SourceFailing, stream.SourceDown, stream.SourceEnded}
 )
 
 // known returns the reason if it is in the list, else _OTHER.

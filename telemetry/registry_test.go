@@ -21,6 +21,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"weir/stream"
+	"weir/stream/eventlog"
 	"weir/telemetry"
 	"weir/web"
 )
@@ -127,7 +128,7 @@ func TestRegistryIsWhole(t *testing.T) {
 // everything makes each span and each metric there is, with what hostile
 // clients and publishers can choose as varied as can be.
 func everything(t *testing.T) *rig {
-	r := newRig(t, telemetry.Options{EventTypes: []string{stream.DefaultType, "reading"}, RejectReasons: []string{"mine"}}, stream.HubOptions{Topic: stream.TopicOptions{History: 8}})
+	r := newRig(t, telemetry.Options{EventTypes: []string{eventlog.DefaultType, "reading"}, RejectReasons: []string{"mine"}}, stream.HubOptions{Topic: stream.TopicOptions{History: 8}})
 	r.handler.Heartbeat = 15 * time.Second
 	if err := r.hub.AddSource("sensor", stream.SourceFunc(func(ctx context.Context, _ stream.Publisher) error { <-ctx.Done(); return ctx.Err() })); err != nil {
 		t.Fatal(err)

@@ -10,6 +10,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"weir/stream"
+	"weir/stream/eventlog"
 )
 
 // The ages of a stream at which a segment ends: these, and then every later
@@ -89,7 +90,7 @@ func (c *connection) finish(now time.Time, reason stream.CloseReason, err error)
 }
 
 // noteGap keeps a gap for the span of the segment.
-func (c *connection) noteGap(g *stream.Gap, now time.Time) {
+func (c *connection) noteGap(g *eventlog.Gap, now time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.timer != nil && len(c.lost) < maxGapEvents {

@@ -34,6 +34,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"weir/stream"
+	"weir/stream/eventlog"
 	"weir/telemetry/journey"
 )
 
@@ -62,7 +63,7 @@ type Options struct {
 	// place.
 	EventTraces int
 	// EventTypes are the event types that metrics tell apart; others count as
-	// "_OTHER". Default: stream.DefaultType.
+	// "_OTHER". Default: eventlog.DefaultType.
 	EventTypes []string
 	// RejectReasons are the reasons for which requests for a stream are refused,
 	// besides those of package stream; others count as "_OTHER".
@@ -125,7 +126,7 @@ func Setup(ctx context.Context, opts Options) (*Telemetry, error) {
 		opts.EventTraces = DefaultEventTraces
 	}
 	if opts.EventTypes == nil {
-		opts.EventTypes = []string{stream.DefaultType}
+		opts.EventTypes = []string{eventlog.DefaultType}
 	}
 	if opts.Client == nil {
 		opts.Client = peer

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"weir/stream"
+	"weir/stream/eventlog"
 )
 
 // A tally has the counts of a share of a topic's deliveries: of the connections
@@ -35,11 +36,11 @@ func newTally(l *layout) *tally {
 // each event's latency is in the same bucket for all of them. A fan-out is a few
 // runs, and a delivery costs no step for each event.
 type run struct {
-	batch  **stream.Entry // the first of the entries, which all deliveries share
-	since  stream.ID      // events up to it do not count: how long they waited in the log is not the stream's latency
-	first  time.Time      // when the first event that counts entered
-	events int            // that count
-	behind time.Duration  // how much later than the first they entered, added up
+	batch  **eventlog.Entry // the first of the entries, which all deliveries share
+	since  stream.ID        // events up to it do not count: how long they waited in the log is not the stream's latency
+	first  time.Time        // when the first event that counts entered
+	events int              // that count
+	behind time.Duration    // how much later than the first they entered, added up
 
 	// The ages of the first event, from oldest's to longest's, at which the
 	// events are in these buckets, of which those from lowest to highest are used.

@@ -16,7 +16,7 @@ import (
 func TestTally(t *testing.T) {
 	began := time.Now()
 	type batchOf struct {
-		Entries []*stream.Entry
+		Entries []*eventlog.Entry
 		Events  int
 	}
 	batch := func(n int, announcement bool) *batchOf {
@@ -24,7 +24,7 @@ func TestTally(t *testing.T) {
 		at := began
 		for i := range n {
 			at = at.Add(time.Duration(rand.IntN(300)) * time.Microsecond)
-			e := &stream.Entry{ID: eventlog.IDAt(began.Add(time.Duration(i) * time.Millisecond)), At: at, Event: new(stream.Event)}
+			e := &eventlog.Entry{ID: eventlog.IDAt(began.Add(time.Duration(i) * time.Millisecond)), At: at, Event: new(stream.Event)}
 			if announcement && i == n/2 {
 				e.Event = nil
 			} else {

@@ -11,6 +11,7 @@ import (
 	"unicode/utf8"
 
 	"weir/stream"
+	"weir/stream/eventlog"
 )
 
 // The HTTP binding of CloudEvents 1.0 has three modes: one event in a body of
@@ -21,7 +22,7 @@ func readCloudEvent(body []byte) ([]stream.Event, error) {
 	if err := wellFormed(body); err != nil {
 		return nil, err
 	}
-	e, err := stream.ParseCloudEvent(body)
+	e, err := eventlog.ParseCloudEvent(body)
 	if err != nil {
 		return nil, err
 	}
@@ -44,7 +45,7 @@ func readCloudEvents(body []byte) ([]stream.Event, error) {
 	}
 	events := make([]stream.Event, len(batch))
 	for i, one := range batch {
-		e, err := stream.ParseCloudEvent(one)
+		e, err := eventlog.ParseCloudEvent(one)
 		if err != nil {
 			return nil, fmt.Errorf("event %d of %d: %w", i+1, len(batch), err)
 		}

@@ -4,7 +4,6 @@ import (
 	"net/http"
 	"runtime"
 	"time"
-	"weir/stream"
 )
 
 // metrics is GET /sse-metrics: the guide's four figures, and what else is
@@ -25,8 +24,7 @@ func (s *Server) metrics(w http.ResponseWriter, r *http.Request) {
 	for reason, n := range totals.Closed {
 		closed[string(reason)] = n
 		ended += n
-		switch reason {
-		case stream.CloseSlow, stream.CloseError, stream.ClosePanic:
+		if reason.Fault() {
 			failed += n
 		}
 	}

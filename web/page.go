@@ -8,7 +8,6 @@ import (
 	"slices"
 	"strings"
 
-	"weir/stream"
 	"weir/stream/eventlog"
 	"weir/web/rights"
 )
@@ -49,10 +48,11 @@ func (s *Server) page(w http.ResponseWriter, r *http.Request) {
 	who, _ := s.viewer(r) // who shows no right gets a page without names
 	topics := s.readable(who)
 	query := r.URL.Query()
+	heartbeat, retry := s.opts.Stream.Timing()
 	p := Page{
 		Node: s.opts.Stream.Node, Version: s.opts.Page.Version, JaegerUI: s.opts.Page.JaegerUI(),
-		HeartbeatMS: orDefault(s.opts.Stream.Heartbeat, stream.DefaultHeartbeat).Milliseconds(),
-		RetryMS:     orDefault(s.opts.Stream.Retry, stream.DefaultRetry).Milliseconds(),
+		HeartbeatMS: heartbeat.Milliseconds(),
+		RetryMS:     retry.Milliseconds(),
 		HasAssets:   HasAssets(), NoDetails: s.opts.Admin && !isAdmin(r), View: "feed", Streams: s.mayWatch(r) == nil,
 	}
 	if len(topics) > 0 {

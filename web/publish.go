@@ -213,7 +213,7 @@ func (s *Server) publishProblem(err error, holder *rights.Holder) *stream.Refusa
 	case errors.Is(err, stream.ErrTooLarge):
 		return problem(http.StatusRequestEntityTooLarge, "history", "Nothing of this is published: "+err.Error()+".")
 	case errors.Is(err, stream.ErrTooMany):
-		return problemLater(http.StatusTooManyRequests, stream.RejectTopics, "There are as many topics of this kind as there may be. Try again later.", 10*time.Second)
+		return problemLater(http.StatusTooManyRequests, "max_topics", "There are as many topics of this kind as there may be. Try again later.", 10*time.Second)
 	case errors.Is(err, stream.ErrClosed):
 		return problem(http.StatusGone, "ended", "This topic has ended; it takes no more events.")
 	case errors.Is(err, stream.ErrUnavailable), errors.Is(err, context.DeadlineExceeded):

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"weir/stream"
+	"weir/stream/eventlog"
 	"weir/web"
 	"weir/web/rights"
 )
@@ -303,7 +304,7 @@ func (brokenBroker) Publish(context.Context, string, *stream.Publication) error 
 	return fmt.Errorf("dial 10.1.2.3:6379: %w", stream.ErrUnavailable)
 }
 
-func (brokenBroker) Follow(_ string, _ *stream.Log, report func(error)) (stop func()) {
+func (brokenBroker) Follow(_ string, _ *eventlog.Log, report func(error)) (stop func()) {
 	for range 3 {
 		report(fmt.Errorf("dial 10.1.2.3:6379: %w", stream.ErrUnavailable))
 	}

@@ -219,10 +219,3 @@ func getHandler(next http.Handler) http.Handler {
 func notFound(w http.ResponseWriter, r *http.Request) {
 	WriteProblem(w, r, problem(http.StatusNotFound, "path", "There is nothing at this address. The page is at /, the stream at /sse-stream."))
 }
-
-func orDefault(d, fallback time.Duration) time.Duration {
-	if d > 0 {
-		return d
-	}
-	return fallback
-}

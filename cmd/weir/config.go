@@ -112,9 +112,9 @@ func (c *config) settings() []setting {
 		{name: "tls-key", value: "FILE", group: "Serving", usage: "private key in PEM", set: text(&c.tlsKey)},
 		{name: "admin-addr", value: "HOST:PORT", group: "Serving", usage: "second listener for /metrics, connection details, /traces and /debug/pprof, which then leave the first", set: address(&c.adminAddr)},
 
-		{name: "heartbeat", value: "DURATION", def: stream.DefaultHeartbeat.String(), group: "Streams", usage: "ping a stream after this long without an event", set: duration(&c.heartbeat, 100*time.Millisecond, time.Hour)},
-		{name: "write-timeout", value: "DURATION", def: stream.DefaultWriteTimeout.String(), group: "Streams", usage: "cut a client that does not take what is written to it for this long", set: duration(&c.writeTimeout, 100*time.Millisecond, time.Hour)},
-		{name: "retry", value: "DURATION", def: stream.DefaultRetry.String(), group: "Streams", usage: "how long clients are told to wait before they come back", set: duration(&c.retry, time.Millisecond, time.Hour)},
+		{name: "heartbeat", value: "DURATION", def: "15s", group: "Streams", usage: "ping a stream after this long without an event", set: duration(&c.heartbeat, 100*time.Millisecond, time.Hour)},
+		{name: "write-timeout", value: "DURATION", def: "10s", group: "Streams", usage: "cut a client that does not take what is written to it for this long", set: duration(&c.writeTimeout, 100*time.Millisecond, time.Hour)},
+		{name: "retry", value: "DURATION", def: "2s", group: "Streams", usage: "how long clients are told to wait before they come back", set: duration(&c.retry, time.Millisecond, time.Hour)},
 		{name: "pace", value: "DURATION", def: "5ms", group: "Streams", usage: "under load, gather events for this long and write them together; up to 5 times longer where writing each by itself would take over a third of the CPU, up to 20 times where even so there is no time; 0 writes each at once", set: duration(&c.pace, 0, time.Second)},
 		{name: "transport", value: "NAME", def: transportAuto, group: "Streams", usage: "auto: on Linux, a few goroutines write to all plain HTTP/1.1 streams; net/http: a goroutine for each", set: oneOf(&c.transport, transportAuto, transportPlain)},
 		{name: "compress", group: "Streams", usage: "serve gzip to clients that accept it; each event is compressed once for all of them", set: boolean(&c.compress)},

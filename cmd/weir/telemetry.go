@@ -9,7 +9,7 @@ import (
 	"net/http"
 	"time"
 
-	"weir/stream"
+	"weir/stream/eventlog"
 	"weir/telemetry"
 	"weir/web"
 	"weir/web/limits"
@@ -39,7 +39,7 @@ func startTelemetry(ctx context.Context, cfg *config, stderr io.Writer) (*observ
 	reports := limits.NewRates(reportRate, reportBurst)
 	tel, err := telemetry.Setup(ctx, telemetry.Options{
 		Version: version(), Node: cfg.node, EventTraces: eventTraces,
-		EventTypes:    append([]string{stream.DefaultType}, cfg.kinds.EventTypes()...),
+		EventTypes:    append([]string{eventlog.DefaultType}, cfg.kinds.EventTypes()...),
 		RejectReasons: web.RefusalReasons,
 		Client:        func(r *http.Request) string { return cfg.limits.Proxies.Client(r).String() },
 		ReportRate:    func(r *http.Request) time.Duration { return reports.Take(cfg.limits.Proxies.Client(r)) },

@@ -65,7 +65,7 @@ func publish(t testing.TB, b *disklog.Broker, from, to int) []stream.ID {
 
 // follow returns a log that has what the broker holds of a topic, and goes on
 // following until stop is called or the test ends.
-func follow(t testing.TB, b *disklog.Broker, topic string) (log *stream.Log, stop func()) {
+func follow(t testing.TB, b *disklog.Broker, topic string) (log *eventlog.Log, stop func()) {
 	t.Helper()
 	log = eventlog.New(eventlog.Options{History: 1 << 20, Bytes: 1 << 30})
 	reports, stop := followInto(t, b, topic, log)
@@ -77,7 +77,7 @@ func follow(t testing.TB, b *disklog.Broker, topic string) (log *stream.Log, sto
 
 // followInto follows with a log of the test's own, until stop is called or the
 // test ends. The reports come on a channel.
-func followInto(t testing.TB, b *disklog.Broker, topic string, log *stream.Log) (reports <-chan error, stop func()) {
+func followInto(t testing.TB, b *disklog.Broker, topic string, log *eventlog.Log) (reports <-chan error, stop func()) {
 	t.Helper()
 	c := make(chan error, 100)
 	stop = b.Follow(topic, log, func(err error) { c <- err })
@@ -98,13 +98,13 @@ func await(t testing.TB, reports <-chan error) error {
 }
 
 // held reads all that waits for a cursor.
-func held(t testing.TB, c *eventlog.Cursor) (events []*stream.Event, gaps []*stream.Gap) {
+func held(t testing.TB, c *eventlog.Cursor) (events []*stream.Event, gaps []*eventlog.Gap) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
 	for {
 		batch, err := c.Next(ctx)
-		var gap *stream.Gap
+		var gap *eventlog.Gap
 		switch {
 		case errors.Is(err, context.Canceled):
 			return events, gaps

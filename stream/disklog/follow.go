@@ -39,7 +39,7 @@ type followers struct {
 type follower struct {
 	broker *Broker
 	topic  string
-	log    *stream.Log
+	log    *eventlog.Log
 	report func(error)
 
 	// Guarded by followers.mu.
@@ -57,7 +57,7 @@ func newFollowers() followers {
 }
 
 // Follow implements [stream.Broker].
-func (b *Broker) Follow(topic string, log *stream.Log, report func(error)) (stop func()) {
+func (b *Broker) Follow(topic string, log *eventlog.Log, report func(error)) (stop func()) {
 	f := &follower{broker: b, topic: topic, log: log, report: report, begun: log.Stats().Head > 0}
 	all := &b.followers
 	all.mu.Lock()

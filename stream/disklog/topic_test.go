@@ -273,7 +273,7 @@ func TestManyTopics(t *testing.T) {
 	const topics = 20_000
 	dir := memoryDir(t)
 	b := open(t, dir, disklog.Options{})
-	logs := make([]*stream.Log, topics)
+	logs := make([]*eventlog.Log, topics)
 	for i := range logs {
 		logs[i] = eventlog.New(eventlog.Options{})
 	}

@@ -19,7 +19,7 @@ type following struct {
 	broker *Broker
 	topic  string
 	key    string
-	log    *stream.Log
+	log    *eventlog.Log
 	report func(error)
 
 	// mu is held while the log is written to and while report is called, so

@@ -15,7 +15,7 @@ import (
 
 // followMany follows topics with logs that are as small as can be, and waits
 // until all are in touch.
-func followMany(t testing.TB, b *redislog.Broker, name string, n int) (logs []*stream.Log, stop func()) {
+func followMany(t testing.TB, b *redislog.Broker, name string, n int) (logs []*eventlog.Log, stop func()) {
 	t.Helper()
 	up := make(chan error, n)
 	stops := make([]func(), n)
@@ -48,7 +48,7 @@ func TestEmptyTopicsAreCheap(t *testing.T) {
 	s := startRedis(t)
 	b := openBroker(t, redislog.Options{URL: s.url()})
 	warm, _ := followMany(t, b, "warm", 10)
-	logs := make([]*stream.Log, topics)
+	logs := make([]*eventlog.Log, topics)
 	for i := range logs {
 		logs[i] = eventlog.New(eventlog.Options{})
 	}

@@ -92,7 +92,7 @@ func (f *following) held() (map[stream.ID]bool, error) {
 	c := f.log.All().From(stream.ID{})
 	for {
 		batch, err := c.Next(ctx)
-		var gap *stream.Gap
+		var gap *eventlog.Gap
 		switch {
 		case errors.Is(err, context.Canceled):
 			return ids, nil

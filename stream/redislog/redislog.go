@@ -188,7 +188,7 @@ func (b *Broker) Close() error {
 }
 
 // Follow implements [stream.Broker].
-func (b *Broker) Follow(topic string, log *stream.Log, report func(error)) (stop func()) {
+func (b *Broker) Follow(topic string, log *eventlog.Log, report func(error)) (stop func()) {
 	f := &following{broker: b, topic: topic, key: b.key(topic), log: log, report: report}
 	b.mu.Lock()
 	b.topics[topic] = append(b.topics[topic], f)

@@ -9,13 +9,14 @@ import (
 	"weir/stream"
 	"weir/stream/eventlog"
 	"weir/stream/source"
+	"weir/stream/streamtest"
 )
 
 // The last lines are not lost where events take the way over a broker: the
 // topic ends behind them.
 func TestEndBehindLastLine(t *testing.T) {
 	for range 50 {
-		hub := stream.NewHub(stream.HubOptions{Broker: new(stream.MemoryBroker), Logger: slog.New(slog.DiscardHandler)})
+		hub := stream.NewHub(stream.HubOptions{Broker: new(streamtest.MemoryBroker), Logger: slog.New(slog.DiscardHandler)})
 		t.Cleanup(hub.Close)
 		if err := hub.AddTopic("lines"); err != nil {
 			t.Fatal(err)

@@ -46,7 +46,7 @@ func TestBroker(t *testing.T, open func(t *testing.T) stream.Broker) {
 
 // A follower is a log that follows a topic, and a reader of that log.
 type follower struct {
-	log    *stream.Log
+	log    *eventlog.Log
 	cursor *eventlog.Cursor
 	end    func()
 	up     chan struct{} // closed by the first report of nil
@@ -60,7 +60,7 @@ type follower struct {
 
 // follow starts to follow; the log is read from its oldest entry. The follower
 // is stopped when the test ends.
-func follow(t *testing.T, b stream.Broker, topic string, log *stream.Log) *follower {
+func follow(t *testing.T, b stream.Broker, topic string, log *eventlog.Log) *follower {
 	t.Helper()
 	f := &follower{log: log, cursor: log.All().From(stream.ID{}), up: make(chan struct{})}
 	f.end = b.Follow(topic, log, f.report)

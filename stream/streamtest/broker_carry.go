@@ -56,7 +56,7 @@ func testFidelity(t *testing.T, b stream.Broker) {
 			Type: "org.example.größe", Source: "https://example.org/a?b=c#d", ForeignID: "7f \"quoted\" 𝄞", Subject: "room/1 ü",
 			Time: when.Add(-50 * 365 * 24 * time.Hour), ContentType: stream.JSON, Data: []byte(`[]`),
 			Traceparent: "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", Tracestate: "vendor=a:1,other=2",
-			Origin: stream.Origin{Node: "node-7 ü", Published: when.Add(1234567)},
+			Origin: eventlog.Origin{Node: "node-7 ü", Published: when.Add(1234567)},
 			Extensions: map[string]json.RawMessage{
 				"text": json.RawMessage(`"a \"b\" \n ü"`), "number": json.RawMessage("42"), "yes": json.RawMessage("true"),
 			},

@@ -192,7 +192,7 @@ func testRewind(t *testing.T, b stream.Broker) {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	_, err := reader.Next(ctx)
-	var gap *stream.Gap
+	var gap *eventlog.Gap
 	if !errors.As(err, &gap) {
 		t.Fatalf("a reader of a log that was ahead of the broker got %v, want a gap", err)
 	}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"weir/stream"
+	"weir/stream/eventlog"
 )
 
 // Version is stored with each event. Another one is not understood. An
@@ -79,7 +80,7 @@ func Event(id stream.ID, attrs, data []byte) (*stream.Event, error) {
 		DataSchema:  a.DataSchema,
 		Traceparent: a.Traceparent,
 		Tracestate:  a.Tracestate,
-		Origin:      stream.Origin{Node: a.Node},
+		Origin:      eventlog.Origin{Node: a.Node},
 		Extensions:  a.Extensions,
 	}
 	if a.Published != 0 {

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"weir/stream"
+	"weir/stream/eventlog"
 	"weir/stream/internal/record"
 )
 
@@ -17,7 +18,7 @@ func TestRoundTrip(t *testing.T) {
 		"full": {
 			Type: "a.b", Source: "/s", ForeignID: "7 ü", Subject: "x", Time: time.Date(2026, 1, 2, 3, 4, 5, 678, time.UTC),
 			ContentType: stream.Text, Data: []byte("a\x00\nb"), Traceparent: "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
-			Tracestate: "vendor=1", Origin: stream.Origin{Node: "a-1", Published: time.Date(2026, 1, 2, 3, 4, 6, 789, time.UTC)},
+			Tracestate: "vendor=1", Origin: eventlog.Origin{Node: "a-1", Published: time.Date(2026, 1, 2, 3, 4, 6, 789, time.UTC)},
 			Extensions: map[string]json.RawMessage{"n": json.RawMessage("1")},
 		},
 	} {

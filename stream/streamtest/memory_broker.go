@@ -1,4 +1,4 @@
-package stream
+package streamtest
 
 import (
 	"context"
@@ -7,16 +7,17 @@ import (
 	"slices"
 	"sync"
 
+	"weir/stream"
 	"weir/stream/eventlog"
 )
 
-// A MemoryBroker is a Broker within one process: hubs that share one see the
+// A MemoryBroker is a broker within one process: hubs that share one see the
 // same events. It is the pattern that other brokers are tested against. The
 // zero value is ready.
 type MemoryBroker struct {
 	// Options bound what the broker keeps of each topic. Pace and what is for
 	// topics on demand is not used.
-	Options TopicOptions
+	Options stream.TopicOptions
 
 	mu     sync.Mutex
 	topics map[string]*memoryTopic
@@ -27,7 +28,7 @@ type MemoryBroker struct {
 type memoryTopic struct {
 	mu         sync.Mutex
 	log        *eventlog.Log
-	followers  []*Log
+	followers  []*eventlog.Log
 	checkpoint []byte
 }
 
@@ -45,10 +46,10 @@ func (b *MemoryBroker) topic(name string) *memoryTopic {
 	return t
 }
 
-// Publish implements [Broker].
-func (b *MemoryBroker) Publish(ctx context.Context, topic string, p *Publication) error {
+// Publish implements [stream.Broker].
+func (b *MemoryBroker) Publish(ctx context.Context, topic string, p *stream.Publication) error {
 	if err := ctx.Err(); err != nil {
-		return fmt.Errorf("%w: %w", ErrUnavailable, err)
+		return fmt.Errorf("%w: %w", stream.ErrUnavailable, err)
 	}
 	t := b.topic(topic)
 	t.mu.Lock()
@@ -83,7 +84,7 @@ func (b *MemoryBroker) Publish(ctx context.Context, topic string, p *Publication
 	return nil
 }
 
-// Checkpoint implements [Checkpointer].
+// Checkpoint implements [stream.Checkpointer].
 func (b *MemoryBroker) Checkpoint(_ context.Context, topic string) ([]byte, error) {
 	t := b.topic(topic)
 	t.mu.Lock()
@@ -91,8 +92,8 @@ func (b *MemoryBroker) Checkpoint(_ context.Context, topic string) ([]byte, erro
 	return slices.Clone(t.checkpoint), nil
 }
 
-// Follow implements [Broker].
-func (b *MemoryBroker) Follow(topic string, log *Log, report func(error)) (stop func()) {
+// Follow implements [stream.Broker].
+func (b *MemoryBroker) Follow(topic string, log *eventlog.Log, report func(error)) (stop func()) {
 	t := b.topic(topic)
 	t.mu.Lock()
 	t.catchUp(log)
@@ -102,13 +103,13 @@ func (b *MemoryBroker) Follow(topic string, log *Log, report func(error)) (stop 
 	return sync.OnceFunc(func() {
 		t.mu.Lock()
 		defer t.mu.Unlock()
-		t.followers = slices.DeleteFunc(t.followers, func(l *Log) bool { return l == log })
+		t.followers = slices.DeleteFunc(t.followers, func(l *eventlog.Log) bool { return l == log })
 	})
 }
 
 // catchUp puts into a follower's log what the topic holds behind it. The
 // caller holds t.mu.
-func (t *memoryTopic) catchUp(log *Log) {
+func (t *memoryTopic) catchUp(log *eventlog.Log) {
 	from, last := t.log.Stats(), log.Last()
 	switch {
 	case log.Stats().Head == 0:
@@ -129,7 +130,7 @@ func (t *memoryTopic) catchUp(log *Log) {
 		if err != nil {
 			return
 		}
-		events := make([]*Event, len(entries))
+		events := make([]*stream.Event, len(entries))
 		for i, e := range entries {
 			events[i] = e.Event
 		}
@@ -140,8 +141,8 @@ func (t *memoryTopic) catchUp(log *Log) {
 }
 
 // insertCopies puts events into a log as if they came from another process.
-func insertCopies(log *Log, events []*Event) error {
-	copies := make([]*Event, len(events))
+func insertCopies(log *eventlog.Log, events []*stream.Event) error {
+	copies := make([]*stream.Event, len(events))
 	for i, e := range events {
 		own := *e
 		own.Tag = nil

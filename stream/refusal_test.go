@@ -29,7 +29,7 @@ func TestWhoIsRefusedHow(t *testing.T) {
 	} {
 		for _, refusal := range []*stream.Refusal{
 			{Status: http.StatusTooManyRequests, Detail: "Later."},
-			{Status: http.StatusServiceUnavailable, Reason: stream.RejectDrain, Detail: "Later."},
+			{Status: http.StatusServiceUnavailable, Reason: "drain", Detail: "Later."},
 			{Status: http.StatusForbidden, Detail: "Never."},
 		} {
 			h := &stream.Handler{Hub: stream.NewHub(stream.HubOptions{}), Subscribe: func(*http.Request) (*stream.Subscription, error) { return nil, refusal }}
@@ -43,7 +43,7 @@ func TestWhoIsRefusedHow(t *testing.T) {
 				h.ServeHTTP(w, r)
 				return false
 			}()
-			drain := refusal.Reason == stream.RejectDrain
+			drain := refusal.Reason == "drain"
 			if want := tc.only && drain; aborted != want {
 				t.Errorf("Accept %q, %d: the connection is closed without an answer: %v, want %v", tc.accept, refusal.Status, aborted, want)
 			}

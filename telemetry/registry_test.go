@@ -384,7 +384,7 @@ func reasonsIn(file *ast.File) (reasons []string) {
 		switch n := n.(type) {
 		case *ast.ValueSpec:
 			for i, name := range n.Names {
-				if strings.HasPrefix(name.Name, "Reject") && i < len(n.Values) {
+				if strings.HasPrefix(name.Name, "reject") && i < len(n.Values) {
 					text(n.Values[i])
 				}
 			}

@@ -20,11 +20,11 @@ const (
 // comes back tells whether the subscription is at the right server; and its
 // count tells whether Redis has lost what it had.
 type pulse struct {
-	key      string
 	first    chan struct{} // closed when the first was taken or refused
 	patience time.Duration
 
 	mu      sync.Mutex
+	key     string
 	beaten  bool
 	err     error     // of the last one
 	unheard time.Time // when one was taken of which nothing was heard since
@@ -38,13 +38,29 @@ func (p *pulse) init(key string, timeout time.Duration) {
 	p.next = -1
 }
 
+// channel returns the key, by which the pulse is heard, too.
+func (p *pulse) channel() string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.key
+}
+
+// rekey takes another key, since another server has the old one.
+func (p *pulse) rekey(key string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if key != p.key {
+		p.key, p.next = key, -1
+	}
+}
+
 // beat publishes the pulse until ctx is done.
 func (s *shard) beat(ctx context.Context) {
 	tick := time.NewTicker(pulseEvery)
 	defer tick.Stop()
 	args := []any{record.Version, 1, maxInline, maxInline, pulseLife.Milliseconds(), "", false, "", "", "", ""}
 	for {
-		_, _, err := s.broker.store(ctx, s.pulse.key, args)
+		_, _, err := s.broker.store(ctx, s.pulse.channel(), args)
 		if ctx.Err() != nil {
 			return
 		}

@@ -123,6 +123,10 @@ type Broker struct {
 	closed bool
 	shards map[*redis.Client]*shard
 	topics map[string][]*following // by topic: to know what was acknowledged
+	// In a cluster, homeless are the followings that have no shard yet.
+	homeless []*following
+	sorting  chan struct{}
+	stopSort func()
 }
 
 var errClosed = errors.New("the connections to Redis are closed")
@@ -165,6 +169,17 @@ func Open(ctx context.Context, opts Options) (*Broker, error) {
 		instance: hex.EncodeToString(random[:]),
 		shards:   make(map[*redis.Client]*shard),
 		topics:   make(map[string][]*following),
+		sorting:  make(chan struct{}, 1),
+		stopSort: func() {},
+	}
+	if at.kind == cluster {
+		sorting, cancel := context.WithCancel(context.Background())
+		done := make(chan struct{})
+		b.stopSort = func() { cancel(); <-done }
+		go func() {
+			defer close(done)
+			b.sort(sorting)
+		}()
 	}
 	if err := b.greet(ctx); err != nil {
 		_ = b.Close()
@@ -177,12 +192,16 @@ func Open(ctx context.Context, opts Options) (*Broker, error) {
 func (b *Broker) Close() error {
 	b.mu.Lock()
 	b.closed = true
-	shards := b.shards
-	b.shards = nil
+	shards, homeless := b.shards, b.homeless
+	b.shards, b.homeless = nil, nil
 	b.mu.Unlock()
+	b.stopSort()
 	for _, s := range shards {
 		s.close()
 		s.lost(errClosed)
+	}
+	for _, f := range homeless {
+		f.failed(errClosed)
 	}
 	return b.servers.close()
 }

@@ -103,6 +103,16 @@ func (s *shard) remove(f *following) {
 	tell(s.writing)
 }
 
+// clear takes all followings out.
+func (s *shard) clear() []*following {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	all := s.all
+	s.all, s.urgent, s.subscribe, s.unsubscribe = nil, nil, nil, nil
+	clear(s.topics)
+	return all
+}
+
 func tell(c chan struct{}) {
 	select {
 	case c <- struct{}{}:
@@ -126,6 +136,9 @@ func (s *shard) run(ctx context.Context) {
 			failures = 1
 		}
 		s.lost(err)
+		if s.broker.servers.cluster != nil && !s.broker.disband(ctx, s) {
+			s.cancel() // another server has its place
+		}
 		select {
 		case <-time.After(backoff(failures)):
 		case <-ctx.Done():
@@ -183,7 +196,7 @@ const pingEvery = time.Second
 func (s *shard) write(ctx context.Context, sub *subscription) error {
 	ping := time.NewTicker(pingEvery)
 	defer ping.Stop()
-	wanted := []string{s.pulse.key}
+	wanted := []string{s.pulse.channel()}
 	var unwanted []string
 	for {
 		for _, change := range []struct {
@@ -230,12 +243,13 @@ var errDeaf = errors.New("what is published does not come back")
 
 // listen takes what Redis tells of.
 func (s *shard) listen(_ context.Context, sub *subscription) error {
+	pulse := s.pulse.channel()
 	for {
 		n, err := sub.next(pingEvery + s.broker.opts.Timeout)
 		if err != nil {
 			return err
 		}
-		if n.channel == s.pulse.key {
+		if n.channel == pulse {
 			if n.kind == "smessage" && s.pulse.heard(n.payload) {
 				s.suspect()
 			}

@@ -72,7 +72,7 @@ func buildServer() error {
 		binary = path
 		return err
 	}
-	if _, err := os.Stat("../../web/dist/app.js"); err != nil {
+	if _, err := os.Stat("../../web/dist/manifest.json"); err != nil {
 		return errors.New("the page's assets are not built: run make build first")
 	}
 	binary = filepath.Join(workDir, "weir")

@@ -159,7 +159,7 @@ func stall(ctx context.Context, addr, path string, cut *atomic.Int64) {
 		}
 		// A small window, and much to send: some seconds of the past.
 		_ = conn.(*net.TCPConn).SetReadBuffer(4 << 10)
-		fmt.Fprintf(conn, "GET %s&last_event_id=%s HTTP/1.1\r\nHost: weir\r\n\r\n", path, eventlog.IDAt(time.Now().Add(-30*time.Second)))
+		fmt.Fprintf(conn, "GET %s&last_event_id=%s HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n", path, eventlog.IDAt(time.Now().Add(-30*time.Second)))
 		// Only a write shows that the other side is gone when nothing is read.
 		for ctx.Err() == nil {
 			pause(250 * time.Millisecond)

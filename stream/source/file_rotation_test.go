@@ -59,7 +59,7 @@ func (s *sink) wantSorted(t *testing.T, want ...string) {
 // followQuick follows a file from its present end, and gives up what has been
 // quiet for a moment.
 func followQuick(t *testing.T, path string) *sink {
-	f := &source.File{Path: path, Interval: 2 * time.Millisecond, Quiet: 50 * time.Millisecond}
+	f := &source.File{Path: path, Interval: 2 * time.Millisecond, Quiet: 400 * time.Millisecond}
 	p := newSink()
 	look(t, f, p)
 	run(t, f, p)

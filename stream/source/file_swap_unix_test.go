@@ -47,7 +47,7 @@ func TestFileSwapped(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "log")
 			appendTo(t, path, "old\n")
-			f := &source.File{Path: path, Interval: 2 * time.Millisecond, Quiet: 50 * time.Millisecond}
+			f := &source.File{Path: path, Interval: 2 * time.Millisecond, Quiet: time.Second}
 			p := newSink()
 			look(t, f, p)
 			_, done := run(t, f, p)

@@ -83,6 +83,7 @@ func TestFileRotation(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			path := filepath.Join(t.TempDir(), "log")
 			appendTo(t, path, "old\n")
 			p := followQuick(t, path)

@@ -45,6 +45,7 @@ var swaps = map[string]struct {
 func TestFileSwapped(t *testing.T) {
 	for name, test := range swaps {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			path := filepath.Join(t.TempDir(), "log")
 			appendTo(t, path, "old\n")
 			f := &source.File{Path: path, Interval: 2 * time.Millisecond, Quiet: time.Second}

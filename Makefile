@@ -67,10 +67,10 @@ web/dist/LICENSES.txt: web/node_modules/.installed $(PAGE)
 
 .PHONY: test
 test: ## everything that a change must pass: lint, unit tests with -race, a short fuzz, the browser suite
-	@.ci/parts 'make test' deps assets -- fmt+vet+staticcheck+scripts unit fuzz e2e
+	@.ci/parts 'make test' deps assets -- fmt+vet+staticcheck+scripts unit fuzz e2e clients
 
 .PHONY: deps
-deps: ## install what the tests run (Chromium, nginx, Redis, promtool, systemd-analyze, cc), or say what is missing
+deps: ## install what the tests run (Chromium, nginx, Redis, Python, promtool, systemd-analyze, cc), or say what is missing
 	@.ci/deps
 
 .PHONY: unit
@@ -84,6 +84,19 @@ e2e: assets ## the browser suite, and the configurations of e2e/stack: real Chro
 .PHONY: e2e-net-http
 e2e-net-http: assets ## the browser suite once more, on the other transport
 	@go test -count=1 -timeout 30m -run '$(RUN)' ./e2e -env WEIR_TRANSPORT=net/http
+
+e2e/clients/npm/node_modules/.installed: e2e/clients/npm/package-lock.json e2e/clients/npm/package.json e2e/clients/npm/.npmrc
+	@echo '» npm ci: the clients that e2e/clients puts before Weir'
+	@cd e2e/clients/npm && npm ci --no-progress --loglevel=error </dev/null
+	@touch $@
+
+.PHONY: clients
+clients: e2e/clients/npm/node_modules/.installed ## put before Weir the clients that its users have, npm's, Go's, Python's and Chromium's, in every misfortune (ARGS="-rows=gap -v")
+	@go run ./e2e/clients $(ARGS)
+
+.PHONY: clients-table
+clients-table: e2e/clients/npm/node_modules/.installed ## the same, and write the table into README.md
+	@go run ./e2e/clients -readme README.md $(ARGS)
 
 .PHONY: fuzz
 fuzz: ## fuzz every target for FUZZTIME (50000x) each
@@ -113,7 +126,7 @@ vet:
 staticcheck:
 	@go tool staticcheck -tags jaeger ./...
 scripts:
-	@for f in web/src/*.js web/build.js; do node --check "$$f"; done
+	@for f in web/src/*.js web/build.js e2e/clients/*.js e2e/clients/npm/*.mjs; do node --check "$$f"; done
 	@bash -n .ci/run; bash -n .ci/parts; bash -n .ci/deps; bash -n .ci/jaeger
 
 .PHONY: vuln
@@ -150,5 +163,5 @@ test-jaeger: assets deps ## press Connect in a real Chromium, and find stream an
 
 .PHONY: clean
 clean: ## remove what was built or installed in this directory
-	rm -rf bin web/node_modules e2e/out
+	rm -rf bin web/node_modules e2e/out e2e/clients/npm/node_modules
 	find web/dist -mindepth 1 ! -name .keep -delete

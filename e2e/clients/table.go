@@ -147,60 +147,70 @@ func (t *table) writeInto(file string, versions map[string]string) error {
 	return os.WriteFile(file, slices.Concat(before, []byte(tableBegins+"\n"+t.markdown(versions)+tableEnds), after), 0o644)
 }
 
-var versionLine = regexp.MustCompile(`\d+(\.\d+)+`)
-
-// versions finds the versions of all clients: of the libraries in the files that
-// pin them, of the programs by asking them.
-func (m *matrix) versions() map[string]string {
-	ask := func(name string, args ...string) string {
-		out, _ := exec.Command(name, args...).CombinedOutput()
-		return versionLine.FindString(string(out))
-	}
+// pinned returns the versions of the libraries, of the clients that have one, by
+// the files that pin them.
+func (m *matrix) pinned() map[string]string {
 	var lock struct {
 		Packages map[string]struct{ Version string }
 	}
 	text, _ := os.ReadFile(filepath.Join(m.here, "npm", "package-lock.json"))
 	_ = json.Unmarshal(text, &lock)
-	npm := func(name string) string { return lock.Packages["node_modules/"+name].Version }
 	mod, _ := os.ReadFile(filepath.Join(m.here, "golang", "go.mod"))
-	module := func(path string) string {
-		if m := regexp.MustCompile(regexp.QuoteMeta(path) + ` v(\S+)`).FindSubmatch(mod); m != nil {
-			return string(m[1])
-		}
-		return ""
-	}
-	path, _ := find("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-	chromium := "Chromium " + ask(path, "--version")
 	versions := map[string]string{}
 	for _, c := range m.clients {
-		var v string
-		switch c.library {
-		case "EventSource":
-			v = chromium
-		case "htmx-2":
-			v = npm("htmx.org") + ", sse " + npm("htmx-ext-sse")
-		case "htmx-4":
-			v = npm("htmx-4")
-		case "fetch-event-source":
-			v = npm("@microsoft/fetch-event-source")
-		case "go-sse":
-			v = module("github.com/tmaxmax/go-sse")
-		case "r3labs":
-			v = module("github.com/r3labs/sse/v2")
-		case "launchdarkly":
-			v = module("github.com/launchdarkly/eventsource")
-		case "":
-			v = "this one"
-			if c.where == python {
-				v = "Python " + ask("python3", "--version")
+		switch path := c.path(); {
+		case path == "":
+		case c.where == golang:
+			if m := regexp.MustCompile(regexp.QuoteMeta(path) + ` v(\S+)`).FindSubmatch(mod); m != nil {
+				versions[c.name] = string(m[1])
 			}
 		default:
-			v = npm(c.library)
-			if c.where == node {
-				v += ", Node " + ask("node", "--version")
-			}
+			versions[c.name] = lock.Packages["node_modules/"+path].Version
 		}
-		versions[c.name] = v
+	}
+	return versions
+}
+
+// path is the name of the client's package or module; empty if it has none.
+func (c client) path() string {
+	switch c.library {
+	case "", "EventSource":
+		return ""
+	case "htmx-2":
+		return "htmx.org"
+	case "fetch-event-source":
+		return "@microsoft/fetch-event-source"
+	case "go-sse":
+		return "github.com/tmaxmax/go-sse"
+	case "r3labs":
+		return "github.com/r3labs/sse/v2"
+	case "launchdarkly":
+		return "github.com/launchdarkly/eventsource"
+	}
+	return c.library
+}
+
+var versionNumber = regexp.MustCompile(`\d+(\.\d+)+`)
+
+// versions returns the versions of all clients, and of what they run in.
+func (m *matrix) versions() map[string]string {
+	ask := func(name string) string {
+		out, _ := exec.Command(name, "--version").CombinedOutput()
+		return versionNumber.FindString(string(out))
+	}
+	chromium, _ := find("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+	versions := m.pinned()
+	for _, c := range m.clients {
+		switch {
+		case c.where == ourselves:
+			versions[c.name] = "this one"
+		case c.where == python:
+			versions[c.name] = "Python " + ask("python3")
+		case c.where == node:
+			versions[c.name] += ", Node " + ask("node")
+		case c.library == "EventSource":
+			versions[c.name] = "Chromium " + ask(chromium)
+		}
 	}
 	return versions
 }

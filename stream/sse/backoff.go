@@ -9,7 +9,8 @@ import (
 
 // A backoff says how long to wait.
 type backoff struct {
-	retry    time.Duration // after a stream that was good
+	retry    time.Duration // as the server asks
+	own      time.Duration // as the program asks: what is doubled by failures
 	max      time.Duration
 	failures int // in a row
 }
@@ -28,7 +29,7 @@ func newBackoff(retry, most time.Duration) backoff {
 	if most <= 0 {
 		most = 30 * time.Second
 	}
-	return backoff{retry: retry, max: most}
+	return backoff{retry: retry, own: retry, max: most}
 }
 
 // after returns how long to wait when a stream that was opened at that time (or
@@ -39,15 +40,18 @@ func (b *backoff) after(err error, opened time.Time) time.Duration {
 	} else {
 		b.failures = 0
 	}
+	// What the server asks is a least time: if that is long already, it is not
+	// doubled.
 	wait := b.retry
 	if b.failures > 1 {
-		wait = max(wait, min(leastGrowth, b.max))
+		grown := max(min(b.own, b.retry), min(leastGrowth, b.max))
 		for range b.failures - 1 {
-			if wait >= b.max {
+			if grown >= b.max {
 				break
 			}
-			wait = min(2*wait, b.max)
+			grown = min(2*grown, b.max)
 		}
+		wait = max(wait, grown)
 	}
 	jitter := spread(wait / 2)
 	if status := (*StatusError)(nil); errors.As(err, &status) && status.RetryAfter > 0 {

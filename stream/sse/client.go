@@ -152,12 +152,14 @@ func (c *Client) setLastEventID(id string) {
 // ended for good: by status 204, or by an event "close", which is yielded first.
 //
 // After everything else the Client comes back: after the end of a stream, a
-// connection that is refused or cut, silence, 408, 429 and 5xx. It does so
-// for ever, also if it never got in, until ctx is done. It waits for as long as
-// the server asked by "retry:" (or [Options].Retry), twice as long after each
-// failure in a row up to [Options].MaxRetry, and by chance up to half as long
-// again, so that not all clients come at once. A stream of less than 5 s counts
-// as a failure. Where an answer has Retry-After, that is how long it waits.
+// connection that is refused or cut, silence, 408, 429 and 5xx. It does so for
+// ever, also if it never got in, until ctx is done. It waits for as long as the
+// server asked by "retry:", or for [Options].Retry where it did not ask. After
+// each failure in a row it waits for at least twice as long as before, beginning
+// with the shorter of the two, up to [Options].MaxRetry. By chance it waits up to
+// half as long again, so that not all clients come at once. A stream of less than
+// 5 s counts as a failure. Where an answer has Retry-After, that is how long the
+// Client waits.
 //
 // A loop that is left by break ends the connection. A later call goes on behind
 // the last message that was yielded. While the loop's body works nothing is

@@ -219,6 +219,23 @@ func TestClientHonoursWhatTheServerAsks(t *testing.T) {
 	}
 }
 
+// A server that is full asks for a time of its choice, and who is turned away
+// several times is not punished for it.
+func TestClientDoesNotDoubleWhatTheServerAsks(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		full := answer{status: 200, body: "retry: 10000\nevent: stream-error\ndata: {}\n\n"}
+		s := &script{answers: []answer{full, full, full, {status: 204}}}
+		if _, err := read(t.Context(), s.options(), -1); err != nil {
+			t.Fatal(err)
+		}
+		for i, wait := range s.waits() {
+			if !within(wait, 10*time.Second, 15*time.Second) {
+				t.Errorf("request %d came after %v", i+1, wait)
+			}
+		}
+	})
+}
+
 // A server that lets everybody in and out at once, with a time of 0, must not
 // be asked without pause.
 func TestClientDoesNotSpin(t *testing.T) {

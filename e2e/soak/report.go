@@ -67,7 +67,7 @@ func (s *soak) report(marker stream.ID) error {
 	row("  repeated", repeated)
 	row("  covered by a gap", covered)
 	row("gaps reported", total(gaps), list(gaps))
-	row("reconnects", int(s.reconnects.Load()), fmt.Sprintf("(of %d clients that stay; connecting failed or was refused %s times)", s.steady+s.slow/2, thousands(int(s.turnedAway.Load()))))
+	row("reconnects", int(s.reconnects.Load()), fmt.Sprintf("(of %d clients that stay, among them an EventSource and go-sse; connecting failed or was refused %s times)", s.steady+s.slow/2+len(s.foreigners), thousands(int(s.turnedAway.Load()))))
 	left := map[string]int{}
 	for how, name := range []string{"close", "reset", "cancel", "mid-event", "half-close", "before the answer"} {
 		left[name] = int(s.left[how].Load())

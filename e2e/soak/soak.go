@@ -40,10 +40,11 @@ type soak struct {
 	longStop   time.Duration // for which something is stopped at most
 	longest    time.Duration // life of a client that comes and goes
 
-	redis     *redis
-	nodes     []*node
-	ledger    *ledger
-	publisher *publisher
+	redis      *redis
+	nodes      []*node
+	foreigners []foreign
+	ledger     *ledger
+	publisher  *publisher
 
 	delivered, opened, turnedAway, reconnects, pauses, streamErrors, stalled atomic.Int64
 	left                                                                     [departures]atomic.Int64
@@ -91,6 +92,9 @@ func soakIn(ctx context.Context, dir string, o options, out io.Writer) (err erro
 		longest:    min(o.length/2, time.Minute),
 		ledger:     &ledger{},
 		happened:   map[string]int{}, cuts: map[string]int{},
+	}
+	if s.foreigners, err = foreigners(ctx, dir); err != nil {
+		return err
 	}
 	if s.redis, err = newRedis(dir); err != nil {
 		return err
@@ -210,7 +214,18 @@ func (s *soak) load(ctx context.Context) (marker stream.ID, err error) {
 	for i := range s.steady {
 		a := s.account(fmt.Sprintf("steady client %d", i))
 		staid = append(staid, a)
-		stay.Go(func() { s.stay(staying, a, i, false) })
+		stay.Go(func() {
+			if i%3 == 1 {
+				s.stayAsClient(staying, a)
+			} else {
+				s.stay(staying, a, i, false)
+			}
+		})
+	}
+	for i, f := range s.foreigners {
+		a := s.account(f.name)
+		staid = append(staid, a)
+		stay.Go(func() { s.stayAsForeigner(staying, a, f, s.nodes[i%len(s.nodes)]) })
 	}
 	for i := range s.slow {
 		if i%2 == 0 {

@@ -1,39 +1,92 @@
-// Package stream serves Server-Sent Events from bounded logs.
+// Package stream serves Server-Sent Events from bounded logs: it is what a
+// program imports that wants live feeds in its own HTTP server.
 //
-// Each topic is one append-only, bounded, in-memory [Log] of immutable
-// entries, and an entry is encoded for the wire once. A connection is a
-// [Cursor] over the log; it has no queue of its own. So fan-out, replay, slow
-// consumers and batching are one mechanism: every cursor reads the same bytes;
-// a cursor that starts further back replays; one that the log's tail has
-// overtaken is too slow; one that finds several entries waiting writes them
-// together.
+// Each topic is one append-only, bounded, in-memory log of immutable entries.
+// A connection is a cursor over the log: it has no queue of its own. So fan-out,
+// replay, slow consumers and batching are one mechanism. Every cursor reads the
+// same bytes; a cursor that starts further back replays; a cursor that the log's
+// floor has overtaken was too slow; a cursor that finds several entries waiting
+// writes them in one go.
 //
 // # Order and loss
 //
 // The IDs of a topic rise strictly. A reader gets the events of a topic in the
-// order of their IDs, none twice, and none left out but those that a [Gap]
+// order of their IDs, none twice, and none left out but those that a gap
 // tells it of. Publishers never wait for readers.
 //
-// # Parts
+// # Words
 //
-// A [Hub] holds the topics and runs their [Source] plug-ins; a [Handler]
-// serves them over HTTP; a [Decoder] is the client's side. [Hooks] observe
-// without touching the path of an event when they are not set. A [Broker]
-// carries events between processes. A representation other than JSON is a log
-// of its own, projected from the topic's.
+//   - topic: the unit of order, history and resumption; it has one log
+//   - subject: what an event is about; the unit of filtering and of rights
+//   - event: what is published; entry: an event in a log, under its ID
+//   - log: the entries of a topic, from the floor (nothing up to it is held) to
+//     the head (the newest)
+//   - view: the entries of a log that some subjects match; cursor: one reader's
+//     position in a view
+//   - gap: events that a reader cannot get, and is told of
+//   - format: a way to encode an entry
+//   - batch: entries that connections write in one go, encoded once for all
+//   - feed: a view in one format, with all who read it; shard: a share of those
+//   - turn: the moment at which a shard's connections get what has come; pace: how
+//     long a turn lets events gather
+//   - drain: the orderly end of all streams of a process
 //
-// # From a publisher to a client
+// # The way of an event
 //
-// Append numbers and encodes an event and wakes who follows the log, which are
-// few. A goroutine of its own then releases what has come to the connections: at
-// once after a quiet time, else to one share of them after the other, each once
-// in LogOptions.Pace.
+//	Hub.Publish ─► Broker ─► follower ─┐        (with a broker)
+//	     │                             │
+//	     └────────► eventlog.Log.Append / Insert      numbers it, puts it in, drops the oldest
+//	                          │ View.Watch            tells the feeds that something has come
+//	                          ▼
+//	               fanout.Feed.changed                makes sure that a turn is due
+//	                          ⋮ at once, or when the pace is over
+//	               fanout.Shard.write                 releases entries to a share of the connections
+//	                 │                    │
+//	           plain │ wakes              │ lean: sends the batch to all that are parked
+//	                 ▼                    ▼
+//	    handler's goroutine          netpoll.Send ── not all taken ─► a goroutine until it has caught up
+//	    Reader.Read, Write, Flush         │
+//	                 └─────► session.wrote ◄┘         counts, and calls ConnHooks.Flush
 //
-// A connection that has caught up is parked. On net/http each gets a goroutine
-// when there is something to write, which ends when all is written; net/http's
-// own does nothing but wait for the end. On Linux, plain HTTP/1.1 connections
-// are taken over, and a few pumps write each batch to all that are parked,
-// without ever waiting for one. See [Transport].
+// # What happens to a slow client
 //
-// The package imports the standard library only.
+// On the plain transport the handler's goroutine waits in Write; nobody else
+// does. On the lean transport the socket does not take a batch: the shard's
+// writer gives the session a goroutine of its own (fanout.Member, session.work),
+// which waits, and goes on with the next client. Either way the cursor stays
+// where it is while the log grows. Two detectors look at it. When the log's floor
+// overtakes the cursor, its next read is a gap (eventlog.Cursor.Peek); the client
+// is told, and goes on with the oldest entry held. When the client takes and
+// acknowledges nothing for Handler.WriteTimeout, the connection is closed as slow
+// (plainWriter.check, leanWriter.writeAll), or as vanished when nothing was being
+// written (Handler.monitor). No lock is held while anybody waits for a client.
+//
+// # Adding a format
+//
+// Write a [Formatter] and name it in [HubOptions.Formats]; clients ask for it by
+// ?format=NAME. It is called once for an entry, by the first who reads it so,
+// and what it returns is kept with the entry and counted against
+// TopicOptions.Bytes. ExampleFormatter shows one.
+//
+// # Adding a source
+//
+// Write a [Source] and give it to Hub.AddSource: its Run publishes until its
+// context is done. To have it known to the program's -source flag, put a
+// source.Kind into the list of package weir/stream/source. streamtest.TestSource
+// checks it.
+//
+// # Locks
+//
+// In the order in which they are taken: Hub.mu; topic.mu; a log's lock for
+// writing; a feed's; a shard's; a log's lock for reading. Handler.mu is taken
+// with no other lock held, and none is taken while it is.
+//
+// # Other packages
+//
+// [weir/stream/eventlog] is the log, [weir/stream/sse] the wire and a client,
+// [weir/stream/source] the sources that ship, [weir/stream/redislog] and
+// [weir/stream/disklog] brokers, [weir/stream/streamtest] the suites that check
+// plug-ins. This package, and the ones below it, import the standard library
+// only. It knows nothing of users, tokens, pages or telemetry: [Handler.Subscribe]
+// and [Hooks] are where those come in.
 package stream

@@ -17,6 +17,12 @@
 // batches.mu. A log calls its watchers while its writer's lock is held, but not
 // the one for reading.
 //
-// The package knows nothing of HTTP: it writes to file descriptors, by package
-// netpoll, and hands everything else to the connection.
+// # Why an event waits
+//
+// With a pace of 5 ms, an event under load waits for the next turn of its shard:
+// up to the pace, or longer where writing each event by itself would cost too
+// much. turns.go decides how long (Feed.interval), and is the place to change it.
+//
+// What it does not do: HTTP. It writes to file descriptors, by package netpoll,
+// and hands everything else to the connection.
 package fanout

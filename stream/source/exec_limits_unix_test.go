@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"regexp"
 	"runtime"
 	"slices"
@@ -37,7 +38,7 @@ func TestExecEscapedGoesOn(t *testing.T) {
 		for _, stopped := range []bool{true, false} {
 			t.Run(fmt.Sprint(name, ", stopped ", stopped), func(t *testing.T) {
 				t.Parallel()
-				command := escaping(t, "echo $$; "+prints)
+				command := escaping(t, prints)
 				if stopped {
 					command += "wait"
 				} else {
@@ -63,13 +64,15 @@ func TestExecEscapedGoesOn(t *testing.T) {
 	}
 }
 
-// escaping returns a command that runs another outside of the group.
+// escaping returns a command that runs another outside of the group, prints its
+// number, and goes on when it has escaped.
 func escaping(t *testing.T, command string) string {
 	t.Helper()
 	if _, err := exec.LookPath("setsid"); err != nil {
 		t.Skip("there is no setsid here")
 	}
-	return "setsid sh -c '" + command + "' & "
+	mark := filepath.Join(t.TempDir(), "escaped")
+	return fmt.Sprintf("setsid sh -c 'echo $$; : >%s; %s' & while [ ! -e %[1]s ]; do sleep 0.01; done; ", mark, command)
 }
 
 // endEscaped ends what has escaped, which must have lived until now.
@@ -84,7 +87,7 @@ func endEscaped(t *testing.T, pid int) {
 // The last lines of a program are published though something has escaped.
 func TestExecEscapedLastLines(t *testing.T) {
 	p := newSink()
-	_, done := run(t, &source.Exec{Command: escaping(t, "echo $$; exec sleep 1000") + "sleep 0.1; seq 5000", Grace: 50 * time.Millisecond, Logger: quiet}, p)
+	_, done := run(t, &source.Exec{Command: escaping(t, "exec sleep 1000") + "seq 5000", Grace: 50 * time.Millisecond, Logger: quiet}, p)
 	if err := ends(t, done); !errors.Is(err, stream.ErrRestart) {
 		t.Errorf("Run returned %v", err)
 	}

@@ -70,7 +70,7 @@ func hostPort(s string) (host string, port int) {
 	if err != nil {
 		return s, 0
 	}
-	port, _ = strconv.Atoi(digits)
+	port, _ = strconv.Atoi(digits) // 0 where it is no number
 	return host, port
 }
 

@@ -165,7 +165,7 @@ func Setup(ctx context.Context, opts Options) (*Telemetry, error) {
 		return t, t.setMetrics()
 	}
 	if err := t.start(ctx); err != nil {
-		_ = t.Shutdown(ctx)
+		_ = t.Shutdown(ctx) // err says why already
 		return nil, err
 	}
 	return t, nil

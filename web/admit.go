@@ -127,6 +127,7 @@ func (s *Server) stream(next http.Handler) http.Handler {
 				WriteProblem(w, r, problem(http.StatusBadRequest, "body", "A request for a stream has no body."))
 				return
 			}
+			// Where a writer has no deadlines, there is none to take off.
 			_ = http.NewResponseController(w).SetReadDeadline(time.Time{})
 		}
 		next.ServeHTTP(w, r)

@@ -39,7 +39,7 @@ func WriteProblem(w http.ResponseWriter, r *http.Request, refusal *stream.Refusa
 		Status int    `json:"status"`
 		Detail string `json:"detail"`
 		Reason string `json:"reason,omitempty"`
-	}{"about:blank", http.StatusText(refusal.Status), refusal.Status, refusal.Detail, refusal.Reason})
+	}{"about:blank", http.StatusText(refusal.Status), refusal.Status, refusal.Detail, refusal.Reason}) // the client has gone
 }
 
 func wantsText(r *http.Request) bool {
@@ -60,7 +60,7 @@ func writeJSON(w http.ResponseWriter, status int, v any) {
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", "no-store")
 	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(v)
+	_ = json.NewEncoder(w).Encode(v) // the client has gone
 }
 
 // RefusalReasons are the reasons for which Admit refuses a stream: a bounded

@@ -117,7 +117,7 @@ func (p *watched) run() {
 	for idle := 0; ; {
 		began := time.Now()
 		if p.server.opts.Stream.Draining() {
-			_ = p.handler.Drain(context.Background(), 0)
+			_ = p.handler.Drain(context.Background(), 0) // there is no deadline to miss
 		}
 		conns := p.handler.Conns()
 		if len(conns) > 0 {
@@ -143,6 +143,7 @@ func (p *watched) run() {
 			if len(watchers) > 4*maxWatchers {
 				clear(watchers)
 			}
+			// A frame that is lost is made up for by the next.
 			_, _ = p.hub.Publish(context.Background(), watchTopic, stream.Event{Type: "weir.streams", Data: f.frame(began, whole)})
 		}
 		time.Sleep(max(frameEvery-time.Since(began), frameShare*time.Since(began)))

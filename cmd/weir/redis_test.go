@@ -13,23 +13,35 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+
+	"weir/stream/streamtest"
 )
 
 // startRedis starts a redis-server of the test's own, and returns a client and
 // the URL.
 func startRedis(t *testing.T) (*redis.Client, string) {
 	t.Helper()
-	path, err := exec.LookPath("redis-server")
-	if err != nil {
-		t.Fatal("this test needs a real redis-server, version 7 or later, on the PATH: apt-get install redis-server")
-	}
+	return startRedisAt(t, freeAddr(t))
+}
+
+// freeAddr returns an address that nobody listens on.
+func freeAddr(t *testing.T) string {
+	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	addr := l.Addr().String()
+	defer l.Close()
+	return l.Addr().String()
+}
+
+func startRedisAt(t *testing.T, addr string) (*redis.Client, string) {
+	t.Helper()
+	path, err := exec.LookPath("redis-server")
+	if err != nil {
+		t.Fatal("this test needs a real redis-server, version 7 or later, on the PATH: apt-get install redis-server")
+	}
 	_, port, _ := net.SplitHostPort(addr)
-	_ = l.Close()
 	cmd := exec.Command(path, "--port", port, "--bind", "127.0.0.1", "--dir", t.TempDir(), "--save", "")
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
@@ -143,5 +155,51 @@ func TestTwoOnOneHost(t *testing.T) {
 	}
 	if got := view(); len(got) != 1 || got[0] != one.url {
 		t.Errorf("after the end of the other: %q", got)
+	}
+}
+
+// With -redis-wait nobody is refused at a start: the server listens when its
+// topics have joined Redis, and its administrators see that it lives until then.
+func TestListensWhenTopicsHaveJoined(t *testing.T) {
+	redisAddr, public, admin := freeAddr(t), freeAddr(t), freeAddr(t)
+	ctx, cancel := context.WithCancel(context.Background())
+	stdout, stderr, done := new(streamtest.Buffer), new(streamtest.Buffer), make(chan error, 1)
+	go func() {
+		done <- run(ctx, []string{"-addr", public, "-admin-addr", admin, "-source", "t=http", "-drain", "0", "-redis", "redis://" + redisAddr, "-redis-wait"}, nil, strings.NewReader(""), stdout, stderr)
+	}()
+	defer func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Errorf("%v\n%s", err, stderr)
+		}
+	}()
+	until(t, "it to wait", func() bool { return strings.Contains(stderr.String(), "waiting for Redis") })
+	for path, want := range map[string]int{"/livez": 200, "/readyz": 503, "/metrics": 503} {
+		if got := status(t, "GET", "http://"+admin+path); got != want {
+			t.Errorf("before: %s answers %d, want %d", path, got, want)
+		}
+	}
+	if conn, err := net.Dial("tcp", public); err == nil {
+		conn.Close()
+		t.Error("it listens before its topics have joined")
+	}
+	if stdout.String() != "" {
+		t.Errorf("it says: %s", stdout)
+	}
+	startRedisAt(t, redisAddr)
+	until(t, "it to listen", func() bool {
+		conn, err := net.Dial("tcp", public)
+		if err == nil {
+			conn.Close()
+		}
+		return err == nil
+	})
+	for url, want := range map[string]int{"http://" + public + "/livez": 200, "http://" + public + "/readyz": 200, "http://" + admin + "/readyz": 200, "http://" + admin + "/metrics": 200} {
+		if got := status(t, "GET", url); got != want {
+			t.Errorf("afterwards: %s answers %d, want %d", url, got, want)
+		}
+	}
+	if !strings.HasPrefix(stdout.String(), "listening on http://"+public+"\n") {
+		t.Errorf("it says: %s", stdout)
 	}
 }

@@ -29,7 +29,7 @@ func serve(ctx context.Context, cfg *config, proc *process, stdout, stderr io.Wr
 	if err != nil {
 		return end.or(err)
 	}
-	defer carrier.close()
+	defer tel.closing("the broker", carrier.close)
 	topics, err := openTopics(cfg, carrier, tel)
 	if err != nil {
 		return err

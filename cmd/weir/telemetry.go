@@ -55,6 +55,13 @@ func startTelemetry(ctx context.Context, cfg *config, stderr io.Writer) (*observ
 	return &observation{tel, logger, stderr}, nil
 }
 
+// closing ends a part, and logs what goes wrong.
+func (o *observation) closing(what string, close func() error) {
+	if err := close(); err != nil {
+		o.logger.Error("closing "+what+" has failed", "error", err)
+	}
+}
+
 // stop exports what has not been exported. A collector that does not answer
 // holds up the end for exportPatience at most.
 func (o *observation) stop(second context.Context) {

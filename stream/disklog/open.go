@@ -81,7 +81,7 @@ func create(path string, sync bool) error {
 	if err != nil {
 		return err
 	}
-	defer os.Remove(f.Name())
+	defer os.Remove(f.Name()) // it may be gone already
 	if err := f.Close(); err != nil {
 		return err
 	}

@@ -182,7 +182,7 @@ func Open(ctx context.Context, opts Options) (*Broker, error) {
 		}()
 	}
 	if err := b.greet(ctx); err != nil {
-		_ = b.Close()
+		_ = b.Close() // err says why already
 		return nil, err
 	}
 	return b, nil

@@ -71,7 +71,7 @@ func (c *Client) request(ctx context.Context) (*http.Response, error) {
 // judge returns the body of an answer that is a stream, decompressed. Otherwise
 // it returns the reason, which is nil if the stream has ended for good.
 func judge(resp *http.Response) (io.Reader, error) {
-	kind, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type"))
+	kind, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type")) // what cannot be read is no stream
 	switch {
 	case resp.StatusCode == http.StatusNoContent:
 		return nil, nil
@@ -86,7 +86,7 @@ func judge(resp *http.Response) (io.Reader, error) {
 			return nil, &finalError{fmt.Errorf("sse: the stream comes in the encoding %q, which was not asked for", encoding)}
 		}
 	}
-	text, _ := io.ReadAll(io.LimitReader(resp.Body, 4<<10))
+	text, _ := io.ReadAll(io.LimitReader(resp.Body, 4<<10)) // as much of it as there is
 	err := &StatusError{
 		StatusCode: resp.StatusCode, ContentType: resp.Header.Get("Content-Type"), Body: string(text),
 		RetryAfter: retryAfter(resp.Header),

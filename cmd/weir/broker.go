@@ -46,7 +46,7 @@ func openBroker(ctx context.Context, cfg *config, stderr io.Writer, logger *slog
 func openRedis(ctx context.Context, cfg *config, stderr io.Writer, logger *slog.Logger) (*redislog.Broker, error) {
 	began := time.Now()
 	for {
-		b, err := redislog.Open(ctx, redislog.Options{URL: cfg.redis, MaxLen: int64(cfg.history), MaxBytes: cfg.historyBytes, Node: cfg.node, Logger: logger})
+		b, err := redislog.Open(ctx, redislog.Options{URL: cfg.redis, MaxLen: int64(cfg.history), MaxBytes: cfg.historyBytes, Limits: cfg.redisLimits(), Node: cfg.node, Logger: logger})
 		switch {
 		case err == nil:
 			return b, nil
@@ -61,6 +61,29 @@ func openRedis(ctx context.Context, cfg *config, stderr io.Writer, logger *slog.
 		case <-ctx.Done():
 			return nil, ctx.Err()
 		}
+	}
+}
+
+// redisLimits returns what Redis keeps of a topic that is made on demand. It
+// lives on in Redis as long as on a node without readers and events, and as long
+// as any node has it.
+func (c *config) redisLimits() func(topic string) redislog.Limits {
+	demanded := c.onDemand()
+	if demanded == nil {
+		return nil
+	}
+	lasting := make(map[string]bool)
+	for _, text := range c.sources {
+		if spec, err := c.kinds.Parse(text); err == nil {
+			lasting[spec.Topic] = true
+		}
+	}
+	return func(topic string) redislog.Limits {
+		opts, ok := demanded(topic)
+		if !ok || lasting[topic] {
+			return redislog.Limits{}
+		}
+		return redislog.Limits{MaxLen: int64(opts.History), MaxBytes: opts.Bytes, Expire: opts.IdleTTL}
 	}
 }
 

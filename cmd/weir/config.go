@@ -122,7 +122,7 @@ func (c *config) settings() []setting {
 		{name: "drain", value: "DURATION", def: "5s", group: "Streams", usage: "on SIGTERM or Ctrl-C, end the open streams spread over this long; a second signal ends at once", set: duration(&c.drain, 0, time.Hour)},
 	}
 	later := []setting{
-		{name: "redis", value: "URL", group: "Several nodes, restarts", usage: "share topics with other nodes through Redis, such as redis://:password@host:6379/0", set: text(&c.redis), secret: hasPassword},
+		{name: "redis", value: "URL", group: "Several nodes, restarts", usage: "share topics with other nodes through Redis, such as redis://:password@host:6379/0; also rediss:// (TLS), unix:///path, redis+sentinel://host:port,host:port/master-name and redis+cluster://host:port,host:port", set: text(&c.redis), secret: hasPassword},
 		{name: "redis-wait", group: "Several nodes, restarts", usage: "when Redis cannot be reached at the start, wait for it", set: boolean(&c.redisWait)},
 		{name: "data", value: "DIR", group: "Several nodes, restarts", usage: "keep topics on disk here, so that a restart loses nothing", set: text(&c.data)},
 		{name: "sync", group: "Several nodes, restarts", usage: "with -data, acknowledge an event only once it would survive a power cut", set: boolean(&c.sync)},

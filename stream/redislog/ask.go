@@ -108,6 +108,9 @@ func (s *shard) askAll(ctx context.Context, batch []*following, budget *int) err
 		return err
 	}
 	*budget = min(2**budget, maxAsked)
+	if err := s.keep(ctx, asked); err != nil {
+		return err
+	}
 	for i, f := range asked {
 		err := errs[i]
 		again := false
@@ -130,6 +133,36 @@ func (s *shard) askAll(ctx context.Context, batch []*following, budget *int) err
 		}
 	}
 	return nil
+}
+
+// keep renews the life of topics that are followed and expire otherwise.
+func (s *shard) keep(ctx context.Context, followings []*following) error {
+	if s.broker.opts.Limits == nil {
+		return nil
+	}
+	now := time.Now()
+	ctx, cancel := context.WithTimeout(ctx, s.broker.opts.Timeout)
+	defer cancel()
+	p := s.client.Pipeline()
+	for _, f := range followings {
+		life := s.broker.limits(f.topic).Expire
+		if life <= 0 || now.Sub(f.kept) < life/4 {
+			continue
+		}
+		f.kept = now
+		for _, key := range s.broker.scriptKeys(f.key) {
+			p.PExpire(ctx, key, life)
+		}
+	}
+	if p.Len() == 0 {
+		return nil
+	}
+	_, err := p.Exec(ctx)
+	var answer redis.Error
+	if errors.As(err, &answer) {
+		return nil // a replica, or no right: the pulse tells of it
+	}
+	return err
 }
 
 // isFatal reports whether an error concerns all topics.

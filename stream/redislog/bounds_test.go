@@ -2,6 +2,7 @@ package redislog_test
 
 import (
 	"bytes"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -164,13 +165,20 @@ func TestForeignEntryIsToldOnce(t *testing.T) {
 }
 
 // looks is how often the followers have looked at their streams.
-func looks(s *server) (n int64) {
-	stats, _ := s.do("INFO", "commandstats").(string)
-	for line := range strings.Lines(stats) {
-		if rest, found := strings.CutPrefix(line, "cmdstat_evalsha_ro:calls="); found {
-			count, _, _ := strings.Cut(rest, ",")
-			for _, c := range count {
-				n = 10*n + int64(c-'0')
+func looks(s *server) int64 { return calls(s, "evalsha_ro") }
+
+// calls is how often a command was called.
+func calls(s *server, command string) int64 { return stat(s, "cmdstat_"+command+":calls=") }
+
+// failed is how many scripts Redis has ended with an error.
+func failed(s *server) int64 { return stat(s, "errorstat_LATE:count=") }
+
+func stat(s *server, name string) (n int64) {
+	for _, section := range []string{"commandstats", "errorstats"} {
+		stats, _ := s.do("INFO", section).(string)
+		for line := range strings.Lines(stats) {
+			if rest, found := strings.CutPrefix(line, name); found {
+				_, _ = fmt.Sscanf(rest, "%d", &n)
 			}
 		}
 	}

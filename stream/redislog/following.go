@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 
@@ -38,7 +39,8 @@ type following struct {
 	position
 	failures int // of looks, in a row
 
-	queued bool // for a look; guarded by the shard
+	queued bool      // for a look; guarded by the shard
+	kept   time.Time // when its life in Redis was renewed; the shard's, too
 }
 
 // A position is how far a log has followed its stream.

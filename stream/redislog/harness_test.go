@@ -317,6 +317,8 @@ type proxy struct {
 	rate   int           // bytes a second; 0 is without limit
 	thaw   chan struct{} // closed when the link is no black hole any more
 	conns  map[net.Conn]bool
+	held   map[net.Conn]chan struct{}
+	gate   chan struct{}
 	work   sync.WaitGroup
 }
 
@@ -361,6 +363,26 @@ func (p *proxy) set(state linkState) {
 			_ = c.Close()
 		}
 	}
+}
+
+// hold keeps back what is sent on the connections that there are, until release
+// is called. New connections are not held.
+func (p *proxy) hold() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	gate := make(chan struct{})
+	p.gate = gate
+	p.held = make(map[net.Conn]chan struct{})
+	for c := range p.conns {
+		p.held[c] = gate
+	}
+}
+
+func (p *proxy) release() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	close(p.gate)
+	p.held = nil
 }
 
 // redirect makes new connections go to another server, and cuts the old ones.
@@ -420,6 +442,12 @@ func (p *proxy) serve(c net.Conn) {
 	var subscription atomic.Bool
 	both.Go(func() {
 		p.copy(s, c, func(b []byte) bool {
+			p.mu.Lock()
+			gate := p.held[c]
+			p.mu.Unlock()
+			if gate != nil {
+				<-gate
+			}
 			if bytes.Contains(b, []byte("SSUBSCRIBE")) {
 				subscription.Store(true)
 			}

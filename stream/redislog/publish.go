@@ -7,8 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"strconv"
 	"strings"
-	"time"
 
 	"github.com/redis/go-redis/v9"
 
@@ -25,8 +25,11 @@ var publishScript = redis.NewScript(publishLua)
 // ones are read by each node when it is ready for them.
 const maxInline = 16 << 10
 
-// sideCheckpoint is the field of a topic's side hash for its checkpoint.
-const sideCheckpoint = "checkpoint"
+// Fields of a topic's side hash.
+const (
+	sideCheckpoint = "checkpoint"
+	sideTurn       = "turn"
+)
 
 // key returns the name of a topic's stream. It names the channel of the topic's
 // notifications as well.
@@ -59,12 +62,13 @@ func (b *Broker) Publish(ctx context.Context, topic string, p *stream.Publicatio
 	if len(p.Events) == 0 && p.End == "" && p.Checkpoint == nil {
 		return nil
 	}
-	var life time.Duration
-	if b.opts.Expire != nil {
-		life = b.opts.Expire(topic)
+	l := b.limits(topic)
+	turn := "" // no checkpoint
+	if p.Checkpoint != nil {
+		turn = b.turn(topic)
 	}
 	args := make([]any, 0, 8+3*len(p.Events))
-	args = append(args, record.Version, b.opts.MaxLen, b.opts.MaxBytes, maxInline, life.Milliseconds(), p.End, p.Checkpoint != nil, p.Checkpoint)
+	args = append(args, record.Version, l.MaxLen, l.MaxBytes, maxInline, l.Expire.Milliseconds(), p.End, turn, p.Checkpoint)
 	for _, e := range p.Events {
 		attrs, err := record.Attributes(e)
 		if err != nil {
@@ -74,6 +78,11 @@ func (b *Broker) Publish(ctx context.Context, topic string, p *stream.Publicatio
 	}
 	ids, again, err := b.store(ctx, b.key(topic), args)
 	if err != nil {
+		if turn != "" && errors.Is(err, ErrUnconfirmed) {
+			b.mu.Lock()
+			b.undecided[topic]++
+			b.mu.Unlock()
+		}
 		return err
 	}
 	if len(ids) != len(p.Events) {
@@ -137,15 +146,33 @@ func parseStored(answer any) (ids []stream.ID, again []bool, err error) {
 	return ids, again, nil
 }
 
-// Checkpoint implements [stream.Checkpointer].
+// turn names the present turn of a topic's source: see Checkpoint.
+func (b *Broker) turn(topic string) string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.instance + " " + strconv.FormatInt(b.undecided[topic], 10)
+}
+
+// Checkpoint implements [stream.Checkpointer]. A publication of this process to
+// which Redis did not answer may reach Redis still. Checkpoint begins a new
+// turn, after which Redis refuses what belongs to an earlier one.
 func (b *Broker) Checkpoint(ctx context.Context, topic string) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, b.opts.Timeout)
 	defer cancel()
-	client, err := b.servers.forKey(ctx, b.key(topic))
+	key := b.key(topic)
+	client, err := b.servers.forKey(ctx, key)
 	if err != nil {
 		return nil, unavailable(err)
 	}
-	checkpoint, err := client.HGet(ctx, b.sideKey(b.key(topic)), sideCheckpoint).Bytes()
+	b.mu.Lock()
+	undecided := b.undecided[topic] > 0
+	b.mu.Unlock()
+	if undecided {
+		if err := client.HSet(ctx, b.sideKey(key), sideTurn, b.turn(topic)).Err(); err != nil {
+			return nil, unavailable(fmt.Errorf("checkpoint of %s: %w", topic, err))
+		}
+	}
+	checkpoint, err := client.HGet(ctx, b.sideKey(key), sideCheckpoint).Bytes()
 	switch {
 	case errors.Is(err, redis.Nil):
 		return nil, nil

@@ -4,8 +4,8 @@
 -- the index of publishers' IDs. ARGV are: the record's version; how many
 -- entries and how many bytes to keep; how large a notification may be; how long
 -- the topic lives without a publication, in ms (0: for ever); the reason of the
--- end (empty: none); whether there is a checkpoint, and the checkpoint; then of
--- each event its attributes, its data, and its key in the index (empty: none).
+-- end (empty: none); the turn of the source that gives a checkpoint (empty: there
+-- is none), and the checkpoint; then of each event its attributes, its data, and its key in the index (empty: none).
 -- It returns the IDs of the events, and for each event whether it was there.
 local stream, side, marks = KEYS[1], KEYS[2], KEYS[3]
 local index = {KEYS[4], KEYS[5]}
@@ -30,9 +30,17 @@ for i = 1, #info, 2 do
 		added = info[i + 1]
 	end
 end
-local state = redis.call('HMGET', side, 'ended', 'bytes', 'mark', 'half')
+local state = redis.call('HMGET', side, 'ended', 'bytes', 'mark', 'half', 'turn')
 if state[1] then
 	return redis.error_reply('ENDED the topic has ended')
+end
+if ARGV[7] ~= '' and state[5] then
+	-- The source of the same process has gone on from an older checkpoint.
+	local process, turn = string.match(state[5], '^(.*) (%d+)$')
+	local ours, old = string.match(ARGV[7], '^(.*) (%d+)$')
+	if process == ours and tonumber(old) < tonumber(turn) then
+		return redis.error_reply('LATE the source has gone on without this')
+	end
 end
 local half = tonumber(state[4] or 1)
 
@@ -120,7 +128,7 @@ if size > 0 then
 	end
 	redis.call('SPUBLISH', stream, version .. ' ' .. before .. ' ' .. number(added) .. ' ' .. #parts .. '\n' .. table.concat(parts))
 end
-if ARGV[7] == '1' then
+if ARGV[7] ~= '' then
 	redis.call('HSET', side, 'checkpoint', ARGV[8])
 end
 if life > 0 then

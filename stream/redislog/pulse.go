@@ -58,7 +58,7 @@ func (p *pulse) rekey(key string) {
 func (s *shard) beat(ctx context.Context) {
 	tick := time.NewTicker(pulseEvery)
 	defer tick.Stop()
-	args := []any{record.Version, 1, maxInline, maxInline, pulseLife.Milliseconds(), "", false, "", "", "", ""}
+	args := []any{record.Version, 1, maxInline, maxInline, pulseLife.Milliseconds(), "", "", "", "", "", ""}
 	for {
 		_, _, err := s.broker.store(ctx, s.pulse.channel(), args)
 		if ctx.Err() != nil {

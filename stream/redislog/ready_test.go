@@ -80,7 +80,7 @@ func TestLeastRights(t *testing.T) {
 	s := startRedis(t)
 	s.do(append([]any{"ACL", "SETUSER", "weir", "on", ">s3cret", "resetchannels", "~weir:*", "&weir:*"}, words(commands)...)...)
 	s.do("XADD", "weir:topic:"+topic, "*", "v", "1", "a", "{}", "d", "0") // as an older program did
-	n := newNode(t, redislog.Options{URL: "redis://weir:s3cret@" + s.addr(), Expire: func(string) time.Duration { return time.Hour }})
+	n := newNode(t, redislog.Options{URL: "redis://weir:s3cret@" + s.addr(), Limits: func(string) redislog.Limits { return redislog.Limits{Expire: time.Hour} }})
 	c := n.connect(stream.ID{})
 	n.mustPublish(1, 3)
 	e := func() *stream.Event {

@@ -95,9 +95,9 @@ type Options struct {
 	// MaxBytes bounds the size of the events of a topic that Redis keeps; the
 	// newest is kept whatever its size. Default: eventlog.DefaultBytes.
 	MaxBytes int64
-	// Expire says how long Redis keeps a topic to which nothing is published
-	// and that no node follows; zero is for ever. Default: for ever.
-	Expire func(topic string) time.Duration
+	// Limits are those of a topic, where they are others. Default: MaxLen and
+	// MaxBytes for all topics, which do not expire.
+	Limits func(topic string) Limits
 	// Node is the name of this process in the cluster view. Default: the host's
 	// name.
 	Node string
@@ -109,6 +109,14 @@ type Options struct {
 	Check time.Duration
 	// Logger takes what no caller is told. Default: slog.Default().
 	Logger *slog.Logger
+}
+
+// Limits are what Redis keeps of one topic. What is zero is as Options say.
+type Limits struct {
+	MaxLen, MaxBytes int64
+	// Expire is how long Redis keeps a topic to which nothing is published and
+	// that no node follows. Zero is for ever.
+	Expire time.Duration
 }
 
 // A Broker keeps events in Redis streams. Its methods may be called by any
@@ -123,6 +131,9 @@ type Broker struct {
 	closed bool
 	shards map[*redis.Client]*shard
 	topics map[string][]*following // by topic: to know what was acknowledged
+	// undecided counts, by topic, the publications with a checkpoint of which
+	// it is not known whether they are in.
+	undecided map[string]int64
 	// In a cluster, homeless are the followings that have no shard yet.
 	homeless []*following
 	sorting  chan struct{}
@@ -169,8 +180,10 @@ func Open(ctx context.Context, opts Options) (*Broker, error) {
 		instance: hex.EncodeToString(random[:]),
 		shards:   make(map[*redis.Client]*shard),
 		topics:   make(map[string][]*following),
-		sorting:  make(chan struct{}, 1),
-		stopSort: func() {},
+
+		undecided: make(map[string]int64),
+		sorting:   make(chan struct{}, 1),
+		stopSort:  func() {},
 	}
 	if at.kind == cluster {
 		sorting, cancel := context.WithCancel(context.Background())
@@ -228,6 +241,21 @@ func (b *Broker) Follow(topic string, log *eventlog.Log, report func(error)) (st
 		b.mu.Unlock()
 		b.release(f)
 	})
+}
+
+// limits returns what Redis keeps of a topic.
+func (b *Broker) limits(topic string) Limits {
+	var l Limits
+	if b.opts.Limits != nil {
+		l = b.opts.Limits(topic)
+	}
+	if l.MaxLen <= 0 {
+		l.MaxLen = b.opts.MaxLen
+	}
+	if l.MaxBytes <= 0 {
+		l.MaxBytes = b.opts.MaxBytes
+	}
+	return l
 }
 
 // acknowledged notes what Redis has taken, so that its loss is noticed even if

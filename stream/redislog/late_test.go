@@ -1,0 +1,77 @@
+package redislog_test
+
+import (
+	"errors"
+	"testing"
+	"time"
+
+	"weir/stream"
+	"weir/stream/redislog"
+)
+
+// A publication with a checkpoint that reaches Redis when the source has gone
+// on without it is refused: its lines would be in twice.
+func TestLatePublication(t *testing.T) {
+	t.Parallel()
+	s := startRedis(t)
+	link := newProxy(t, s.addr())
+	b := openBroker(t, redislog.Options{URL: link.url(), Timeout: short})
+	publish := func(data, checkpoint string) error {
+		e := &stream.Event{ContentType: stream.JSON, Data: []byte(data)}
+		return b.Publish(t.Context(), topic, &stream.Publication{Events: []*stream.Event{e}, Checkpoint: []byte(checkpoint)})
+	}
+	want := func(checkpoint string) {
+		t.Helper()
+		if got, err := b.Checkpoint(t.Context(), topic); err != nil || string(got) != checkpoint {
+			t.Errorf("the checkpoint is %q, %v, want %q", got, err, checkpoint)
+		}
+	}
+	if err := publish("1", "one"); err != nil {
+		t.Fatal(err)
+	}
+	link.hold()
+	if err := publish("2", "two"); !errors.Is(err, redislog.ErrUnconfirmed) {
+		t.Fatalf("publish over a link that is held: %v", err)
+	}
+	want("one")
+	before := calls(s, "evalsha")
+	link.release()
+	await(t, "the late one has reached Redis", func() bool { return failed(s) > 0 && calls(s, "evalsha") > before })
+	want("one")
+	if n := s.do("XLEN", "weir:topic:"+topic); n != int64(1) {
+		t.Errorf("there are %v events, want 1", n)
+	}
+	if err := publish("2", "two"); err != nil { // the source does it again
+		t.Fatal(err)
+	}
+	want("two")
+}
+
+// A topic expires in Redis when nobody publishes to it nor follows it, and not
+// before.
+func TestExpire(t *testing.T) {
+	t.Parallel()
+	const life = 2 * time.Second
+	s := startRedis(t)
+	limits := func(topic string) redislog.Limits { return redislog.Limits{Expire: life, MaxLen: 10} }
+	one := openBroker(t, redislog.Options{URL: s.url(), Limits: limits})
+	publishTo(t, one, "left", "1")
+	logs, stop := followMany(t, one, "followed", 1)
+	id := publishTo(t, one, "followed0", "1")
+	began := time.Now()
+	await(t, "the topic that was left expires", func() bool { return s.do("EXISTS", "weir:topic:left") == int64(0) })
+	await(t, "twice its life is over", func() bool { return time.Since(began) > 2*life })
+	for _, key := range []string{"weir:topic:followed0", "weir:side:{weir:topic:followed0}"} {
+		if s.do("EXISTS", key) != int64(1) {
+			t.Errorf("%s expired, though it is followed", key)
+		}
+	}
+	if logs[0].Last() != id || logs[0].Stats().Entries != 1 {
+		t.Errorf("the log went on to %s with %d entries", logs[0].Last(), logs[0].Stats().Entries)
+	}
+	stop()
+	await(t, "the other expires, too", func() bool {
+		keys, _ := s.do("KEYS", "weir:*followed0*").([]any)
+		return len(keys) == 0
+	})
+}

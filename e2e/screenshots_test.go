@@ -20,7 +20,7 @@ import (
 // that each state can be reached at each width without a word in the console.
 func TestScreenshots(t *testing.T) {
 	dir := *screenshots
-	widths := []int64{360, 768, 1280}
+	widths := []int64{360, 768, 1280, 1600}
 	themes := []string{"light", "dark"}
 	readings := 12 // in the picture
 	if dir == "" {
@@ -51,9 +51,9 @@ func photograph(t *testing.T, width int64, theme string, readings int, name func
 	via := startProxy(t, s.addr)
 	p := openPage(t, via.url())
 	p.expect(broken, status(503))
-	height := map[int64]int64{360: 780, 768: 1024, 1280: 900}[width]
+	height := map[int64]int64{360: 780, 768: 1024, 1280: 900, 1600: 1000}[width]
 	p.do(
-		chromedp.EmulateViewport(width, height, chromedp.EmulateScale(2)),
+		chromedp.EmulateViewport(width, height, chromedp.EmulateScale(1)),
 		chromedp.Func(func(ctx context.Context, tab *chromedp.Target) error {
 			_, err := cdp.Call(ctx, tab, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
 				Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: theme}},
@@ -104,6 +104,44 @@ func photograph(t *testing.T, width int64, theme string, readings int, name func
 	choose("host")
 	p.wait(`document.querySelectorAll('#sse-feed .data-item').length >= %d`, readings/2)
 	take("connected-host")
+
+	view := func(name string) {
+		t.Helper()
+		p.click(`#views [data-view=` + name + `]`)
+		p.wait(`document.body.dataset.view === %q`, name)
+	}
+	view("streams")
+	for _, format := range []string{"json", "html"} {
+		subscribe(t, s.url()+"/sse-stream?topic=sensor&format="+format, nil)
+	}
+	p.wait(`document.querySelectorAll('#streams-rows tr').length === 3 && document.querySelectorAll('.band').length === 4`)
+	p.wait(`new Promise((r) => setTimeout(() => r(true), 1200))`) // what moves comes to rest
+	take("streams")
+	view("traces")
+	p.wait(`document.querySelector('.trace-line')`)
+	take("traces")
+	p.click(`.trace-line`)
+	p.wait(`document.querySelector('#trace .waterfall')`)
+	take("trace")
+	p.run(`document.querySelector('#trace details:nth-of-type(2)').open = true`)
+	take("trace-attributes")
+	view("feed")
+	p.run(`document.getElementById('keys').showModal()`)
+	take("shortcuts")
+	p.run(`document.getElementById('keys').close()`)
+	p.run(`document.getElementById('more').open = true`)
+	take("menu")
+	p.run(`document.getElementById('more').open = false`)
+	p.run(`document.getElementById('filter-text').value = 'nothing like this'; document.getElementById('filter-text').dispatchEvent(new Event('input', { bubbles: true }))`)
+	p.visible("#feed-none")
+	take("filtered")
+	p.run(`document.getElementById('filter-text').value = ''; document.getElementById('filter-text').dispatchEvent(new Event('input', { bubbles: true }))`)
+	p.click("#cut")
+	p.state("error")
+	take("cut")
+	p.state("connected")
+	p.wait(`document.getElementById('try-said').textContent.startsWith('Cut for')`)
+	take("healed")
 
 	choose("orders")
 	var orders []string

@@ -2,6 +2,7 @@ package web
 
 import (
 	"bytes"
+	"compress/gzip"
 	"fmt"
 	"html/template"
 	"io"
@@ -36,6 +37,10 @@ func (t *Templates) render(w io.Writer, name string, data any) error {
 	return err
 }
 
+// worthPacking is from how many bytes on HTML is compressed: what fits into a packet
+// is not.
+const worthPacking = 1400
+
 // html renders to a buffer first, so that a failure does not leave half a page.
 func (s *Server) html(w http.ResponseWriter, r *http.Request, status int, render func(*bytes.Buffer) error) {
 	var b bytes.Buffer
@@ -44,8 +49,18 @@ func (s *Server) html(w http.ResponseWriter, r *http.Request, status int, render
 		WriteProblem(w, r, problem(http.StatusInternalServerError, "internal", "The server could not render this; its log says why."))
 		return
 	}
-	w.Header().Set("Content-Type", "text/html; charset=utf-8")
-	w.Header().Set("Cache-Control", "no-store")
+	h := w.Header()
+	h.Set("Content-Type", "text/html; charset=utf-8")
+	h.Set("Cache-Control", "no-store")
+	h.Add("Vary", "Accept-Encoding")
+	if b.Len() < worthPacking || !accepts(r.Header.Get("Accept-Encoding"), "gzip") {
+		w.WriteHeader(status)
+		_, _ = w.Write(b.Bytes())
+		return
+	}
+	h.Set("Content-Encoding", "gzip")
 	w.WriteHeader(status)
-	_, _ = w.Write(b.Bytes())
+	pack := gzip.NewWriter(w)
+	_, _ = pack.Write(b.Bytes())
+	_ = pack.Close()
 }

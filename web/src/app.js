@@ -129,7 +129,7 @@ function weir() {
       listenForKeys([
         ['c', 'Connect, or disconnect', () => (page.stream.wanted ? this.disconnect() : this.connect())],
         ['p', 'Hold the view, or follow the newest event', () => this.toggleFollow()],
-        ['/', 'Filter', () => { views.go('feed'); byID('filter-text').focus(); }],
+        ['/', 'Filter', () => { views.go('feed'); setTimeout(() => byID('filter-text').focus()); }],
         ['x', 'Clear the feed', () => this.clear()],
         ['1', 'Feed', () => views.go('feed')],
         ['2', 'Streams', () => views.go('streams')],

@@ -6,7 +6,7 @@ const HEIGHT = 104;
 const TOP = 28; // of the band
 const BOTTOM = 62;
 const GONE = 0.07; // of the width: what is no longer held
-const EDGE = 10; // px right of the newest event
+const EDGE = 20; // px right of the newest event
 const EASE = 180; // ms in which a mark comes most of its way
 const GLOW = 900; // ms
 const STILL = matchMedia('(prefers-reduced-motion: reduce)');
@@ -165,6 +165,17 @@ export class Band {
       c.stroke();
       c.restore();
     }
+    if (!this.#topic.entries) {
+      c.strokeStyle = colors.tick;
+      c.lineWidth = 1;
+      c.setLineDash([4, 4]);
+      c.strokeRect(left + 0.5, TOP + 0.5, right - left, BOTTOM - TOP);
+      c.setLineDash([]);
+      c.fillStyle = colors.text;
+      c.textAlign = 'center';
+      c.fillText(dropped ? 'nothing is held any more' : 'nothing has been published yet', (left + right) / 2, (TOP + BOTTOM) / 2 + 4);
+      return;
+    }
     c.fillStyle = colors.band;
     c.fillRect(left, TOP, right - left, BOTTOM - TOP);
     // A tick for each event, or for every so many of them.
@@ -204,7 +215,7 @@ export class Band {
     } else if (width > 300) {
       c.fillStyle = colors.text;
       c.textAlign = 'left';
-      c.fillText(this.#topic.entries ? 'the first event' : '', left, TOP - 12);
+      c.fillText('the first event', left, TOP - 12);
     }
     edge(right, colors.line, 'newest', 'right');
   }

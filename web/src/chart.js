@@ -58,11 +58,15 @@ export class Chart {
       legend: { show: false },
       axes: [{
         stroke: muted, font, size: 18, gap: 3, space: 72, grid: { show: false }, ticks: { show: false },
-        values: (_, splits) => splits.map((at) => timeOfDay(at * 1000)),
+        // A label that would be cut at an edge is left out.
+        values: (plot, splits) => splits.map((at) => {
+          const x = plot.valToPos(at, 'x');
+          return x > 22 && x < plot.width - 30 ? timeOfDay(at * 1000) : '';
+        }),
       }, { show: false }],
       cursor: { y: false, drag: { x: false, y: false }, points: { size: 6 }, sync: { key: 'weir' } },
       scales: { y: { range: (_, min, max) => this.#scale(min, max) } },
-      series: [{}, { stroke: color, fill: backgroundColor, width: 1.75, spanGaps: false, points: { show: false } }],
+      series: [{}, { stroke: color, fill: backgroundColor, width: 1.75, spanGaps: false, points: { show: true, size: 5, fill: color, stroke: color, filter: () => this.#series.alone() } }],
       hooks: { setCursor: [() => this.#showValue()] },
     }, this.#data(), this.canvas);
     this.#dirty = true;

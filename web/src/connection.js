@@ -39,6 +39,7 @@ export class Connection {
   #heard = 0; // when the last byte came
   #watchedAt = 0;
   #parent; // trace context that the next request continues
+  #session = ''; // likewise, the reader's across connections
   #cleanup = new AbortController();
 
   // url(lastID) is where the stream is. on has change(), and
@@ -154,6 +155,7 @@ export class Connection {
     const headers = { Accept: 'text/event-stream, application/problem+json, application/json' };
     if (this.lastID) headers['Last-Event-ID'] = this.lastID;
     if (this.#parent) headers.traceparent = this.#parent;
+    if (this.#session) headers.baggage = `session.id=${this.#session}`;
     let response;
     try {
       response = await fetch(this.#url(this.lastID), { headers, cache: 'no-store', signal: run.controller.signal });
@@ -193,8 +195,8 @@ export class Connection {
     const decoder = new Decoder();
     let turnAt = 0;
     for (;;) {
-      await this.#thaw(run);
       const { done, value } = await reader.read();
+      await this.#thaw(run);
       if (done || run !== this.#run) return;
       run.receivedAt = now();
       this.#heard = Date.now();
@@ -250,6 +252,7 @@ export class Connection {
       case 'connected':
         // A reconnect is to link to the stream that it continues.
         if (typeof fields.traceparent === 'string' && fields.traceparent) this.#parent = fields.traceparent;
+        if (/^[\w.-]{1,64}$/.test(fields.session)) this.#session = fields.session;
         // Cut off before its first event, the page asks for what came since it connected.
         if (!this.lastID && isID(fields.position)) this.lastID = fields.position;
         break;

@@ -7,7 +7,7 @@ import { Tail } from './tail.js';
 
 export const MAX_ITEMS = 50;
 const MAX_NOTES = 10; // gaps and the like, beside the events
-const MAX_WAITING = 120; // as many as a chart has points
+const MAX_WAITING = 60; // the newest; of a burst nobody could see more
 const PAGE = 8; // rows that PageUp goes
 
 export class Feed {

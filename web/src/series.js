@@ -51,6 +51,13 @@ export class Series {
     return between.sort((a, b) => a - b)[between.length >> 1];
   }
 
+  // alone are the places of the values between two gaps, which no line reaches.
+  alone() {
+    const { values } = this;
+    const none = (value) => value === null || value === undefined;
+    return values.flatMap((value, i) => (!none(value) && none(values[i - 1]) && none(values[i + 1]) ? [i] : []));
+  }
+
   range() {
     const values = this.values.filter((value) => value !== null);
     return [Math.min(...values), Math.max(...values)];

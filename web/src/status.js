@@ -62,9 +62,9 @@ export function status(page) {
     keepFocus(banner) {
       const box = document.getElementById(banner);
       if (!box.contains(document.activeElement)) return;
-      this.$nextTick(() => {
-        if (!box.checkVisibility() || document.activeElement === document.body) document.getElementById(this.open ? 'disconnect' : 'connect').focus();
-      });
+      setTimeout(() => {
+        if (!box.checkVisibility()) document.getElementById(this.open ? 'disconnect' : 'connect').focus();
+      }, 50); // Alpine hides it a moment later
     },
 
     refreshStatus(at) {

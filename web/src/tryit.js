@@ -14,7 +14,6 @@ export function tryIt(page) {
   let timer = 0;
 
   return {
-    tryOpen: false,
     trySaid: '',
     tryKind: '',
     curl: '',
@@ -22,18 +21,17 @@ export function tryIt(page) {
     freezeLabel: 'Freeze me 10 s',
 
     initTry() {
-      this.tryOpen = setting('try') !== 'closed';
-      document.getElementById('show-try').addEventListener('click', () => {
-        this.tryOpen = true;
-        setting('try', 'open');
-        this.$nextTick(() => document.getElementById('try-text').focus());
-      });
+      document.getElementById('show-try').addEventListener('click', () => this.showTry(true));
       this.typed();
     },
 
     toggleTry() {
-      this.tryOpen = !this.tryOpen;
-      setting('try', this.tryOpen ? 'open' : 'closed');
+      this.showTry(document.documentElement.dataset.try === 'closed');
+    },
+
+    showTry(open) {
+      document.documentElement.dataset.try = setting('try', open ? 'open' : 'closed');
+      if (open) document.getElementById('try-text').focus();
     },
 
     typed() {

@@ -43,7 +43,7 @@ export class Views {
   }
 
   #asked() {
-    const asked = new URLSearchParams(location.search).get('view') || document.body.dataset.view;
+    const asked = new URLSearchParams(location.search).get('view') || (location.pathname.startsWith('/traces') ? 'traces' : '');
     return this.names.includes(asked) ? asked : this.names[0];
   }
 

@@ -1,0 +1,341 @@
+package e2e_test
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/chromedp/cdproto/cdp"
+	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/chromedp"
+	"github.com/chromedp/chromedp/kb"
+)
+
+// journeyOf opens the newest row's journey, and returns how long the row says that
+// it took, how long the panel, and whose journey it is.
+func (p *page) journeyOf() (row, panel float64, reader string) {
+	p.t.Helper()
+	p.click(`#sse-feed .data-item:last-child`)
+	p.wait(`document.querySelector('#journey .waterfall [data-service="weir-browser"]')`)
+	row = eval[float64](p, `Number(document.querySelector('#sse-feed .data-item[aria-pressed=true]').dataset.latency)`)
+	text := p.text(`#journey [data-total]`)
+	number, unit, _ := strings.Cut(text, " ")
+	panel, err := strconv.ParseFloat(number, 64)
+	if err != nil {
+		p.t.Fatalf("the journey took %q", text)
+	}
+	if unit == "s" {
+		panel *= 1000
+	}
+	reader = eval[string](p, `[...document.querySelectorAll('#journey [data-depth="0"] .attrs div')].find((e) => e.querySelector('dt').textContent === 'reader')?.querySelector('dd').textContent ?? ''`)
+	return row, panel, reader
+}
+
+// Two browsers, one of them busy: each is told its own journey of the same event.
+func TestEachReaderHasItsOwnJourney(t *testing.T) {
+	t.Parallel()
+	s := startServer(t, "-source", "t=http")
+	quick, slow := openPage(t, s.url()), openPage(t, s.url())
+	quick.connect()
+	slow.connect()
+	s.publish("t", seq(0, 1)...)
+	quick.latest(0)
+	slow.latest(0)
+	slow.run(`void setTimeout(() => { const end = performance.now() + 700; while (performance.now() < end); }, 50)`)
+	pause(200 * time.Millisecond)
+	s.publish("t", seq(1, 2)...)
+	quick.latest(1)
+	slow.latest(1)
+	slow.wait(`document.querySelector('#sse-feed .data-item:last-child').dataset.latency`)
+	readers := map[string]bool{}
+	for name, p := range map[string]*page{"quick": quick, "slow": slow} {
+		row, panel, reader := p.journeyOf()
+		// The report's own way may be taken for a difference of the clocks.
+		if math.Abs(row-panel) > 60+row/4 {
+			t.Errorf("%s: the row says %v ms, the panel %v ms", name, row, panel)
+		}
+		if own := p.text("#stream-connection"); reader != own {
+			t.Errorf("%s: the journey is that of reader %q, this page is %q", name, reader, own)
+		}
+		readers[reader] = true
+	}
+	if len(readers) != 2 {
+		t.Errorf("both are told the journey of one: %v", readers)
+	}
+}
+
+// What had happened before the stream was open is no latency, and its journey
+// names the wait.
+func TestReplayIsNoLatency(t *testing.T) {
+	t.Parallel()
+	s := startServer(t, "-source", "t=http")
+	s.publish("t", seq(0, 20)...)
+	p := openPage(t, s.url())
+	pause(1500 * time.Millisecond)
+	p.connect()
+	p.total(20)
+	p.wait(`document.querySelectorAll('#sse-feed .data-item[data-replayed]').length === 20`)
+	p.stays(500*time.Millisecond, `document.getElementById('latency-p50').textContent === '–'`)
+	if eval[bool](p, `[...document.querySelectorAll('#sse-feed .data-item')].some((e) => e.dataset.latency || e.querySelector('.item-latency').textContent !== 'replayed')`) {
+		t.Error("a replayed row tells a latency")
+	}
+	p.click(`#sse-feed .data-item:last-child`)
+	p.wait(`document.querySelector('#journey .waterfall [data-span="wait in the log"]')`)
+	p.click("#journey-close")
+	s.publish("t", seq(20, 21)...)
+	p.latest(20)
+	p.wait(`document.getElementById('latency-p50').textContent.endsWith('s')`)
+	if eval[bool](p, `document.querySelector('#sse-feed .data-item:last-child').dataset.replayed !== undefined`) {
+		t.Error("a live event is marked as replayed")
+	}
+}
+
+// A burst is as many events as it is, and an outage does not make a minute shorter.
+func TestPerMinuteCountsTheLastMinute(t *testing.T) {
+	t.Parallel()
+	s := startServer(t, "-source", "t=http", "-retry", "50ms")
+	via := startProxy(t, s.addr)
+	p := openPage(t, via.url())
+	p.expect(broken)
+	p.connect()
+	s.publish("t", seq(0, 700)...)
+	p.total(700)
+	p.wait(`document.getElementById('events-per-minute').textContent === '700'`)
+	via.down()
+	s.publish("t", seq(700, 720)...)
+	via.up()
+	p.total(720)
+	p.wait(`document.getElementById('events-per-minute').textContent === '720'`)
+}
+
+// The keyboard's focus survives what it presses.
+func TestFocusIsKept(t *testing.T) {
+	t.Parallel()
+	s := startServer(t, "-source", "t=http", "-retry", "20s")
+	via := startProxy(t, s.addr)
+	p := openPage(t, via.url())
+	p.expect(broken)
+	p.connect()
+	for _, button := range []string{"retry", "dismiss"} {
+		via.down()
+		p.state("error")
+		p.run(`document.getElementById(%q).focus()`, button)
+		if button == "retry" {
+			via.up()
+			p.do(chromedp.KeyEvent(kb.Enter))
+			p.state("connected")
+		} else {
+			p.do(chromedp.KeyEvent(kb.Enter))
+			p.state("disconnected")
+		}
+		p.wait(`['connect', 'disconnect'].includes(document.activeElement.id) && document.activeElement.checkVisibility()`)
+	}
+}
+
+// A reload, a link and Back lose nothing: the rows, the count, and the stream.
+func TestReloadGoesOn(t *testing.T) {
+	t.Parallel()
+	s := startServer(t, "-source", "one=http", "-source", "t=http")
+	p := openPage(t, s.url())
+	p.expect(`favicon.ico`) // which a browser wants for any address
+	p.choose("t")
+	p.connect()
+	s.publish("t", seq(0, 30)...)
+	p.latest(29)
+	latency := eval[string](p, `document.querySelector('#sse-feed .data-item').dataset.latency`)
+	next := 30
+	for _, leave := range []string{`location.reload()`, `location.href = '/'`, `location.href = '/sse-health'`} {
+		p.run(`window.old = true; void setTimeout(() => { %s })`, leave)
+		p.wait(`!window.old && document.readyState === 'complete'`)
+		s.publish("t", seq(next, next+3)...) // while nobody may be there
+		next += 3
+		if strings.Contains(leave, "health") {
+			p.run(`void setTimeout(() => history.back())`)
+			p.wait(`document.getElementById('connect')`)
+		}
+		p.state("connected")
+		p.latest(next - 1)
+		contiguous(t, p.seqs(), 0, next)
+		p.total(next)
+	}
+	if now := eval[string](p, `document.querySelector('#sse-feed .data-item').dataset.latency`); now != latency {
+		t.Errorf("the first row's latency is %s, and was %s", now, latency)
+	}
+	p.run(`document.getElementById('disconnect').click()`)
+	p.state("disconnected")
+	p.reload()
+	p.stays(500*time.Millisecond, `document.body.dataset.state === 'disconnected'`)
+}
+
+func TestUnknownTopicIsNoOther(t *testing.T) {
+	t.Parallel()
+	s := startServer(t, "-source", "t=http")
+	p := openPage(t, s.url()+"/?topic=nope")
+	p.expect(status(404))
+	p.wait(`document.getElementById('notice-message').textContent.includes('“nope”')`)
+	if eval[bool](p, `Boolean(document.querySelector('#topics input:checked'))`) {
+		t.Error("another topic is chosen under the address of one that does not exist")
+	}
+	p.click("#connect")
+	p.state("error")
+	p.wait(`document.getElementById('error-message').textContent.includes('(404)')`)
+	p.choose("t")
+	p.connect()
+}
+
+func TestChosenTopicIsInSight(t *testing.T) {
+	t.Parallel()
+	args := []string{}
+	for n := range 12 {
+		args = append(args, "-source", fmt.Sprintf("a-long-name-%02d=http", n))
+	}
+	s := startServer(t, args...)
+	p := openPage(t, s.url())
+	p.do(chromedp.EmulateViewport(360, 740), chromedp.Navigate(s.url()+"/?topic=a-long-name-09"))
+	p.wait(`document.getElementById('theme')?.title`)
+	p.wait(`(() => { const [a, b] = [document.querySelector('#topics input:checked').parentElement, document.getElementById('topics')].map((e) => e.getBoundingClientRect());
+		return a.left >= b.left - 1 && a.right <= b.right + 1 })()`)
+}
+
+// Eight tabs on one topic are one stream, and go on when the first one goes.
+func TestTabsShareOneStream(t *testing.T) {
+	s := startServer(t, "-source", "t=http")
+	first := openPage(t, s.url())
+	tabs := []*page{first}
+	for range 7 {
+		tabs = append(tabs, first.openBeside(s.url()))
+	}
+	for _, p := range tabs {
+		p.run(`document.getElementById('connect').click()`)
+		p.state("connected")
+	}
+	s.connections(1)
+	s.publish("t", seq(0, 3)...)
+	for _, p := range tabs {
+		p.latest(2)
+		p.total(3)
+	}
+	tabs[7].wait(`document.getElementById('stream-tabs').textContent === '8 tabs'`)
+	// The one that leads goes; the next one goes on where it was.
+	first.run(`document.getElementById('disconnect').click()`)
+	first.state("disconnected")
+	s.publish("t", seq(3, 6)...)
+	for _, p := range tabs[1:] {
+		p.state("connected")
+		p.latest(5)
+		contiguous(t, p.seqs(), 0, 6)
+		p.total(6)
+	}
+	s.connections(1)
+	// One that comes back has what it missed, and no more.
+	first.run(`document.getElementById('connect').click()`)
+	first.latest(5)
+	contiguous(t, first.seqs(), 0, 6)
+	s.connections(1)
+	for _, p := range tabs {
+		p.run(`document.getElementById('disconnect').click()`)
+	}
+	s.connections(0)
+}
+
+func TestOfflineLeavesAHealthyStreamAlone(t *testing.T) {
+	t.Parallel()
+	s := startServer(t, "-source", "t=http", "-heartbeat", "1s")
+	p := openPage(t, s.url())
+	p.expect(offline)
+	p.connect()
+	p.wait(`document.getElementById('connection-time').textContent >= '00:01'`)
+	p.network(false)
+	p.wait(`document.getElementById('network-status').dataset.network === 'offline'`)
+	p.network(true)
+	p.wait(`document.getElementById('network-status').dataset.network === 'online'`)
+	p.stays(3*time.Second, `document.body.dataset.state === 'connected' && document.getElementById('connection-time').textContent >= '00:01'`)
+	if n := p.streamRequests(); n != 1 {
+		t.Errorf("%d requests for a stream, want the one that lived through it", n)
+	}
+}
+
+// What a person reads while the stream is down, and after.
+func TestWordsOfAnOutage(t *testing.T) {
+	t.Parallel()
+	s := startServer(t, "-source", "t=http", "-retry", "1s")
+	p := openPage(t, s.url())
+	p.expect(broken, refused)
+	p.connect()
+	s.publish("t", seq(0, 2)...)
+	p.latest(1)
+	s.kill()
+	p.state("error")
+	p.wait(`/^down 00:0\d$/.test(document.getElementById('connection-time').textContent)`)
+	p.says("#disconnect", "Stop trying")
+	if eval[bool](p, `document.getElementById('network-status').checkVisibility()`) {
+		t.Error("it says that the network is there, which nobody asked")
+	}
+	p.wait(`document.getElementById('favicon').dataset.state === 'error' && document.title.startsWith('▲')`)
+	s.start()
+	p.state("connected")
+	p.wait(`document.querySelector('.feed-note[data-note=gap]')`)
+	note := p.text(`.feed-note[data-note=gap] span`)
+	if !regexp.MustCompile(`^\d+ (ms|s|min.*) missing, \d\d:\d\d:\d\d–\d\d:\d\d:\d\d: `).MatchString(note) {
+		t.Errorf("the gap is told as %q", note)
+	}
+	p.wait(`document.title === 't · Weir' && document.getElementById('favicon').dataset.state === 'connected'`)
+}
+
+// A row that was pressed stays in sight, however much comes.
+func TestPressedRowStays(t *testing.T) {
+	t.Parallel()
+	s := startServer(t, "-source", "t=http")
+	p := openPage(t, s.url())
+	p.connect()
+	s.publish("t", seq(0, 5)...)
+	p.latest(4)
+	p.click(`#sse-feed .data-item:nth-child(3)`)
+	for n := 5; n < 120; n += 23 {
+		s.publish("t", seq(n, n+23)...)
+		p.total(n + 23)
+		p.wait(`new Promise((r) => requestAnimationFrame(() => requestAnimationFrame(() => r(true))))`)
+	}
+	p.wait(`(() => { const [row, feed] = [document.querySelector('#sse-feed [aria-pressed=true]'), document.getElementById('sse-feed')].map((e) => e.getBoundingClientRect()); return row.top >= feed.top && row.bottom <= feed.bottom })()`)
+	p.click("#journey-close")
+	p.latest(119)
+}
+
+func TestSlowLooksSlow(t *testing.T) {
+	t.Parallel()
+	s := startServer(t, "-source", "t=http")
+	p := openPage(t, s.url())
+	p.connect()
+	s.publish("t", seq(0, 1)...)
+	p.latest(0)
+	p.run(`void setTimeout(() => { const end = performance.now() + 2500; while (performance.now() < end); }, 50)`)
+	pause(200 * time.Millisecond)
+	s.publish("t", seq(1, 2)...)
+	p.latest(1)
+	p.wait(`document.querySelector('#sse-feed .data-item:last-child .item-latency').dataset.pace === 'bad'`)
+	if text := p.text(`#sse-feed .data-item:last-child .item-latency`); !regexp.MustCompile(`^\d\.\d\d s$`).MatchString(text) {
+		t.Errorf("a latency of seconds is written %q", text)
+	}
+}
+
+// Without scripts there is nothing to press, and a link to what works.
+func TestWithoutScripts(t *testing.T) {
+	t.Parallel()
+	s := startServer(t, "-source", "t=http")
+	p := openPage(t, s.url())
+	p.do(chromedp.Func(func(ctx context.Context, tab *chromedp.Target) error {
+		_, err := cdp.Call(ctx, tab, emulation.SetScriptExecutionDisabled, emulation.SetScriptExecutionDisabledParams{Value: true})
+		return err
+	}), chromedp.Navigate(s.url()))
+	if seen := eval[[]string](p, `[...document.querySelectorAll('button, select, input')].filter((e) => e.checkVisibility()).map((e) => e.id)`); len(seen) > 1 {
+		t.Errorf("without scripts these can be pressed: %v", seen)
+	}
+	if !eval[bool](p, `document.body.innerText.includes('needs JavaScript')`) {
+		t.Error("the page does not say that it needs scripts")
+	}
+}

@@ -1,0 +1,260 @@
+package e2e_test
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/chromedp/chromedp"
+	"github.com/chromedp/chromedp/kb"
+)
+
+// Each view has an address, which Back and a reload know, and the stream runs on
+// beneath.
+func TestViewsHaveAddresses(t *testing.T) {
+	t.Parallel()
+	s := startServer(t, "-source", "t=http")
+	p := openPage(t, s.url())
+	p.connect()
+	for i, view := range []string{"feed", "streams", "traces", "feed"} {
+		p.do(chromedp.KeyEvent([]string{"1", "2", "3", "1"}[i]))
+		p.wait(`document.body.dataset.view === %q && document.getElementById('view-%s').checkVisibility()`, view, view)
+		p.wait(`document.querySelector('#views [aria-current=page]').dataset.view === %q`, view)
+	}
+	p.do(chromedp.KeyEvent("2"))
+	p.wait(`location.search.includes('view=streams')`)
+	s.publish("t", seq(0, 3)...)
+	p.total(3)
+	p.run(`void history.back()`)
+	p.wait(`document.body.dataset.view !== 'streams'`)
+	if n := p.streamRequests(); n != 1 {
+		t.Errorf("%d requests for a stream, want the one that ran on", n)
+	}
+	p.run(`void (location.href = '/?view=streams&topic=t')`)
+	p.wait(`document.body.dataset.view === 'streams' && document.readyState === 'complete'`)
+}
+
+// What an event was: its payload, digit by digit, its frame, and its address.
+func TestEventPanel(t *testing.T) {
+	t.Parallel()
+	s := startServer(t, "-source", "t=http")
+	p := openPage(t, s.url())
+	p.connect()
+	id := s.publish("t", `{"big":12345678901234567890,"nested":{"cpu":1.50,"list":[1,{"deep":2}]},"text":"a\"b"}`)[0]
+	p.total(1)
+	p.click(`#sse-feed .data-item`)
+	p.says("#event-id", id)
+	want := "{\n  \"big\": 12345678901234567890,\n  \"nested\": {\n    \"cpu\": 1.50,\n    \"list\": [\n      1,\n      {\n        \"deep\": 2\n      }\n    ]\n  },\n  \"text\": \"a\\\"b\"\n}"
+	if got := eval[string](p, `document.getElementById('event-payload').textContent`); got != want {
+		t.Errorf("the payload is shown as\n%s\nwant\n%s", got, want)
+	}
+	p.wait(`location.search.includes('event=%s')`, id)
+	p.click("#raw-frame")
+	p.wait(`document.getElementById('raw-bytes')?.textContent.includes('12345678901234567890')`)
+	p.wait(`document.getElementById('raw-bytes').textContent.includes('id: %s') && document.getElementById('raw-bytes').textContent.includes('"specversion":"1.0"')`, id)
+	// The address shows the event to somebody else, who has no stream.
+	other := openPage(t, s.url()+"/?topic=t&event="+id)
+	other.says("#event-id", id)
+	other.wait(`document.getElementById('event-payload').textContent.includes('12345678901234567890')`)
+	other.state("disconnected")
+	gone := openPage(t, s.url()+"/?topic=t&event=1-1")
+	gone.wait(`document.querySelector('#journey .journey-missing').textContent.includes('no longer holds')`)
+	s.connections(1)
+}
+
+func TestFilterPauseAndDownload(t *testing.T) {
+	t.Parallel()
+	s := startServer(t, "-source", "t=http")
+	p := openPage(t, s.url())
+	p.connect()
+	s.publish("t", `{"name":"apple","n":1}`, `{"name":"pear","n":2}`, `{"name":"apple pie","n":3}`)
+	p.total(3)
+	p.do(chromedp.KeyEvent("/"))
+	p.wait(`document.activeElement.id === 'filter-text'`)
+	p.do(chromedp.KeyEvent("apple"))
+	p.wait(`[...document.querySelectorAll('#sse-feed .data-item')].map((e) => e.checkVisibility()).join() === 'true,false,true'`)
+	s.publish("t", `{"name":"plum","n":4}`)
+	p.total(4)
+	p.wait(`[...document.querySelectorAll('#sse-feed .data-item')].map((e) => e.checkVisibility()).join() === 'true,false,true,false'`)
+	lines := eval[string](p, `new Promise((resolve) => { const create = URL.createObjectURL; URL.createObjectURL = (blob) => { blob.text().then(resolve); return create(blob) }; document.getElementById('download').click() })`)
+	if n := strings.Count(lines, "\n"); n != 2 || !strings.Contains(lines, `"data":{"name":"apple","n":1}`) {
+		t.Errorf("the download is %q", lines)
+	}
+	p.run(`document.getElementById('filter-text').value = ''; document.getElementById('filter-text').dispatchEvent(new Event('input', { bubbles: true })); document.activeElement.blur()`)
+	p.run(`document.getElementById('filter-slower').value = '1000'; document.getElementById('filter-slower').dispatchEvent(new Event('change', { bubbles: true }))`)
+	p.visible("#feed-none")
+	p.run(`document.getElementById('filter-slower').value = '0'; document.getElementById('filter-slower').dispatchEvent(new Event('change', { bubbles: true }))`)
+	p.hidden("#feed-none")
+	// Pause holds, whatever comes.
+	p.do(chromedp.KeyEvent("p"))
+	p.wait(`document.getElementById('follow').getAttribute('aria-pressed') === 'false'`)
+	first := eval[string](p, `document.querySelector('#sse-feed .data-item').dataset.id`)
+	s.publish("t", seq(0, 200)...)
+	p.total(204)
+	p.wait(`document.getElementById('jump').textContent.includes('200 new')`)
+	if got := eval[string](p, `document.querySelector('#sse-feed .data-item').dataset.id`); got != first {
+		t.Error("the row that was at the top has gone while the feed was paused")
+	}
+	// Times in UTC, and the shortcuts.
+	p.run(`document.getElementById('utc').click()`)
+	p.wait(`document.querySelector('#sse-feed .item-time').title.endsWith('UTC')`)
+	p.do(chromedp.KeyEvent("?"))
+	p.wait(`document.getElementById('keys').open && document.querySelectorAll('#keys-list div').length >= 10`)
+	p.do(chromedp.KeyEvent(kb.Escape))
+	p.wait(`!document.getElementById('keys').open`)
+}
+
+// Cut the line, and freeze this page: what Weir is for, in two buttons.
+func TestTryIt(t *testing.T) {
+	t.Parallel()
+	s := startServer(t, "-source", "t=http")
+	p := openPage(t, s.url())
+	p.expect(status(401))
+	p.connect()
+	s.publish("t", seq(0, 3)...)
+	p.latest(2)
+	p.wait(`document.getElementById('try-curl').textContent.startsWith('curl -d hello ')`)
+	p.click("#publish") // this server wants a token
+	p.wait(`document.getElementById('try-said').textContent.includes('needs a token')`)
+	p.click("#cut")
+	p.state("error")
+	s.publish("t", seq(3, 8)...)
+	p.wait(`document.getElementById('try-said').textContent === 'Cut for 3 s: 0 lost, 5 replayed.' || document.getElementById('try-said').textContent === 'Cut for 4 s: 0 lost, 5 replayed.'`)
+	contiguous(t, p.seqs(), 0, 8)
+	p.click("#freeze")
+	p.wait(`document.getElementById('freeze').textContent.startsWith('Frozen') && document.getElementById('freeze').disabled`)
+	s.publish("t", seq(8, 12)...)
+	p.stays(time.Second, `document.getElementById('total-events').textContent === '8'`)
+	p.latest(11)
+	p.wait(`document.getElementById('try-said').textContent.startsWith('Frozen for 10 s: 0 lost, 4 came late')`)
+	p.state("connected")
+	if n := p.streamRequests(); n != 2 {
+		t.Errorf("%d requests for a stream, want 2: one before the cut, one after it", n)
+	}
+}
+
+// A reader that takes nothing is seen to sink, and this page to be where it is.
+func TestStreamsView(t *testing.T) {
+	t.Parallel()
+	s := startServer(t, "-source", "t=http", "-source", "u=http", "-history", "500", "-publish-rate", "0", "-write-timeout", "30s")
+	p := openPage(t, s.url())
+	p.connect()
+	p.click(`#views [data-view=streams]`)
+	p.wait(`document.querySelectorAll('.band').length === 2`)
+	p.wait(`document.querySelector('#streams-rows tr[data-own]')?.cells[8].textContent === 'caught up'`)
+	slow, err := net.Dial("tcp", s.addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer slow.Close()
+	_ = slow.(*net.TCPConn).SetReadBuffer(4096)
+	if _, err := io.WriteString(slow, "GET /sse-stream?topic=t&format=json HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := bufio.NewReaderSize(slow, 16).ReadString('\n'); err != nil {
+		t.Fatal(err)
+	}
+	p.wait(`document.querySelectorAll('#streams-rows tr').length === 2`)
+	pad := strings.Repeat("x", 20_000)
+	for n := 0; n < 400; n += 20 {
+		var events []string
+		for i := range 20 {
+			events = append(events, fmt.Sprintf(`{"seq":%d,"pad":%q}`, n+i, pad))
+		}
+		s.publish("t", events...)
+	}
+	p.wait(`[...document.querySelectorAll('#streams-rows tr:not([data-own])')].some((row) => Number(row.cells[6].textContent.replaceAll(',', '')) > 0 && /not reading|catching up/.test(row.cells[8].textContent))`)
+	p.wait(`/1 behind/.test(document.querySelector('.band[data-band=t] canvas').getAttribute('aria-label'))`)
+	_ = slow.Close()
+	p.wait(`document.querySelectorAll('#streams-rows tr').length === 1`)
+	// Nothing is rendered, and nobody counted, when nobody looks.
+	p.click(`#views [data-view=feed]`)
+	p.state("connected")
+	s.connections(1)
+}
+
+func TestTracesView(t *testing.T) {
+	t.Parallel()
+	s := startServer(t, "-source", "t=http", "-source", "u=http")
+	p := openPage(t, s.url())
+	p.connect()
+	for n := range 5 {
+		s.publish("t", seq(n, n+1)...)
+	}
+	s.publish("u", seq(0, 1)...)
+	p.total(5)
+	p.click(`#views [data-view=traces]`)
+	p.wait(`document.querySelectorAll('.trace-line').length === 5`)
+	p.click(`#traces-form label:has(input[name=all])`)
+	p.wait(`document.querySelectorAll('.trace-line').length === 6`)
+	p.click(`#traces-form label:has(input[value=slowest])`)
+	p.wait(`document.querySelector('#traces-content').dataset.sort === 'slowest'`)
+	p.click(`.trace-line`)
+	p.wait(`document.querySelector('#trace .waterfall') && document.querySelector('.trace-line[aria-pressed=true]')`)
+	p.run(`document.querySelectorAll('#trace .span-row')[1].querySelector('summary').click()`)
+	p.wait(`document.querySelector('#trace details[open] .attrs dd').checkVisibility()`)
+	if eval[bool](p, `Boolean(document.querySelector('#trace [data-jaeger]'))`) {
+		t.Error("a link to Jaeger, and none is running")
+	}
+	p.run(`document.getElementById('traces-min').value = '1s'; document.getElementById('traces-min').dispatchEvent(new Event('change', { bubbles: true }))`)
+	p.wait(`document.getElementById('traces').dataset.traces === 'none'`)
+	// Its own address, as a link from elsewhere has it.
+	trace := eval[string](p, `document.querySelector('#trace .journey').dataset.traceId`)
+	other := openPage(t, s.url()+"/traces/"+trace)
+	other.wait(`document.body.dataset.view === 'traces' && document.querySelector('#trace .waterfall')`)
+}
+
+// What comes from outside is text in every view.
+func TestHostileNamesInEveryView(t *testing.T) {
+	t.Parallel()
+	s := newServer(t, "-source", "t=http", "-node", `<img src=x onerror="window.hit=1">`)
+	s.start()
+	p := openPage(t, s.url())
+	p.run(`void (window.hit = 0)`)
+	p.connect()
+	evil := `<img src=x onerror=\"window.hit=1\">`
+	req := fmt.Sprintf(`{"specversion":"1.0","id":"%s","source":"%s","type":"%s","subject":"%s","data":{"%s":1,"nested":{"%s":2}}}`, "1", "/x", "evil", "a.b", evil, evil)
+	for range 3 {
+		s.publishAs("t", "application/cloudevents+json", req)
+		req = strings.Replace(req, `"id":"1`, `"id":"11`, 1)
+		pause(20 * time.Millisecond)
+	}
+	p.total(3)
+	p.click(`#sse-feed .data-item:last-child`)
+	p.wait(`document.querySelector('#journey .waterfall')`)
+	for _, view := range []string{"streams", "traces", "feed"} {
+		p.click(`#views [data-view=` + view + `]`)
+		p.wait(`document.body.dataset.view === %q`, view)
+		if view == "traces" {
+			p.click(`.trace-line`)
+			p.wait(`document.querySelector('#trace .waterfall')`)
+		}
+		if view == "streams" {
+			p.wait(`document.querySelector('#streams-rows tr')`)
+		}
+		if eval[bool](p, `window.hit !== 0 || Boolean(document.querySelector('main img'))`) {
+			t.Errorf("markup from outside became elements in the view %s", view)
+		}
+	}
+}
+
+// publishAs puts a body in, as it is.
+func (s *server) publishAs(topic, contentType, body string) {
+	s.t.Helper()
+	req, _ := http.NewRequest("POST", s.url()+"/publish?topic="+topic, strings.NewReader(body))
+	req.Header.Set("Authorization", "Bearer "+token)
+	req.Header.Set("Content-Type", contentType)
+	resp, err := client.Do(req)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if answer, _ := io.ReadAll(resp.Body); resp.StatusCode != http.StatusOK {
+		s.t.Fatalf("publish: %s: %s", resp.Status, answer)
+	}
+}

@@ -38,7 +38,7 @@ import { StreamsView } from './streams.js';
 import * as title from './title.js';
 import { TracesView } from './traces.js';
 import { tryIt } from './tryit.js';
-import { Views } from './views.js';
+import { topicOfPath, Views } from './views.js';
 
 const THEMES = ['auto', 'light', 'dark'];
 const byID = (id) => document.getElementById(id);
@@ -63,7 +63,8 @@ function weir() {
       const remembered = Page.remembered();
       // The choice may be older than this script: a quick reader's, or one that the browser restored.
       let topic = byID('topics').querySelector('input:checked')?.value ?? dataset.topic;
-      if (remembered && !query.has('topic') && topic === dataset.topic) topic = remembered.topic;
+      const asked = query.get('topic') || topicOfPath();
+      if (remembered && !asked && topic === dataset.topic) topic = remembered.topic;
       setUTC(setting('utc') === 'on');
       page = new Page({
         topic,
@@ -90,7 +91,7 @@ function weir() {
       });
       this.listen();
       this.showTheme();
-      if (dataset.unknown !== undefined) this.tellNotice('unknown-topic', `There is no topic “${query.get('topic')}” here. Choose one of those above.`);
+      if (dataset.unknown !== undefined) this.tellNotice('unknown-topic', `There is no topic “${asked}” here. Choose one of those above.`);
       if (remembered) page.restore(remembered);
       if (query.get('event')) page.panel.open(topic, query.get('event'));
       setInterval(() => this.refresh(), 250);

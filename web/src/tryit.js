@@ -127,7 +127,7 @@ export function tryIt(page) {
   }
 }
 
-const publishAddress = (topic) => `/publish?topic=${encodeURIComponent(topic)}`;
+const publishAddress = (topic) => `/t/${encodeURIComponent(topic)}`;
 
 function isObject(text) {
   if (!/^\s*[[{]/.test(text)) return false;

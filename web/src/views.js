@@ -1,6 +1,9 @@
 // The three views, each with an address of its own: ?view=, ?topic=, ?event=.
 // The stream runs on beneath them.
 
+// topicOfPath is the topic of the address /t/{topic}, or ''.
+export const topicOfPath = () => decodeURIComponent(/^\/t\/([^/]+)$/.exec(location.pathname)?.[1] ?? '');
+
 export class Views {
   name;
 
@@ -30,6 +33,8 @@ export class Views {
   // address is the present one with some of its parameters changed; '' takes one away.
   address(changes) {
     const query = new URLSearchParams(location.search);
+    const path = topicOfPath();
+    if (path && !query.has('topic')) query.set('topic', path);
     for (const [name, value] of Object.entries(changes)) {
       if (value && !(name === 'view' && value === 'feed')) query.set(name, value);
       else query.delete(name);

@@ -391,7 +391,7 @@ var listening = regexp.MustCompile(`^listening on (http://\S+)$`)
 // startWeir builds and runs the server with its default sources.
 func startWeir(t *testing.T, env ...string) (address string, log *streamtest.Buffer) {
 	t.Helper()
-	if _, err := os.Stat("../../web/dist/app.js"); err != nil {
+	if _, err := os.Stat("../../web/dist/manifest.json"); err != nil {
 		t.Fatal("the page's assets are not built: run make build first")
 	}
 	binary := filepath.Join(t.TempDir(), "weir")

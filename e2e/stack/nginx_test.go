@@ -292,8 +292,13 @@ func TestOtherRoutesThroughTheProxy(t *testing.T) {
 		body, _ := io.ReadAll(resp.Body)
 		return resp, string(body)
 	}
+	_, page := get(p.url() + "/")
+	script := regexp.MustCompile(`/assets/app-[0-9a-z]+\.js`).FindString(page)
+	if script == "" {
+		t.Fatal("the page names no script")
+	}
 	for path, want := range map[string]int{
-		"/": 200, "/assets/app.js": 200, "/livez": 200, "/readyz": 200, "/sse-health": 200,
+		"/": 200, script: 200, "/livez": 200, "/readyz": 200, "/sse-health": 200,
 		"/metrics": 404, "/sse-metrics": 404, "/debug/pprof/": 404, "/debug/pprof/profile": 404,
 	} {
 		resp, _ := get(p.url() + path)

@@ -47,6 +47,17 @@ func (s *Server) Subscribe(r *http.Request) (*stream.Subscription, error) {
 	return sub, nil
 }
 
+// Refuse answers a request that gets no stream. It is the stream handler's
+// Refuse: where everybody may know the topics, it names them.
+func (s *Server) Refuse(w http.ResponseWriter, r *http.Request, refusal *stream.Refusal) {
+	if refusal.Reason == stream.RejectTopic && refusal.Status == http.StatusNotFound && !s.opts.Access.Rights.Needed(rights.Subscribe) {
+		named := *refusal
+		named.Detail += s.names(rights.Anybody(rights.Subscribe), rights.Subscribe)
+		refusal = &named
+	}
+	WriteProblem(w, r, refusal)
+}
+
 // allowSubjects holds a subscription to the subjects that its holder may read.
 func allowSubjects(holder *rights.Holder, sub *stream.Subscription) *stream.Refusal {
 	patterns, all := holder.Subjects(rights.Subscribe, sub.Topic)

@@ -18,7 +18,7 @@ const DefaultMaxBody = 1 << 20
 type Options struct {
 	Hub *stream.Hub
 	// Stream serves the streams. Its owner sets Subscribe and Refuse to
-	// the server's: see [Server.Subscribe] and [WriteProblem].
+	// the server's: see [Server.Subscribe] and [Server.Refuse].
 	Stream *stream.Handler
 
 	Access  Access

@@ -11,8 +11,7 @@ import (
 )
 
 // WriteProblem answers with an error: readable text where the client asks for
-// text, a problem detail (RFC 9457) otherwise. It is the stream handler's
-// Refuse.
+// text, a problem detail (RFC 9457) otherwise.
 func WriteProblem(w http.ResponseWriter, r *http.Request, refusal *stream.Refusal) {
 	h := w.Header()
 	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(patience(r))) // not every test's writer can

@@ -59,7 +59,7 @@ func newSiteOn(t testing.TB, hubOpts stream.HubOptions, change func(*web.Options
 	if s.server, err = web.NewServer(opts); err != nil {
 		t.Fatal(err)
 	}
-	s.handler.Subscribe, s.handler.Refuse = s.server.Subscribe, web.WriteProblem
+	s.handler.Subscribe, s.handler.Refuse = s.server.Subscribe, s.server.Refuse
 	s.public = s.server.Handler()
 	return s
 }

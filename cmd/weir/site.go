@@ -26,7 +26,7 @@ func openSite(cfg *config, topics *topics, secrets *secrets, carrier carrier, te
 		return nil, err
 	}
 	secrets.revoked = site.EndRevoked
-	topics.handler.Subscribe, topics.handler.Refuse = site.Subscribe, web.WriteProblem
+	topics.handler.Subscribe, topics.handler.Refuse = site.Subscribe, site.Refuse
 	return site, nil
 }
 

@@ -50,7 +50,7 @@ func (s *Server) Subscribe(r *http.Request) (*stream.Subscription, error) {
 // Refuse answers a request that gets no stream. It is the stream handler's
 // Refuse: where everybody may know the topics, it names them.
 func (s *Server) Refuse(w http.ResponseWriter, r *http.Request, refusal *stream.Refusal) {
-	if refusal.Reason == stream.RejectTopic && refusal.Status == http.StatusNotFound && !s.opts.Access.Rights.Needed(rights.Subscribe) {
+	if refusal.Reason == "topic" && refusal.Status == http.StatusNotFound && !s.opts.Access.Rights.Needed(rights.Subscribe) {
 		named := *refusal
 		named.Detail += s.names(rights.Anybody(rights.Subscribe), rights.Subscribe)
 		refusal = &named

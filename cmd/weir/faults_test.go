@@ -1,20 +1,23 @@
 package main
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"weir/stream/streamtest"
 )
 
 // What net/http has to say is shown, each kind once a second at most, and what
 // was left out is counted: nothing is lost of a storm, and nothing grows by it.
 func TestFaultLog(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var out bytes.Buffer
+		var out streamtest.Buffer
+		read := 0
 		faults := newFaultLog(slog.New(slog.NewJSONHandler(&out, &slog.HandlerOptions{Level: slog.LevelWarn})))
 		log := faults.logger()
 		type record struct {
@@ -23,13 +26,15 @@ func TestFaultLog(t *testing.T) {
 		}
 		logged := func() (records []record) {
 			synctest.Wait()
-			for decoder := json.NewDecoder(&out); decoder.More(); {
+			text := out.String()
+			for line := range strings.Lines(text[read:]) {
 				var r record
-				if err := decoder.Decode(&r); err != nil {
+				if err := json.Unmarshal([]byte(line), &r); err != nil {
 					t.Fatal(err)
 				}
 				records = append(records, r)
 			}
+			read = len(text)
 			return records
 		}
 		storm := func(n int) {

@@ -383,3 +383,43 @@ func TestFileSavesWhatIsNew(t *testing.T) {
 		t.Errorf("stored %s behind %s", after, before)
 	}
 }
+
+// A file that lost its name is given up when it has been quiet for long enough,
+// however often the process is started again meanwhile; and one that somebody
+// writes to is not.
+func TestFileQuietAcrossProcesses(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "app.log")
+	k := firstLife(t, path)
+	rename(t, path, path+".1")
+	appendTo(t, path, "two\n")
+	lives := func(d time.Duration, each func()) {
+		for end := time.Now().Add(d); time.Now().Before(end); {
+			each()
+			k.mu.Lock()
+			before := string(k.kept)
+			k.mu.Unlock()
+			stop, _ := run(t, &source.File{Path: path, Interval: 2 * time.Millisecond, Quiet: 600 * time.Millisecond}, k)
+			k.wantKept(t, func(code string) bool { return code != before })
+			stop()
+		}
+	}
+	n := 0
+	lives(900*time.Millisecond, func() {
+		n++
+		appendTo(t, path+".1", fmt.Sprintln("late", n))
+	})
+	k.mu.Lock()
+	if strings.Contains(string(k.kept), `"over":true`) {
+		t.Errorf("given up though written to: %s", k.kept)
+	}
+	k.mu.Unlock()
+	lives(900*time.Millisecond, func() { time.Sleep(20 * time.Millisecond) })
+	k.mu.Lock()
+	if !strings.Contains(string(k.kept), `"over":true`) {
+		t.Errorf("not given up: %s", k.kept)
+	}
+	k.mu.Unlock()
+	if got := k.wait(t, n+2); len(got) != n+2 {
+		t.Errorf("got %q", got)
+	}
+}

@@ -55,9 +55,14 @@ func (w *watch) resume(ctx context.Context) error {
 			gone = append(gone, p)
 			continue
 		}
-		t.lost = now // find gives it its name back
+		// Find gives it its name back, if it has it. Else it has been quiet for
+		// as long as nobody has written to it, also while no process ran.
+		at := t.info.ModTime()
+		t.size, t.written = t.info.Size(), at
+		t.changed = earlier(at, now)
+		t.lost = t.changed
 		w.old = append(w.old, t)
-		if at := t.info.ModTime(); at.After(w.written) {
+		if at.After(w.written) {
 			w.written = at
 		}
 	}
@@ -95,6 +100,13 @@ func (w *watch) reopen(p position) *tail {
 		t.close()
 	}
 	return nil
+}
+
+func earlier(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return a
+	}
+	return b
 }
 
 // mayLink reports whether the path may be a symbolic link.

@@ -137,6 +137,7 @@ func (c *config) settings() []setting {
 // parseConfig reads the environment, then the flags, which win.
 func parseConfig(args, environ []string, stdout io.Writer, kinds source.Kinds) (*config, error) {
 	c := &config{kinds: kinds, sourcesFrom: "WEIR_SOURCE", node: defaultNode()}
+	c.limits.Sockets, c.limits.SocketsPerClient = -1, -1 // derived, unless given
 	settings := c.settings()
 	for _, s := range settings {
 		if s.def != "" && !s.many && !s.tells {

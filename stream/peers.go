@@ -98,7 +98,18 @@ func (h *hangUps) leave(key uint64) {
 }
 
 // gone is called when the client of a lean session has hung up.
-func (h *Handler) gone(s *session) { s.stop(&closure{reason: CloseClient}) }
+func (h *Handler) gone(s *session) { s.stop(&closure{reason: s.conn.leftBy()}) }
+
+// leftBy tells whether a client that is gone has closed its connection, or whether
+// that was reset.
+func (c *Conn) leftBy() CloseReason {
+	if c.raw != nil {
+		if state, ok := netpoll.Peer(c.raw); ok && state.Reset {
+			return closeReset
+		}
+	}
+	return CloseClient
+}
 
 // The peer monitor. A client may vanish without a word: its battery is empty, or
 // a router on the way has forgotten the connection. What is written to it goes

@@ -57,7 +57,7 @@ func (s *session) servePlain(ctx context.Context, w http.ResponseWriter, protoco
 			timer.Reset(s.due(time.Now()))
 		case <-gone:
 			gone = nil
-			s.stop(contextEnd(ctx))
+			s.stop(s.contextEnd(ctx))
 		}
 	}
 }

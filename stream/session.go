@@ -256,8 +256,10 @@ func (s *session) failed(err error) (CloseReason, error) {
 		return closeVanished, why.err
 	case errors.Is(err, syscall.ECONNRESET):
 		return closeReset, nil
-	case isGone(err), why != nil && why.reason == CloseClient:
-		return CloseClient, nil
+	case why != nil && (why.reason == CloseClient || why.reason == closeReset):
+		return why.reason, nil
+	case isGone(err):
+		return s.conn.leftBy(), nil
 	}
 	return closeError, err
 }
@@ -322,11 +324,11 @@ func (s *session) begin(w http.ResponseWriter, r *http.Request) {
 }
 
 // contextEnd is what the end of a request's context means.
-func contextEnd(ctx context.Context) *closure {
+func (s *session) contextEnd(ctx context.Context) *closure {
 	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
 		return &closure{reason: closeLifetime}
 	}
-	return &closure{reason: CloseClient}
+	return &closure{reason: s.conn.leftBy()}
 }
 
 // panicked ends the session for a fault in the server, such as in a hook.

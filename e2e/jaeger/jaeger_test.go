@@ -81,9 +81,10 @@ func TestStreamAndEventInJaeger(t *testing.T) {
 		var tr trace
 		eventually(t, func() bool {
 			tr = j.trace(t, traceID(t, event.Traceparent))
-			return len(tr.named("send sensor")) == 1 && len(tr.named("deliver sensor")) >= 1 && len(tr.named("process sensor")) >= 1
-		}, func() string { return "send, deliver and process: got " + tr.String() })
+			return len(tr.named("event sensor")) == 1 && len(tr.named("send sensor")) == 1 && len(tr.named("deliver sensor")) >= 1 && len(tr.named("process sensor")) >= 1
+		}, func() string { return "event, send, deliver and process: got " + tr.String() })
 		tr.sound(t)
+		whole := tr.named("event sensor")[0]
 		send, deliver, process := tr.named("send sensor")[0], tr.named("deliver sensor")[0], tr.named("process sensor")[0]
 		for _, s := range []struct {
 			span
@@ -99,9 +100,12 @@ func TestStreamAndEventInJaeger(t *testing.T) {
 				t.Errorf("%s is of event %v, want %s", s.OperationName, got, event.ID)
 			}
 		}
-		for _, s := range []span{deliver, process} {
-			if !slices.Equal(s.parents(), []string{send.SpanID}) {
-				t.Errorf("the parents of %s are %v, want send", s.OperationName, s.parents())
+		for _, s := range []span{send, deliver, process} {
+			if !slices.Equal(s.parents(), []string{whole.SpanID}) {
+				t.Errorf("the parents of %s are %v, want event", s.OperationName, s.parents())
+			}
+			if s.StartTime < whole.StartTime || s.StartTime+s.Duration > whole.StartTime+whole.Duration+1 { // in whole µs
+				t.Errorf("%s lies outside of its event: %s", s.OperationName, tr)
 			}
 		}
 		if send.StartTime > deliver.StartTime || deliver.StartTime > process.StartTime+process.Duration || send.StartTime > process.StartTime {
@@ -199,17 +203,21 @@ type (
 	trace struct {
 		TraceID   string
 		Spans     []span
-		Processes map[string]struct{ ServiceName string }
+		Processes map[string]struct {
+			ServiceName string
+			Tags        []tag
+		}
+	}
+	tag struct {
+		Key   string
+		Value any
 	}
 	span struct {
 		TraceID, SpanID, OperationName, ProcessID string
 		References                                []reference
 		StartTime, Duration                       int64 // µs
-		Tags                                      []struct {
-			Key   string
-			Value any
-		}
-		Warnings []string
+		Tags                                      []tag
+		Warnings                                  []string
 	}
 	reference struct{ RefType, TraceID, SpanID string }
 )
@@ -390,6 +398,10 @@ var listening = regexp.MustCompile(`^listening on (http://\S+)$`)
 
 // startWeir builds and runs the server with its default sources.
 func startWeir(t *testing.T, env ...string) (address string, log *streamtest.Buffer) {
+	return startWeirWith(t, nil, env...)
+}
+
+func startWeirWith(t *testing.T, flags []string, env ...string) (address string, log *streamtest.Buffer) {
 	t.Helper()
 	if _, err := os.Stat("../../web/dist/manifest.json"); err != nil {
 		t.Fatal("the page's assets are not built: run make build first")
@@ -398,7 +410,7 @@ func startWeir(t *testing.T, env ...string) (address string, log *streamtest.Buf
 	if text, err := exec.Command("go", "build", "-o", binary, "weir/cmd/weir").CombinedOutput(); err != nil {
 		t.Fatalf("building the server: %v\n%s", err, text)
 	}
-	cmd := exec.Command(binary, "-addr", "127.0.0.1:0")
+	cmd := exec.Command(binary, append([]string{"-addr", "127.0.0.1:0"}, flags...)...)
 	cmd.Env = append(cleanEnv(), env...)
 	out, in, err := os.Pipe()
 	if err != nil {

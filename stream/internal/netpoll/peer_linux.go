@@ -22,8 +22,13 @@ func Peer(raw syscall.RawConn) (state PeerState, ok bool) {
 		Quiet:       time.Duration(p.info.Last_ack_recv) * time.Millisecond,
 		Acked:       p.info.bytesAcked,
 		Queued:      p.info.notSent,
+		Reset:       p.info.State == tcpClose,
 	}, true
 }
+
+// tcpClose is the state of a connection that was reset (TCP_CLOSE); one that the
+// peer has closed is in TCP_CLOSE_WAIT.
+const tcpClose = 7
 
 // tcpInfo is struct tcp_info of linux/tcp.h, as far as it is needed: package
 // syscall's ends before the counters of bytes. Kernels before 4.6 leave notSent

@@ -2,6 +2,7 @@ package telemetry
 
 import (
 	"fmt"
+	"maps"
 	"net/url"
 	"os"
 	"slices"
@@ -72,52 +73,126 @@ var protocol = oneOf("grpc", "http/protobuf")
 // secret are variables whose values are not repeated in an error.
 var secret = []string{"OTEL_EXPORTER_OTLP_HEADERS", "OTEL_EXPORTER_OTLP_TRACES_HEADERS", "OTEL_EXPORTER_OTLP_METRICS_HEADERS", "OTEL_EXPORTER_OTLP_LOGS_HEADERS"}
 
+func oneOfFold(values ...string) check {
+	return func(v string) (string, bool) {
+		return "one of " + strings.Join(values, ", "), slices.ContainsFunc(values, func(one string) bool { return strings.EqualFold(one, v) })
+	}
+}
+
+func file(v string) (string, bool) {
+	_, err := os.ReadFile(v)
+	return "a file that can be read", err == nil
+}
+
+func port(v string) (string, bool) {
+	n, err := strconv.Atoi(v)
+	return "a port", err == nil && n >= 0 && n < 1<<16
+}
+
+func anything(string) (string, bool) { return "", true }
+
+// checks are the variables that are honoured: those that the specification's table
+// marks for Go.
 var checks = map[string]check{
-	"OTEL_SDK_DISABLED":                   boolean,
-	"OTEL_TRACES_EXPORTER":                oneOf("otlp", "console", "none"),
-	"OTEL_METRICS_EXPORTER":               oneOf("otlp", "console", "prometheus", "none"),
-	"OTEL_LOGS_EXPORTER":                  oneOf("otlp", "console", "none"),
-	"OTEL_METRICS_PRODUCERS":              listOf("prometheus", "none"),
-	"OTEL_PROPAGATORS":                    listOf("tracecontext", "baggage", "b3", "b3multi", "jaeger", "xray", "ottrace", "none"),
-	"OTEL_TRACES_SAMPLER":                 oneOf("always_on", "always_off", "traceidratio", "parentbased_always_on", "parentbased_always_off", "parentbased_traceidratio"),
-	"OTEL_METRICS_EXEMPLAR_FILTER":        oneOf("always_on", "always_off", "trace_based"),
-	"OTEL_RESOURCE_ATTRIBUTES":            pairs,
-	"OTEL_EXPORTER_OTLP_PROTOCOL":         protocol,
-	"OTEL_EXPORTER_OTLP_TRACES_PROTOCOL":  protocol,
-	"OTEL_EXPORTER_OTLP_METRICS_PROTOCOL": protocol,
-	"OTEL_EXPORTER_OTLP_LOGS_PROTOCOL":    protocol,
-	"OTEL_EXPORTER_OTLP_ENDPOINT":         address,
-	"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT":  address,
-	"OTEL_EXPORTER_OTLP_METRICS_ENDPOINT": address,
-	"OTEL_EXPORTER_OTLP_LOGS_ENDPOINT":    address,
-	"OTEL_EXPORTER_OTLP_HEADERS":          pairs,
-	"OTEL_EXPORTER_OTLP_TRACES_HEADERS":   pairs,
-	"OTEL_EXPORTER_OTLP_METRICS_HEADERS":  pairs,
-	"OTEL_EXPORTER_OTLP_LOGS_HEADERS":     pairs,
-	"OTEL_EXPORTER_OTLP_COMPRESSION":      oneOf("gzip", "none"),
-	"OTEL_EXPORTER_OTLP_TIMEOUT":          number(0),
-	"OTEL_EXPORTER_OTLP_TRACES_TIMEOUT":   number(0),
-	"OTEL_EXPORTER_OTLP_METRICS_TIMEOUT":  number(0),
-	"OTEL_EXPORTER_OTLP_LOGS_TIMEOUT":     number(0),
-	"OTEL_METRIC_EXPORT_INTERVAL":         number(1),
-	"OTEL_METRIC_EXPORT_TIMEOUT":          number(1),
-	"OTEL_BSP_SCHEDULE_DELAY":             number(0),
-	"OTEL_BSP_EXPORT_TIMEOUT":             number(0),
-	"OTEL_BSP_MAX_QUEUE_SIZE":             number(1),
-	"OTEL_BSP_MAX_EXPORT_BATCH_SIZE":      number(1),
-	"OTEL_BLRP_SCHEDULE_DELAY":            number(0),
-	"OTEL_BLRP_EXPORT_TIMEOUT":            number(0),
-	"OTEL_BLRP_MAX_QUEUE_SIZE":            number(1),
-	"OTEL_BLRP_MAX_EXPORT_BATCH_SIZE":     number(1),
+	"OTEL_SDK_DISABLED":        boolean,
+	"OTEL_CONFIG_FILE":         file,
+	"OTEL_SERVICE_NAME":        anything,
+	"OTEL_RESOURCE_ATTRIBUTES": pairs,
+	"OTEL_PROPAGATORS":         listOf("tracecontext", "baggage", "b3", "b3multi", "jaeger", "xray", "ottrace", "none"),
+	"OTEL_TRACES_SAMPLER":      oneOf("always_on", "always_off", "traceidratio", "parentbased_always_on", "parentbased_always_off", "parentbased_traceidratio"),
+	"OTEL_TRACES_SAMPLER_ARG":  anything, // by its sampler
+
+	"OTEL_TRACES_EXPORTER":          oneOf("otlp", "console", "none"),
+	"OTEL_METRICS_EXPORTER":         oneOf("otlp", "console", "prometheus", "none"),
+	"OTEL_LOGS_EXPORTER":            oneOf("otlp", "console", "none"),
+	"OTEL_METRICS_PRODUCERS":        oneOf("none"),
+	"OTEL_METRICS_EXEMPLAR_FILTER":  oneOf("always_on", "always_off", "trace_based"),
+	"OTEL_METRIC_EXPORT_INTERVAL":   number(1),
+	"OTEL_METRIC_EXPORT_TIMEOUT":    number(1),
+	"OTEL_EXPORTER_PROMETHEUS_HOST": anything,
+	"OTEL_EXPORTER_PROMETHEUS_PORT": port,
+
+	"OTEL_BSP_SCHEDULE_DELAY":         number(0),
+	"OTEL_BSP_EXPORT_TIMEOUT":         number(0),
+	"OTEL_BSP_MAX_QUEUE_SIZE":         number(1),
+	"OTEL_BSP_MAX_EXPORT_BATCH_SIZE":  number(1),
+	"OTEL_BLRP_SCHEDULE_DELAY":        number(0),
+	"OTEL_BLRP_EXPORT_TIMEOUT":        number(0),
+	"OTEL_BLRP_MAX_QUEUE_SIZE":        number(1),
+	"OTEL_BLRP_MAX_EXPORT_BATCH_SIZE": number(1),
+
+	"OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT":           number(0),
+	"OTEL_ATTRIBUTE_COUNT_LIMIT":                  number(0),
+	"OTEL_SPAN_ATTRIBUTE_VALUE_LENGTH_LIMIT":      number(0),
+	"OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT":             number(0),
+	"OTEL_SPAN_EVENT_COUNT_LIMIT":                 number(0),
+	"OTEL_SPAN_LINK_COUNT_LIMIT":                  number(0),
+	"OTEL_EVENT_ATTRIBUTE_COUNT_LIMIT":            number(0),
+	"OTEL_LINK_ATTRIBUTE_COUNT_LIMIT":             number(0),
+	"OTEL_LOGRECORD_ATTRIBUTE_VALUE_LENGTH_LIMIT": number(0),
+	"OTEL_LOGRECORD_ATTRIBUTE_COUNT_LIMIT":        number(0),
+
+	"OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE":        oneOfFold("cumulative", "delta", "lowmemory"),
+	"OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION": oneOfFold("explicit_bucket_histogram", "base2_exponential_bucket_histogram"),
+}
+
+// Those of the OTLP exporters are there for all signals, and for each.
+func init() {
+	for _, signal := range []string{"", "TRACES_", "METRICS_", "LOGS_"} {
+		for name, check := range map[string]check{
+			"ENDPOINT": address, "PROTOCOL": protocol, "HEADERS": pairs, "COMPRESSION": oneOf("gzip", "none"), "TIMEOUT": number(0),
+			"INSECURE": boolean, "CERTIFICATE": file, "CLIENT_CERTIFICATE": file, "CLIENT_KEY": file,
+		} {
+			checks["OTEL_EXPORTER_OTLP_"+signal+name] = check
+		}
+	}
+}
+
+// refused are variables of the specification that mean something that Weir does
+// not do: to ignore them would be to do something else than was asked for.
+var refused = map[string]string{
+	"OTEL_EXPERIMENTAL_CONFIG_FILE":      "unset: its name is OTEL_CONFIG_FILE now",
+	"OTEL_EXPORTER_ZIPKIN_ENDPOINT":      "unset: spans go out by OTLP, see OTEL_EXPORTER_OTLP_ENDPOINT",
+	"OTEL_EXPORTER_ZIPKIN_TIMEOUT":       "unset: spans go out by OTLP",
+	"OTEL_EXPORTER_JAEGER_ENDPOINT":      "unset: Jaeger takes OTLP, see OTEL_EXPORTER_OTLP_ENDPOINT",
+	"OTEL_EXPORTER_JAEGER_AGENT_HOST":    "unset: Jaeger takes OTLP, see OTEL_EXPORTER_OTLP_ENDPOINT",
+	"OTEL_EXPORTER_JAEGER_AGENT_PORT":    "unset: Jaeger takes OTLP, see OTEL_EXPORTER_OTLP_ENDPOINT",
+	"OTEL_EXPORTER_JAEGER_PROTOCOL":      "unset: Jaeger takes OTLP",
+	"OTEL_EXPORTER_JAEGER_TIMEOUT":       "unset: Jaeger takes OTLP",
+	"OTEL_EXPORTER_JAEGER_USER":          "unset: Jaeger takes OTLP",
+	"OTEL_EXPORTER_JAEGER_PASSWORD":      "unset: Jaeger takes OTLP",
+	"OTEL_EXPORTER_OTLP_SPAN_INSECURE":   "unset: its name is OTEL_EXPORTER_OTLP_TRACES_INSECURE",
+	"OTEL_EXPORTER_OTLP_METRIC_INSECURE": "unset: its name is OTEL_EXPORTER_OTLP_METRICS_INSECURE",
+}
+
+// Ignored are the OTEL_* variables that are set and mean nothing here: those that
+// are unknown, OTEL_LOG_LEVEL, and, with OTEL_CONFIG_FILE, all others. Somebody
+// should be told.
+func (t *Telemetry) Ignored() (names []string) {
+	for _, pair := range os.Environ() {
+		name, value, _ := strings.Cut(pair, "=")
+		if !strings.HasPrefix(name, "OTEL_") || strings.HasPrefix(name, "OTEL_GO_X_") || value == "" {
+			continue
+		}
+		if _, known := checks[name]; !known || os.Getenv(configFile) != "" && name != configFile {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names
 }
 
 // checkEnv returns the first bad variable, by name.
 func checkEnv() error {
-	names := make([]string, 0, len(checks))
-	for name := range checks {
-		names = append(names, name)
+	for _, name := range slices.Sorted(maps.Keys(refused)) {
+		if os.Getenv(name) != "" {
+			return &EnvError{Name: name, Value: "…", Accepted: refused[name]}
+		}
 	}
-	slices.Sort(names)
+	names := slices.Sorted(maps.Keys(checks))
+	if os.Getenv(configFile) != "" {
+		names = []string{configFile} // the others mean nothing
+	}
 	for _, name := range names {
 		value := os.Getenv(name)
 		if value == "" {

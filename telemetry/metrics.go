@@ -45,9 +45,8 @@ func (t *Telemetry) setMetrics() error {
 	m := &metrics{reports: make(map[string]*counter)}
 	m.topics = topics{m: m, types: t.opts.EventTypes, rejects: slices.Concat([]string{other}, stream.RejectReasons, t.opts.RejectReasons)}
 	t.metrics = m
-	exponential := wantsExponential()
 	histogram := func(name, unit, description string, bounds []float64) *family {
-		f := &family{name: name, unit: unit, description: description, layout: newLayout(bounds, exponential)}
+		f := &family{name: name, unit: unit, description: description, layout: newLayout(bounds, t.exponential)}
 		m.families = append(m.families, f)
 		return f
 	}

@@ -16,6 +16,7 @@ import (
 
 	"github.com/go-logr/logr"
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
 	"go.opentelemetry.io/contrib/exporters/autoexport"
 	"go.opentelemetry.io/contrib/instrumentation/runtime"
 	"go.opentelemetry.io/contrib/propagators/autoprop"
@@ -82,9 +83,10 @@ type Options struct {
 
 // Telemetry observes one server. Its methods may be called by any goroutine.
 type Telemetry struct {
-	opts     Options
-	disabled bool // by OTEL_SDK_DISABLED
-	limited  bool // no OTEL_TRACES_SAMPLER: event traces are limited here
+	opts        Options
+	disabled    bool // by OTEL_SDK_DISABLED
+	limited     bool // no sampler is configured: event traces are limited here
+	exponential bool // an exporter wants exponential histograms
 
 	tracer         trace.Tracer
 	browser        trace.Tracer
@@ -108,9 +110,6 @@ type Telemetry struct {
 	mu   sync.Mutex
 	stop []func(context.Context) error
 }
-
-// producers guards what autoexport keeps in a package variable.
-var producers sync.Mutex
 
 // Setup starts what the OTEL_* variables ask for. It returns an [*EnvError] for
 // a value that makes no sense. The error handler of package otel is set: there
@@ -160,18 +159,30 @@ func Setup(ctx context.Context, opts Options) (*Telemetry, error) {
 	otel.SetLogger(logr.Discard()) // it repeats what the error handler gets
 	t.propagator = autoprop.NewTextMapPropagator()
 	if t.disabled {
-		t.tracerProvider, t.meterProvider = tracenoop.NewTracerProvider(), metricnoop.NewMeterProvider()
-		t.tracer, t.browser = t.tracerProvider.Tracer(scopeName), t.tracerProvider.Tracer(scopeName)
+		t.disable()
 		return t, t.setMetrics()
 	}
-	if err := t.start(ctx); err != nil {
+	start := t.start
+	if file := os.Getenv(configFile); file != "" {
+		start = func(ctx context.Context) error { return t.startByFile(ctx, file) }
+	}
+	if err := start(ctx); err != nil {
 		_ = t.Shutdown(ctx) // err says why already
 		return nil, err
 	}
 	return t, nil
 }
 
+// disable makes nothing of everything.
+func (t *Telemetry) disable() {
+	t.disabled = true
+	t.tracerProvider, t.meterProvider = tracenoop.NewTracerProvider(), metricnoop.NewMeterProvider()
+	t.tracer, t.browser = t.tracerProvider.Tracer(scopeName), t.tracerProvider.Tracer(scopeName)
+}
+
+// start starts what the variables say.
 func (t *Telemetry) start(ctx context.Context) error {
+	t.exponential = wantsExponential()
 	server, browser, err := t.resources(ctx)
 	if err != nil {
 		return err
@@ -221,6 +232,11 @@ func (t *Telemetry) startTraces(ctx context.Context, server, browser *resource.R
 	for _, p := range t.opts.SpanProcessors {
 		options = append(options, sdktrace.WithSpanProcessor(p))
 	}
+	if exports("TRACES") || exports("LOGS") {
+		if err := observeSDK(); err != nil {
+			return err
+		}
+	}
 	if exports("TRACES") {
 		exporter, err := autoexport.NewSpanExporter(ctx)
 		if err != nil {
@@ -267,20 +283,40 @@ func (t *Telemetry) startMetrics(ctx context.Context, server *resource.Resource)
 	provider := sdkmetric.NewMeterProvider(options...)
 	t.stop = append(t.stop, provider.Shutdown)
 	t.meterProvider = provider
+	return t.startInstruments()
+}
+
+// startInstruments makes the instruments: those of the stream, of the Go runtime,
+// of the process, and of the SDK itself, which tell what it had to drop.
+func (t *Telemetry) startInstruments() error {
+	otel.SetMeterProvider(t.meterProvider)
 	if err := t.setMetrics(); err != nil {
 		return err
 	}
-	if err := runtime.Start(runtime.WithMeterProvider(provider)); err != nil {
+	if err := runtime.Start(runtime.WithMeterProvider(t.meterProvider)); err != nil {
 		return fmt.Errorf("starting the metrics of the Go runtime: %w", err)
 	}
+	if err := t.registry.Register(collectors.NewProcessCollector(collectors.ProcessCollectorOpts{})); err != nil {
+		return fmt.Errorf("starting the metrics of the process: %w", err)
+	}
 	return nil
+}
+
+// observeSDK has the SDK count what it processes and drops. It takes a variable
+// for that, which is read when a processor is made.
+func observeSDK() error {
+	const name = "OTEL_GO_X_OBSERVABILITY"
+	if _, set := os.LookupEnv(name); set {
+		return nil
+	}
+	return os.Setenv(name, "true")
 }
 
 // metricReader makes the reader that OTEL_* asks for, with the producer, which
 // autoexport takes in a package variable only.
 func metricReader(ctx context.Context, p sdkmetric.Producer) (sdkmetric.Reader, error) {
-	producers.Lock()
-	defer producers.Unlock()
+	environment.Lock()
+	defer environment.Unlock()
 	autoexport.WithFallbackMetricProducer(func(context.Context) (sdkmetric.Producer, error) { return p, nil })
 	defer autoexport.WithFallbackMetricProducer(nil)
 	return autoexport.NewMetricReader(ctx)

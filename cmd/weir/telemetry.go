@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"strings"
 	"time"
 
 	"weir/stream/eventlog"
@@ -52,6 +53,9 @@ func startTelemetry(ctx context.Context, cfg *config, stderr io.Writer) (*observ
 	}
 	logger := slog.New(tel.LogHandler(stderr, cfg.logLevel))
 	slog.SetDefault(logger)
+	if names := tel.Ignored(); len(names) > 0 {
+		logger.Warn("variables that mean nothing to Weir are set", "names", strings.Join(names, ", "))
+	}
 	return &observation{tel, logger, stderr}, nil
 }
 

@@ -61,6 +61,6 @@ func (s *Server) html(w http.ResponseWriter, r *http.Request, status int, render
 	h.Set("Content-Encoding", "gzip")
 	w.WriteHeader(status)
 	pack := gzip.NewWriter(w)
-	_, _ = pack.Write(b.Bytes())
+	_, _ = pack.Write(b.Bytes()) // the client has gone
 	_ = pack.Close()
 }

@@ -8,6 +8,8 @@ import (
 	"encoding/pem"
 	"math/big"
 	"net"
+	"os"
+	"path/filepath"
 	"testing"
 	"time"
 )
@@ -34,4 +36,17 @@ func selfSigned(t *testing.T, serial int64) (cert, key []byte) {
 		t.Fatal(err)
 	}
 	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: pkcs8})
+}
+
+// certificate writes a certificate for this machine, and its key.
+func certificate(t *testing.T, dir string, serial int64) (cert, key string) {
+	t.Helper()
+	cert, key = filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
+	certPEM, keyPEM := selfSigned(t, serial)
+	for name, pem := range map[string][]byte{cert: certPEM, key: keyPEM} {
+		if err := os.WriteFile(name, pem, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return cert, key
 }

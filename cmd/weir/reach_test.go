@@ -8,7 +8,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -396,17 +395,4 @@ func TestEveryFlagReachesItsPart(t *testing.T) {
 		}
 		t.Run(s.name, test)
 	}
-}
-
-// certificate writes a certificate for this machine, and its key.
-func certificate(t *testing.T, dir string, serial int64) (cert, key string) {
-	t.Helper()
-	cert, key = filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
-	certPEM, keyPEM := selfSigned(t, serial)
-	for name, pem := range map[string][]byte{cert: certPEM, key: keyPEM} {
-		if err := os.WriteFile(name, pem, 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	return cert, key
 }

@@ -122,11 +122,21 @@ func TestOtherFiles(t *testing.T) {
 		"cut to half": content[:len(content)/2],
 		"cut a byte":  content[:len(content)-1],
 		"two pages":   content[:8192],
+		// The older of the two leads to what was there one commit before.
+		"first root":  flipped(content, 16+48),
+		"second root": flipped(content, 4096+16+48),
 	} {
 		if !refused(t, name, content, want) {
 			t.Errorf("%s is accepted", name)
 		}
 	}
+}
+
+// flipped returns a file with one bit changed.
+func flipped(content []byte, at int) []byte {
+	content = bytes.Clone(content)
+	content[at] ^= 1
+	return content
 }
 
 // refused reports whether a file is refused, and checks what is said of it; one

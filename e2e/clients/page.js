@@ -2,10 +2,10 @@
 // puts the libraries before this text, and calls read(CLIENT, URL).
 (() => {
   const say = (what) => console.debug('sight', JSON.stringify(what))
-  const names = ['message', 'connected', 'gap', 'ping', 'close', 'stream-error']
+  const names = ['message', 'connected', 'gap', 'ping', 'close', 'stream-error', 'order']
 
-  function listen(source, only) {
-    for (const name of only ?? names) {
+  function listen(source, only = names) {
+    for (const name of only) {
       source.addEventListener(name, (e) => say({ kind: 'event', event: e.type, id: e.lastEventId, data: e.data }))
     }
   }
@@ -56,7 +56,7 @@
         return
       }
       case 'htmx-2': {
-        document.body.innerHTML = '<div hx-ext="sse"><div id="feed" sse-swap="message" hx-swap="beforeend"></div></div>'
+        document.body.innerHTML = '<div hx-ext="sse"><div id="feed" sse-swap="message,order" hx-swap="beforeend"></div></div>'
         const outer = document.body.firstChild
         outer.setAttribute('sse-connect', url)
         outer.setAttribute('sse-close', 'close') // 204 does not end it
@@ -67,7 +67,7 @@
         const make = htmx.createEventSource
         htmx.createEventSource = (address) => {
           const source = make(address)
-          listen(source, names.filter((name) => name !== 'message'))
+          listen(source, names.filter((name) => name !== 'message' && name !== 'order'))
           return source
         }
         document.body.addEventListener('htmx:sseError', (e) => say({ kind: e.detail.source?.readyState === 2 ? 'closed' : 'error' }))

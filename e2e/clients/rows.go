@@ -23,6 +23,7 @@ type scenario struct {
 
 var scenarios = []scenario{
 	{"first connect", law{}, firstConnect},
+	{"named events", law{}, named},
 	{"text of every kind, 1 MB", law{}, everyText},
 	{"cut before the first event", law{}, cutBeforeFirst},
 	{"cut between two", law{}, cutBetween},
@@ -44,9 +45,7 @@ type row struct {
 	readers []*reader
 	undo    []func()
 	extra   map[*reader][]string // problems that the scenario itself has found
-
-	mu  sync.Mutex
-	all []published
+	all     []published
 }
 
 func (r *row) close() {
@@ -126,7 +125,7 @@ func (r *row) await(condition func(*reader) bool) {
 // publish puts events in, which every client must then have.
 func (r *row) publish(s *server, texts ...string) error {
 	for _, text := range texts {
-		p, err := publish(r.ctx, text, s)
+		p, err := publish(r.ctx, "", text, s)
 		if err != nil {
 			return err
 		}
@@ -138,7 +137,7 @@ func (r *row) publish(s *server, texts ...string) error {
 // received waits until every client has the last event.
 func (r *row) received() {
 	last := r.all[len(r.all)-1]
-	r.await(func(reader *reader) bool { return reader.saw("message", last.id) > 0 })
+	r.await(func(reader *reader) bool { return reader.saw(last.name, last.id)+reader.saw("message", last.id) > 0 })
 }
 
 // numbered returns n texts that are like no others.
@@ -168,6 +167,24 @@ func firstConnect(r *row) error {
 	}
 	if err := r.publish(s, numbered("event", 5)...); err != nil {
 		return err
+	}
+	r.received()
+	return nil
+}
+
+// named publishes events with a name of their own, for which an EventSource has a
+// listener, htmx 2 an sse-swap, and htmx 4 an event of the page.
+func named(r *row) error {
+	s, err := r.begin()
+	if err != nil {
+		return err
+	}
+	for i := range 6 {
+		p, err := publish(r.ctx, []string{"", orderEvent}[i%2], fmt.Sprint("event ", i), s)
+		if err != nil {
+			return err
+		}
+		r.all = append(r.all, p)
 	}
 	r.received()
 	return nil
@@ -324,7 +341,7 @@ func rolling(r *row) error {
 	var publishing sync.WaitGroup
 	publishing.Go(func() {
 		for i := 0; !stop.Load(); i++ {
-			p, err := publish(r.ctx, fmt.Sprint("load ", i), nodes[i%2], nodes[(i+1)%2])
+			p, err := publish(r.ctx, "", fmt.Sprint("load ", i), nodes[i%2], nodes[(i+1)%2])
 			if err != nil {
 				failed = err
 				return
@@ -450,7 +467,7 @@ func theEnd(r *row) error {
 	for _, reader := range r.readers {
 		if got := reader.events("message"); len(got) == len(texts) && !reader.client.html {
 			for i, e := range got {
-				r.all = append(r.all, published{e.ID, texts[i], e.at})
+				r.all = append(r.all, published{id: e.ID, name: "message", text: texts[i], at: e.at})
 			}
 			break
 		}

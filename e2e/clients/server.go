@@ -4,6 +4,7 @@ package main
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -140,23 +141,9 @@ func (s *server) start() error {
 // direct is for the runner's own requests.
 var direct = &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{DisableKeepAlives: true, Proxy: nil}}
 
-// streams is how many streams the server has open.
-func (s *server) streams() (int, error) {
-	resp, err := direct.Get("http://" + s.addr + "/sse-health")
-	if err != nil {
-		return 0, err
-	}
-	defer resp.Body.Close()
-	var health struct {
-		ActiveConnections int `json:"active_connections"`
-	}
-	err = json.NewDecoder(resp.Body).Decode(&health)
-	return health.ActiveConnections, err
-}
-
-// publish puts an event in, and returns its ID. It tries again where nothing can
+// publish puts an event in, with a name if it is to have one, and returns its ID. It tries again where nothing can
 // have been put in.
-func publish(ctx context.Context, text string, servers ...*server) (published, error) {
+func publish(ctx context.Context, name, text string, servers ...*server) (published, error) {
 	var last error
 	for try := range 200 {
 		if try > 0 {
@@ -165,7 +152,7 @@ func publish(ctx context.Context, text string, servers ...*server) (published, e
 		if ctx.Err() != nil {
 			break
 		}
-		req, err := http.NewRequestWithContext(ctx, "POST", "http://"+servers[try%len(servers)].addr+"/publish?topic="+topicName, strings.NewReader(text))
+		req, err := http.NewRequestWithContext(ctx, "POST", "http://"+servers[try%len(servers)].addr+"/publish?topic="+topicName+"&name="+name, strings.NewReader(text))
 		if err != nil {
 			return published{}, err
 		}
@@ -192,7 +179,7 @@ func publish(ctx context.Context, text string, servers ...*server) (published, e
 		if err != nil || len(answer.IDs) != 1 {
 			return published{}, fmt.Errorf("publish: %s: %s", resp.Status, body)
 		}
-		return published{answer.IDs[0], text, time.Now()}, nil
+		return published{id: answer.IDs[0], name: cmp.Or(name, "message"), text: text, at: time.Now()}, nil
 	}
 	return published{}, fmt.Errorf("publishing: %w", last)
 }

@@ -19,6 +19,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"time"
 )
 
@@ -88,8 +89,8 @@ func startRedis(dir string) (*process, string, error) {
 }
 
 // startNginx runs nginx before the servers, and returns its address. The main
-// file is the one that users copy, byte by byte; of the files that it includes,
-// which say where to listen and find the nodes, the run has its own.
+// file is the one that users copy, byte by byte, and the nodes have the options that
+// they have there; where to listen and find the nodes is the run's own.
 func (m *matrix) startNginx(dir string, servers ...*server) (*process, string, error) {
 	path, err := find("nginx")
 	if err != nil {
@@ -107,9 +108,17 @@ func (m *matrix) startNginx(dir string, servers ...*server) (*process, string, e
 	if err != nil {
 		return nil, "", err
 	}
+	shipped, err := os.ReadFile(filepath.Join(m.root, "e2e", "stack", "nginx", "weir", "nodes.conf"))
+	if err != nil {
+		return nil, "", err
+	}
+	options := regexp.MustCompile(`(?m)^server \S+( [^;]*)?;`).FindSubmatch(shipped)
+	if options == nil {
+		return nil, "", errors.New("e2e/stack/nginx/weir/nodes.conf names no server")
+	}
 	nodes, temp := "", ""
 	for _, s := range servers {
-		nodes += "server " + s.addr + " max_fails=0;\n" // as nginx/weir/nodes.conf has it
+		nodes += fmt.Sprintf("server %s%s;\n", s.addr, options[1])
 	}
 	for _, kind := range []string{"client_body", "proxy", "fastcgi", "uwsgi", "scgi"} {
 		temp += kind + "_temp_path temp-" + kind + ";\n" // those of the system's package may be root's

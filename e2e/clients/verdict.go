@@ -12,9 +12,12 @@ import (
 
 // A published event has been acknowledged: every client must have it.
 type published struct {
-	id, text string
-	at       time.Time // of the acknowledgement
+	id, name, text string
+	at             time.Time // of the acknowledgement
 }
+
+// orderEvent is the name of those events that have one of their own.
+const orderEvent = "order"
 
 // A law is what a row demands of every client, beside every event once, in order,
 // with its text.
@@ -31,7 +34,7 @@ func (l law) judge(all []published, sights []sight, html bool) (problems []strin
 	for _, s := range sights {
 		switch {
 		case s.Kind != "event":
-		case s.Event == "message":
+		case s.Event == "message", s.Event == orderEvent:
 			events = append(events, s)
 		case s.Event == "gap":
 			gaps = append(gaps, s)
@@ -58,9 +61,10 @@ func (l law) judge(all []published, sights []sight, html bool) (problems []strin
 		case i < last:
 			disorder++
 		case html && !strings.Contains(squeeze(e.Data), squeeze(shown(all[i].text))),
-			!html && e.Data != lineEnds.Replace(all[i].text):
+			!html && e.Data != lineEnds.Replace(all[i].text),
+			!html && e.Event != all[i].name:
 			if garbled++; garbled == 1 {
-				example = fmt.Sprintf(" (such as %.60q, which came as %.90q)", all[i].text, e.Data)
+				example = fmt.Sprintf(" (such as the %s %.60q, which came as the %s %.90q)", all[i].name, all[i].text, e.Event, e.Data)
 			}
 		}
 		seen[e.ID] = true
@@ -110,7 +114,7 @@ func payloads(sights []sight) []sight {
 	all := make([]sight, len(sights))
 	for i, s := range sights {
 		var event struct{ Data *string }
-		if s.Event == "message" && json.Unmarshal([]byte(s.Data), &event) == nil && event.Data != nil {
+		if (s.Event == "message" || s.Event == orderEvent) && json.Unmarshal([]byte(s.Data), &event) == nil && event.Data != nil {
 			s.Data = lineEnds.Replace(*event.Data)
 		}
 		all[i] = s

@@ -11,12 +11,13 @@ import (
 	"time"
 )
 
-var three = []published{{id: "1-0", text: "a\r\nb"}, {id: "2-0", text: "b"}, {id: "3-0", text: "c"}}
+var three = []published{{id: "1-0", name: "message", text: "a\r\nb"}, {id: "2-0", name: "message", text: "b"}, {id: "3-0", name: orderEvent, text: "c"}}
 
 func event(id, data string) sight { return sight{Kind: "event", Event: "message", ID: id, Data: data} }
 
 func TestVerdict(t *testing.T) {
 	first, second, third := event("1-0", "a\nb"), event("2-0", "b"), event("3-0", "c")
+	third.Event = orderEvent
 	gap := sight{Kind: "event", Event: "gap", Data: `{"from":"1-0","to":"2-0","reason":"expired"}`}
 	end := sight{Kind: "event", Event: "close"}
 	for _, tc := range []struct {
@@ -29,7 +30,8 @@ func TestVerdict(t *testing.T) {
 		{"one lost", law{}, []sight{first, third}, []string{"1 lost"}},
 		{"one twice", law{}, []sight{first, second, second, third}, []string{"1 repeated"}},
 		{"one late", law{}, []sight{first, third, second}, []string{"1 out of order"}},
-		{"one garbled", law{}, []sight{first, event("2-0", "?"), third}, []string{`1 garbled (such as "b", which came as "?")`}},
+		{"one garbled", law{}, []sight{first, event("2-0", "?"), third}, []string{`1 garbled (such as the message "b", which came as the message "?")`}},
+		{"one by another name", law{}, []sight{first, second, event("3-0", "c")}, []string{`1 garbled (such as the order "c", which came as the message "c")`}},
 		{"an empty message", law{}, []sight{event("1-0", ""), first, second, third}, []string{"1 empty or stray messages"}},
 		{"a message of nobody", law{}, []sight{first, second, third, event("4-0", "d")}, []string{"1 empty or stray messages"}},
 		{"a gap that is none", law{}, []sight{first, gap, second, third}, []string{"gap told 1 times, but there was none"}},
@@ -49,7 +51,7 @@ func TestVerdict(t *testing.T) {
 
 func TestVerdictOnWhoWasAway(t *testing.T) {
 	now := time.Now()
-	all := []published{{id: "1-0", text: "a", at: now}}
+	all := []published{{id: "1-0", name: "message", text: "a", at: now}}
 	late := event("1-0", "a")
 	late.at = now.Add(6 * time.Second)
 	if got := (law{away: 5 * time.Second}).judge(all, []sight{late}, false); !slices.Equal(got, []string{"away for 6.0 s"}) {

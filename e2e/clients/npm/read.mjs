@@ -7,7 +7,7 @@ import { createEventSource } from 'eventsource-client'
 
 const [client, url] = process.argv.slice(2)
 const say = (what) => process.stdout.write(JSON.stringify(what) + '\n')
-const names = ['message', 'connected', 'gap', 'ping', 'close', 'stream-error']
+const names = ['message', 'connected', 'gap', 'ping', 'close', 'stream-error', 'order']
 
 function classic(EventSource) {
   const source = new EventSource(url)

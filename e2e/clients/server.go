@@ -7,7 +7,6 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -141,47 +140,58 @@ func (s *server) start() error {
 // direct is for the runner's own requests.
 var direct = &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{DisableKeepAlives: true, Proxy: nil}}
 
-// publish puts an event in, with a name if it is to have one, and returns its ID. It tries again where nothing can
-// have been put in.
-func publish(ctx context.Context, name, text string, servers ...*server) (published, error) {
+// publish puts a text in, as an event with a name if it is to have one, and
+// returns its ID.
+func publish(ctx context.Context, name, text string, s *server) (published, error) {
+	id, _, err := s.post(ctx, "&name="+name, "text/plain; charset=utf-8", text)
+	return published{id: id, name: cmp.Or(name, "message"), text: text, at: time.Now()}, err
+}
+
+// publishAnyhow puts a text in, at any of the servers, which come and go. It says
+// by a CloudEvent's ID which event it is: of one that is published again, as an
+// answer was missing, nothing new is put in.
+func publishAnyhow(ctx context.Context, number int, text string, servers ...*server) (published, error) {
+	event, err := json.Marshal(map[string]string{
+		"specversion": "1.0", "source": "/clients", "id": fmt.Sprint(number), "type": "load", "datacontenttype": "text/plain", "data": text})
+	if err != nil {
+		return published{}, err
+	}
 	var last error
 	for try := range 200 {
-		if try > 0 {
-			sleep(ctx, 50*time.Millisecond)
+		id, again, err := servers[(number+try)%len(servers)].post(ctx, "", "application/cloudevents+json", string(event))
+		if err == nil {
+			return published{id: id, name: "message", text: text, at: time.Now()}, nil
 		}
-		if ctx.Err() != nil {
+		if last = err; !again || ctx.Err() != nil {
 			break
 		}
-		req, err := http.NewRequestWithContext(ctx, "POST", "http://"+servers[try%len(servers)].addr+"/publish?topic="+topicName+"&name="+name, strings.NewReader(text))
-		if err != nil {
-			return published{}, err
-		}
-		req.Header.Set("Authorization", "Bearer "+token)
-		req.Header.Set("Content-Type", "text/plain; charset=utf-8")
-		resp, err := direct.Do(req)
-		if err != nil {
-			last = err
-			if errors.Is(err, syscall.ECONNREFUSED) {
-				continue
-			}
-			return published{}, err
-		}
-		body, err := io.ReadAll(resp.Body)
-		_ = resp.Body.Close()
-		if resp.StatusCode == http.StatusServiceUnavailable {
-			last = fmt.Errorf("publish: %s: %s", resp.Status, body)
-			continue
-		}
-		var answer struct{ IDs []string }
-		if err == nil {
-			err = json.Unmarshal(body, &answer)
-		}
-		if err != nil || len(answer.IDs) != 1 {
-			return published{}, fmt.Errorf("publish: %s: %s", resp.Status, body)
-		}
-		return published{id: answer.IDs[0], name: cmp.Or(name, "message"), text: text, at: time.Now()}, nil
+		sleep(ctx, 50*time.Millisecond)
 	}
-	return published{}, fmt.Errorf("publishing: %w", last)
+	return published{}, last
+}
+
+// post publishes one event. After an error it tells whether another try may help.
+func (s *server) post(ctx context.Context, query, kind, body string) (id string, again bool, err error) {
+	req, err := http.NewRequestWithContext(ctx, "POST", "http://"+s.addr+"/publish?topic="+topicName+query, strings.NewReader(body))
+	if err != nil {
+		return "", false, err
+	}
+	req.Header.Set("Authorization", "Bearer "+token)
+	req.Header.Set("Content-Type", kind)
+	resp, err := direct.Do(req)
+	if err != nil {
+		return "", true, err
+	}
+	defer resp.Body.Close()
+	text, err := io.ReadAll(resp.Body)
+	if err != nil {
+		return "", true, err
+	}
+	var answer struct{ IDs []string }
+	if err := json.Unmarshal(text, &answer); err != nil || len(answer.IDs) != 1 {
+		return "", resp.StatusCode == http.StatusServiceUnavailable, fmt.Errorf("publish: %s: %s", resp.Status, text)
+	}
+	return answer.IDs[0], false, nil
 }
 
 // eventually waits until the condition holds.

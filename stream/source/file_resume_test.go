@@ -369,10 +369,9 @@ func TestFileStoppedInOutage(t *testing.T) {
 func TestFileSavesWhatIsNew(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "app.log")
 	k := firstLife(t, path)
+	first := string(k.kept)
 	life(t, path, k)
-	appendTo(t, path, "two\n")
-	k.want(t, "one", "two")
-	time.Sleep(50 * time.Millisecond)
+	k.wantKept(t, func(code string) bool { return code != first })
 	k.mu.Lock()
 	before := string(k.kept)
 	k.mu.Unlock()

@@ -3,6 +3,7 @@ package source_test
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -57,7 +58,7 @@ func (s *sink) wait(t *testing.T, n int) []string {
 	timeout := time.After(30 * time.Second)
 	for {
 		s.mu.Lock()
-		text, changed := s.text, s.changed
+		text, changed := slices.Clone(s.text), s.changed // the caller may append
 		s.mu.Unlock()
 		if len(text) >= n {
 			return text

@@ -135,7 +135,7 @@ func FuzzGuard(f *testing.F) {
 		f.Add([]byte(answer), 1)
 	}
 	for _, lie := range lies {
-		f.Add([]byte(lie.text), 5)
+		f.Add([]byte(lie.text[:min(len(lie.text), 1000)]), 5)
 	}
 	f.Fuzz(func(t *testing.T, answer []byte, size int) {
 		whole := redislog.Scan(answer)

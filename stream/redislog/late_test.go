@@ -2,6 +2,7 @@ package redislog_test
 
 import (
 	"errors"
+	"strconv"
 	"testing"
 	"time"
 
@@ -15,7 +16,7 @@ func TestLatePublication(t *testing.T) {
 	t.Parallel()
 	s := startRedis(t)
 	link := newProxy(t, s.addr())
-	b := openBroker(t, redislog.Options{URL: link.url(), Timeout: short})
+	b := openBroker(t, redislog.Options{URL: link.url(), Timeout: 3 * time.Second})
 	publish := func(data, checkpoint string) error {
 		e := &stream.Event{ContentType: stream.JSON, Data: []byte(data)}
 		return b.Publish(t.Context(), topic, &stream.Publication{Events: []*stream.Event{e}, Checkpoint: []byte(checkpoint)})
@@ -45,6 +46,43 @@ func TestLatePublication(t *testing.T) {
 		t.Fatal(err)
 	}
 	want("two")
+}
+
+// An event that Redis still has is found when it is published again, however
+// many have come, and by another process, too.
+func TestPublishedAgainLater(t *testing.T) {
+	t.Parallel()
+	const keep = 20
+	s := startRedis(t)
+	opts := redislog.Options{URL: s.url(), MaxLen: keep}
+	one, two := openBroker(t, opts), openBroker(t, opts)
+	var ids []stream.ID
+	publish := func(b *redislog.Broker, n int) (stream.ID, bool) {
+		e := &stream.Event{Source: "/s", ForeignID: strconv.Itoa(n), ContentType: stream.JSON, Data: []byte("1")}
+		p := &stream.Publication{Events: []*stream.Event{e}}
+		if err := b.Publish(t.Context(), topic, p); err != nil {
+			t.Fatal(err)
+		}
+		return e.ID, p.Duplicate != nil
+	}
+	for n := range 500 {
+		id, again := publish(one, n)
+		if again {
+			t.Fatalf("event %d is said to be there already", n)
+		}
+		ids = append(ids, id)
+		if n%5 != 0 {
+			continue
+		}
+		for back := 0; back < keep && back <= n; back += 3 {
+			if id, again := publish(two, n-back); !again || id != ids[n-back] {
+				t.Fatalf("event %d, published again behind event %d: %v, ID %s, want %s", n-back, n, again, id, ids[n-back])
+			}
+		}
+	}
+	if n, _ := s.do("EVAL", "return redis.call('HLEN', KEYS[1]) + redis.call('HLEN', KEYS[2])", 2, "weir:ids1:{weir:topic:"+topic+"}", "weir:ids2:{weir:topic:"+topic+"}").(int64); n > 2*(keep+130) {
+		t.Errorf("the index has %d IDs", n)
+	}
 }
 
 // A topic expires in Redis when nobody publishes to it nor follows it, and not

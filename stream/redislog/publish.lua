@@ -67,6 +67,7 @@ local function held(key)
 end
 
 local ids, again, parts, size, last = {}, {}, {}, 0, nil
+local marked, indexed = false, false
 local function put(...)
 	local id = redis.call('XADD', stream, 'MAXLEN', '~', keep, '*', 'v', version, ...)
 	local fields = {...}
@@ -75,7 +76,7 @@ local function put(...)
 		length = length + #fields[i]
 	end
 	if not mark or total - mark >= chunk then
-		mark = total
+		mark, marked = total, true
 		redis.call('RPUSH', marks, number(total) .. ' ' .. id)
 	end
 	total, size, last = total + length, size + length, id
@@ -93,6 +94,7 @@ for i = 9, #ARGV, 3 do
 		end
 		if key ~= '' then
 			redis.call('HSET', index[half], key, id)
+			indexed = true
 		end
 	end
 end
@@ -103,25 +105,29 @@ if reason ~= '' then
 end
 
 if size > 0 then
-	local cut
-	while true do
-		local oldest, second = unpack(redis.call('LRANGE', marks, 0, 1))
-		if not second or total - tonumber(string.match(oldest, '^%d+')) <= keepBytes then
-			break
+	redis.call('HSET', side, 'bytes', number(total), 'last', last)
+	if marked then
+		redis.call('HSET', side, 'mark', number(mark))
+		local cut
+		while true do
+			local oldest, second = unpack(redis.call('LRANGE', marks, 0, 1))
+			if not second or total - tonumber(string.match(oldest, '^%d+')) <= keepBytes then
+				break
+			end
+			redis.call('LPOP', marks)
+			cut = string.match(second, ' (.*)$')
 		end
-		redis.call('LPOP', marks)
-		cut = string.match(second, ' (.*)$')
-	end
-	if cut then
-		redis.call('XTRIM', stream, 'MINID', '=', cut)
+		if cut then
+			redis.call('XTRIM', stream, 'MINID', '=', cut)
+		end
 	end
 	-- When one half of the index has as many as the stream may hold, nothing
 	-- that is in the other is still in the stream.
-	if redis.call('HLEN', index[half]) >= keep + 128 then
+	if indexed and redis.call('HLEN', index[half]) >= keep + 128 then
 		half = 3 - half
 		redis.call('DEL', index[half])
+		redis.call('HSET', side, 'half', half)
 	end
-	redis.call('HSET', side, 'bytes', number(total), 'mark', number(mark), 'half', half, 'last', last)
 	-- The notification has the entries, when they are few.
 	if size > inline then
 		parts = {}

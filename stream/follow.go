@@ -28,9 +28,11 @@ func (h *Hub) reported(t *topic, err error) {
 		h.changed(t, &t.broker, SourceFailing, err)
 		return
 	}
-	t.mu.Lock()
-	t.joined = true
-	t.mu.Unlock()
+	select {
+	case <-t.joined:
+	default: // reports come one after the other
+		close(t.joined)
+	}
 	h.changed(t, &t.broker, SourceUp, nil)
 }
 

@@ -261,7 +261,7 @@ func (h *Handler) admit(w http.ResponseWriter, r *http.Request) (*session, *Refu
 	if h.Draining() {
 		return nil, h.drainRefusal()
 	}
-	o, err := h.open(sub)
+	o, err := h.open(r.Context(), sub)
 	if err != nil {
 		return nil, h.asRefusal(r, err)
 	}

@@ -148,7 +148,7 @@ func (h *Hub) put(name string, opts TopicOptions, onDemand bool) (t *topic, made
 	}
 	t.log = eventlog.New(log)
 	if h.opts.Broker != nil {
-		t.brokered = true
+		t.brokered, t.joined = true, make(chan struct{})
 		t.broker = SourceHealth{State: sourceStarting, Since: time.Now()}
 	}
 	h.topics[name] = t

@@ -78,7 +78,8 @@ type plainWriter struct {
 
 	mu      sync.Mutex
 	writing bool
-	acked   uint64 // bytes, when the guard was last set
+	looks   int    // of the guard at this write
+	acked   uint64 // bytes, at the last look
 	tripped bool
 	over    bool // net/http's writer must not be touched any more
 }
@@ -120,10 +121,10 @@ const slowWrite = time.Millisecond
 // of progress, and on HTTP/2 it resets a stream that is idle.
 func (o *plainWriter) writePiece(p []byte) error {
 	o.mu.Lock()
-	o.writing = true
+	o.writing, o.looks = true, 0
 	o.mu.Unlock()
 	began := time.Now()
-	o.guard.Reset(o.timeout)
+	o.guard.Reset(o.timeout / 2)
 	_, err := o.w.Write(p)
 	if err == nil {
 		err = o.rc.Flush()
@@ -144,20 +145,26 @@ func (o *plainWriter) writePiece(p []byte) error {
 	return err
 }
 
-// check is called by the guard, which may come late: the write may be over in
-// the meantime, and the handler have returned.
+// check is called by the guard, twice in each timeout: the first look finds out
+// how much the client has acknowledged, the next ones whether that has become
+// more. The guard may come late: the write may be over in the meantime, and the
+// handler have returned.
 func (o *plainWriter) check() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if o.over || !o.writing {
 		return
 	}
+	progress := o.looks == 0
 	if o.raw != nil {
-		if state, ok := netpoll.Peer(o.raw); ok && state.Acked != o.acked {
+		if state, ok := netpoll.Peer(o.raw); ok {
+			progress = progress || state.Acked != o.acked
 			o.acked = state.Acked
-			o.guard.Reset(o.timeout)
-			return
 		}
+	}
+	if o.looks++; progress {
+		o.guard.Reset(o.timeout / 2)
+		return
 	}
 	o.tripped = true
 	o.abandon()

@@ -32,6 +32,9 @@ func (h *Hub) Publish(ctx context.Context, topic string, events ...Event) ([]ID,
 // topic, and keep a checkpoint. Its events belong to the hub from then on.
 func (h *Hub) Submit(ctx context.Context, topic string, p *Publication) error {
 	t, err := h.demand(topic)
+	for err == nil && !t.touch() { // removed meanwhile
+		t, err = h.demand(topic)
+	}
 	if err != nil {
 		return err
 	}

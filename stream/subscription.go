@@ -1,6 +1,7 @@
 package stream
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -109,7 +110,7 @@ type opened struct {
 
 // open finds what a subscription asks for. The error is a Refusal or one of the
 // hub's.
-func (h *Handler) open(sub *Subscription) (opened, error) {
+func (h *Handler) open(ctx context.Context, sub *Subscription) (opened, error) {
 	filter, err := eventlog.ParseFilter(sub.Subjects)
 	if err != nil {
 		return opened{}, badQuery(rejectSubject, fmt.Sprintf("The filter subject= is refused: %v.", err))
@@ -134,7 +135,7 @@ func (h *Handler) open(sub *Subscription) (opened, error) {
 		if err != nil {
 			return opened{}, err
 		}
-		if !t.ready() {
+		if !t.ready(ctx) {
 			return opened{}, fmt.Errorf("open %s: %w", name, ErrUnavailable)
 		}
 		f, ok := t.join(filter, t.format(format, formatter))

@@ -1,6 +1,7 @@
 package stream
 
 import (
+	"context"
 	"strings"
 	"sync"
 	"time"
@@ -62,8 +63,8 @@ type topic struct {
 	source   SourceHealth
 	running  int // sources
 	broker   SourceHealth
-	joined   bool   // the broker's backlog has been in the log
-	unfollow func() // ends the broker's following; nil before it began
+	joined   chan struct{} // closed when the broker's backlog has been in the log; nil without a broker
+	unfollow func()        // ends the broker's following; nil before it began
 	readers  int
 	used     time.Time // when somebody last read or published
 	removed  bool
@@ -130,10 +131,36 @@ func (t *topic) label() string {
 	return t.name
 }
 
-// ready reports whether the log may be served: an empty one, before the broker's
-// backlog is in, would tell of gaps that are none.
-func (t *topic) ready() bool {
+// joinPatience is how long a reader waits for a topic that is joining its broker,
+// as one does that was just made on demand.
+const joinPatience = 2 * time.Second
+
+// ready waits until the log may be served, and reports whether it may: an empty
+// one, before the broker's backlog is in, would tell of gaps that are none.
+func (t *topic) ready(ctx context.Context) bool {
+	if t.joined == nil {
+		return true
+	}
+	select {
+	case <-t.joined:
+		return true
+	default:
+	}
+	patience := time.NewTimer(joinPatience)
+	defer patience.Stop()
+	select {
+	case <-t.joined:
+		return true
+	case <-patience.C:
+	case <-ctx.Done():
+	}
+	return false
+}
+
+// touch says that the topic is in use, and reports whether it is still there.
+func (t *topic) touch() bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return !t.brokered || t.joined
+	t.used = time.Now()
+	return !t.removed
 }

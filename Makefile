@@ -70,7 +70,7 @@ test: ## everything that a change must pass: lint, unit tests with -race, a shor
 	@.ci/parts 'make test' deps assets -- fmt+vet+staticcheck+scripts unit fuzz e2e clients
 
 .PHONY: deps
-deps: ## install what the tests run (Chromium, nginx, Redis, Python, promtool, systemd-analyze, cc), or say what is missing
+deps: ## install what the tests run (Chromium, Firefox, nginx, Redis, Python, promtool, systemd-analyze, cc), or say what is missing
 	@.ci/deps
 
 .PHONY: unit
@@ -126,8 +126,8 @@ vet:
 staticcheck:
 	@go tool staticcheck -tags jaeger ./...
 scripts:
-	@for f in web/src/*.js web/build.js e2e/clients/*.js e2e/clients/npm/*.mjs; do node --check "$$f"; done
-	@bash -n .ci/run; bash -n .ci/parts; bash -n .ci/deps; bash -n .ci/jaeger
+	@for f in web/src/*.js web/test/*.mjs web/build.js e2e/clients/*.js e2e/clients/npm/*.mjs; do node --check "$$f"; done
+	@bash -n .ci/run; bash -n .ci/parts; bash -n .ci/deps; bash -n .ci/jaeger; bash -n .ci/film
 
 .PHONY: vuln
 vuln: ## govulncheck: known holes in what the code calls (asks vuln.go.dev, so it is not part of test)
@@ -158,6 +158,10 @@ jaeger: ## run a Jaeger on http://127.0.0.1:16686: from the PATH, Docker, or bui
 .PHONY: test-jaeger
 test-jaeger: assets deps ## press Connect in a real Chromium, and find stream and event in a real Jaeger
 	@jaeger=$$(.ci/jaeger path) && WEIR_JAEGER=$$jaeger go test -tags jaeger -count=1 -timeout 10m -v ./e2e/jaeger
+
+.PHONY: film
+film: build ## make the README's film of the page, .github/page.webp (needs Chromium and the package webp)
+	@.ci/film
 
 ##### clean
 

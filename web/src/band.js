@@ -66,7 +66,7 @@ export class Band {
     this.#readers = readers;
     const there = new Set(readers.map(({ n }) => n));
     for (const n of this.#shown.keys()) if (!there.has(n)) this.#shown.delete(n);
-    const behind = readers.filter((reader) => reader.behind > 0);
+    const behind = readers.filter((reader) => reader.level !== 'good');
     const label = `${this.#topic.name}: ${readers.length} ${readers.length === 1 ? 'reader' : 'readers'}, ${behind.length ? `${behind.length} behind, the furthest by ${Math.max(...behind.map((reader) => reader.behind))} events` : 'all caught up'}`;
     if (this.#canvas.getAttribute('aria-label') !== label) this.#canvas.setAttribute('aria-label', label);
   }
@@ -227,7 +227,7 @@ export class Band {
     for (const reader of this.#readers) {
       const shown = this.#shown.get(reader.n);
       const px = Math.max(6, Math.min(right, x(shown.at)));
-      const key = `${Math.round(px / 14)}${reader.own ? ' own' : ''}`;
+      const key = `${Math.round((right - px) / 28)}${reader.own ? ' own' : ''}`;
       const place = places.get(key) ?? { x: px, readers: [], level: 'good', own: reader.own, pulse: 0, sum: 0 };
       place.readers.push(reader);
       place.sum += px;
@@ -238,7 +238,6 @@ export class Band {
     const y = (TOP + BOTTOM) / 2;
     const own = [...places.values()].find((place) => place.own);
     const order = [...places.values()].sort((a, b) => a.own - b.own);
-    let freeFrom = -Infinity;
     for (const place of order) {
       place.x = place.sum / place.readers.length;
       const color = place.own ? colors.own : colors[place.level];
@@ -283,9 +282,7 @@ export class Band {
       c.fillRect(place.x - 0.5, BOTTOM + 8, 1, 10);
       c.textAlign = 'left';
       c.fillText(text, from, BOTTOM + 32);
-      freeFrom = from;
     }
-    return freeFrom;
   }
 }
 
@@ -296,8 +293,8 @@ function says({ readers, own, level }) {
     const loss = one.loss < 3600 ? `, lost in ${Math.max(0, Math.round(one.loss))} s` : '';
     return `${one.says}, ${one.behind.toLocaleString('en')} behind${level === 'bad' ? loss : ''}`;
   }
-  const behind = readers.filter((reader) => reader.behind > 0).length;
-  return behind ? `${behind} behind` : `${readers.length} caught up`;
+  const well = readers.filter((reader) => reader.level === 'good').length;
+  return [well && `${well.toLocaleString('en')} caught up`, readers.length - well && `${(readers.length - well).toLocaleString('en')} behind`].filter(Boolean).join(', ');
 }
 
 function circle(c, x, y, radius) {

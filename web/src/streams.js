@@ -156,7 +156,7 @@ export class StreamsView {
   // #table shows those who need looking after first.
   #table() {
     const all = [...this.#readers.values()];
-    const order = all.sort((a, b) => b.own - a.own || b.worry - a.worry || b.behind - a.behind || a.n - b.n).slice(0, ROWS);
+    const order = all.sort((a, b) => b.own - a.own || b.worry - a.worry || (a.worry && b.behind - a.behind) || a.n - b.n).slice(0, ROWS);
     const body = byID('streams-rows');
     const keep = new Set(order.map(({ n }) => n));
     for (const [n, row] of this.#rows) {
@@ -193,6 +193,8 @@ function judge({ lag, unread = 0, own, idle, waiting }, topic) {
   const behind = lag + (own ? unread : 0);
   if (topic && behind === 0 && waiting > HELD) return { behind, loss: Infinity, worry: 2, level: 'wait', says: `${size(waiting)} wait in the network` };
   if (!topic || behind === 0) return { behind, loss: Infinity, worry: 0, level: 'good', says: 'caught up' };
+  // What came within the last second is on its way.
+  if (lag > 0 && !(own && unread > 1) && idle <= STUCK && lag <= Math.max(2, topic.perMinute / 60)) return { behind, loss: Infinity, worry: 0, level: 'good', says: 'caught up' };
   const full = topic.head > topic.entries;
   const room = Math.max(0, (full ? topic.entries : topic.limit || topic.entries) - lag);
   const loss = topic.perMinute > 0 && lag > 0 ? (room / topic.perMinute) * 60 : Infinity;

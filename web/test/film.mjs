@@ -12,7 +12,7 @@ const [executablePath, url, dir] = process.argv.slice(2);
 const LEAST = 90; // ms between two frames
 const browser = await puppeteer.launch({ executablePath, headless: true, args: ['--no-sandbox', '--force-device-scale-factor=1'] });
 const page = await browser.newPage();
-await page.setViewport({ width: 1080, height: 720 });
+await page.setViewport({ width: 1200, height: 760 });
 await page.goto(url);
 await page.waitForFunction(() => document.getElementById('theme')?.title);
 
@@ -62,7 +62,7 @@ await rest(700);
 await page.evaluate(() => { [...document.querySelectorAll('#sse-feed .data-item')].findLast((e) => e.innerText.includes('hello, stream')).id = 'ours'; });
 await press('#ours');
 await page.waitForFunction(() => document.querySelector('#journey .waterfall [data-service="weir-browser"]'));
-await page.evaluate(() => document.querySelector('#journey').scrollIntoView({ block: 'nearest' }));
+await page.evaluate(() => { document.querySelector('.side').scrollTop = 400; });
 await rest(2800);
 await press('#journey-close');
 await press('#cut');

@@ -33,7 +33,7 @@ func openBroker(ctx context.Context, cfg *config, stderr io.Writer, logger *slog
 		}
 		return carrier{broker: b, kind: telemetry.BrokerKind{System: "redis", Operation: "EVALSHA"}, redis: b, ready: b.Ready, close: b.Close}, nil
 	case cfg.data != "":
-		b, err := disklog.Open(cfg.data, disklog.Options{History: cfg.history, Bytes: cfg.historyBytes, Sync: cfg.sync, Logger: logger})
+		b, err := disklog.Open(cfg.data, disklog.Options{History: cfg.history, Bytes: cfg.historyBytes, Limits: cfg.diskLimits(), Sync: cfg.sync, Logger: logger})
 		if err != nil {
 			return carrier{}, fmt.Errorf("-data: %w", err)
 		}
@@ -84,6 +84,18 @@ func (c *config) redisLimits() func(topic string) redislog.Limits {
 			return redislog.Limits{}
 		}
 		return redislog.Limits{MaxLen: int64(opts.History), MaxBytes: opts.Bytes, Expire: opts.IdleTTL}
+	}
+}
+
+// diskLimits are the same on disk.
+func (c *config) diskLimits() func(topic string) disklog.Limits {
+	limits := c.redisLimits()
+	if limits == nil {
+		return nil
+	}
+	return func(topic string) disklog.Limits {
+		l := limits(topic)
+		return disklog.Limits{History: int(l.MaxLen), Bytes: l.MaxBytes, Expire: l.Expire}
 	}
 }
 

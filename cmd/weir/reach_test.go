@@ -237,6 +237,10 @@ var reached = map[string]func(t *testing.T){
 	"max-requests":            reachLimits,
 	"max-requests-per-client": reachLimits,
 	"topics": func(t *testing.T) {
+		limits := parsed(t, "-topics", "run.*,history=2,bytes=5000,ttl=7m").diskLimits()
+		if got := limits("run.7"); got.History != 2 || got.Bytes != 5000 || got.Expire != 7*time.Minute || limits("t").Expire != 0 {
+			t.Errorf("on disk a topic has %+v", got)
+		}
 		p := start(t, 1, "-topics", "run.*,history=2", "-publish-token", "hush")
 		for _, topic := range []string{"run.7", "other.7"} {
 			for i := range 5 {

@@ -71,6 +71,10 @@ type Options struct {
 	// Bytes bounds the size of a topic's events; the newest is kept whatever
 	// its size. Default: eventlog.DefaultBytes.
 	Bytes int64
+	// Limits returns what holds for one topic in place of History and Bytes;
+	// zero values stand for those. Default: History and Bytes for all topics,
+	// which do not expire. It is called by any goroutine, and must be quick.
+	Limits func(topic string) Limits
 	// Sync makes Publish return only when the events are on the disk, and not
 	// merely handed to the operating system.
 	Sync bool
@@ -79,6 +83,30 @@ type Options struct {
 	Patience time.Duration
 	// Logger takes what no caller is told. Default: slog.Default().
 	Logger *slog.Logger
+}
+
+// Limits say how much of a topic is kept, and for how long.
+type Limits struct {
+	History int
+	Bytes   int64
+	// Expire is how long a topic is kept that nothing is published to and that
+	// nobody follows; zero is for ever. It is removed a little later, with all
+	// that belongs to it.
+	Expire time.Duration
+}
+
+// limits returns what holds for a topic.
+func (b *Broker) limits(topic string) (l Limits) {
+	if b.opts.Limits != nil {
+		l = b.opts.Limits(topic)
+	}
+	if l.History <= 0 {
+		l.History = b.opts.History
+	}
+	if l.Bytes <= 0 {
+		l.Bytes = b.opts.Bytes
+	}
+	return l
 }
 
 // A Broker keeps events in a file. Its methods may be called by any goroutine.

@@ -1,6 +1,10 @@
 package disklog
 
-import "go.etcd.io/bbolt"
+import (
+	"time"
+
+	"go.etcd.io/bbolt"
+)
 
 // Stall keeps the file from being written, as a disk that hangs does, until
 // resume is called.
@@ -23,3 +27,6 @@ func (b *Broker) Commits() (n int) {
 
 // Waiting returns how many publishers the writer has not answered yet.
 func (b *Broker) Waiting() int { return int(b.waiting.Load()) }
+
+// Sweep removes what has expired at a time. Nothing may be published meanwhile.
+func (b *Broker) Sweep(now time.Time) { b.sweep(now) }

@@ -109,10 +109,10 @@ func (t *topic) add(value []byte, now time.Time) (id stream.ID, duplicate bool, 
 }
 
 // finish drops the oldest events beyond the limits, and writes the state.
-func (t *topic) finish(history, size int64) error {
+func (t *topic) finish(limits Limits) error {
 	var drop [][]byte
 	c := t.events.Cursor()
-	for k, v := c.First(); k != nil && t.count > 1 && (t.count > history || t.bytes > size); k, v = c.Next() {
+	for k, v := c.First(); k != nil && t.count > 1 && (t.count > int64(limits.History) || t.bytes > limits.Bytes); k, v = c.Next() {
 		drop = append(drop, k)
 		t.floor = readID(k)
 		t.count--

@@ -16,9 +16,14 @@ const (
 
 // write commits what is published, until the broker is closed.
 func (b *Broker) write() {
+	sweep := time.NewTicker(sweepEvery)
+	defer sweep.Stop()
 	for {
 		var batch []*request
 		select {
+		case <-sweep.C:
+			b.sweep(time.Now())
+			continue
 		case r := <-b.queue:
 			batch = b.gather(r)
 		case <-b.born:
@@ -135,8 +140,8 @@ func (b *Broker) put(tx *bbolt.Tx, batch []*request, births []string, now time.T
 			return err
 		}
 	}
-	for _, t := range touched {
-		if err := t.finish(int64(b.opts.History), b.opts.Bytes); err != nil {
+	for name, t := range touched {
+		if err := t.finish(b.limits(name)); err != nil {
 			return err
 		}
 	}

@@ -107,6 +107,7 @@ func startBrowser() (func(), error) {
 		chromedp.UserDataDir(filepath.Join(workDir, "profile")),
 		chromedp.DisableGPU,
 		chromedp.Flag("disable-quic", true),
+		chromedp.Flag("host-resolver-rules", "MAP evil.test 127.0.0.1"), // a foreign page, and a name that was rebound
 		chromedp.Flag("disable-component-update", true),
 		chromedp.Flag("ignore-certificate-errors-spki-list", pin),
 		chromedp.WindowSize(1280, 900),

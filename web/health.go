@@ -25,15 +25,20 @@ type connectionDetails struct {
 }
 
 type topicHealth struct {
-	Status         string `json:"status"` // ok, or unwell
-	Source         string `json:"source,omitempty"`
-	SourceFailures int    `json:"source_failures,omitempty"`
-	Broker         string `json:"broker,omitempty"`
-	Entries        int    `json:"entries"`
-	Bytes          int64  `json:"bytes"`
-	LastID         string `json:"last_id"`
-	Streams        int    `json:"streams"`
-	Ended          string `json:"ended,omitempty"` // why
+	Status string `json:"status"` // ok, or unwell
+	Source string `json:"source,omitempty"`
+	// SourceFailures are those since the start, and SourceRestarts how often the
+	// source was run again. SourceFault says of what kind the present fault is.
+	SourceFailures int     `json:"source_failures,omitempty"`
+	SourceRestarts int     `json:"source_restarts,omitempty"`
+	SourceFault    string  `json:"source_fault,omitempty"`
+	SourceSince    float64 `json:"source_state_seconds,omitempty"` // in its present state
+	Broker         string  `json:"broker,omitempty"`
+	Entries        int     `json:"entries"`
+	Bytes          int64   `json:"bytes"`
+	LastID         string  `json:"last_id"`
+	Streams        int     `json:"streams"`
+	Ended          string  `json:"ended,omitempty"` // why
 }
 
 type health struct {
@@ -151,12 +156,16 @@ func (s *Server) listTopics(h *health, only string, wanted func(string) bool, st
 		t := all[name]
 		th := topicHealth{
 			Status: "ok", Source: string(t.Source.State), SourceFailures: t.Source.Total,
+			SourceRestarts: t.Source.Restarts, SourceFault: t.Source.Class(),
 			Entries: t.Log.Entries, Bytes: t.Log.Bytes, LastID: t.Log.Last.String(), Streams: streams[name], Ended: t.Ended,
 		}
 		if t.Broker != nil {
 			th.Broker = string(t.Broker.State)
 		}
-		if t.Source.State == stream.SourceDown || t.Broker != nil && t.Broker.State != stream.SourceUp {
+		if !t.Source.Since.IsZero() {
+			th.SourceSince = time.Since(t.Source.Since).Seconds()
+		}
+		if t.Source.State == stream.SourceFailing || t.Source.State == stream.SourceDown || t.Broker != nil && t.Broker.State != stream.SourceUp {
 			th.Status = "unwell"
 		}
 		h.Topics[name] = th

@@ -1,0 +1,111 @@
+package e2e_test
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+)
+
+// played is what a server with -play has made so far.
+func (s *server) played() (topics, entries int) {
+	s.t.Helper()
+	var h struct {
+		OnDemand map[string]int `json:"topics_on_demand"`
+		Topics   map[string]struct{ Entries int }
+	}
+	s.getJSON("/sse-health", &h)
+	for _, topic := range h.Topics {
+		entries += topic.Entries
+	}
+	return h.OnDemand["*"], entries
+}
+
+// With -play a server is for this machine's own programs and its own page: a
+// foreign page, and one whose name was made to point here, get nowhere.
+func TestPlayIsForThisMachine(t *testing.T) {
+	t.Parallel()
+	s := newServer(t, "-play", "-source", "t=http")
+	s.env = []string{"WEIR_PUBLISH_TOKEN="}
+	s.start()
+
+	// A foreign page tries a form, requests, a picture and a stream.
+	foreign := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "text/html")
+		fmt.Fprintf(w, `<!doctype html><title>evil</title>
+<iframe name="sink"></iframe>
+<form id="f" method="post" enctype="text/plain" target="sink" action="%[1]s/t/form"><input name="a" value="b"></form>
+<img src="%[1]s/t/picture">
+<script>
+  window.done = false
+  document.getElementById('f').submit()
+  const tries = [
+    fetch('%[1]s/t/fetch', { method: 'POST', mode: 'no-cors', body: 'x' }),
+    fetch('%[1]s/publish?topic=t', { method: 'POST', mode: 'no-cors', body: 'x', headers: { 'Content-Type': 'text/plain' } }),
+    fetch('%[1]s/t/cors', { method: 'POST', body: 'x' }),
+    fetch('%[1]s/sse-health'),
+    new Promise((resolve) => { const e = new EventSource('%[1]s/t/stream'); e.onopen = e.onerror = () => { e.close(); resolve() } }),
+  ]
+  Promise.allSettled(tries).then((all) => { window.read = all.slice(2, 4).map((r) => r.status).join(); window.done = true })
+</script>`, s.url())
+	}))
+	defer foreign.Close()
+	_, port, _ := strings.Cut(strings.TrimPrefix(foreign.URL, "http://"), ":")
+	p := openPage(t, "http://evil.test:"+port+"/")
+	p.expect(".*") // the browser says that it was refused
+	p.wait("window.done")
+	if got := eval[string](p, "window.read"); got != "rejected,rejected" {
+		t.Errorf("a foreign page reads answers: %s", got)
+	}
+
+	// A page whose name was rebound is of the server's own origin, for a browser.
+	_, own, _ := strings.Cut(s.addr, ":")
+	rebound := openPage(t, "http://evil.test:"+own+"/t/rebound")
+	rebound.expect(".*")
+	if got := eval[string](rebound, "document.body.innerText"); !strings.Contains(got, "-host") {
+		t.Errorf("a name that was rebound shows %.200q", got)
+	}
+	if got := eval[int](rebound, "fetch('/sse-health').then((r) => r.status)"); got != 421 {
+		t.Errorf("a name that was rebound reads health: %d", got)
+	}
+
+	// What a proxy passes on.
+	request, err := http.NewRequest("POST", s.url()+"/t/proxied", strings.NewReader("x"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	request.Header.Set("X-Forwarded-For", "192.0.2.1")
+	answer, err := http.DefaultClient.Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	body, _ := io.ReadAll(answer.Body)
+	answer.Body.Close()
+	if answer.StatusCode != 403 || !strings.Contains(string(body), "-play") {
+		t.Errorf("what a proxy passes on: %s %s", answer.Status, body)
+	}
+	if topics, entries := s.played(); topics != 0 || entries != 0 {
+		t.Fatalf("%d topics and %d events were made by others", topics, entries)
+	}
+
+	// The server's own page, and curl.
+	mine := openPage(t, s.url()+"/t/demo")
+	mine.connect()
+	if got := eval[int](mine, "fetch('/t/demo', { method: 'POST', body: 'hello from the page' }).then((r) => r.status)"); got != 200 {
+		t.Errorf("the page publishes: %d", got)
+	}
+	resp, err := http.Post(s.url()+"/t/demo", "application/x-www-form-urlencoded", strings.NewReader("hello"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp.Body.Close()
+	if resp.StatusCode != 200 {
+		t.Errorf("curl publishes: %s", resp.Status)
+	}
+	mine.wait("document.body.innerText.includes('hello from the page')")
+	if topics, _ := s.played(); topics != 1 {
+		t.Errorf("%d topics were made", topics)
+	}
+}

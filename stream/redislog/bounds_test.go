@@ -43,7 +43,7 @@ func TestBytesInRedis(t *testing.T) {
 	b := openBroker(t, opts)
 	check := func(topic string, least int64) {
 		t.Helper()
-		if n := memory(s, topic); n > limit*5/4 {
+		if n := memory(s, topic); n > limit*5/4 { // allocators round up
 			t.Errorf("%s: Redis needs %d bytes, with a limit of %d", topic, n, limit)
 		}
 		if n, _ := s.do("XLEN", "weir:topic:"+topic).(int64); n < least {

@@ -111,7 +111,7 @@ if size > 0 then
 		local cut
 		while true do
 			local oldest, second = unpack(redis.call('LRANGE', marks, 0, 1))
-			if not second or total - tonumber(string.match(oldest, '^%d+')) <= keepBytes then
+			if not second or total - tonumber(string.match(oldest, '^%d+')) <= keepBytes - chunk then
 				break
 			end
 			redis.call('LPOP', marks)

@@ -12,6 +12,8 @@ import (
 	"strings"
 	"testing"
 
+	"go.etcd.io/bbolt"
+
 	"weir/stream"
 	"weir/stream/disklog"
 )
@@ -207,6 +209,41 @@ func wantAll(t *testing.T, name string, b *disklog.Broker, want map[string][]*st
 				t.Errorf("%s: event %d of topic %s is %s: %.80q, want %s: %.80q", name, i, topic, e.ID, e.Data, want[i].ID, want[i].Data)
 				return
 			}
+		}
+	}
+}
+
+// An index that does not lead to the events, and to nothing else, is refused: by
+// it events would be taken for others.
+func TestIndexIsChecked(t *testing.T) {
+	content, want := filled(t)
+	for name, change := range map[string]func(index *bbolt.Bucket, first []byte) error{
+		"one more":   func(index *bbolt.Bucket, _ []byte) error { return index.Put(make([]byte, 16), make([]byte, 20)) },
+		"one less":   func(index *bbolt.Bucket, first []byte) error { return index.Delete(first) },
+		"a wrong ID": func(index *bbolt.Bucket, first []byte) error { return index.Put(first, make([]byte, 20)) },
+	} {
+		path := filepath.Join(t.TempDir(), disklog.File)
+		if err := os.WriteFile(path, content, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		db, err := bbolt.Open(path, 0o600, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = db.Update(func(tx *bbolt.Tx) error {
+			index := tx.Bucket([]byte("topics")).Bucket([]byte("one")).Bucket([]byte("index"))
+			first, _ := index.Cursor().First()
+			return change(index, bytes.Clone(first))
+		})
+		if err := errors.Join(err, db.Close()); err != nil {
+			t.Fatal(err)
+		}
+		changed, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !refused(t, name, changed, want) {
+			t.Errorf("an index with %s is accepted", name)
 		}
 	}
 }

@@ -1,0 +1,123 @@
+package web_test
+
+import (
+	"encoding/json"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"weir/stream"
+	"weir/web"
+	"weir/web/rights"
+)
+
+type streamsFrame struct {
+	Full   bool `json:"full"`
+	Topics []struct {
+		Name          string `json:"name"`
+		Streams       int    `json:"streams"`
+		Head, Entries uint64
+	} `json:"topics"`
+	Open []struct {
+		N         int `json:"n"`
+		ID, Topic string
+	} `json:"open"`
+	Moved [][]int64 `json:"moved"`
+	Gone  []int     `json:"gone"`
+}
+
+// frames reads the picture of the streams.
+func frames(t *testing.T, sub *subscription) func() streamsFrame {
+	t.Helper()
+	return func() streamsFrame {
+		for {
+			m, err := sub.Next()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if m.Event != "message" {
+				continue
+			}
+			var e struct{ Data streamsFrame }
+			if err := json.Unmarshal(m.Data, &e); err != nil {
+				t.Fatalf("%v in %s", err, m.Data)
+			}
+			return e.Data
+		}
+	}
+}
+
+func TestStreamsTellWhatHasChanged(t *testing.T) {
+	s := newSite(t, nil)
+	server := s.listen()
+	reader := subscribe(t, server.URL+"/sse-stream?topic=one&format=json")
+	next := frames(t, subscribe(t, server.URL+"/streams"))
+	first := next()
+	if !first.Full || len(first.Topics) != 2 || len(first.Open) != 1 || first.Open[0].Topic != "one" || len(first.Open[0].ID) != 8 || first.Topics[0].Streams != 1 {
+		t.Fatalf("the first frame is %+v", first)
+	}
+	if !strings.HasPrefix(s.handler.Conns()[0].ID, first.Open[0].ID) {
+		t.Errorf("the stream is called %s", first.Open[0].ID)
+	}
+	if _, err := s.hub.Publish(t.Context(), "one", stream.Event{Data: []byte("1")}); err != nil {
+		t.Fatal(err)
+	}
+	deadline := time.Now().Add(20 * time.Second)
+	for f := next(); len(f.Moved) == 0 || f.Moved[0][2] != 1; f = next() {
+		if time.Now().After(deadline) {
+			t.Fatal("the delivery is not told")
+		}
+	}
+	reader.close()
+	n := first.Open[0].N
+	for f := next(); ; f = next() {
+		if len(f.Gone) == 1 && f.Gone[0] == n || f.Full && len(f.Open) == 0 {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("the stream's end is not told")
+		}
+	}
+}
+
+// Everybody's streams are shown to whom they may be.
+func TestWhoMaySeeTheStreams(t *testing.T) {
+	open := newSite(t, nil).listen().URL
+	withRights := newSite(t, func(o *web.Options) {
+		access, err := rights.New(rights.Options{SubscribeToken: "secret"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		o.Access.Rights = access
+	}).listen().URL
+	onAdmin := newSite(t, func(o *web.Options) { o.Admin = true }).listen().URL
+	for _, c := range []struct {
+		name, url string
+		header    []string
+		want      int
+	}{
+		{"loopback without rights", open, nil, 200},
+		{"by a proxy", open, []string{"X-Forwarded-For", "192.0.2.1"}, 403},
+		{"without the right", withRights, nil, 401},
+		{"with the right", withRights, []string{"Authorization", "Bearer secret"}, 200},
+		{"moved to the admin address", onAdmin, nil, 404},
+	} {
+		req, _ := http.NewRequest("GET", c.url+"/streams", nil)
+		for i := 0; i < len(c.header); i += 2 {
+			req.Header.Set(c.header[i], c.header[i+1])
+		}
+		resp, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		if resp.StatusCode != c.want {
+			t.Errorf("%s: %d, want %d", c.name, resp.StatusCode, c.want)
+		}
+	}
+	// Not on a loopback address: newRequest has none.
+	if w := newSite(t, nil).do("GET", "/streams", ""); w.Code != 403 {
+		t.Errorf("on another address: %d, want 403", w.Code)
+	}
+}

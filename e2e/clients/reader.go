@@ -25,6 +25,8 @@ type client struct {
 	where   place
 	// html: it swaps fragments of HTML into a page, and so asks for that format.
 	html bool
+	// short: it reads the topic's own address, in the format that it has there.
+	short bool
 }
 
 type place int
@@ -40,7 +42,7 @@ const (
 
 var allClients = []client{
 	{name: "EventSource", library: "EventSource", where: samePage},
-	{name: "EventSource, other origin", library: "EventSource", where: foreignTab},
+	{name: "EventSource, other origin", library: "EventSource", where: foreignTab, short: true},
 	{name: "reconnecting-eventsource", library: "reconnecting-eventsource", where: samePage},
 	{name: "event-source-polyfill", library: "event-source-polyfill", where: samePage},
 	{name: "fetch-event-source", library: "fetch-event-source", where: samePage},
@@ -50,7 +52,7 @@ var allClients = []client{
 	{name: "htmx 4, other origin", library: "htmx-4", where: foreignTab, html: true},
 	{name: "eventsource 2", library: "eventsource-2", where: node},
 	{name: "eventsource 3", library: "eventsource-3", where: node},
-	{name: "eventsource 4", library: "eventsource-4", where: node},
+	{name: "eventsource 4", library: "eventsource-4", where: node, short: true},
 	{name: "eventsource-client", library: "eventsource-client", where: node},
 	{name: "go-sse", library: "go-sse", where: golang},
 	{name: "r3labs/sse", library: "r3labs", where: golang},
@@ -137,6 +139,9 @@ func (r *row) startReader(c client, scheme, addr string) (*reader, error) {
 	}
 	origin := scheme + "://" + p.addr
 	url := origin + "/sse-stream?topic=" + topicName + "&format=" + format
+	if c.short && format == "data" {
+		url = origin + "/t/" + topicName
+	}
 	switch c.where {
 	case samePage, foreignTab:
 		page := origin + "/livez"

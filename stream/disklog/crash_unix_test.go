@@ -18,6 +18,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"weir/stream"
 	"weir/stream/disklog"
@@ -33,6 +34,7 @@ func TestMain(m *testing.M) {
 	if role == "" {
 		os.Exit(m.Run())
 	}
+	time.AfterFunc(2*patience, func() { fail(errors.New("the child hangs")) })
 	fail(children[role]())
 }
 

@@ -8,6 +8,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -174,10 +175,10 @@ func childFails() error {
 	}
 	// The last sync of a commit fails: the event is not safe, and is in. Who
 	// follows gets it, without another event behind it.
-	syncs := 0
+	var syncs atomic.Int32
 	disk.setAnswer(func(name string) error {
 		if name == "fdatasync" {
-			if syncs++; syncs == 2 {
+			if syncs.Add(1) == 2 {
 				return syscall.EIO
 			}
 		}

@@ -71,8 +71,14 @@ func (c *Conn) LastWrite() time.Time { return c.Started.Add(time.Duration(c.wrot
 // Blocked returns for how long, in all, writes have waited for the client.
 func (c *Conn) Blocked() time.Duration { return time.Duration(c.blocked.Load()) }
 
-// Lag returns how many entries of the topic the client has not been sent yet.
-func (c *Conn) Lag() uint64 { return c.s.member.Lag() }
+// Lag returns how many entries of the topic the client has not been sent yet; 0
+// for a Conn that no Handler made.
+func (c *Conn) Lag() uint64 {
+	if c.s == nil {
+		return 0
+	}
+	return c.s.member.Lag()
+}
 
 // Unread returns how many bytes wait in this system's buffers because the
 // client does not take them. It is not ok where the system cannot tell.

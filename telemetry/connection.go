@@ -131,7 +131,7 @@ func (c *connection) open(now time.Time) {
 	if c.context.flags.IsSampled() {
 		c.begin(now)
 	}
-	c.log(slog.LevelInfo, "stream opened", slog.String("protocol", c.conn.Protocol), slog.String("format", string(c.conn.Format)), slog.Bool("resumed", c.conn.Resumed))
+	c.log(slog.LevelInfo, "stream opened", "", slog.String("protocol", c.conn.Protocol), slog.String("format", string(c.conn.Format)), slog.Bool("resumed", c.conn.Resumed))
 }
 
 // flush is the path of every delivery.
@@ -205,7 +205,7 @@ func (c *connection) gap(g *eventlog.Gap, now time.Time) {
 	c.missed.Add(int64(g.Missed))
 	c.topic.lost(g.Reason, int64(g.Missed))
 	c.noteGap(g, now)
-	c.log(slog.LevelWarn, "events lost to a client", slog.String("reason", g.Reason),
+	c.log(slog.LevelWarn, "events lost to a client", g.Reason,
 		slog.String("from", g.From.String()), slog.String("to", g.To.String()), slog.Uint64("missed", g.Missed))
 }
 
@@ -237,13 +237,13 @@ func (c *connection) disconnect(reason stream.CloseReason, err error) {
 	age := now.Sub(c.conn.Started)
 	c.topic.closed(c.logContext(), reason, age)
 	level := slog.LevelInfo
-	attrs := []slog.Attr{slog.String("reason", string(reason)), slog.String("age", readable(age)),
+	attrs := []slog.Attr{slog.String("age", readable(age)),
 		slog.Int64("events", c.conn.Events()), slog.Int64("bytes", c.conn.Bytes()), slog.Int("segments", segments)}
 	if err != nil {
 		level = slog.LevelWarn
 		attrs = append(attrs, slog.Any("error", err))
 	}
-	c.log(level, "stream closed", attrs...)
+	c.log(level, "stream closed", string(reason), attrs...)
 }
 
 // unopened ends the span of a request that was admitted, but whose client got

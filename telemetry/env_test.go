@@ -118,6 +118,7 @@ func TestSpecifiedVariables(t *testing.T) {
 type fileCollector struct {
 	mu    sync.Mutex
 	spans map[string][]string // names, by service
+	bytes int
 }
 
 func (c *fileCollector) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -128,6 +129,7 @@ func (c *fileCollector) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.bytes += len(body)
 	for _, rs := range req.ResourceSpans {
 		service := ""
 		for _, a := range rs.Resource.Attributes {
@@ -193,6 +195,7 @@ meter_provider:
 	r.close()
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	t.Logf("%d bytes for %d spans", c.bytes, len(c.spans["by-file"]))
 	for _, name := range []string{"GET /sse-stream", "stream sensor", "event sensor", "send sensor", "deliver sensor"} {
 		if !slices.Contains(c.spans["by-file"], name) {
 			t.Errorf("the collector has no span %s of the file's service: %v", name, c.spans)

@@ -33,7 +33,7 @@ func TestEventTracesAreLimited(t *testing.T) {
 			time.Sleep(10 * time.Millisecond)
 			r.publish(`1`)
 		}
-		if n := sends(); n < 540 || n > 560 {
+		if n := sends(); n < 170 || n > 180 {
 			t.Errorf("another 1000 events in 10 s made it %d traces", n)
 		}
 		r.close()

@@ -3,6 +3,7 @@ package telemetry
 import (
 	"time"
 
+	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
 	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
 
 	"weir/stream"
@@ -72,4 +73,16 @@ func (t *Telemetry) OpenEvents() int {
 	t.open.mu.Lock()
 	defer t.open.mu.Unlock()
 	return len(t.open.queue)
+}
+
+// AsExported is the producer as an exporter gets it that asks by the environment,
+// with delta temporality.
+func AsExported(p sdkmetric.Producer) sdkmetric.Producer {
+	return p.(*producer).t.newProducer(true, wantsExponential())
+}
+
+// FlushHook is what a stream's deliveries call.
+func FlushHook(t *Telemetry, topic string) func(*stream.Flush) {
+	c := &connection{t: t, conn: &stream.Conn{Topic: topic, Label: topic}, topic: t.metrics.topic(topic), live: true}
+	return c.flush
 }

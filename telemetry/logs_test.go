@@ -122,3 +122,36 @@ func TestLogHandlerConforms(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestStormIsSummedUp: of four thousand clients that come at once, and go, the log
+// has some, and how many more there were.
+func TestStormIsSummedUp(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		var log streamtest.Buffer
+		r := newRig(t, telemetry.Options{Node: "a", Logger: slog.New(slog.NewTextHandler(&log, nil))}, stream.HubOptions{Logger: slog.New(slog.DiscardHandler)})
+		var clients []*client
+		for range 1000 {
+			clients = append(clients, r.connect("/sse-stream", nil, nil))
+		}
+		time.Sleep(3 * time.Second)
+		for _, c := range clients {
+			c.leave()
+		}
+		time.Sleep(3 * time.Second)
+		r.connect("/sse-stream", nil, nil).leave()
+		time.Sleep(3 * time.Second)
+		r.close()
+		text := log.String()
+		if n := strings.Count(text, "\n"); n > 50 {
+			t.Errorf("%d lines", n)
+		}
+		for _, want := range []string{"stream opened, and more within a second\" node=a more=980", "stream closed, and more within a second\" node=a more=980 reason=client"} {
+			if !strings.Contains(text, want) {
+				t.Errorf("the log does not say %s:\n%s", want, text)
+			}
+		}
+		if strings.Count(text, "msg=\"stream closed\"") != 21 {
+			t.Errorf("a stream after the storm is not told of, or one within it twice")
+		}
+	})
+}

@@ -22,17 +22,13 @@ func (t *Telemetry) refused(r *http.Request, topic string, refusal *stream.Refus
 	if x := exchangeOf(ctx); x != nil {
 		ctx = trace.ContextWithSpan(ctx, x.begin())
 	}
-	t.logger().LogAttrs(ctx, slog.LevelInfo, "stream refused", slog.String("node", t.opts.Node), slog.String("topic", topic),
-		slog.String("client", t.opts.Client(r)), slog.Int("status", refusal.Status), slog.String("reason", refusal.Reason))
+	t.write(ctx, slog.LevelInfo, "stream refused", refusal.Reason, slog.String("node", t.opts.Node), slog.String("topic", topic),
+		slog.String("client", t.opts.Client(r)), slog.Int("status", refusal.Status))
 }
 
-// log writes about a connection.
-func (c *connection) log(level slog.Level, message string, attrs ...slog.Attr) {
-	logger, ctx := c.t.logger(), c.logContext()
-	if !logger.Enabled(ctx, level) {
-		return
-	}
-	logger.LogAttrs(ctx, level, message, append([]slog.Attr{
+// log writes about a connection. The reason, if any, is one of a bounded set.
+func (c *connection) log(level slog.Level, message, reason string, attrs ...slog.Attr) {
+	c.t.write(c.logContext(), level, message, reason, append([]slog.Attr{
 		slog.String("node", c.t.opts.Node), slog.String("topic", c.conn.Topic), slog.String("connection", c.conn.ID),
 		slog.String("session", c.session), slog.String("client", c.address()),
 	}, attrs...)...)

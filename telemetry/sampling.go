@@ -12,7 +12,8 @@ import (
 // How many traces begin a second at most. Each limit lets a second's worth come
 // at once.
 const (
-	// DefaultEventTraces is for the traces of events.
+	// DefaultEventTraces is for the traces of events. For long, a quarter of them
+	// begin: an event has some seven spans, and a node sends a hundred a second.
 	DefaultEventTraces = 50
 	// requestTraces is for requests other than streams. They tell less: an event
 	// that a request without a span publishes has a trace of its own.
@@ -28,6 +29,16 @@ func perSecond(n int) *rate.Limiter {
 		return rate.NewLimiter(0, 0)
 	}
 	return rate.NewLimiter(rate.Limit(n), n)
+}
+
+// eventLimiter lets so many traces of events begin in a second, and for long a
+// quarter of that, but so many that a few events a second are all traced.
+func eventLimiter(n int) *rate.Limiter {
+	if n <= 0 {
+		return perSecond(0)
+	}
+	const few = 12
+	return rate.NewLimiter(rate.Limit(max(float64(n)/4, float64(min(n, few)))), n)
 }
 
 // take takes a token at a time, if there is one.

@@ -59,8 +59,8 @@ type Options struct {
 	// Logger takes what happens to connections, sources and exporters. Default:
 	// slog.Default(), asked each time.
 	Logger *slog.Logger
-	// EventTraces is how many traces of events begin a second at most; negative
-	// means none. Default: DefaultEventTraces. OTEL_TRACES_SAMPLER takes its
+	// EventTraces is how many traces of events begin in a second at most, and four
+	// times as many as begin a second for long; negative means none. Default: DefaultEventTraces. OTEL_TRACES_SAMPLER takes its
 	// place.
 	EventTraces int
 	// EventTypes are the event types that metrics tell apart; others count as
@@ -104,6 +104,7 @@ type Telemetry struct {
 	conns          conns
 	sessions       sessions
 	growth         growth
+	storm          storm
 	handler        atomic.Pointer[stream.Handler]
 	measurements   sync.Map // of measurement to []metric.RecordOption
 
@@ -149,7 +150,7 @@ func Setup(ctx context.Context, opts Options) (*Telemetry, error) {
 		disabled: strings.EqualFold(os.Getenv("OTEL_SDK_DISABLED"), "true"),
 		limited:  os.Getenv("OTEL_TRACES_SAMPLER") == "",
 		registry: prometheus.NewRegistry(),
-		events:   perSecond(opts.EventTraces),
+		events:   eventLimiter(opts.EventTraces),
 		requests: perSecond(requestTraces),
 		lates:    perSecond(min(lateTraces, max(0, opts.EventTraces))),
 	}

@@ -125,7 +125,7 @@ func (c *config) settings() []setting {
 		{name: "data", value: "DIR", group: "Several nodes, restarts", usage: "keep topics on disk here, so that a restart loses nothing", set: text(&c.data)},
 		{name: "sync", group: "Several nodes, restarts", usage: "with -data, acknowledge an event only once it would survive a power cut", set: boolean(&c.sync)},
 
-		{name: "event-traces", value: "N", def: "50", group: "Observing (and the standard OTEL_… variables)", usage: "events traced a second at most; OTEL_TRACES_SAMPLER overrides it", set: whole(&c.eventTraces, 0, 1_000_000)},
+		{name: "event-traces", value: "N", def: "50", group: "Observing (and the standard OTEL_… variables)", usage: "events traced in a second at most, for long a quarter of that; OTEL_TRACES_SAMPLER overrides it", set: whole(&c.eventTraces, 0, 1_000_000)},
 		{name: "jaeger-ui", value: "URL", def: "http://127.0.0.1:16686 when it answers", tells: true, group: "Observing (and the standard OTEL_… variables)", usage: "where the page's links to traces lead", set: httpURL(&c.jaegerUI)},
 		{name: "log-level", value: "LEVEL", def: "info", group: "Observing (and the standard OTEL_… variables)", usage: "what is logged: debug, info, warn or error, and what is worse", set: level(&c.logLevel)},
 	}

@@ -1,0 +1,251 @@
+package telemetry_test
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"go.opentelemetry.io/otel/codes"
+	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
+	"go.opentelemetry.io/otel/sdk/metric/metricdata"
+
+	"weir/stream"
+	"weir/stream/eventlog"
+	"weir/telemetry"
+)
+
+// TestFaultIsATraceOfItsOwn: a client of long ago that is cut off, and one that lost
+// events, are told of in traces that begin with that: what samples by faults has
+// decided about the stream's own trace long before.
+func TestFaultIsATraceOfItsOwn(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := newRig(t, telemetry.Options{}, stream.HubOptions{Topic: stream.TopicOptions{History: 2}})
+		c := r.connect("/sse-stream", nil, func(n int) {
+			switch {
+			case n == 2:
+				time.Sleep(2 * time.Second) // and is overtaken
+			case n > 5:
+				panic("broken writer")
+			}
+		})
+		time.Sleep(40 * time.Second)
+		for range 9 {
+			r.publish(`1`)
+			time.Sleep(100 * time.Millisecond)
+		}
+		time.Sleep(time.Minute)
+		for range 5 {
+			r.publish(`1`)
+			synctest.Wait()
+		}
+		c.wait()
+		r.close()
+		request := named(r.ended(), "GET /sse-stream")[0].SpanContext()
+		var lost, broken int
+		for _, s := range named(r.ended(), "stream ") {
+			fault := attr(s, "sse.close.reason").AsString() == "panic" || len(s.Events()) > 0
+			if own := s.SpanContext().TraceID() != request.TraceID(); own != fault || own == s.Parent().IsValid() {
+				t.Errorf("a segment with a fault (%v) is in a trace of its own: %v\n%s", fault, own, r.tree())
+			}
+			for _, e := range s.Events() {
+				if e.Name != "sse.gap" {
+					continue
+				}
+				lost++
+				said := fmt.Sprint(e.Attributes)
+				if !strings.Contains(said, "slow") || !strings.Contains(said, "sse.gap.missed") || !strings.Contains(said, "sse.gap.from") {
+					t.Errorf("the gap is told as %s", said)
+				}
+			}
+			if attr(s, "sse.close.reason").AsString() == "panic" {
+				broken++
+				if s.Status().Code != codes.Error || !attr(s, "sse.segment.last").AsBool() {
+					t.Errorf("%v %v", s.Status(), s.Attributes())
+				}
+			}
+		}
+		if lost == 0 || broken != 1 {
+			t.Errorf("%d gaps and %d cut off:\n%s", lost, broken, r.tree())
+		}
+	})
+}
+
+// TestSessions: all streams of one reader share a session: of a page that brings it
+// back, and of a client that only resumes.
+func TestSessions(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := newRig(t, telemetry.Options{}, stream.HubOptions{})
+		sessionOf := func(header http.Header) string {
+			c := r.connect("/sse-stream", header, nil)
+			synctest.Wait()
+			_, after, _ := strings.Cut(c.text(), `"session":"`)
+			session, _, _ := strings.Cut(after, `"`)
+			c.leave()
+			return session
+		}
+		id := r.publish(`1`)[0].String()
+		first := sessionOf(http.Header{"User-Agent": {"page"}})
+		if got := sessionOf(http.Header{"User-Agent": {"page"}, "Baggage": {"session.id=" + first}}); got != first || first == "" {
+			t.Errorf("a page brought back %q and got %q", first, got)
+		}
+		other := sessionOf(http.Header{"User-Agent": {"other"}})
+		if got := sessionOf(http.Header{"User-Agent": {"other"}, "Last-Event-Id": {id}}); got != other || other == first {
+			t.Errorf("a client that resumes has the session %q, its last was %q", got, other)
+		}
+		for _, bad := range []string{"session.id=" + strings.Repeat("x", 100), "session.id=%3Cb%3E", "garbage"} {
+			if got := sessionOf(http.Header{"User-Agent": {bad}, "Baggage": {bad}}); strings.Contains(bad, got) {
+				t.Errorf("%q became a session", bad)
+			}
+		}
+		time.Sleep(time.Hour)
+		if got := sessionOf(http.Header{"User-Agent": {"other"}, "Last-Event-Id": {id}}); got == other {
+			t.Error("a session lasts for an hour without a stream")
+		}
+		r.close()
+	})
+}
+
+// TestLateEvents: an event that was not sampled, and reached a client late, has a
+// trace, which tells how long it took; of many there are some.
+func TestLateEvents(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := newRig(t, telemetry.Options{EventTraces: 5}, stream.HubOptions{})
+		slow := false
+		c := r.connect("/sse-stream", nil, func(int) {
+			if slow {
+				time.Sleep(300 * time.Millisecond)
+			}
+		})
+		time.Sleep(time.Second)
+		for range 10 {
+			r.publish(`0`) // which takes all traces of this second
+		}
+		synctest.Wait()
+		slow = true
+		id := r.publish(`1`)[0].String()
+		time.Sleep(time.Second)
+		c.leave()
+		r.close()
+		for _, s := range named(r.ended(), "event ") {
+			if attr(s, "sse.event.id").AsString() == id {
+				if d := s.EndTime().Sub(s.StartTime()); d != 300*time.Millisecond || len(of(r, id)) != 1 || attr(of(r, id)[0], "sse.delivery.pick").AsString() != "late" {
+					t.Errorf("it took %v, %v", d, of(r, id))
+				}
+				return
+			}
+		}
+		t.Errorf("the late event has no span:\n%s", r.tree())
+	})
+}
+
+// TestSeriesBeginAtZero: before anything has happened, each series of a bounded set
+// is there, so that the first incident is an increase.
+func TestSeriesBeginAtZero(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := newRig(t, telemetry.Options{RejectReasons: []string{"max_conns"}}, stream.HubOptions{})
+		text := serve(r.tel.MetricsHandler(), "GET", "/metrics", nil).Body.String()
+		for _, line := range []string{
+			`sse_server_events_dropped_total{sse_drop_reason="unavailable",sse_topic="sensor"} 0`,
+			`sse_server_events_published_total{sse_event_type="weir.event",sse_topic="sensor"} 0`,
+			`sse_server_events_delivered_total{sse_delivery_kind="replay",sse_topic="sensor"} 0`,
+			`sse_server_gaps_total{sse_gap_reason="restart",sse_topic="sensor"} 0`,
+			`sse_server_rejected_connections_total{sse_reject_reason="max_conns",sse_topic="sensor"} 0`,
+			`sse_server_rejected_connections_total{sse_reject_reason="topic",sse_topic="_OTHER"} 0`,
+			`sse_server_connection_duration_seconds_count{error_type="timeout",sse_close_reason="slow",sse_topic="sensor"} 0`,
+			`sse_server_delivery_duration_seconds_count{sse_topic="sensor"} 0`,
+			`sse_server_publish_duration_seconds_count{sse_topic="sensor"} 0`,
+			`sse_client_reports_rejected_total{sse_report_reason="rate"} 0`,
+			`sse_server_active_connections{network_protocol_version="2",sse_topic="sensor"} 0`,
+			`sse_server_lag{sse_topic="sensor"} 0`,
+			`sse_server_time_to_loss_seconds{sse_topic="sensor"} 86400`,
+		} {
+			if !strings.Contains(text, line+"\n") {
+				t.Errorf("there is no line %s", line)
+			}
+		}
+		r.close()
+	})
+}
+
+// TestFormsOfHistograms: what an exporter asks for holds for the histogram of
+// deliveries, too.
+func TestFormsOfHistograms(t *testing.T) {
+	clearEnv(t)
+	t.Setenv("OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION", "base2_exponential_bucket_histogram")
+	t.Setenv("OTEL_METRICS_EXEMPLAR_FILTER", "always_off")
+	synctest.Test(t, func(t *testing.T) {
+		var reader *sdkmetric.ManualReader
+		r := newRig(t, telemetry.Options{Readers: []func(sdkmetric.Producer) sdkmetric.Reader{func(p sdkmetric.Producer) sdkmetric.Reader {
+			reader = sdkmetric.NewManualReader(sdkmetric.WithProducer(telemetry.AsExported(p)))
+			return reader
+		}}}, stream.HubOptions{})
+		c := r.connect("/sse-stream", nil, func(n int) {
+			if n > 1 {
+				time.Sleep(70 * time.Millisecond)
+			}
+		})
+		collect := func() metricdata.ExponentialHistogramDataPoint[float64] {
+			var rm metricdata.ResourceMetrics
+			if err := reader.Collect(t.Context(), &rm); err != nil {
+				t.Fatal(err)
+			}
+			for _, sm := range rm.ScopeMetrics {
+				for _, m := range sm.Metrics {
+					if h, ok := m.Data.(metricdata.ExponentialHistogram[float64]); ok && m.Name == "sse.server.delivery.duration" {
+						if h.Temporality != metricdata.DeltaTemporality {
+							t.Error("it is not delta")
+						}
+						return h.DataPoints[0]
+					}
+				}
+			}
+			t.Fatal("no exponential histogram of deliveries")
+			return metricdata.ExponentialHistogramDataPoint[float64]{}
+		}
+		for range 3 {
+			time.Sleep(time.Second)
+			r.publish(`1`)
+			time.Sleep(time.Second)
+			p := collect()
+			var n, at uint64
+			for i, c := range p.PositiveBucket.Counts {
+				if n += c; c > 0 {
+					at = uint64(int(p.PositiveBucket.Offset) + i)
+				}
+			}
+			// 0.07 s is in the bucket from 2^(-16/4) to 2^(-15/4), of scale 2.
+			if p.Count != 1 || n != 1 || int64(at) != -16 || p.Scale != 2 || len(p.Exemplars) != 0 {
+				t.Errorf("the point is %+v", p)
+			}
+		}
+		c.leave()
+		r.close()
+	})
+}
+
+// TestUnsampledDeliveriesAllocateNothing, with the counters, the latency and the
+// segment's worst.
+func TestUnsampledDeliveriesAllocateNothing(t *testing.T) {
+	clearEnv(t)
+	tel, err := telemetry.Setup(t.Context(), telemetry.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	flush := telemetry.NewTally()
+	entries := []*eventlog.Entry{{At: time.Now(), Event: new(stream.Event)}}
+	f := &stream.Flush{Entries: entries, Events: 1, Bytes: 100, Began: time.Now(), Ended: time.Now()}
+	if n := testing.AllocsPerRun(1000, func() { telemetry.Deliver(flush, f) }); n != 0 {
+		t.Errorf("counting a delivery makes %v allocations", n)
+	}
+	hook := telemetry.FlushHook(tel, "sensor")
+	hook(f)
+	if n := testing.AllocsPerRun(1000, func() { hook(f) }); n != 0 {
+		t.Errorf("a delivery makes %v allocations", n)
+	}
+	if err := tel.Shutdown(t.Context()); err != nil {
+		t.Error(err)
+	}
+}

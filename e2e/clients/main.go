@@ -56,7 +56,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	flags.StringVar(&c.readme, "readme", "", "replace the table in this `file`, between its markers")
 	flags.StringVar(&c.format, "format", "data", "`name` of the format that clients read: data or json")
 	flags.BoolVar(&c.verbose, "v", false, "show what each failing client saw")
-	flags.DurationVar(&c.idle, "idle", 20*time.Second, "how `long` a client is waited for")
+	flags.DurationVar(&c.idle, "idle", patience, "how `long` a client is waited for")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}

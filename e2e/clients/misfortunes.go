@@ -314,16 +314,22 @@ func theEnd(r *row) error {
 	}
 	_ = lines.Close()
 	r.await(func(reader *reader) bool { return reader.saw("close", "") > 0 })
-	sleep(r.ctx, 3*time.Second) // the time to ask once more, and be told that it is over
-	before := map[*reader]int64{}
-	for _, reader := range r.readers {
-		before[reader] = reader.proxy.opened.Load()
-	}
-	sleep(r.ctx, 3*time.Second)
+	// They may ask once more, and are told that it is over. Then there is silence.
 	r.extra = map[*reader][]string{}
-	for _, reader := range r.readers {
-		if again := reader.proxy.opened.Load() - before[reader]; again > 0 {
-			r.extra[reader] = append(r.extra[reader], fmt.Sprintf("asks again, %d times in 3 s", again))
+	for range 5 {
+		clear(r.extra)
+		before := map[*reader]int64{}
+		for _, reader := range r.readers {
+			before[reader] = reader.proxy.opened.Load()
+		}
+		sleep(r.ctx, 3*time.Second)
+		for _, reader := range r.readers {
+			if again := reader.proxy.opened.Load() - before[reader]; again > 0 {
+				r.extra[reader] = []string{fmt.Sprintf("asks again, %d times in 3 s", again)}
+			}
+		}
+		if len(r.extra) == 0 {
+			break
 		}
 	}
 	return nil

@@ -145,6 +145,7 @@ function weir() {
       page.choose(topic);
       this.showTopic(topic);
       this.typed();
+      this.tell('');
       views.replace({ topic, event: '' });
       traces?.topicChanged();
       this.refresh();

@@ -31,7 +31,7 @@ export class Journey {
     this.#asked = `/traces/${trace}?${query}`;
     this.#state('loading');
     this.#body.setAttribute('aria-busy', 'true');
-    this.#load(this.#asked, connection ? 2 : 1);
+    this.#load(this.#asked, connection ? 6 : 1);
   }
 
   clear() {

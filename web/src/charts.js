@@ -40,7 +40,7 @@ export class Charts {
     } catch {
       // Nothing was chosen yet.
     }
-    setTimeout(load, 500); // before it is needed: the server may be away then
+    load(); // before it is needed: the server may be away then
     new ResizeObserver(() => this.#each((chart) => chart.resize())).observe(root);
     const recolor = () => this.#each((chart) => chart.build());
     new MutationObserver(recolor).observe(document.documentElement, { attributeFilter: ['data-theme'] });

@@ -314,3 +314,21 @@ func TestSourcesAreOpenedOnce(t *testing.T) {
 	_, err = parse(t, "-source", "a=stdin", "-source", "b=stdin")
 	refused(t, err, "b=stdin", "one topic only")
 }
+
+// What is secret, and can be read on the command line, is known.
+func TestExposed(t *testing.T) {
+	for _, tc := range []struct {
+		args []string
+		want []string
+	}{
+		{[]string{"-publish-token", "x", "-subscribe-token", "y"}, []string{"-publish-token", "-subscribe-token"}},
+		{[]string{"-redis", "redis://:x@127.0.0.1:1"}, []string{"-redis"}},
+		{[]string{"-redis", "redis://127.0.0.1:1"}, nil},
+		{[]string{"--", "WEIR_PUBLISH_TOKEN=x", "WEIR_REDIS=redis://:x@127.0.0.1:1"}, nil},
+	} {
+		c, err := parse(t, tc.args...)
+		if err != nil || !slices.Equal(c.exposed, tc.want) {
+			t.Errorf("%v: %v are exposed, want %v: %v", tc.args, c.exposed, tc.want, err)
+		}
+	}
+}

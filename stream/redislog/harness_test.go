@@ -329,6 +329,7 @@ const (
 	linkCut               // connections are closed, and new ones at once
 	linkStuck             // nothing goes through, and nobody is told
 	linkMuffled           // as up, but nothing is told on subscriptions
+	linkDeaf              // as up, but no publication is told on subscriptions
 )
 
 func newProxy(t testing.TB, target string) *proxy {
@@ -454,14 +455,15 @@ func (p *proxy) serve(c net.Conn) {
 			return true
 		})
 	})
-	both.Go(func() { p.copy(c, s, func([]byte) bool { return !subscription.Load() || !p.muffled() }) })
+	both.Go(func() { p.copy(c, s, func(b []byte) bool { return !subscription.Load() || p.tells(b) }) })
 	both.Wait()
 }
 
-func (p *proxy) muffled() bool {
+// tells reports whether something passes on a subscription.
+func (p *proxy) tells(b []byte) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.state == linkMuffled
+	return p.state != linkMuffled && (p.state != linkDeaf || !bytes.Contains(b, []byte("smessage")))
 }
 
 // copy passes on what another function lets through.

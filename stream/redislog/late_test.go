@@ -113,3 +113,29 @@ func TestExpire(t *testing.T) {
 		return len(keys) == 0
 	})
 }
+
+// What is published arrives without a look, also when the subscription was cut,
+// and one that tells of nothing is noticed although its connection is well: it
+// may lead to a server that is no longer the primary.
+func TestSubscription(t *testing.T) {
+	t.Parallel()
+	s := startRedis(t)
+	link := newProxy(t, s.addr())
+	n := newNode(t, redislog.Options{URL: link.url(), Timeout: short, Check: time.Hour})
+	c := n.connect(stream.ID{})
+	n.mustPublish(0, 3)
+	c.awaitNumber(2)
+	s.do("CLIENT", "KILL", "TYPE", "PUBSUB")
+	n.mustPublish(3, 6)
+	c.awaitNumber(5)
+	n.awaitState(stream.SourceUp)
+	n.mustPublish(6, 9)
+	c.awaitNumber(8)
+	before := n.hub.Health()[topic].Broker.Total
+	link.set(linkDeaf)
+	n.mustPublish(9, 12)
+	await(t, "the silence is noticed", func() bool { return n.hub.Health()[topic].Broker.Total > before })
+	link.set(linkUp)
+	c.awaitNumber(11)
+	c.wants(upTo(0, 12), count(c.messages(), "stream-error"))
+}

@@ -82,7 +82,7 @@ func startWatched(t *testing.T) (primary, replica *server, url string) {
 		info, _ := replica.do("INFO", "replication").(string)
 		return strings.Contains(info, "master_link_status:up")
 	})
-	return primary, replica, "redis+sentinel://" + strings.Join(addrs, ",") + "/" + master + "?db=0"
+	return primary, replica, "redis+sentinel://" + strings.Join(addrs, ",") + "/" + master + "?db=1"
 }
 
 // A load publishes numbers, one after the other, until it is told to stop.
@@ -194,6 +194,9 @@ func TestSentinelFailover(t *testing.T) {
 		l := startLoad(one)
 		var before stream.ID
 		await(t, "events", func() bool { return l.count() > 300 })
+		if info, _ := primary.do("INFO", "keyspace").(string); !strings.Contains(info, "db1:") || strings.Contains(info, "db0:") {
+			t.Errorf("the URL names database 1, and these are in use: %s", info)
+		}
 		if round == 1 {
 			// What comes from now on is not replicated.
 			before = l.newest()

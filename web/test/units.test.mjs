@@ -1,0 +1,71 @@
+// What needs no browser of the page’s scripts: node --test web/test/units.test.mjs
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+
+import { indent, numbersIn } from '../src/json.js';
+import { Series } from '../src/series.js';
+import { Stats } from '../src/stats.js';
+import { before, compareIDs, Decoder } from '../src/wire.js';
+
+test('a stream is read alike, wherever its bytes are cut', () => {
+  const text = '\uFEFFretry: 250\nid: 1-0\nevent: connected\ndata: {"a":1}\n\n: comment\n\ndata: ä\rdata: b\r\rid: 2-0\r\n\r\ndata:x\r\ndata\r\nid: 3-0\r\n\r\nevent: cut off\n';
+  const bytes = new TextEncoder().encode(text);
+  const want = [
+    { event: 'connected', id: '1-0', data: '{"a":1}', hasData: true }, { event: '', id: '', data: 'ä\nb', hasData: true },
+    { event: '', id: '2-0', data: '', hasData: false }, { event: '', id: '3-0', data: 'x\n', hasData: true },
+  ];
+  for (let size = 1; size <= bytes.length; size++) {
+    const decoder = new Decoder();
+    const got = [];
+    for (let at = 0; at < bytes.length; at += size) got.push(...decoder.push(bytes.subarray(at, at + size)));
+    assert.deepEqual(got, want, `in pieces of ${size}`);
+    assert.equal(decoder.retry, 250);
+  }
+});
+
+test('IDs have an order, and one before each', () => {
+  assert.ok(compareIDs('9-1', '10-0') < 0 && compareIDs('10-2', '10-10') < 0 && compareIDs('5-0', '5-0') === 0);
+  assert.equal(before('7-3'), '7-2');
+  assert.ok(compareIDs(before('7-0'), '7-0') < 0 && compareIDs(before('7-0'), '6-999999') > 0);
+});
+
+test('JSON is laid out without a digit changed, and its inner numbers have paths', () => {
+  assert.equal(indent('{"a":12345678901234567890,"b":[1.50,{}],"a":"x,{:"}'), '{\n  "a": 12345678901234567890,\n  "b": [\n    1.50,\n    {}\n  ],\n  "a": "x,{:"\n}');
+  assert.deepEqual(numbersIn('{"top":1,"load":{"cpu":2,"disks":[{"used":3}]}}'), [{ path: 'load.cpu', value: 2 }, { path: 'load.disks.0.used', value: 3 }]);
+  assert.deepEqual(numbersIn('not JSON'), []);
+});
+
+test('a chart has gaps where values are missing, and one point for a batch', () => {
+  const series = new Series();
+  for (let at = 0; at < 10; at++) series.push(at, at, `${at}.5`);
+  for (let n = 0; n < 5; n++) series.push(10, n, String(n)); // a batch
+  assert.equal(series.length, 11);
+  assert.equal(series.values.at(-1), 2);
+  assert.equal(series.counts.at(-1), 5);
+  series.gap();
+  series.gap();
+  series.push(11, 7, '7');
+  assert.deepEqual(series.values.slice(-2), [null, 7]);
+  assert.deepEqual(series.alone(), [series.values.length - 1]);
+  series.push(100, 8, '8'); // far longer than usual
+  assert.deepEqual(series.values.slice(-3), [7, null, 8]);
+  assert.equal(series.format(7), '7.0');
+  assert.equal(series.format(12345678901234567000), '1.23457e+19');
+  for (let at = 200; at < 600; at++) series.push(at, 1, '1');
+  assert.ok(series.times.length <= 120);
+});
+
+test('a minute is a minute', () => {
+  const stats = new Stats();
+  const t0 = 1_800_000_000_000;
+  for (let n = 0; n < 700; n++) stats.count(t0); // a burst
+  assert.equal(stats.perMinute(t0 + 500), 700);
+  assert.equal(stats.perMinute(t0 + 62_000), 0);
+  const busy = new Stats();
+  for (let n = 0; n < 50; n++) busy.count(t0 + n * 400); // the last 50 of more
+  busy.knownFrom(busy.firstAt);
+  assert.ok(Math.abs(busy.perMinute(t0 + 20_000) - 150) < 8);
+  assert.equal(stats.latencyFigures(), null);
+  for (let ms = 1; ms <= 100; ms++) stats.latency(ms);
+  assert.deepEqual(stats.latencyFigures(), { p50: 51, p95: 96, worst: 100, of: 100 });
+});

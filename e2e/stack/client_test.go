@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/tls"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -38,8 +39,7 @@ func newClient(version int, from string) *http.Client {
 	return &http.Client{Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 }
 
-// A subscriber reads a topic as a browser does: whenever the stream ends it
-// comes back with Last-Event-ID, after the time that the server told it.
+// A subscriber reads a topic by Weir's own client, and keeps all that it sees.
 type subscriber struct {
 	name   string
 	url    string
@@ -80,61 +80,41 @@ func subscribe(t *testing.T, name string, client *http.Client, url string) *subs
 }
 
 func (s *subscriber) run(ctx context.Context) {
-	last, wait := "", 50*time.Millisecond
-	for ctx.Err() == nil {
-		last, wait = s.once(ctx, last, wait)
-		select {
-		case <-ctx.Done():
-		case <-time.After(wait):
+	options := &sse.Options{
+		HTTPClient: s.client,
+		Retry:      50 * time.Millisecond,
+		MaxRetry:   time.Second,
+		Opened:     func(resp *http.Response) { s.note(func() { s.protocol = resp.Proto }) },
+		Lost: func(err error, _ time.Duration) {
+			text := err.Error()
+			if status := (*sse.StatusError)(nil); errors.As(err, &status) {
+				text = fmt.Sprint(status.StatusCode, " ", http.StatusText(status.StatusCode))
+			}
+			s.note(func() { s.endings = append(s.endings, text) })
+		},
+	}
+	for m, err := range sse.Read(ctx, s.url, options) {
+		var gap *sse.GapError
+		if err != nil && !errors.As(err, &gap) {
+			if ctx.Err() == nil {
+				s.note(func() { s.endings = append(s.endings, err.Error()) })
+			}
+			return
 		}
-	}
-}
-
-// once reads one stream to its end, and returns what to ask for next, and when.
-func (s *subscriber) once(ctx context.Context, last string, wait time.Duration) (string, time.Duration) {
-	req, err := http.NewRequestWithContext(ctx, "GET", s.url, nil)
-	if err != nil {
-		panic(err) // a fault of the test
-	}
-	req.Header.Set("Accept", "text/event-stream")
-	if last != "" {
-		req.Header.Set("Last-Event-ID", last)
-	}
-	resp, err := s.client.Do(req)
-	if err != nil {
-		s.note(func() { s.endings = append(s.endings, err.Error()) })
-		return last, wait
-	}
-	defer resp.Body.Close()
-	if resp.StatusCode != http.StatusOK {
-		s.note(func() { s.endings = append(s.endings, resp.Status) })
-		return last, wait
-	}
-	d := sse.NewDecoder(resp.Body)
-	for {
-		m, err := d.Next()
-		if err != nil {
-			s.note(func() { s.endings = append(s.endings, err.Error()) })
-			return last, max(wait, d.Retry())
-		}
-		data := string(m.Data)
 		s.note(func() {
 			switch m.Event {
 			case "message":
-				s.ids, s.data = append(s.ids, m.ID), append(s.data, data)
+				s.ids, s.data = append(s.ids, m.ID), append(s.data, string(m.Data))
 			case "gap":
-				s.gaps = append(s.gaps, data)
+				s.gaps = append(s.gaps, string(m.Data))
 			case "ping":
 				s.pings++
 			case "connected":
 				var c struct{ Node string }
 				_ = json.Unmarshal(m.Data, &c)
-				s.nodes, s.protocol = append(s.nodes, c.Node), resp.Proto
+				s.nodes = append(s.nodes, c.Node)
 			}
 		})
-		if d.LastEventID() != "" {
-			last = d.LastEventID()
-		}
 	}
 }
 

@@ -45,7 +45,7 @@ func (p *jaegerProbe) ask() {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, defaultJaegerUI+"/", nil)
 	if err == nil {
 		if resp, err := http.DefaultClient.Do(req); err == nil {
-			start, _ := io.ReadAll(io.LimitReader(resp.Body, 64<<10))
+			start, _ := io.ReadAll(io.LimitReader(resp.Body, 64<<10)) // what came is looked at
 			resp.Body.Close()
 			if resp.StatusCode == http.StatusOK && bytes.Contains(start, []byte(jaegerUIRoot)) {
 				found = defaultJaegerUI

@@ -21,6 +21,9 @@ type connectionDetails struct {
 	EventsSent         int64   `json:"events_sent"`
 	BytesSent          int64   `json:"bytes_sent"`
 	LagEvents          uint64  `json:"lag_events"`
+	UnreadBytes        int64   `json:"unread_bytes"` // sent, and not taken by the client
+	BlockedSeconds     float64 `json:"blocked_seconds"`
+	Protocol           string  `json:"protocol"`
 	Segments           int     `json:"segments"`
 }
 
@@ -66,7 +69,10 @@ func (s *Server) details(c *stream.Conn, now time.Time) connectionDetails {
 		EventsSent:         c.Events(),
 		BytesSent:          c.Bytes(),
 		LagEvents:          c.Lag(),
+		BlockedSeconds:     c.Blocked().Seconds(),
+		Protocol:           c.Protocol,
 	}
+	d.UnreadBytes, _ = c.Unread() // 0 where the system cannot tell
 	if s.opts.Observe.Segments != nil {
 		d.Segments = s.opts.Observe.Segments(c.ID)
 	}

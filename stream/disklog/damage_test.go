@@ -134,6 +134,26 @@ func TestOtherFiles(t *testing.T) {
 	}
 }
 
+// A page that is neither in use nor free would be lost for good.
+func TestLostPage(t *testing.T) {
+	content, want := filled(t)
+	lists, found := 0, 0
+	for at := 2 * 4096; at < len(content); at += 4096 {
+		if content[at+8] != 0x10 || content[at+10] == 0 { // no list of free pages
+			continue
+		}
+		lists++
+		broken := bytes.Clone(content)
+		broken[at+10]-- // the last one is left out
+		if refused(t, "a shorter list", broken, want) {
+			found++
+		}
+	}
+	if found != 1 {
+		t.Errorf("of %d lists of free pages, of which one is in use, %d were found to be too short", lists, found)
+	}
+}
+
 // flipped returns a file with one bit changed.
 func flipped(content []byte, at int) []byte {
 	content = bytes.Clone(content)

@@ -12,9 +12,8 @@ import (
 	"syscall"
 	"time"
 
-	"weir/stream/internal/fanout"
-
 	"weir/stream/eventlog"
+	"weir/stream/internal/fanout"
 )
 
 // A session is the server's side of one connection: what is written to the

@@ -5,9 +5,8 @@ import (
 	"net/http"
 	"time"
 
-	"weir/stream/sse"
-
 	"weir/stream/eventlog"
+	"weir/stream/sse"
 )
 
 // The names of the control events: what a stream carries beside the topic's own

@@ -1,8 +1,6 @@
 package telemetry
 
 import (
-	"slices"
-
 	"weir/stream"
 	"weir/stream/eventlog"
 )
@@ -42,11 +40,3 @@ var (
 	reportReasons = []string{reportMethod, reportOrigin, reportMedia, reportSize, reportMalformed, reportRateLimit, reportConnection, reportUnknown, reportTime, reportDuplicate}
 	sourceStates  = []stream.SourceState{stream.SourceState("starting"), stream.SourceUp, stream.SourceFailing, stream.SourceDown, stream.SourceEnded}
 )
-
-// known returns the reason if it is in the list, else _OTHER.
-func known(list []string, reason string) string {
-	if slices.Contains(list, reason) {
-		return reason
-	}
-	return other
-}

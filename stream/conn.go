@@ -22,6 +22,8 @@ type Conn struct {
 	Format       Format
 	// Identity is who reads, as Handler.Subscribe says.
 	Identity string
+	// Value is Subscription.Value.
+	Value any
 	// Protocol is the version of HTTP: "1.0", "1.1" or "2".
 	Protocol string
 	// Client is the client's address, as Handler.Subscribe says, else the

@@ -61,12 +61,21 @@
 // (plainWriter.check, leanWriter.writeAll), or as vanished when nothing was being
 // written (Handler.monitor). No lock is held while anybody waits for a client.
 //
+// # Why an event waits
+//
+// With a TopicOptions.Pace (5 ms in the program weir, none by default here) an
+// event that comes within this time of the last write waits for the next turn:
+// writing several events at once is what makes a thousand connections cheap. How
+// long a turn lets events gather is decided in internal/fanout/turns.go
+// (Feed.interval).
+//
 // # Adding a format
 //
 // Write a [Formatter] and name it in [HubOptions.Formats]; clients ask for it by
 // ?format=NAME. It is called once for an entry, by the first who reads it so,
 // and what it returns is kept with the entry and counted against
-// TopicOptions.Bytes. ExampleFormatter shows one.
+// TopicOptions.Bytes. ExampleFormatter in example_test.go is one; the program
+// weir has its own in cmd/weir/topics.go.
 //
 // # Adding a source
 //

@@ -140,9 +140,11 @@ func (h *Handler) Totals() Totals {
 }
 
 // Drain refuses new streams and ends the open ones, spread over the duration
-// so that their clients do not all come back at once, each between two events.
-// It returns when all have ended, or with the context's error. Clients come
-// back to the next server: the stream itself has not ended.
+// so that their clients do not all come back at once: each at a moment of its
+// own, by chance, between two events. It returns when all have ended, or with
+// the context's error. Clients come back to the next server: the topics have not
+// ended. At a shutdown call Drain first, then http.Server.Shutdown, which waits
+// for open streams, and Hub.Close last.
 func (h *Handler) Drain(ctx context.Context, spread time.Duration) error {
 	h.mu.Lock()
 	if !h.draining {
@@ -278,6 +280,9 @@ func (h *Handler) admit(w http.ResponseWriter, r *http.Request) (*session, *Refu
 	if hook := h.Hub.opts.Hooks.Connect; hook != nil {
 		s.hooks = h.connect(hook, r, s)
 	}
+	if sub.Opened != nil {
+		sub.Opened(&s.conn)
+	}
 	s.done, done = done, nil
 	return s, nil
 }
@@ -310,7 +315,7 @@ func (h *Handler) session(r *http.Request, sub *Subscription, o opened) *session
 	now := time.Now()
 	s := &session{h: h, opened: o, malformed: sub.malformed, conn: Conn{
 		ID: newConnID(), Topic: o.topic.name, Label: o.topic.label(), Subjects: sub.Subjects, Format: o.format,
-		Identity: sub.Identity, Protocol: protocol, Client: sub.Client, UserAgent: r.UserAgent(), Started: now,
+		Identity: sub.Identity, Value: sub.Value, Protocol: protocol, Client: sub.Client, UserAgent: r.UserAgent(), Started: now,
 	}}
 	c := &s.conn
 	c.s = s

@@ -79,10 +79,16 @@ type Flush struct {
 }
 
 // A CloseReason says why a connection ended: one of a small set, fit for a
-// metric's attribute.
+// metric's attribute. Beside those that have a name here there are
+//
+//	reset     the client's connection was reset: it crashed, or was cut off
+//	vanished  the client acknowledged nothing any more
+//	error     a write failed otherwise
+//	drain     the server is shutting down
+//	lifetime  the connection reached its greatest age
 type CloseReason string
 
-// The reasons.
+// The reasons that programs give or look for.
 const (
 	CloseClient   CloseReason = "client"   // the client went away
 	closeReset    CloseReason = "reset"    // the client's connection was reset: it crashed, or was cut off

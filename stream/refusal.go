@@ -53,7 +53,9 @@ const (
 	rejectFault   = "fault"
 )
 
-// RejectReasons are all of them.
+// RejectReasons are the reasons of the refusals that a handler itself gives:
+// method, accept, topic, subject, format, query, broker (not reached yet),
+// max_topics, drain, flush (a middleware is in the way), fault.
 var RejectReasons = []string{
 	rejectMethod, rejectAccept, rejectTopic, rejectSubject, rejectFormat, rejectQuery,
 	rejectBroker, rejectTopics, rejectDrain, rejectFlush, rejectFault,

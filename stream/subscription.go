@@ -27,8 +27,16 @@ type Subscription struct {
 	// Last asks a reader who does not resume for the newest events first, so
 	// many; with subjects that are not prefixes, so many of each.
 	Last int
-	// Identity says who reads: for operators, not for other readers.
+	// Identity says who reads: a name, never a secret. Telemetry exports it, and
+	// operators see it; other readers do not.
 	Identity string
+	// Value is the program's own. Conn.Value has it again, and nobody else is
+	// shown it: the session by which a log-out finds its streams, for example.
+	Value any
+	// Opened, if set, is called once before anything is written, when the stream
+	// is among Handler.Conns already. It may close the stream: a log-out may have
+	// come since Subscribe was asked.
+	Opened func(*Conn)
 	// Client is the client's address, where the peer's is that of a proxy.
 	Client string
 	// Expires is when the right to read ends. The stream is closed then, with

@@ -18,10 +18,12 @@ type TopicOptions struct {
 	// Bytes bounds what the topic keeps in memory: events, with all their
 	// encodings. Default: 64 MiB.
 	Bytes int64
-	// Pace is how long connections gather events under load, to write them
-	// together; an event waits for up to 20 times as long where the processors
-	// have no time for less. After a quiet time an event is written at once.
-	// Default: 0, every event is written at once.
+	// Pace is how long connections gather events, to write them together. An event
+	// that comes within this time of the last write waits until the time is over;
+	// after a pause of that length an event is written at once. Where the
+	// processors are short of time, an event waits up to 5 times the pace in all,
+	// or 20 times when nothing else helps. Default: 0, every event is written at
+	// once.
 	Pace time.Duration
 	// Label stands for the topic's name in metrics, logs and the names of spans:
 	// give topics that are made on demand one label for all. Default: the name.

@@ -19,7 +19,7 @@ func TestModuleOfOnesOwn(t *testing.T) {
 		t.Fatal(err)
 	}
 	dir := t.TempDir()
-	module := "module stranger\n\ngo 1.26\n\nrequire weir v0.0.0\n\nreplace weir => " + root + "\n"
+	module := "module stranger\n\ngo 1.26.0\n\nrequire weir v0.0.0\n\nreplace weir => " + root + "\n"
 	promises, err := os.ReadFile("testdata/promises.txt")
 	if err != nil {
 		t.Fatal(err)
@@ -31,7 +31,7 @@ func TestModuleOfOnesOwn(t *testing.T) {
 	}
 	cmd := exec.Command("go", "test", "-count=1", "-v", ".")
 	cmd.Dir = dir
-	cmd.Env = append(os.Environ(), "GOFLAGS=-mod=mod", "GOWORK=off")
+	cmd.Env = append(os.Environ(), "GOWORK=off")
 	out, err := cmd.CombinedOutput()
 	if err != nil || !bytes.Contains(out, []byte("\nPASS")) {
 		t.Fatalf("%v\n%s", err, out)

@@ -412,8 +412,10 @@ func TestTransportPanicInAHook(t *testing.T) {
 		var reasons []stream.CloseReason
 		first := true
 		s := open(stream.HubOptions{Hooks: stream.Hooks{Connect: func(*http.Request, *stream.Conn) stream.ConnHooks {
+			mu.Lock()
 			guilty := first
 			first = false
+			mu.Unlock()
 			return stream.ConnHooks{
 				Flush: func(*stream.Flush) {
 					if guilty {

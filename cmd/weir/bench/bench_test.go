@@ -390,7 +390,7 @@ func TestMeasureRefusals(t *testing.T) {
 		t.Errorf("a wrong token is told as %v", err)
 	}
 	o = short(server.URL + "/sse-stream?topic=none")
-	if _, err := Measure(t.Context(), o); err == nil || !strings.Contains(err.Error(), "There is no topic") {
+	if _, err := Measure(t.Context(), o); err == nil || !strings.Contains(err.Error(), "There is no such topic") {
 		t.Errorf("a wrong topic is told as %v", err)
 	}
 	l, err := net.Listen("tcp", "127.0.0.1:0")

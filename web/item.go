@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
 	"weir/stream"
 )
 
@@ -55,7 +56,7 @@ func (t *Templates) Item(w io.Writer, it Item) error {
 	}
 	v.Text, v.Cut = cutText(v.Text)
 	if v.Measures != nil && len(it.Data) <= maxText {
-		v.Payload = string(it.Data)
+		v.Payload = strings.ToValidUTF8(string(it.Data), "\uFFFD") // a payload past the hub may be anything
 	} else if isJSON && strings.HasPrefix(string(it.Data), `"`) {
 		v.JSON = false // its text is what the row shows
 	}

@@ -11,6 +11,7 @@ import (
 	"testing/iotest"
 	"testing/synctest"
 	"time"
+
 	"weir/stream"
 	"weir/stream/eventlog"
 	"weir/web"

@@ -3,6 +3,7 @@ package web
 import (
 	"net/http"
 	"time"
+
 	"weir/stream"
 	"weir/web/limits"
 )

@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/http/pprof"
 	"time"
+
 	"weir/stream"
 	"weir/web/limits"
 	"weir/web/rights"

@@ -3,6 +3,7 @@ package main
 import (
 	"net"
 	"net/netip"
+
 	"weir/web"
 )
 

@@ -11,6 +11,7 @@ import (
 	"sync"
 	"testing"
 	"time"
+
 	"weir/web/rights"
 
 	jose "github.com/go-jose/go-jose/v4"

@@ -26,10 +26,9 @@
 //   - gap: events that a reader cannot get, and is told of
 //   - format: a way to encode an entry
 //   - batch: entries that connections write in one go, encoded once for all
-//   - feed: a view in one format, with all who read it; shard: a share of those
+//   - shard: a share of the connections that read a view in one format
 //   - turn: the moment at which a shard's connections get what has come; pace: how
 //     long a turn lets events gather
-//   - drain: the orderly end of all streams of a process
 //
 // # The way of an event
 //

@@ -76,18 +76,21 @@ type plainWriter struct {
 	guard   *time.Timer
 	blocked *atomic.Int64
 
-	mu      sync.Mutex
-	writing bool
-	looks   int    // of the guard at this write
-	acked   uint64 // bytes, at the last look
-	tripped bool
-	over    bool // net/http's writer must not be touched any more
+	mu       sync.Mutex
+	writing  bool
+	progress time.Time // when the write began, or the guard last saw the client take something
+	acked    uint64    // bytes, at the last look
+	tripped  bool
+	over     bool // net/http's writer must not be touched any more
 }
 
 func newPlainWriter(w http.ResponseWriter, timeout time.Duration, protocol int, raw syscall.RawConn) *plainWriter {
 	o := &plainWriter{w: w, rc: http.NewResponseController(w), timeout: timeout, http2: protocol >= 2}
 	if protocol < 2 {
 		o.raw = raw // a stream of HTTP/2 shares its connection with others
+		if raw != nil {
+			_ = raw.Control(func(fd uintptr) { netpoll.LimitUnsent(int(fd), unsentLimit) }) // fails when it is closed
+		}
 	}
 	// http.Server.WriteTimeout is for the whole of an answer, and would end the
 	// stream: each write has a deadline of its own.
@@ -120,10 +123,10 @@ const slowWrite = time.Millisecond
 // progress: a deadline of the connection would do on HTTP/1, but cannot be told
 // of progress, and on HTTP/2 it resets a stream that is idle.
 func (o *plainWriter) writePiece(p []byte) error {
-	o.mu.Lock()
-	o.writing, o.looks = true, 0
-	o.mu.Unlock()
 	began := time.Now()
+	o.mu.Lock()
+	o.writing, o.progress = true, began
+	o.mu.Unlock()
 	o.guard.Reset(o.timeout / 2)
 	_, err := o.w.Write(p)
 	if err == nil {
@@ -145,24 +148,22 @@ func (o *plainWriter) writePiece(p []byte) error {
 	return err
 }
 
-// check is called by the guard, twice in each timeout: the first look finds out
-// how much the client has acknowledged, the next ones whether that has become
-// more. The guard may come late: the write may be over in the meantime, and the
-// handler have returned.
+// check is called by the guard, twice in each timeout, and ends the write when
+// the client has acknowledged nothing for one. The guard may come late: the write
+// may be over in the meantime, and the handler have returned.
 func (o *plainWriter) check() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if o.over || !o.writing {
 		return
 	}
-	progress := o.looks == 0
+	now := time.Now()
 	if o.raw != nil {
-		if state, ok := netpoll.Peer(o.raw); ok {
-			progress = progress || state.Acked != o.acked
-			o.acked = state.Acked
+		if state, ok := netpoll.Peer(o.raw); ok && state.Acked != o.acked {
+			o.acked, o.progress = state.Acked, now
 		}
 	}
-	if o.looks++; progress {
+	if now.Sub(o.progress) < o.timeout {
 		o.guard.Reset(o.timeout / 2)
 		return
 	}

@@ -33,7 +33,7 @@ func TestGuardComesLate(t *testing.T) {
 	if err := o.write([]byte("x")); err != nil {
 		t.Fatal(err)
 	}
-	o.writing, o.looks = true, 1
+	o.writing, o.progress = true, time.Time{} // since long ago
 	o.check()
 	if w.expired != 1 {
 		t.Error("a write that takes too long is not ended")

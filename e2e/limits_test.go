@@ -25,7 +25,8 @@ func TestNoSlotIsLost(t *testing.T) {
 
 func loseNoSlot(t *testing.T, transport string) {
 	const places, clients, atOnce = 40, 4000, 100
-	s := startServer(t, "-transport", transport, "-source", "t=http", "-max-conns", fmt.Sprint(places), "-max-conns-per-client", "0", "-connect-rate", "0", "-publish-rate", "0")
+	s := startServer(t, "-transport", transport, "-source", "t=http", "-max-conns", fmt.Sprint(places), "-max-conns-per-client", "0", "-connect-rate", "0", "-publish-rate", "0",
+		"-max-sockets", "5000") // sockets that are refused linger for half a second each
 	pub := startPublisher(s, time.Millisecond)
 	var all sync.WaitGroup
 	turn := make(chan struct{}, atOnce)

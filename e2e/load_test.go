@@ -2,6 +2,7 @@ package e2e_test
 
 import (
 	"context"
+	"fmt"
 	"testing"
 
 	"github.com/chromedp/cdproto/cdp"
@@ -102,15 +103,30 @@ func TestReconnectsLeaveTheHeapFlat(t *testing.T) {
 	}
 }
 
-// Over HTTP/1.1 a browser opens six connections to a host. The seventh tab
-// waits, and says why.
+// besides opens a tab for each of n topics: tabs on the same topic share a stream.
+func besides(t *testing.T, s *server, n int) []*page {
+	t.Helper()
+	tabs := []*page{openPage(t, s.url()+"/?topic=t0")}
+	for i := 1; i < n; i++ {
+		tabs = append(tabs, tabs[0].openBeside(fmt.Sprintf("%s/?topic=t%d", s.url(), i)))
+	}
+	return tabs
+}
+
+// topics returns the flags for n topics, t0 and on.
+func topics(n int) (flags []string) {
+	for i := range n {
+		flags = append(flags, "-source", fmt.Sprintf("t%d=http", i))
+	}
+	return flags
+}
+
+// Over HTTP/1.1 a browser opens six connections to a host. The seventh tab, on a
+// seventh topic, waits and says why.
 func TestSeventhTabIsToldWhyItWaits(t *testing.T) {
 	t.Parallel()
-	s := startServer(t, "-source", "t=http")
-	tabs := []*page{openPage(t, s.url())}
-	for len(tabs) < 7 {
-		tabs = append(tabs, tabs[0].openBeside(s.url()))
-	}
+	s := startServer(t, topics(7)...)
+	tabs := besides(t, s, 7)
 	for _, tab := range tabs[:6] {
 		tab.connect()
 	}
@@ -125,9 +141,9 @@ func TestSeventhTabIsToldWhyItWaits(t *testing.T) {
 	tabs[2].click("#disconnect")
 	last.state("connected")
 	last.hidden("#slow-banner")
-	s.publish("t", seq(0, 1)...)
 	for i, tab := range tabs {
 		if i != 2 {
+			s.publish(fmt.Sprintf("t%d", i), seq(0, 1)...)
 			tab.latest(0)
 		}
 	}
@@ -136,10 +152,12 @@ func TestSeventhTabIsToldWhyItWaits(t *testing.T) {
 // Over HTTP/2 there is no such limit.
 func TestHTTP2OverTLS(t *testing.T) {
 	t.Parallel()
-	s := startServer(t, "-source", "t=http", "-retry", "400ms", "-tls-cert", certFile, "-tls-key", keyFile)
-	tabs := []*page{openPage(t, s.url())}
-	for len(tabs) < 8 {
-		tabs = append(tabs, tabs[0].openBeside(s.url()))
+	s := startServer(t, append(topics(8), "-retry", "400ms", "-tls-cert", certFile, "-tls-key", keyFile)...)
+	tabs := besides(t, s, 8)
+	publish := func(from, to int) {
+		for i := range tabs {
+			s.publish(fmt.Sprintf("t%d", i), seq(from, to)...)
+		}
 	}
 	for _, tab := range tabs {
 		tab.expect(broken, `net::ERR_(HTTP2_PROTOCOL_ERROR|HTTP2_PING_FAILED|CONNECTION_CLOSED)`)
@@ -150,7 +168,7 @@ func TestHTTP2OverTLS(t *testing.T) {
 		t.Fatalf("the page came over %q, want h2", protocol)
 	}
 	s.connections(len(tabs))
-	s.publish("t", seq(0, 3)...)
+	publish(0, 3)
 	for _, tab := range tabs {
 		tab.latest(2)
 	}
@@ -163,7 +181,7 @@ func TestHTTP2OverTLS(t *testing.T) {
 		tab.state("connected")
 		tab.wait(`document.querySelectorAll('.feed-note[data-note=gap]').length === 1`)
 	}
-	s.publish("t", seq(3, 5)...)
+	publish(3, 5)
 	for _, tab := range tabs {
 		tab.latest(4)
 		contiguous(t, tab.seqs(), 0, 5)

@@ -121,6 +121,10 @@ func (v *View) From(id ID) *Cursor {
 	for _, r := range l.rewinds {
 		if id.After(r.kept) && !id.After(r.lost) && !l.all.has(id) {
 			c.last = latest(r.kept, v.floor) // the event was taken back
+			if r.lost.After(id) {
+				c.tell(id, r.lost, r.reason) // and others that the reader never had
+				id = r.lost
+			}
 			c.tell(id, c.last, r.reason)
 			c.next.Store(v.after(c.last))
 			return c
@@ -279,8 +283,13 @@ func (c *Cursor) rewound() *Gap {
 	r := l.missed(c.epoch)
 	gap := &Gap{From: c.last, To: r.kept, Reason: r.reason}
 	if c.last.After(r.kept) || c.last.Compare(v.floor) < 0 {
-		c.last = latest(r.kept, v.floor)
-		gap.To = c.last
+		kept := latest(r.kept, v.floor)
+		if gap.To = kept; c.last.After(kept) && r.lost.After(c.last) {
+			// Events are lost that the reader never had; then it goes back.
+			gap.To = r.lost
+			c.gaps = append(c.gaps, &Gap{From: r.lost, To: kept, Reason: r.reason})
+		}
+		c.last = kept
 	} else { // what was taken back lies ahead
 		gap.From, gap.To = r.kept, r.lost
 	}

@@ -218,7 +218,9 @@ func TestSentinelFailover(t *testing.T) {
 			if lost := l.account(c, stream.ID{}); lost > 0 {
 				t.Logf("a client does not have %d events", lost)
 			}
-			if gaps := count(c.messages(), "gap"); gaps != round {
+			// One for the way back, and one before it where the client has lost
+			// events that it never had.
+			if gaps := count(c.messages(), "gap"); gaps < round || gaps > 2*round {
 				t.Errorf("round %d: told of %d gaps", round, gaps)
 			}
 			c.mu.Lock()

@@ -3,6 +3,8 @@ package stream_test
 import (
 	"errors"
 	"fmt"
+	"io"
+	"log/slog"
 	"net/http"
 	"strings"
 	"testing"
@@ -102,4 +104,53 @@ func TestBadPublications(t *testing.T) {
 	if n := hub.Health()["a"].Log.Entries; n != 0 {
 		t.Errorf("%d events of refused batches are in", n)
 	}
+}
+
+// What a program does wrong ends one stream, not the process, and leaves nothing
+// behind.
+func TestProgramsFaults(t *testing.T) {
+	onEveryTransport(t, func(t *testing.T, open func(stream.HubOptions, *stream.Handler) *site) {
+		quiet := slog.New(slog.DiscardHandler)
+		handler := &stream.Handler{Logger: quiet}
+		s := open(stream.HubOptions{Logger: quiet, Formats: map[stream.Format]stream.Formatter{
+			"bad": func([]byte, string, *stream.Event) (string, []byte, error) { panic("a fault in a formatter") },
+		}}, handler)
+		bad, good := s.subscribe(t, "?format=bad"), s.subscribe(t, "")
+		s.publish(t, "1")
+		bad.want(t, "stream-error")
+		good.want(t, "message")
+		// A reason that is none ends the stream all the same.
+		for _, c := range handler.Conns() {
+			c.Close("")
+		}
+		for _, sub := range []*subscription{bad, good} {
+			sub.want(t, "ping")
+			if _, err := sub.Next(); !errors.Is(err, io.EOF) {
+				t.Errorf("the stream ended with %v", err)
+			}
+		}
+		done := make(chan struct{}, 100) // the client may try again
+		handler.Subscribe = func(*http.Request) (*stream.Subscription, error) {
+			return &stream.Subscription{Topic: "a", Opened: func(*stream.Conn) { panic(http.ErrAbortHandler) }, Done: func() { done <- struct{}{} }}, nil
+		}
+		if resp, err := s.client.Get(s.url); err == nil {
+			resp.Body.Close()
+			t.Error("a stream began that could not be opened")
+		}
+		<-done
+		until(t, "the stream to be forgotten", func() bool { return handler.Active() == 0 })
+	})
+}
+
+// A topic that was closed tells so to who has never been there.
+func TestFirstReaderOfAnEndedTopic(t *testing.T) {
+	bubble(t, stream.HubOptions{}, &stream.Handler{}, func(t *testing.T, f *fixture) {
+		if err := f.hub.EndTopic("a", "over"); err != nil {
+			t.Fatal(err)
+		}
+		f.subscribe(t, "?last_event_id=0").want(t, "close")
+		if s := f.subscribe(t, "?"+strings.Repeat("subject=x&", 65)); s.status != http.StatusBadRequest {
+			t.Errorf("65 subjects: %d", s.status)
+		}
+	})
 }

@@ -55,7 +55,12 @@ func newConnID() string {
 
 // Close ends the stream soon. With CloseExpired or CloseRevoked the client is
 // told not to come back, by a close event; with any other reason it comes back.
-func (c *Conn) Close(reason CloseReason) { c.s.stop(&closure{reason: reason}) }
+func (c *Conn) Close(reason CloseReason) {
+	if reason == "" {
+		reason = closeLifetime
+	}
+	c.s.stop(&closure{reason: reason})
+}
 
 // Events returns how many events the client has been sent.
 func (c *Conn) Events() int64 { return c.events.Load() }

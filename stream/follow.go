@@ -16,8 +16,9 @@ func (h *Hub) follow(t *topic) {
 	stop := h.opts.Broker.Follow(t.name, t.log, func(err error) { h.reported(t, err) })
 	t.mu.Lock()
 	t.unfollow = stop
+	removed := t.removed
 	t.mu.Unlock()
-	if h.ctx.Err() != nil { // Close may have come before there was anything to stop
+	if removed || h.ctx.Err() != nil { // RemoveTopic or Close may have come before there was anything to stop
 		stop()
 	}
 }

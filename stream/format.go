@@ -1,6 +1,8 @@
 package stream
 
 import (
+	"fmt"
+	"runtime/debug"
 	"slices"
 
 	"weir/stream/eventlog"
@@ -43,14 +45,26 @@ func (h *Hub) formatter(f Format) Formatter {
 	return h.opts.Formats[f]
 }
 
+// guarded turns the panic of a formatter into an error: it may run in a goroutine
+// that writes to many.
+func (h *Hub) guarded(f Formatter, dst []byte, topic string, e *Event) (name string, data []byte, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			h.opts.Logger.Error("a formatter panicked", "topic", topic, "event", e.ID.String(), "panic", p, "stack", string(debug.Stack()))
+			err = fmt.Errorf("the formatter panicked: %v", p)
+		}
+	}()
+	return f(dst, topic, e)
+}
+
 // format returns the topic's own form of a format, which entries know it by.
-func (t *topic) format(name Format, f Formatter) *eventlog.Format {
+func (h *Hub) format(t *topic, name Format, f Formatter) *eventlog.Format {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	made := t.formats[name]
 	if made == nil {
 		made = &eventlog.Format{Name: string(name), Encode: func(dst []byte, e *Event) (string, []byte, error) {
-			return f(dst, t.name, e)
+			return h.guarded(f, dst, t.name, e)
 		}}
 		if t.formats == nil {
 			t.formats = make(map[Format]*eventlog.Format)

@@ -277,25 +277,25 @@ func (h *Handler) admit(w http.ResponseWriter, r *http.Request) (*session, *Refu
 		o.topic.leave(o.feed)
 		return nil, h.drainRefusal()
 	}
-	if hook := h.Hub.opts.Hooks.Connect; hook != nil {
-		s.hooks = h.connect(hook, r, s)
-	}
-	if sub.Opened != nil {
-		sub.Opened(&s.conn)
-	}
+	h.connect(r, s, sub.Opened)
 	s.done, done = done, nil
 	return s, nil
 }
 
-// connect calls the hook for a new connection, which may panic.
-func (h *Handler) connect(hook func(*http.Request, *Conn) ConnHooks, r *http.Request, s *session) ConnHooks {
+// connect tells of a new connection, to functions that may panic.
+func (h *Handler) connect(r *http.Request, s *session, opened func(*Conn)) {
 	defer func() {
 		if p := recover(); p != nil {
-			s.leave(ClosePanic)
+			s.panicked(p)
 			panic(p)
 		}
 	}()
-	return hook(r, &s.conn)
+	if hook := h.Hub.opts.Hooks.Connect; hook != nil {
+		s.hooks = hook(r, &s.conn)
+	}
+	if opened != nil {
+		opened(&s.conn)
+	}
 }
 
 func (h *Handler) drainRefusal() *Refusal {

@@ -32,7 +32,12 @@ func (h *Hub) Publish(ctx context.Context, topic string, events ...Event) ([]ID,
 // topic, and keep a checkpoint. Its events belong to the hub from then on.
 func (h *Hub) Submit(ctx context.Context, topic string, p *Publication) error {
 	t, err := h.demand(topic)
-	for err == nil && !t.touch() { // removed meanwhile
+	for err == nil && !t.touch() { // it is being removed
+		select {
+		case <-time.After(time.Millisecond):
+		case <-ctx.Done():
+			return fmt.Errorf("publish to %s: %w", topic, ctx.Err())
+		}
 		t, err = h.demand(topic)
 	}
 	if err != nil {

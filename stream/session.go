@@ -302,7 +302,7 @@ func (s *session) leave(reason CloseReason) {
 // finished reports whether the topic has ended and this client, who has been
 // here before, has all of it.
 func (s *session) finished() bool {
-	return s.conn.Resumed && s.opened.topic.log.Ended() != "" && s.member.Lag() == 0
+	return s.conn.Resumed && !s.conn.ResumedFrom.IsZero() && s.opened.topic.log.Ended() != "" && s.member.Lag() == 0
 }
 
 // begin has the session write: it sets the headers, and chooses the transport.

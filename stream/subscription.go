@@ -48,6 +48,10 @@ type Subscription struct {
 	malformed bool // the reader gave a last event ID that is none
 }
 
+// maxSubjects bounds the filters of one stream, as ParseSubscription reads them:
+// each entry that the log holds is compared with each of them when a view is made.
+const maxSubjects = 64
+
 // maxLast bounds Subscription.Last, as ParseSubscription reads it.
 const maxLast = 10_000
 
@@ -67,6 +71,9 @@ func ParseSubscription(r *http.Request) (*Subscription, error) {
 		return nil, badQuery(rejectTopic, "One stream reads one topic. Open a stream for each, or publish to one topic under several subjects and read it with subject=.")
 	} else if len(topics) == 1 {
 		s.Topic = strings.Clone(topics[0]) // not a piece of the request, which would be kept with it
+	}
+	if n := len(query["subject"]); n > maxSubjects {
+		return nil, badQuery(rejectSubject, fmt.Sprintf("A stream may name %d subjects; a prefix such as eu.* stands for many.", maxSubjects))
 	}
 	for _, subject := range query["subject"] {
 		s.Subjects = append(s.Subjects, strings.Clone(subject))
@@ -146,9 +153,14 @@ func (h *Handler) open(ctx context.Context, sub *Subscription) (opened, error) {
 		if !t.ready(ctx) {
 			return opened{}, fmt.Errorf("open %s: %w", name, ErrUnavailable)
 		}
-		f, ok := t.join(filter, t.format(format, formatter))
-		if !ok {
-			continue // removed meanwhile
+		f, ok := t.join(filter, h.Hub.format(t, format, formatter))
+		if !ok { // it is being removed
+			select {
+			case <-time.After(time.Millisecond):
+			case <-ctx.Done():
+				return opened{}, fmt.Errorf("open %s: %w: %w", name, ErrUnavailable, ctx.Err())
+			}
+			continue
 		}
 		o := opened{topic: t, feed: f, format: format}
 		switch view := f.View(); {

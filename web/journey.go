@@ -90,7 +90,7 @@ func (s *Server) journey(w http.ResponseWriter, r *http.Request, who *viewer) {
 	}
 	query := r.URL.Query()
 	told, err := s.opts.Observe.Traces.Journey(journey.Query{TraceID: id, EventID: query.Get("event"), Connection: query.Get("connection")})
-	if err == nil && !who.May(rights.Subscribe, told.Topic) {
+	if err == nil && !who.MaySubject(rights.Subscribe, told.Topic, told.Subject) {
 		told, err = journey.Journey{}, journey.ErrUnknown
 	}
 	j := journeyView(told, err)

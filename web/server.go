@@ -88,7 +88,7 @@ const revokeAgain = 5 * time.Second
 
 func (s *Server) endRevoked() {
 	for _, c := range s.opts.Stream.Conns() {
-		if !s.opts.Access.Rights.Holds(c.Identity, c.Topic) {
+		if !s.opts.Access.Rights.Holds(c.Identity, c.Topic, c.Subjects) {
 			c.Close(stream.CloseRevoked)
 		}
 	}

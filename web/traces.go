@@ -139,7 +139,7 @@ func (s *Server) traceList(r *http.Request, who *viewer) (TraceList, *stream.Ref
 	default:
 		return TraceList{}, problem(http.StatusBadRequest, "sort", "sort is newest or slowest.")
 	}
-	list.Traces = slices.DeleteFunc(list.Traces, func(line TraceLine) bool { return !who.May(rights.Subscribe, line.Topic) })
+	list.Traces = slices.DeleteFunc(list.Traces, func(line TraceLine) bool { return !who.MaySubject(rights.Subscribe, line.Topic, line.Subject) })
 	return list, nil
 }
 

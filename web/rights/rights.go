@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -114,13 +115,17 @@ func (r *Rights) Needed(action Action) bool {
 	return r != nil && r.keys != nil || r.current().needed(action)
 }
 
-// Holds reports whether a stream on the topic that the holder of this identity
-// opened may go on: false once its token is gone, or no longer allows the
-// topic.
-func (r *Rights) Holds(identity, topic string) bool {
+// Holds reports whether a stream on the topic and some of its subjects (none:
+// all) that the holder of this identity opened may go on: false once its token
+// is gone, or no longer allows all that the stream reads.
+func (r *Rights) Holds(identity, topic string, subjects []string) bool {
 	for _, one := range r.current().list {
 		if one.name == identity {
-			return one.grants[Subscribe].may(topic)
+			holder := &Holder{grants: one.grants}
+			if _, all := holder.Subjects(Subscribe, topic); all {
+				return true
+			}
+			return len(subjects) > 0 && !slices.ContainsFunc(subjects, func(subject string) bool { return !holder.MaySubject(Subscribe, topic, subject) })
 		}
 	}
 	r.mu.Lock()

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -111,7 +112,14 @@ func TestBadPublications(t *testing.T) {
 func TestProgramsFaults(t *testing.T) {
 	onEveryTransport(t, func(t *testing.T, open func(stream.HubOptions, *stream.Handler) *site) {
 		quiet := slog.New(slog.DiscardHandler)
-		handler := &stream.Handler{Logger: quiet}
+		var faulty atomic.Bool
+		done := make(chan struct{}, 100) // the client may try again
+		handler := &stream.Handler{Logger: quiet, Subscribe: func(r *http.Request) (*stream.Subscription, error) {
+			if !faulty.Load() {
+				return stream.ParseSubscription(r)
+			}
+			return &stream.Subscription{Topic: "a", Opened: func(*stream.Conn) { panic(http.ErrAbortHandler) }, Done: func() { done <- struct{}{} }}, nil
+		}}
 		s := open(stream.HubOptions{Logger: quiet, Formats: map[stream.Format]stream.Formatter{
 			"bad": func([]byte, string, *stream.Event) (string, []byte, error) { panic("a fault in a formatter") },
 		}}, handler)
@@ -129,10 +137,7 @@ func TestProgramsFaults(t *testing.T) {
 				t.Errorf("the stream ended with %v", err)
 			}
 		}
-		done := make(chan struct{}, 100) // the client may try again
-		handler.Subscribe = func(*http.Request) (*stream.Subscription, error) {
-			return &stream.Subscription{Topic: "a", Opened: func(*stream.Conn) { panic(http.ErrAbortHandler) }, Done: func() { done <- struct{}{} }}, nil
-		}
+		faulty.Store(true)
 		if resp, err := s.client.Get(s.url); err == nil {
 			resp.Body.Close()
 			t.Error("a stream began that could not be opened")

@@ -105,7 +105,7 @@ func (s *Server) health(w http.ResponseWriter, r *http.Request, who *viewer) {
 	for _, c := range s.opts.Stream.Conns() {
 		if wanted(c.Topic) {
 			streams[c.Topic]++
-			if readsNoMore(c, who.Holder) {
+			if who.MayAllOf(rights.Subscribe, c.Topic, c.Subjects) {
 				conns = append(conns, c)
 			}
 		}
@@ -178,14 +178,4 @@ func (s *Server) listTopics(h *health, only string, wanted func(string) bool, st
 		}
 		h.Topics[name] = th
 	}
-}
-
-// readsNoMore reports whether a stream reads nothing that the holder may not.
-func readsNoMore(c *stream.Conn, holder *rights.Holder) bool {
-	if _, all := holder.Subjects(rights.Subscribe, c.Topic); all {
-		return true
-	}
-	return len(c.Subjects) > 0 && !slices.ContainsFunc(c.Subjects, func(subject string) bool {
-		return !holder.MaySubject(rights.Subscribe, c.Topic, subject)
-	})
 }

@@ -54,6 +54,15 @@ func (h *Holder) MaySubject(action Action, topic, subject string) bool {
 	return all || slices.ContainsFunc(patterns, func(p Pattern) bool { return p.Covers(Pattern(subject)) })
 }
 
+// MayAllOf reports whether the action is allowed on all of some subjects of the
+// topic; none stand for the whole topic.
+func (h *Holder) MayAllOf(action Action, topic string, subjects []string) bool {
+	if _, all := h.Subjects(action, topic); all {
+		return true
+	}
+	return len(subjects) > 0 && !slices.ContainsFunc(subjects, func(subject string) bool { return !h.MaySubject(action, topic, subject) })
+}
+
 // Grants returns what is allowed, as text, for who wants to know what a
 // credential is good for.
 func (h *Holder) Grants(action Action) []string {

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -121,11 +120,7 @@ func (r *Rights) Needed(action Action) bool {
 func (r *Rights) Holds(identity, topic string, subjects []string) bool {
 	for _, one := range r.current().list {
 		if one.name == identity {
-			holder := &Holder{grants: one.grants}
-			if _, all := holder.Subjects(Subscribe, topic); all {
-				return true
-			}
-			return len(subjects) > 0 && !slices.ContainsFunc(subjects, func(subject string) bool { return !holder.MaySubject(Subscribe, topic, subject) })
+			return (&Holder{grants: one.grants}).MayAllOf(Subscribe, topic, subjects)
 		}
 	}
 	r.mu.Lock()

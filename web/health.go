@@ -12,6 +12,9 @@ import (
 	"weir/web/rights"
 )
 
+// maxAgent is how much of a User-Agent is told.
+const maxAgent = 256
+
 // connectionDetails is one open stream in /sse-health.
 type connectionDetails struct {
 	UptimeSeconds      float64 `json:"uptime_seconds"`
@@ -25,6 +28,10 @@ type connectionDetails struct {
 	BlockedSeconds     float64 `json:"blocked_seconds"`
 	Protocol           string  `json:"protocol"`
 	Segments           int     `json:"segments"`
+	// Who reads is told to whoever may see the picture of the streams.
+	Client    string `json:"client,omitempty"` // address, by the trusted proxies
+	UserAgent string `json:"user_agent,omitempty"`
+	Identity  string `json:"identity,omitempty"`
 }
 
 type topicHealth struct {
@@ -60,7 +67,7 @@ type health struct {
 	Cluster  any            `json:"cluster,omitempty"`
 }
 
-func (s *Server) details(c *stream.Conn, now time.Time) connectionDetails {
+func (s *Server) details(c *stream.Conn, now time.Time, named bool) connectionDetails {
 	d := connectionDetails{
 		UptimeSeconds:      now.Sub(c.Started).Seconds(),
 		LastPingSecondsAgo: max(0, now.Sub(c.LastWrite()).Seconds()),
@@ -73,6 +80,9 @@ func (s *Server) details(c *stream.Conn, now time.Time) connectionDetails {
 		Protocol:           c.Protocol,
 	}
 	d.UnreadBytes, _ = c.Unread() // 0 where the system cannot tell
+	if named {
+		d.Client, d.UserAgent, d.Identity = c.Client, short(clean(c.UserAgent), maxAgent), c.Identity
+	}
 	if s.opts.Observe.Segments != nil {
 		d.Segments = s.opts.Observe.Segments(c.ID)
 	}
@@ -116,7 +126,7 @@ func (s *Server) health(w http.ResponseWriter, r *http.Request, who *viewer) {
 	} else if s.opts.Admin && !who.operator {
 		conns = nil
 	}
-	s.listConns(&h, conns, query.Get("after"))
+	s.listConns(&h, conns, query.Get("after"), s.mayWatch(r) == nil)
 	if only == "" && who.MayAll(rights.Subscribe) {
 		h.OnDemand = s.opts.Hub.Demanded()
 	}
@@ -133,8 +143,9 @@ func (s *Server) health(w http.ResponseWriter, r *http.Request, who *viewer) {
 	writeJSON(w, http.StatusOK, h)
 }
 
-// listConns tells of the first connections by ID, or of the first behind one.
-func (s *Server) listConns(h *health, conns []*stream.Conn, after string) {
+// listConns tells of the first connections by ID, or of the first behind one; named
+// says that also who reads is told.
+func (s *Server) listConns(h *health, conns []*stream.Conn, after string, named bool) {
 	conns = slices.DeleteFunc(conns, func(c *stream.Conn) bool { return c.ID <= after })
 	if len(conns) > maxListed {
 		slices.SortFunc(conns, func(a, b *stream.Conn) int { return strings.Compare(a.ID, b.ID) })
@@ -144,7 +155,7 @@ func (s *Server) listConns(h *health, conns []*stream.Conn, after string) {
 	}
 	now := time.Now()
 	for _, c := range conns {
-		h.ConnectionDetails[c.ID] = s.details(c, now)
+		h.ConnectionDetails[c.ID] = s.details(c, now, named)
 	}
 }
 

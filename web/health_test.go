@@ -3,6 +3,10 @@ package web_test
 import (
 	"context"
 	"errors"
+	"net"
+	"net/http"
+	"net/http/httptest"
+
 	"slices"
 	"strings"
 	"testing"
@@ -11,6 +15,7 @@ import (
 
 	"weir/stream"
 	"weir/web"
+	"weir/web/limits"
 )
 
 type healthAnswer struct {
@@ -92,6 +97,58 @@ func TestHealthWithAdmin(t *testing.T) {
 			t.Errorf("%+v", own)
 		}
 	}
+}
+
+// Who reads, from where and with what, is told to whoever may see everybody's
+// streams, and to nobody else.
+func TestHealthTellsWhoReads(t *testing.T) {
+	trusted, err := limits.ParseProxies("10.0.0.0/8")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, admin := range []bool{false, true} {
+		s := newSite(t, func(o *web.Options) {
+			o.Admin = admin
+			o.Limits.Proxies = trusted
+		})
+		// A proxy that is trusted, and a program with far too long a name that is no text.
+		_, leave := s.hold("10.1.2.3:999", "X-Forwarded-For", "203.0.113.9", "User-Agent", "curl/8.1 \xff "+strings.Repeat("x", 1000))
+		defer leave()
+		for _, c := range []struct {
+			name string
+			told bool
+			do   func() *httptest.ResponseRecorder
+		}{
+			{"the public address", false, func() *httptest.ResponseRecorder {
+				return s.do("GET", "/sse-health?connection="+s.handler.Conns()[0].ID, "")
+			}},
+			{"a loopback address", !admin, func() *httptest.ResponseRecorder { return s.ofLoopback("/sse-health") }},
+			{"a loopback address behind a proxy", false, func() *httptest.ResponseRecorder {
+				return s.ofLoopback("/sse-health", "X-Forwarded-For", "203.0.113.1")
+			}},
+			{"the admin address", true, func() *httptest.ResponseRecorder {
+				return ask(s.server.AdminHandler(), adminRequest("GET", "/sse-health"))
+			}},
+		} {
+			h := decode[healthAnswer](t, c.do(), 200)
+			for _, d := range h.ConnectionDetails {
+				agent, _ := d["user_agent"].(string)
+				if told := d["client"] == "203.0.113.9" && strings.HasPrefix(agent, "curl/8.1 \ufffd xxx") && len(agent) < 300; told != c.told || !told && (d["client"] != nil || d["user_agent"] != nil) {
+					t.Errorf("admin address %v: on %s: %v", admin, c.name, d)
+				}
+			}
+			if len(h.ConnectionDetails) == 0 && c.told {
+				t.Errorf("admin address %v: on %s: no connection is told", admin, c.name)
+			}
+		}
+	}
+}
+
+// ofLoopback answers a request that came to a loopback address.
+func (s *site) ofLoopback(target string, header ...string) *httptest.ResponseRecorder {
+	r := newRequest("GET", target, "", header...)
+	local := &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 8080}
+	return ask(s.public, r.WithContext(context.WithValue(r.Context(), http.LocalAddrContextKey, net.Addr(local))))
 }
 
 func TestHealthOfTheCluster(t *testing.T) {

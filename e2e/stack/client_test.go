@@ -17,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"weir/e2e/harness"
 	"weir/stream"
 	"weir/stream/sse"
 )
@@ -31,7 +32,7 @@ func newClient(version int, from string) *http.Client {
 	transport := &http.Transport{
 		Proxy:           nil,
 		DialContext:     dialer.DialContext,
-		TLSClientConfig: &tls.Config{RootCAs: roots},
+		TLSClientConfig: &tls.Config{RootCAs: harness.Roots},
 		Protocols:       new(http.Protocols),
 	}
 	transport.Protocols.SetHTTP1(version == 1)
@@ -148,13 +149,13 @@ func (s *subscriber) until(t *testing.T, what string, limit time.Duration, condi
 // connected waits until the subscriber has had so many streams.
 func (s *subscriber) connected(t *testing.T, streams int) {
 	t.Helper()
-	s.until(t, fmt.Sprintf("stream %d", streams), patience, func() bool { return len(s.nodes) >= streams })
+	s.until(t, fmt.Sprintf("stream %d", streams), harness.Patience, func() bool { return len(s.nodes) >= streams })
 }
 
 // has waits until the event has arrived.
 func (s *subscriber) has(t *testing.T, id string) {
 	t.Helper()
-	s.until(t, "event "+id, patience, func() bool { return slices.Contains(s.ids, id) })
+	s.until(t, "event "+id, harness.Patience, func() bool { return slices.Contains(s.ids, id) })
 }
 
 // publish puts one event in. Only an ID that comes back says that it is in; what is
@@ -202,7 +203,7 @@ func startLoad(t *testing.T, base, topic string, rate int, subscribers []*subscr
 	t.Helper()
 	l := &load{acked: map[string]int{}}
 	client := newClient(1, "")
-	client.Timeout = patience
+	client.Timeout = harness.Patience
 	// A connection that is kept alive may be closed by the proxy while a request
 	// is on its way there, and of a POST nobody can tell then whether it counted
 	// (RFC 9112, section 9.3.1). So each request has one of its own.
@@ -220,7 +221,7 @@ func startLoad(t *testing.T, base, topic string, rate int, subscribers []*subscr
 				} else if !refused {
 					l.unsure++
 				}
-				pause(time.Second / time.Duration(rate))
+				harness.Pause(time.Second / time.Duration(rate))
 				if !refused {
 					break
 				}
@@ -237,7 +238,7 @@ func startLoad(t *testing.T, base, topic string, rate int, subscribers []*subscr
 	}
 	t.Cleanup(l.stop)
 	for _, s := range subscribers {
-		s.until(t, "the first event", patience, func() bool { return len(s.ids) > 0 })
+		s.until(t, "the first event", harness.Patience, func() bool { return len(s.ids) > 0 })
 	}
 	return l
 }
@@ -247,11 +248,11 @@ func startLoad(t *testing.T, base, topic string, rate int, subscribers []*subscr
 // were there again or too late.
 func (l *load) settle(t *testing.T, base, topic string, subscribers []*subscriber) (missing, repeated int) {
 	t.Helper()
-	eventually(t, func() bool { return l.count.Load() >= 100 }, "there was next to no load")
+	harness.Eventually(t, func() bool { return l.count.Load() >= 100 }, "there was next to no load")
 	l.stop()
 	client := newClient(1, "")
 	var last string
-	eventually(t, func() bool {
+	harness.Eventually(t, func() bool {
 		id, _, err := publish(client, base, topic, `{"seq":-1}`)
 		last = id
 		return err == nil

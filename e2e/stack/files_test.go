@@ -18,12 +18,14 @@ import (
 	"testing"
 
 	"go.yaml.in/yaml/v3"
+
+	"weir/e2e/harness"
 )
 
 // settings are the flags that the server knows, as flags and as variables.
 func settings(t *testing.T) (flags, variables map[string]bool) {
 	t.Helper()
-	out, err := exec.Command(binary, "help").Output()
+	out, err := exec.Command(harness.Binary, "help").Output()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -92,7 +94,7 @@ func TestUnit(t *testing.T) {
 	for _, target := range []string{"sysinit", "basic", "shutdown", "network-online", "multi-user"} {
 		put("/etc/systemd/system/"+target+".target", "[Unit]\nDescription="+target+"\n", 0o644)
 	}
-	analyze := find(t, "systemd-analyze")
+	analyze := harness.Find(t, "systemd-analyze")
 	if out, err := exec.Command(analyze, "--root", root, "--man=no", "verify", "weir.service").CombinedOutput(); err != nil || strings.Contains(string(out), "weir.service") {
 		t.Errorf("systemd-analyze verify: %v\n%s", err, out)
 	}
@@ -101,8 +103,8 @@ func TestUnit(t *testing.T) {
 		t.Errorf("systemd-analyze security: %v\n%s", err, out)
 	}
 	// The environment file is one that the server takes.
-	cmd := exec.Command(binary, "version")
-	cmd.Env = cleanEnv()
+	cmd := exec.Command(harness.Binary, "version")
+	cmd.Env = harness.CleanEnv()
 	for _, line := range strings.Split(read(t, "weir.env"), "\n") {
 		if line != "" && !strings.HasPrefix(line, "#") {
 			cmd.Env = append(cmd.Env, line)
@@ -198,8 +200,8 @@ func TestCompose(t *testing.T) {
 		ports[name] = addr[1]
 		// There is no Redis of that name here, so the node gives up, but not over
 		// what it was told: an unknown or malformed flag comes first.
-		cmd := exec.Command(binary, append(s.Command, "-redis-wait=false", "-addr", "127.0.0.1:0")...)
-		cmd.Env = cleanEnv()
+		cmd := exec.Command(harness.Binary, append(s.Command, "-redis-wait=false", "-addr", "127.0.0.1:0")...)
+		cmd.Env = harness.CleanEnv()
 		for key, value := range s.Environment {
 			if strings.HasPrefix(key, "WEIR_") && !strings.HasPrefix(value, "$") && value != "" {
 				cmd.Env = append(cmd.Env, key+"="+value)
@@ -263,7 +265,7 @@ func TestCompose(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if out, err := exec.Command(find(t, "nginx"), "-t", "-e", "stderr", "-p", dir, "-c", "nginx.conf", "-g", "pid "+dir+"/pid;").CombinedOutput(); err != nil {
+	if out, err := exec.Command(harness.Find(t, "nginx"), "-t", "-e", "stderr", "-p", dir, "-c", "nginx.conf", "-g", "pid "+dir+"/pid;").CombinedOutput(); err != nil {
 		t.Errorf("nginx -t: %v\n%s", err, out)
 	}
 }
@@ -317,7 +319,7 @@ func TestDockerfile(t *testing.T) {
 
 func TestPrometheusTakesItsFiles(t *testing.T) {
 	t.Parallel()
-	promtool := find(t, "promtool")
+	promtool := harness.Find(t, "promtool")
 	for _, args := range [][]string{{"check", "config", "prometheus.yml"}, {"check", "rules", "alerts.yml"}, {"test", "rules", "alerts_test.yml"}} {
 		if out, err := exec.Command(promtool, args...).CombinedOutput(); err != nil {
 			t.Errorf("promtool %s: %v\n%s", strings.Join(args, " "), err, out)
@@ -439,16 +441,16 @@ func TestMetricsExist(t *testing.T) {
 
 	// What a server says when it has had something to do.
 	n := startNode(t, "one", "-source", "t=http")
-	s := subscribe(t, "subscriber", direct, "http://"+n.addr+"/sse-stream?topic=t&format=json")
+	s := subscribe(t, "subscriber", harness.Direct, "http://"+n.Addr+"/sse-stream?topic=t&format=json")
 	s.connected(t, 1)
-	id, _, err := publish(direct, "http://"+n.addr, "t", `{"seq":1}`)
+	id, _, err := publish(harness.Direct, "http://"+n.Addr, "t", `{"seq":1}`)
 	if err != nil {
 		t.Fatal(err)
 	}
 	s.has(t, id)
 	served := map[string]bool{}
-	eventually(t, func() bool {
-		resp, err := direct.Get("http://" + n.addr + "/metrics")
+	harness.Eventually(t, func() bool {
+		resp, err := harness.Direct.Get("http://" + n.Addr + "/metrics")
 		if err != nil {
 			return false
 		}

@@ -11,6 +11,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"weir/e2e/harness"
 )
 
 // The versions of HTTP that browsers speak with nginx.
@@ -19,16 +21,16 @@ var versions = map[string]int{"HTTP/1.1": 1, "HTTP/2.0": 2}
 func TestEventsPassAtOnce(t *testing.T) {
 	t.Parallel()
 	n := startNode(t, "one", "-source", "t=http", "-source", "sensor")
-	p := startProxy(t, n)
+	p := harness.StartProxy(t, n)
 	for protocol, version := range versions {
 		t.Run(strings.ReplaceAll(protocol, "/", " "), func(t *testing.T) {
 			begun := time.Now()
-			first := subscribe(t, "first", newClient(version, ""), p.url()+"/sse-stream?topic=sensor&format=json")
+			first := subscribe(t, "first", newClient(version, ""), p.URL()+"/sse-stream?topic=sensor&format=json")
 			first.connected(t, 1)
 			if d := time.Since(begun); d > time.Second {
 				t.Errorf("the stream's first bytes took %v", d)
 			}
-			s := subscribe(t, "subscriber", newClient(version, ""), p.url()+"/sse-stream?topic=t&format=json")
+			s := subscribe(t, "subscriber", newClient(version, ""), p.URL()+"/sse-stream?topic=t&format=json")
 			s.connected(t, 1)
 			if s.protocol != protocol {
 				t.Fatalf("the stream came over %s, want %s", s.protocol, protocol)
@@ -39,7 +41,7 @@ func TestEventsPassAtOnce(t *testing.T) {
 			slowest := time.Duration(0)
 			for i := range 50 {
 				published := time.Now()
-				id, _, err := publish(client, p.url(), "t", fmt.Sprintf(`{"seq":%d}`, i))
+				id, _, err := publish(client, p.URL(), "t", fmt.Sprintf(`{"seq":%d}`, i))
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -75,14 +77,14 @@ func TestHeartbeatOutlivesTheReadTimeout(t *testing.T) {
 		t.Fatal("nginx.conf sets no time-outs")
 	}
 	n := startNode(t, "one", "-source", "t=http") // which says nothing
-	p := startProxy(t, n)
+	p := harness.StartProxy(t, n)
 	for protocol, version := range versions {
 		t.Run(strings.ReplaceAll(protocol, "/", " "), func(t *testing.T) {
 			t.Parallel()
-			s := subscribe(t, "subscriber", newClient(version, ""), p.url()+"/sse-stream?topic=t&format=json")
+			s := subscribe(t, "subscriber", newClient(version, ""), p.URL()+"/sse-stream?topic=t&format=json")
 			s.connected(t, 1)
 			begun := time.Now()
-			s.until(t, "a ping after the time-out", limit+patience, func() bool {
+			s.until(t, "a ping after the time-out", limit+harness.Patience, func() bool {
 				return time.Since(begun) > limit && s.pings >= 4 || len(s.endings) > 0
 			})
 			if len(s.endings) > 0 {
@@ -95,21 +97,21 @@ func TestHeartbeatOutlivesTheReadTimeout(t *testing.T) {
 func TestReloadUnderLoad(t *testing.T) {
 	t.Parallel()
 	n := startNode(t, "one", "-source", "t=http")
-	p := startProxy(t, n)
+	p := harness.StartProxy(t, n)
 	var subscribers []*subscriber
 	for i := range 8 {
-		subscribers = append(subscribers, subscribe(t, fmt.Sprint("subscriber ", i), newClient(1+i%2, ""), p.url()+"/sse-stream?topic=t&format=json"))
+		subscribers = append(subscribers, subscribe(t, fmt.Sprint("subscriber ", i), newClient(1+i%2, ""), p.URL()+"/sse-stream?topic=t&format=json"))
 	}
 	for _, s := range subscribers {
 		s.connected(t, 1)
 	}
-	load := startLoad(t, p.url(), "t", 60, subscribers)
+	load := startLoad(t, p.URL(), "t", 60, subscribers)
 	for round := range 2 {
-		old, _ := p.workers()
-		p.signal(t, syscall.SIGHUP)
+		old, _ := p.Workers()
+		p.Signal(t, syscall.SIGHUP)
 		// The old workers are given time for their streams, then ended.
-		eventually(t, func() bool {
-			_, exited := p.workers()
+		harness.Eventually(t, func() bool {
+			_, exited := p.Workers()
 			for pid := range old {
 				if !exited[pid] {
 					return false
@@ -121,7 +123,7 @@ func TestReloadUnderLoad(t *testing.T) {
 			s.connected(t, 2+round)
 		}
 	}
-	load.settle(t, p.url(), "t", subscribers)
+	load.settle(t, p.URL(), "t", subscribers)
 	if load.unsure > 0 {
 		t.Errorf("%d requests to publish failed during the reloads", load.unsure)
 	}
@@ -129,12 +131,12 @@ func TestReloadUnderLoad(t *testing.T) {
 
 func TestNodeKilledUnderLoad(t *testing.T) {
 	t.Parallel()
-	redis := startRedis(t).url()
-	nodes := []*node{startNode(t, "one", "-redis", redis, "-source", "t=http"), startNode(t, "two", "-redis", redis, "-source", "t=http")}
-	p := startProxy(t, nodes...)
+	redis := harness.StartRedis(t).URL()
+	nodes := []*harness.Node{startNode(t, "one", "-redis", redis, "-source", "t=http"), startNode(t, "two", "-redis", redis, "-source", "t=http")}
+	p := harness.StartProxy(t, nodes...)
 	var subscribers []*subscriber
 	for i := range 8 {
-		subscribers = append(subscribers, subscribe(t, fmt.Sprint("subscriber ", i), newClient(1+i%2, ""), p.url()+"/sse-stream?topic=t&format=json"))
+		subscribers = append(subscribers, subscribe(t, fmt.Sprint("subscriber ", i), newClient(1+i%2, ""), p.URL()+"/sse-stream?topic=t&format=json"))
 	}
 	used := map[string]int{}
 	for _, s := range subscribers {
@@ -144,14 +146,14 @@ func TestNodeKilledUnderLoad(t *testing.T) {
 	if used["one"] != 4 || used["two"] != 4 {
 		t.Errorf("eight streams are spread over the nodes as %v", used)
 	}
-	load := startLoad(t, p.url(), "t", 60, subscribers)
-	nodes[0].kill()
+	load := startLoad(t, p.URL(), "t", 60, subscribers)
+	nodes[0].Kill()
 	for _, s := range subscribers {
 		if s.nodes[0] == "one" {
 			s.connected(t, 2)
 		}
 	}
-	load.settle(t, p.url(), "t", subscribers)
+	load.settle(t, p.URL(), "t", subscribers)
 	for _, s := range subscribers {
 		if last := s.nodes[len(s.nodes)-1]; last != "two" {
 			t.Errorf("%s ended up on node %s", s.name, last)
@@ -161,25 +163,25 @@ func TestNodeKilledUnderLoad(t *testing.T) {
 
 func TestRollingRestartUnderLoad(t *testing.T) {
 	t.Parallel()
-	redis := startRedis(t).url()
-	nodes := []*node{
+	redis := harness.StartRedis(t).URL()
+	nodes := []*harness.Node{
 		startNode(t, "one", "-redis", redis, "-source", "t=http", "-drain", "2s"),
 		startNode(t, "two", "-redis", redis, "-source", "t=http", "-drain", "2s"),
 	}
-	p := startProxy(t, nodes...)
+	p := harness.StartProxy(t, nodes...)
 	var subscribers []*subscriber
 	for i := range 12 {
-		subscribers = append(subscribers, subscribe(t, fmt.Sprint("subscriber ", i), newClient(1+i%2, ""), p.url()+"/sse-stream?topic=t&format=json"))
+		subscribers = append(subscribers, subscribe(t, fmt.Sprint("subscriber ", i), newClient(1+i%2, ""), p.URL()+"/sse-stream?topic=t&format=json"))
 	}
 	for _, s := range subscribers {
 		s.connected(t, 1)
 	}
-	load := startLoad(t, p.url(), "t", 60, subscribers)
+	load := startLoad(t, p.URL(), "t", 60, subscribers)
 	for _, n := range nodes {
-		n.terminate(t)
-		n.start(t)
+		n.Terminate(t)
+		n.Start(t)
 		// The other node's turn comes once everybody is on one again.
-		eventually(t, func() bool {
+		harness.Eventually(t, func() bool {
 			open := 0
 			for _, s := range subscribers {
 				s.mu.Lock()
@@ -191,7 +193,7 @@ func TestRollingRestartUnderLoad(t *testing.T) {
 			return open == len(subscribers)
 		}, "not every subscriber came back")
 	}
-	load.settle(t, p.url(), "t", subscribers)
+	load.settle(t, p.URL(), "t", subscribers)
 	for _, s := range subscribers {
 		// In a drain a stream ends after a whole event, and as the protocol wants it.
 		for _, ending := range s.endings {
@@ -214,23 +216,23 @@ func countStreams(endings []string) int {
 
 func TestDrainingNodeIsPassedOver(t *testing.T) {
 	t.Parallel()
-	redis := startRedis(t).url()
-	nodes := []*node{
+	redis := harness.StartRedis(t).URL()
+	nodes := []*harness.Node{
 		startNode(t, "one", "-redis", redis, "-source", "t=http", "-drain", "1m"),
 		startNode(t, "two", "-redis", redis, "-source", "t=http"),
 	}
-	p := startProxy(t, nodes...)
+	p := harness.StartProxy(t, nodes...)
 	// Streams on both keep the first in its drain for a while.
 	var held []*subscriber
 	for i := range 8 {
-		held = append(held, subscribe(t, fmt.Sprint("held ", i), newClient(1, ""), p.url()+"/sse-stream?topic=t&format=json"))
+		held = append(held, subscribe(t, fmt.Sprint("held ", i), newClient(1, ""), p.URL()+"/sse-stream?topic=t&format=json"))
 	}
 	for _, s := range held {
 		s.connected(t, 1)
 	}
-	nodes[0].signal(t, syscall.SIGTERM)
-	eventually(t, func() bool {
-		resp, err := direct.Get("http://" + nodes[0].addr + "/readyz")
+	nodes[0].Signal(t, syscall.SIGTERM)
+	harness.Eventually(t, func() bool {
+		resp, err := harness.Direct.Get("http://" + nodes[0].Addr + "/readyz")
 		if err != nil {
 			t.Fatal("node one has ended already: ", err)
 		}
@@ -238,7 +240,7 @@ func TestDrainingNodeIsPassedOver(t *testing.T) {
 		return resp.StatusCode == http.StatusServiceUnavailable
 	}, "node one does not drain")
 	for i := range 6 {
-		s := subscribe(t, fmt.Sprint("newcomer ", i), newClient(1, ""), p.url()+"/sse-stream?topic=t&format=json")
+		s := subscribe(t, fmt.Sprint("newcomer ", i), newClient(1, ""), p.URL()+"/sse-stream?topic=t&format=json")
 		s.connected(t, 1)
 		if s.nodes[0] != "two" || len(s.endings) > 0 {
 			t.Errorf("a newcomer was sent to node %v, after %q", s.nodes, s.endings)
@@ -250,8 +252,8 @@ func TestClientAddress(t *testing.T) {
 	t.Parallel()
 	// startNode trusts 127.0.0.1, which is nginx.
 	n := startNode(t, "one", "-source", "t=http", "-max-conns-per-client", "1")
-	p := startProxy(t, n)
-	path := p.url() + "/sse-stream?topic=t&format=json"
+	p := harness.StartProxy(t, n)
+	path := p.URL() + "/sse-stream?topic=t&format=json"
 	subscribe(t, "here", newClient(1, ""), path).connected(t, 1)
 	refused := func(header string) int {
 		req, _ := http.NewRequest("GET", path, nil)
@@ -280,9 +282,9 @@ func TestClientAddress(t *testing.T) {
 func TestOtherRoutesThroughTheProxy(t *testing.T) {
 	t.Parallel()
 	n := startNode(t, "one", "-source", "t=http")
-	p := startProxy(t, n)
+	p := harness.StartProxy(t, n)
 	client := newClient(2, "")
-	client.Timeout = patience
+	client.Timeout = harness.Patience
 	get := func(url string) (*http.Response, string) {
 		resp, err := client.Get(url)
 		if err != nil {
@@ -292,7 +294,7 @@ func TestOtherRoutesThroughTheProxy(t *testing.T) {
 		body, _ := io.ReadAll(resp.Body)
 		return resp, string(body)
 	}
-	_, page := get(p.url() + "/")
+	_, page := get(p.URL() + "/")
 	script := regexp.MustCompile(`/assets/app-[0-9a-z]+\.js`).FindString(page)
 	if script == "" {
 		t.Fatal("the page names no script")
@@ -301,7 +303,7 @@ func TestOtherRoutesThroughTheProxy(t *testing.T) {
 		"/": 200, script: 200, "/livez": 200, "/readyz": 200, "/sse-health": 200,
 		"/metrics": 404, "/sse-metrics": 404, "/debug/pprof/": 404, "/debug/pprof/profile": 404,
 	} {
-		resp, _ := get(p.url() + path)
+		resp, _ := get(p.URL() + path)
 		if resp.StatusCode != want {
 			t.Errorf("GET %s: %s, want %d", path, resp.Status, want)
 		}
@@ -309,20 +311,20 @@ func TestOtherRoutesThroughTheProxy(t *testing.T) {
 			t.Errorf("GET %s: the node's security headers are lost", path)
 		}
 	}
-	resp, _ := get("http://" + p.plain + "/sse-stream?topic=t")
+	resp, _ := get("http://" + p.Plain + "/sse-stream?topic=t")
 	if to := resp.Header.Get("Location"); resp.StatusCode != http.StatusPermanentRedirect || to != "https://127.0.0.1/sse-stream?topic=t" {
 		t.Errorf("plain HTTP: %s to %q", resp.Status, to)
 	}
-	if _, _, err := publish(client, p.url(), "t", `{"x":"`+strings.Repeat("x", 2<<20)+`"}`); err == nil || !strings.HasPrefix(err.Error(), "413") {
+	if _, _, err := publish(client, p.URL(), "t", `{"x":"`+strings.Repeat("x", 2<<20)+`"}`); err == nil || !strings.HasPrefix(err.Error(), "413") {
 		t.Errorf("publishing two megabytes: %v, want 413", err)
 	}
 	// The log tells of a stream when it ends, without its query.
-	s := subscribe(t, "logged", newClient(1, ""), p.url()+"/sse-stream?topic=t&format=json&ticket=secret")
+	s := subscribe(t, "logged", newClient(1, ""), p.URL()+"/sse-stream?topic=t&format=json&ticket=secret")
 	s.connected(t, 1)
-	n.terminate(t)
+	n.Terminate(t)
 	var log string
-	eventually(t, func() bool {
-		b, err := os.ReadFile(p.dir + "/access.log")
+	harness.Eventually(t, func() bool {
+		b, err := os.ReadFile(p.Dir + "/access.log")
 		log = string(b)
 		return err == nil && strings.Contains(log, "GET /sse-stream HTTP/1.1")
 	}, "the stream is not in the log")

@@ -20,6 +20,7 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"weir/e2e/harness"
 	"weir/stream/eventlog"
 )
 
@@ -28,23 +29,23 @@ import (
 // each of the parts in turn. In the end nothing may be lost or repeated, and what the nodes hold must be
 // what they held at the beginning. (make soak accounts for more, without nginx.)
 func TestEverythingRestartsUnderLoad(t *testing.T) {
-	redis := startRedis(t)
-	var nodes []*node
+	redis := harness.StartRedis(t)
+	var nodes []*harness.Node
 	for _, name := range []string{"one", "two"} {
-		nodes = append(nodes, startNode(t, name, "-redis", redis.url(), "-source", "t=http", "-history", "50000",
+		nodes = append(nodes, startNode(t, name, "-redis", redis.URL(), "-source", "t=http", "-history", "50000",
 			"-drain", "1s", "-retry", "200ms", "-write-timeout", "2s", "-heartbeat", "5s",
 			"-max-conns-per-client", "0", "-connect-rate", "0", "-publish-rate", "0"))
 	}
-	p := startProxy(t, nodes...)
+	p := harness.StartProxy(t, nodes...)
 	path := "/sse-stream?topic=t&format=json"
 	var steady []*subscriber
 	for i := range 20 {
-		steady = append(steady, subscribe(t, fmt.Sprint("subscriber ", i), newClient(1+i%2, ""), p.url()+path))
+		steady = append(steady, subscribe(t, fmt.Sprint("subscriber ", i), newClient(1+i%2, ""), p.URL()+path))
 	}
 	for _, s := range steady {
 		s.connected(t, 1)
 	}
-	load := startLoad(t, p.url(), "t", 200, steady)
+	load := startLoad(t, p.URL(), "t", 200, steady)
 	before := measure(t, nodes)
 
 	ctx, cancel := context.WithCancel(context.Background())
@@ -52,21 +53,21 @@ func TestEverythingRestartsUnderLoad(t *testing.T) {
 	defer func() { cancel(); others.Wait() }()
 	var visits, stalls atomic.Int64
 	for range 8 {
-		others.Go(func() { churn(ctx, p.url()+path, &visits) })
+		others.Go(func() { churn(ctx, p.URL()+path, &visits) })
 	}
 	for i := range 4 {
-		others.Go(func() { stall(ctx, nodes[i%2].addr, path, &stalls) })
+		others.Go(func() { stall(ctx, nodes[i%2].Addr, path, &stalls) })
 	}
 
 	disturbances := []struct {
 		name string
 		do   func()
 	}{
-		{"node one restarted", func() { nodes[0].terminate(t); nodes[0].start(t) }},
-		{"nginx reloaded", func() { p.signal(t, syscall.SIGHUP) }},
-		{"node two killed", func() { nodes[1].kill(); nodes[1].start(t) }},
-		{"Redis restarted", func() { redis.terminate(t); redis.start(t) }},
-		{"Redis killed", func() { redis.kill(); redis.start(t) }},
+		{"node one restarted", func() { nodes[0].Terminate(t); nodes[0].Start(t) }},
+		{"nginx reloaded", func() { p.Signal(t, syscall.SIGHUP) }},
+		{"node two killed", func() { nodes[1].Kill(); nodes[1].Start(t) }},
+		{"Redis restarted", func() { redis.Terminate(t); redis.Start(t) }},
+		{"Redis killed", func() { redis.Kill(); redis.Start(t) }},
 	}
 	counts := make([]int, len(disturbances))
 	// At least each once, and on until the time is over.
@@ -76,20 +77,20 @@ func TestEverythingRestartsUnderLoad(t *testing.T) {
 		// The next comes when the stack has got over this one: a node that stands
 		// alone and is then killed has nobody to take its streams.
 		for _, n := range nodes {
-			n.ready(t)
+			n.Ready(t)
 		}
 		reached := load.count.Load() + 400
-		eventually(t, func() bool { return load.count.Load() >= reached }, "publishing does not go on after: "+disturbances[i%len(disturbances)].name)
+		harness.Eventually(t, func() bool { return load.count.Load() >= reached }, "publishing does not go on after: "+disturbances[i%len(disturbances)].name)
 	}
 	cancel()
 	others.Wait()
-	missing, repeated := load.settle(t, p.url(), "t", steady)
+	missing, repeated := load.settle(t, p.URL(), "t", steady)
 
 	// The churning and stalled clients are gone, and nothing of them is left.
-	eventually(t, func() bool {
+	harness.Eventually(t, func() bool {
 		open := 0
 		for _, n := range nodes {
-			open += n.streams(t)
+			open += n.Streams(t)
 		}
 		return open == len(steady)
 	}, "more streams are open than there are subscribers")
@@ -145,7 +146,7 @@ func churn(ctx context.Context, url string, visits *atomic.Int64) {
 		}
 		leave()
 		visits.Add(1)
-		pause(10 * time.Millisecond)
+		harness.Pause(10 * time.Millisecond)
 	}
 }
 
@@ -154,7 +155,7 @@ func stall(ctx context.Context, addr, path string, cut *atomic.Int64) {
 	for ctx.Err() == nil {
 		conn, err := net.Dial("tcp", addr)
 		if err != nil {
-			pause(100 * time.Millisecond) // the node is down
+			harness.Pause(100 * time.Millisecond) // the node is down
 			continue
 		}
 		// A small window, and much to send: some seconds of the past.
@@ -162,7 +163,7 @@ func stall(ctx context.Context, addr, path string, cut *atomic.Int64) {
 		fmt.Fprintf(conn, "GET %s&last_event_id=%s HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n", path, eventlog.IDAt(time.Now().Add(-30*time.Second)))
 		// Only a write shows that the other side is gone when nothing is read.
 		for ctx.Err() == nil {
-			pause(250 * time.Millisecond)
+			harness.Pause(250 * time.Millisecond)
 			if _, err := conn.Write([]byte("x")); err != nil {
 				cut.Add(1)
 				break
@@ -181,10 +182,10 @@ type measurement struct {
 
 var goroutineCount = regexp.MustCompile(`(?m)^go_goroutine_count(?:\{[^}]*\})? (\S+)`)
 
-func measure(t *testing.T, nodes []*node) (m measurement) {
+func measure(t *testing.T, nodes []*harness.Node) (m measurement) {
 	t.Helper()
 	for _, n := range nodes {
-		resp, err := direct.Get("http://" + n.addr + "/metrics")
+		resp, err := harness.Direct.Get("http://" + n.Addr + "/metrics")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -200,7 +201,7 @@ func measure(t *testing.T, nodes []*node) (m measurement) {
 		}
 		m.goroutines += int(count)
 
-		proc := filepath.Join("/proc", strconv.Itoa(n.cmd.Process.Pid))
+		proc := filepath.Join("/proc", strconv.Itoa(n.Cmd.Process.Pid))
 		fds, err := os.ReadDir(filepath.Join(proc, "fd"))
 		if err != nil {
 			t.Fatal(err)

@@ -1,0 +1,11 @@
+package stream
+
+// BeginRemoval marks a topic as removed and leaves it in the hub, as it is for a
+// moment in the middle of a removal. The function that it returns goes on.
+func BeginRemoval(h *Hub, name string) (goOn func()) {
+	t := h.topics[name]
+	t.mu.Lock()
+	t.removed = true
+	t.mu.Unlock()
+	return func() { h.forget(t) }
+}

@@ -23,7 +23,7 @@ func TestAccessible(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			s := startServer(t, "-source", "sensor", "-source", "t=http", "-retry", "20s")
+			s := startServer(t, "-source", "sensor", "-source", "t=http", "-retry", "20s", "-topics", "run.*")
 			via := startProxy(t, s.addr)
 			p := openPage(t, via.url())
 			p.expect(broken, status(404))

@@ -88,8 +88,10 @@ func TestFilterPauseAndDownload(t *testing.T) {
 	p.run(`document.getElementById('filter-text').value = ''; document.getElementById('filter-text').dispatchEvent(new Event('input', { bubbles: true })); document.activeElement.blur()`)
 	p.run(`document.getElementById('filter-slower').value = '1000'; document.getElementById('filter-slower').dispatchEvent(new Event('change', { bubbles: true }))`)
 	p.visible("#feed-none")
-	p.run(`document.getElementById('filter-slower').value = '0'; document.getElementById('filter-slower').dispatchEvent(new Event('change', { bubbles: true }))`)
+	p.click("#show-all")
 	p.hidden("#feed-none")
+	p.wait(`document.getElementById('filter-slower').value === '0' && document.activeElement.id === 'filter-text'`)
+	p.run(`document.activeElement.blur()`)
 	// Pause holds, whatever comes.
 	p.do(chromedp.KeyEvent("p"))
 	p.wait(`document.getElementById('follow').getAttribute('aria-pressed') === 'false'`)
@@ -123,6 +125,10 @@ func TestTryIt(t *testing.T) {
 	p.wait(`document.getElementById('try-said').textContent.includes('needs a token')`)
 	p.click("#cut")
 	p.state("error")
+	p.wait(`document.getElementById('try-said').textContent.startsWith('The line is cut')`)
+	if eval[bool](p, `document.getElementById('error-banner').checkVisibility()`) {
+		t.Error("what the reader did is told as a fault of the server")
+	}
 	s.publish("t", seq(3, 8)...)
 	p.wait(`document.getElementById('try-said').textContent === 'Cut for 3 s: 0 lost, 5 replayed.' || document.getElementById('try-said').textContent === 'Cut for 4 s: 0 lost, 5 replayed.'`)
 	contiguous(t, p.seqs(), 0, 8)

@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"regexp"
 	"strconv"
+	"strings"
 	"time"
 
 	"weir/telemetry/journey"
@@ -56,6 +57,14 @@ type JourneyRow struct {
 	Depth int `json:"depth"`
 	// Attrs tell more of the step.
 	Attrs []Attr `json:"attributes,omitempty"`
+}
+
+// Label is the name without the topic, which stands above the waterfall.
+func (r JourneyRow) Label(topic string) string {
+	if r.Depth == 0 {
+		return r.Name
+	}
+	return strings.TrimSuffix(r.Name, " "+topic)
 }
 
 // An Attr is something known of a step.

@@ -63,6 +63,9 @@ type Limits struct {
 type PageOptions struct {
 	// Templates render the page. Default: the embedded ones.
 	Templates *Templates
+	// Demands are the patterns of the topics that are made on demand: the page has
+	// a field for their names. It may be empty.
+	Demands []string
 	// Version is shown on the page.
 	Version string
 	// JaegerUI returns the address of Jaeger's start page, or "" while there

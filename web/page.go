@@ -15,8 +15,9 @@ import (
 // A Page is what index.html needs to know.
 type Page struct {
 	Topics      []string
-	Topic       string // the one chosen at the start; one of Topics
-	Traceparent string // of the request for the page itself, may be empty
+	Topic       string   // the one chosen at the start; one of Topics
+	Demands     []string // the patterns of topics that are made on demand
+	Traceparent string   // of the request for the page itself, may be empty
 	Node        string
 	Version     string
 	HeartbeatMS int64  // interval of ping events
@@ -53,7 +54,7 @@ func (s *Server) page(w http.ResponseWriter, r *http.Request) {
 		Node: s.opts.Stream.Node, Version: s.opts.Page.Version, JaegerUI: s.opts.Page.JaegerUI(),
 		HeartbeatMS: heartbeat.Milliseconds(),
 		RetryMS:     retry.Milliseconds(),
-		HasAssets:   HasAssets(), NoDetails: s.opts.Admin && !isAdmin(r), View: "feed", Streams: s.mayWatch(r) == nil,
+		HasAssets:   HasAssets(), Demands: s.opts.Page.Demands, NoDetails: s.opts.Admin && !isAdmin(r), View: "feed", Streams: s.mayWatch(r) == nil,
 	}
 	if len(topics) > 0 {
 		p.Topic = topics[0]
@@ -85,11 +86,12 @@ func (s *Server) page(w http.ResponseWriter, r *http.Request) {
 
 // offers reports whether a topic that is not listed is one for the page: the
 // path may name one that will be, and who may read one on demand is told that
-// it is there.
+// it is there, or will be when it is read.
 func (s *Server) offers(r *http.Request, who *rights.Holder, topic string) bool {
 	if topic == r.PathValue("topic") {
 		return true
 	}
+	made := slices.ContainsFunc(s.opts.Page.Demands, func(pattern string) bool { return eventlog.MatchPattern(pattern, topic) })
 	_, err := s.opts.Hub.TopicHealth(topic)
-	return err == nil && who.May(rights.Subscribe, topic)
+	return (made || err == nil) && who.May(rights.Subscribe, topic)
 }

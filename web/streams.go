@@ -24,7 +24,8 @@ const (
 	maxWatchers = 32
 	maxReaders  = 1000 // in the picture; the others are counted
 	maxBands    = 50
-	shortID     = 8 // of a connection's ID: enough to tell them apart, too little to speak for one
+	maxTopics   = 1000 // that are looked at
+	shortID     = 8    // of a connection's ID: enough to tell them apart, too little to speak for one
 )
 
 // watched serves the picture of the streams: GET /streams, which is a stream of
@@ -235,6 +236,15 @@ func (f *framer) topics(fr *frame, conns []*stream.Conn, now time.Time) {
 		streams[c.Topic]++
 	}
 	all := f.server.opts.Hub.Health()
+	// Of those that were made on demand, there may be a million: those that have readers.
+	for name := range streams {
+		if len(all) == maxTopics {
+			break
+		}
+		if t, err := f.server.opts.Hub.TopicHealth(name); err == nil {
+			all[name] = t
+		}
+	}
 	for name, t := range all {
 		band := bandFrame{
 			Name: name, Streams: streams[name], Head: t.Log.Head, Entries: t.Log.Entries, Bytes: t.Log.Bytes, Limit: t.Log.History, LimitBytes: t.Log.Limit, Floor: t.Log.Floor.Milli,

@@ -81,6 +81,20 @@ func TestStreamsTellWhatHasChanged(t *testing.T) {
 	}
 }
 
+// A topic that was made on demand is in the picture while somebody reads it.
+func TestStreamsShowTopicsOnDemand(t *testing.T) {
+	demand := func(topic string) (stream.TopicOptions, bool) {
+		return stream.TopicOptions{}, strings.HasPrefix(topic, "run.")
+	}
+	s := newSiteOn(t, stream.HubOptions{OnDemand: demand}, nil)
+	server := s.listen()
+	subscribe(t, server.URL+"/sse-stream?topic=run.7&format=json")
+	first := frames(t, subscribe(t, server.URL+"/streams"))()
+	if len(first.Topics) != 3 || first.Topics[0].Name != "run.7" || first.Topics[0].Streams != 1 {
+		t.Errorf("the first frame has the topics %+v, want run.7 before the two without readers", first.Topics)
+	}
+}
+
 // Everybody's streams are shown to whom they may be.
 func TestWhoMaySeeTheStreams(t *testing.T) {
 	open := newSite(t, nil).listen().URL

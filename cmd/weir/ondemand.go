@@ -91,6 +91,18 @@ func (c *config) onDemand() func(topic string) (stream.TopicOptions, bool) {
 	}
 }
 
+// demanded are the patterns of the topics that are made on demand.
+func (c *config) demanded() []string {
+	if c.play {
+		return []string{string(rights.Any)} // it matches the others, too
+	}
+	patterns := make([]string, len(c.demands))
+	for i, d := range c.demands {
+		patterns[i] = string(d.pattern)
+	}
+	return patterns
+}
+
 // checkPlay refuses what does not go together with -play: it is for one machine,
 // where nobody needs a right.
 func (c *config) checkPlay() error {

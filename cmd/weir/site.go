@@ -17,7 +17,7 @@ func openSite(cfg *config, topics *topics, secrets *secrets, carrier carrier, te
 		Hub: topics.hub, Stream: topics.handler, Admin: cfg.adminAddr != "", Logger: tel.logger,
 		Access: web.Access{Rights: secrets.access, CORSOrigins: cfg.corsOrigins, Play: cfg.play, Hosts: web.Hosts{Loopback: loopback(cfg.addr), Names: cfg.hosts}},
 		Limits: cfg.limits,
-		Page:   web.PageOptions{Templates: topics.templates, Version: version(), JaegerUI: jaegerUI},
+		Page:   web.PageOptions{Templates: topics.templates, Demands: cfg.demanded(), Version: version(), JaegerUI: jaegerUI},
 		Observe: web.Observe{
 			Instrument: tel.Middleware, Publisher: tel.Publisher, Metrics: tel.MetricsHandler(), Browser: tel.BrowserHandler(),
 			Traces: tel.Journeys(), Traceparent: tel.PageTraceparent, Segments: tel.StreamSegments, Ready: carrier.ready, Cluster: carrier.cluster(),

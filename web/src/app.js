@@ -5,7 +5,7 @@
 //   body[data-view]                    feed | streams | traces
 //   #connect #disconnect #clear #follow #jump #theme #views [data-view]
 //   #connection-status #connection-time #network-status[data-network]
-//   #topics input[name=topic][value]   topic choice
+//   #topics input[name=topic][value]   topic choice; #topic-form #topic-name: any other
 //   #total-events #events-per-minute #last-event-time #last-event-age #latency-p50 #latency-more
 //   #error-banner #error-message #error-detail #retry-countdown #retry #dismiss
 //   #notice-banner[data-notice] #notice-message #notice-dismiss
@@ -38,6 +38,7 @@ import { StreamsView } from './streams.js';
 import * as title from './title.js';
 import { TracesView } from './traces.js';
 import { tryIt } from './tryit.js';
+import { Topics } from './topics.js';
 import { topicOfPath, Views } from './views.js';
 
 const THEMES = ['auto', 'light', 'dark'];
@@ -46,7 +47,7 @@ const byID = (id) => document.getElementById(id);
 document.addEventListener('alpine:init', () => Alpine.data('weir', weir));
 
 function weir() {
-  let page, views, streams, traces; // not reactive: Alpine would wrap every row of the feed
+  let page, topics, views, streams, traces; // not reactive: Alpine would wrap every row of the feed
   let planned = false;
   let unseen = 0; // events since the reader has looked
   const get = () => page;
@@ -61,8 +62,8 @@ function weir() {
       const { dataset } = document.body;
       const query = new URLSearchParams(location.search);
       const remembered = Page.remembered();
-      // The choice may be older than this script: a quick reader's, or one that the browser restored.
-      let topic = byID('topics').querySelector('input:checked')?.value ?? dataset.topic;
+      topics = new Topics((name) => this.chooseTopic(name));
+      let topic = topics.first || dataset.topic;
       const asked = query.get('topic') || topicOfPath();
       if (remembered && !asked && topic === dataset.topic) topic = remembered.topic;
       setUTC(setting('utc') === 'on');
@@ -80,7 +81,7 @@ function weir() {
           this.tried(message, replayed);
         },
       });
-      this.showTopic(topic);
+      topics.show(topic);
       this.initTry();
       if (byID('view-streams')) streams = new StreamsView(get);
       if (byID('view-traces')) traces = new TracesView(get);
@@ -99,7 +100,6 @@ function weir() {
     },
 
     listen() {
-      byID('topics').addEventListener('change', (event) => this.chooseTopic(event.target.value));
       document.addEventListener('visibilitychange', () => {
         if (!document.hidden) unseen = 0;
       });
@@ -136,6 +136,7 @@ function weir() {
         ['2', 'Streams', () => views.go('streams')],
         ['3', 'Traces', () => views.go('traces')],
         ['t', 'Try it', () => this.toggleTry()],
+        ...(byID('topic-form') ? [['o', 'Open a topic by its name', () => topics.focus()]] : []),
       ]);
     },
 
@@ -143,21 +144,12 @@ function weir() {
       if (topic === page.topic) return;
       this.dismissNotice();
       page.choose(topic);
-      this.showTopic(topic);
+      topics.show(topic);
       this.typed();
       this.tell('');
       views.replace({ topic, event: '' });
       traces?.topicChanged();
       this.refresh();
-    },
-
-    // showTopic marks the topic, and brings it into sight among many.
-    showTopic(topic) {
-      const input = byID('topics').querySelector(`input[value="${CSS.escape(topic)}"]`);
-      if (!input) return;
-      input.checked = true;
-      const [box, list] = [input.parentElement.getBoundingClientRect(), byID('topics').getBoundingClientRect()];
-      byID('topics').scrollLeft += box.left - list.left - (list.width - box.width) / 2;
     },
 
     nextTheme() {

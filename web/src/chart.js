@@ -2,6 +2,7 @@
 
 import { timeOfDay } from './clock.js';
 
+const STEPS = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14_400, 28_800, 86_400]; // s between two labels
 const DESCRIBE_EVERY = 2000; // ms; a screen reader that is on the chart need not read faster
 
 let library = null;
@@ -57,7 +58,7 @@ export class Chart {
       padding: [5, 4, 0, 4],
       legend: { show: false },
       axes: [{
-        stroke: muted, font, size: 18, gap: 3, space: 72, grid: { show: false }, ticks: { show: false },
+        stroke: muted, font, size: 18, gap: 3, space: 72, incrs: STEPS, grid: { show: false }, ticks: { show: false },
         // A label that would be cut at an edge is left out.
         values: (plot, splits) => splits.map((at) => {
           const x = plot.valToPos(at, 'x');

@@ -53,6 +53,13 @@ export function figures(page) {
       page().feed.filter(document.getElementById('filter-text').value, Number(document.getElementById('filter-slower').value));
     },
 
+    showAll() {
+      document.getElementById('filter-text').value = '';
+      document.getElementById('filter-slower').value = '0';
+      this.filter();
+      document.getElementById('filter-text').focus(); // the button goes
+    },
+
     refreshFigures() {
       const { stats, feed, serverTime } = page();
       this.total = stats.total.toLocaleString('en');
@@ -97,7 +104,7 @@ export function figures(page) {
         connected: 'The stream is open. The next event shows here.',
         error: 'No stream: see above.',
       }[state] ?? 'Press Connect to open the stream: events show here the moment they happen.';
-      this.emptyMore = state === 'connected' ? `Nothing has been published to “${topic}” yet. Press Publish above, or run the line beside it in a terminal.` : '';
+      this.emptyMore = state === 'connected' ? `Nothing has been published to “${topic}” yet. ${document.documentElement.dataset.try === 'closed' ? 'Choose “Try it” in the menu ⋯ above to publish something.' : 'Press Publish above, or run the line beside it in a terminal.'}` : '';
     },
   };
 }

@@ -4,7 +4,7 @@
 
 import * as beacon from './beacon.js';
 import { Charts } from './charts.js';
-import { dateAndTime, lasting, now, offset, resync, synchronise, timeOfDay } from './clock.js';
+import { dateAndTime, lasting, now, offset, resync, synchronise, timeOfDay, timeOfDayMillis } from './clock.js';
 import { EventPanel } from './event.js';
 import { Feed } from './feed.js';
 import * as health from './health.js';
@@ -226,6 +226,7 @@ function gapText(from, to, reason) {
   const why = reasons[reason] ? `: ${reasons[reason]}` : '';
   if (!(a > 0) || !(b >= a)) return `Events are missing here${why}.`;
   const sameDay = dateAndTime(a).slice(0, 10) === dateAndTime(b).slice(0, 10);
-  const when = sameDay ? `${timeOfDay(a)}–${timeOfDay(b)}` : `${dateAndTime(a).slice(0, 19)} – ${dateAndTime(b).slice(0, 19)}`;
+  const time = b - a < 2000 ? timeOfDayMillis : timeOfDay;
+  const when = sameDay ? `${time(a)}–${time(b)}` : `${dateAndTime(a).slice(0, 19)} – ${dateAndTime(b).slice(0, 19)}`;
   return `${lasting(b - a)} missing, ${when}${why}.`;
 }

@@ -83,7 +83,8 @@ export function status(page) {
       this.disconnectLabel = state === 'connected' ? 'Disconnect' : state === 'error' || down ? 'Stop trying' : 'Cancel';
       this.slow = slow;
       this.network = navigator.onLine === false ? 'offline' : 'online';
-      this.hasError = error !== null;
+      // What the reader did is told where it was done.
+      this.hasError = error !== null && !error.own;
       if (!error) return;
       this.error = error.message;
       this.errorDetail = error.detail;

@@ -212,6 +212,7 @@ function newRow({ id, client, protocol, format, topic }) {
   row.cells[2].textContent = [client, protocol && `HTTP/${protocol}`, format].filter(Boolean).join(' · ');
   row.cells[3].textContent = topic;
   for (const i of [4, 5, 6, 7]) row.cells[i].className = 'num';
+  for (const i of [3, 4, 5, 6, 7]) row.cells[i].dataset.label = byID('streams-table').tHead.rows[0].cells[i].textContent; // for a phone, which shows no head
   return row;
 }
 

@@ -1,0 +1,50 @@
+package e2e_test
+
+import (
+	"testing"
+
+	"github.com/chromedp/chromedp"
+	"github.com/chromedp/chromedp/kb"
+)
+
+// Where topics are made on demand, any of them can be opened from the page.
+func TestAnyTopicCanBeOpened(t *testing.T) {
+	t.Parallel()
+	s := startServer(t, "-source", "t=http", "-topics", "run.*")
+	p := openPage(t, s.url())
+	p.connect()
+	open := func(name string) {
+		t.Helper()
+		p.run(`document.activeElement.blur()`)
+		p.do(chromedp.KeyEvent("o"))
+		p.wait(`document.activeElement.id === 'topic-name'`)
+		p.run(`document.getElementById('topic-name').value = ''`)
+		p.do(chromedp.KeyEvent(name), chromedp.KeyEvent(kb.Enter))
+	}
+	for _, wrong := range []string{"a/b", "$x", "other", "run."} {
+		open(wrong)
+		p.wait(`document.getElementById('topic-name').validationMessage !== '' && document.querySelector('#topics input:checked').value === 't'`)
+	}
+	open("run.42")
+	p.wait(`location.search === '?topic=run.42' && document.querySelector('#topics input:checked').value === 'run.42'`)
+	p.state("connected")
+	s.publish("run.42", seq(0, 2)...)
+	p.latest(1)
+	p.click(`#views [data-view=streams]`)
+	p.wait(`document.querySelector('.band')?.dataset.band === 'run.42' && document.querySelector('#streams-rows tr[data-own]').cells[3].textContent === 'run.42'`)
+	p.click(`#views [data-view=feed]`)
+	p.reload()
+	p.state("connected")
+	p.wait(`document.querySelector('#topics input:checked').value === 'run.42'`)
+	contiguous(t, p.seqs(), 0, 2)
+	// Its address is good before anybody has read it.
+	other := openPage(t, s.url()+"/?topic=run.43")
+	other.connect()
+	if eval[bool](other, `document.getElementById('notice-banner').checkVisibility()`) {
+		t.Error("the page does not know a topic that is made when it is read")
+	}
+	none := openPage(t, startServer(t, "-source", "t=http").url())
+	if eval[bool](none, `Boolean(document.getElementById('topic-form'))`) {
+		t.Error("a field for other topics, and there are none")
+	}
+}

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 )
 
 // A proxy stands between the page and the server, and does to their TCP
@@ -25,6 +26,7 @@ type proxy struct {
 	hold     chan struct{} // new connections wait until it is closed
 	cutAt    []byte        // cut a connection when this has passed on the way to the page
 	cutAfter int           // so many bytes behind it
+	delay    time.Duration // of what streams bring from now on
 }
 
 // A proxied is one connection through the proxy.
@@ -135,6 +137,13 @@ func (p *proxy) release() {
 	}
 }
 
+// late makes streams bring everything so much later.
+func (p *proxy) late(by time.Duration) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.delay = by
+}
+
 func (p *proxy) serve(conn net.Conn) {
 	p.mu.Lock()
 	fixed, hold := p.fixed, p.hold
@@ -204,6 +213,12 @@ func (p *proxy) download(c *proxied) {
 	for {
 		n, err := from.Read(buf)
 		b := buf[:n]
+		p.mu.Lock()
+		delay := p.delay
+		p.mu.Unlock()
+		if delay > 0 && c.stream.Load() {
+			time.Sleep(delay) // as a long way does
+		}
 		if left < 0 {
 			p.mu.Lock()
 			if i := bytes.Index(b, p.cutAt); p.cutAt != nil && c.stream.Load() && n > 0 && i >= 0 {

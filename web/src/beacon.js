@@ -2,6 +2,7 @@
 // an event can end where the reader sits. sendBeacon and no tracing library: the
 // server makes the span.
 
+import { watch } from './busy.js';
 import { now } from './clock.js';
 
 const MAX_REPORTS = 100; // what the server takes in one beacon
@@ -11,6 +12,7 @@ let own = {}; // the page's own connection, and its proof: what connected told
 let reports = [];
 let open = false;
 let timer = 0;
+const busy = watch();
 
 // setConnection names the page's own connection, on which the events come that are
 // reported from now on: the server believes reports about no other.
@@ -46,6 +48,7 @@ export function send() {
     reports = [];
     return;
   }
+  for (const report of reports) report.busy = Math.round(busy(report.received)) || undefined;
   const body = JSON.stringify({ now: now(), ...own, reports });
   reports = []; // kept for nobody: a beacon that cannot be sent is worth no memory
   try {

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
+import { busyBefore } from '../src/busy.js';
 import { indent, numbersIn } from '../src/json.js';
 import { Series } from '../src/series.js';
 import { Stats } from '../src/stats.js';
@@ -68,4 +69,14 @@ test('a minute is a minute', () => {
   assert.equal(stats.latencyFigures(), null);
   for (let ms = 1; ms <= 100; ms++) stats.latency(ms);
   assert.deepEqual(stats.latencyFigures(), { p50: 51, p95: 96, worst: 100, of: 100 });
+});
+
+test('what a busy page has delayed is told by the tasks that led up to it', () => {
+  const tasks = [{ from: 0, to: 60 }, { from: 500, to: 700 }, { from: 710, to: 800 }, { from: 900, to: 1000 }];
+  assert.equal(busyBefore(tasks, 60), 60);
+  assert.equal(busyBefore(tasks, 400), 0, 'too long after the task');
+  assert.equal(busyBefore(tasks, 805), 290, 'two tasks, one after the other');
+  assert.equal(busyBefore(tasks, 750), 240, 'within a task');
+  assert.equal(busyBefore(tasks, 1001), 390);
+  assert.equal(busyBefore([], 5), 0);
 });

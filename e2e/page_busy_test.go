@@ -1,0 +1,51 @@
+package e2e_test
+
+import (
+	"testing"
+	"time"
+)
+
+// A page whose main thread was at something else says so, and a network that
+// takes long is not taken for that.
+func TestBusyPageIsNotTheNetwork(t *testing.T) {
+	t.Parallel()
+	s := startServer(t, "-source", "t=http")
+	via := startProxy(t, s.addr)
+	busy, far := openPage(t, s.url()), openPage(t, via.url())
+	for _, p := range []*page{busy, far} {
+		p.connect()
+	}
+	s.publish("t", seq(0, 1)...)
+	busy.latest(0)
+	far.latest(0)
+	via.late(500 * time.Millisecond)
+	busy.run(`void setTimeout(() => { const end = performance.now() + 1200; while (performance.now() < end); }, 50)`)
+	pause(200 * time.Millisecond)
+	s.publish("t", seq(1, 2)...)
+	busy.latest(1)
+	far.latest(1)
+	for _, c := range []struct {
+		name       string
+		p          *page
+		long, less string
+	}{{"busy page", busy, "busy", "network"}, {"slow network", far, "network", "busy"}} {
+		steps := c.p.steps()
+		if steps[c.long] < 300 || steps[c.less] > steps[c.long]/2 {
+			t.Errorf("%s: %v, want most of it in %s", c.name, steps, c.long)
+		}
+	}
+	busy.wait(`document.querySelector('#journey [data-span="page busy"]')`)
+}
+
+// steps opens the newest row's journey, and returns how many ms each step took.
+func (p *page) steps() map[string]float64 {
+	p.t.Helper()
+	p.click(`#sse-feed .data-item:last-child`)
+	p.wait(`document.querySelector('#journey .waterfall [data-service="weir-browser"]')`)
+	return eval[map[string]float64](p, `(async () => {
+		const item = document.querySelector('#sse-feed .data-item[aria-pressed=true]');
+		const query = new URLSearchParams({ event: item.dataset.id, connection: document.getElementById('stream-connection').textContent.trim() });
+		const answer = await fetch('/traces/' + item.dataset.traceparent.slice(3, 35) + '?' + query, { headers: { Accept: 'application/json' } });
+		return Object.fromEntries((await answer.json()).steps.map((s) => [s.step, s.duration_ms]));
+	})()`)
+}

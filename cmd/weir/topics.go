@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"weir/stream"
+	"weir/stream/source"
 	"weir/web"
 )
 
@@ -63,6 +64,9 @@ func (t *topics) start(ctx context.Context, proc *process, stderr io.Writer) err
 		return err
 	}
 	for _, f := range t.feeds {
+		if f.source == (source.HTTP{}) {
+			continue // nothing runs that could be up or down
+		}
 		if err := t.hub.AddSource(f.topic, f.source); err != nil {
 			return err
 		}

@@ -1,0 +1,59 @@
+package main
+
+import (
+	"encoding/json"
+	"io"
+	"net/http"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+// What a source that crashes over and over tells of itself, and a topic that has
+// no source of its own.
+func TestStateOfTheSources(t *testing.T) {
+	p := start(t, 1, "-source", "broken=exec:exit 3")
+	get := func(path string) string {
+		resp, err := http.Get(p.url + path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer resp.Body.Close()
+		text, err := io.ReadAll(resp.Body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(text)
+	}
+	var health struct{ Topics map[string]map[string]any }
+	until(t, "the source to be down", func() bool {
+		health.Topics = nil
+		if err := json.Unmarshal([]byte(get("/sse-health")), &health); err != nil {
+			t.Fatal(err)
+		}
+		return health.Topics["broken"]["source"] == "down"
+	})
+	broken, fed := health.Topics["broken"], health.Topics["t"]
+	if restarts, _ := broken["source_restarts"].(float64); broken["status"] != "unwell" || restarts < 2 || broken["source_fault"] == nil {
+		t.Errorf("the source that crashes: %v", broken)
+	}
+	if fed["status"] != "ok" || fed["source"] != nil {
+		t.Errorf("the topic that is published to: %v", fed)
+	}
+	metrics := get("/metrics")
+	for series, want := range map[string]string{
+		`sse_server_source_restarts_total{sse_topic="broken"}`:                `[2-9]|\d\d+`,
+		`sse_server_source_restarts_total{sse_topic="t"}`:                     `0`,
+		`sse_server_source_state{sse_source_state="down",sse_topic="broken"}`: `1`,
+		`sse_server_source_state{sse_source_state="up",sse_topic="broken"}`:   `0`,
+	} {
+		if !regexp.MustCompile(`(?m)^` + regexp.QuoteMeta(series) + ` (` + want + `)$`).MatchString(metrics) {
+			_, after, _ := strings.Cut(metrics, series)
+			line, _, _ := strings.Cut(after, "\n")
+			t.Errorf("%s is%s, want %s", series, line, want)
+		}
+	}
+	if strings.Contains(metrics, `sse_server_source_state{sse_source_state="starting",sse_topic="t"}`) {
+		t.Error("a topic without a source has a state of its source")
+	}
+}

@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/chromedp/cdproto/cdp"
+	"github.com/chromedp/cdproto/page"
 	"github.com/chromedp/chromedp"
 )
 
@@ -78,6 +80,36 @@ func (p *Tab) Do(steps ...chromedp.Action[chromedp.Void]) {
 	if err := chromedp.Do(ctx, steps...); err != nil {
 		p.t.Fatal(err)
 	}
+}
+
+// Before has a script run in each document that the tab goes to, before its own.
+func (p *Tab) Before(script string) {
+	p.t.Helper()
+	p.Do(chromedp.Func(func(ctx context.Context, tab *chromedp.Target) error {
+		_, err := cdp.Call(ctx, tab, page.AddScriptToEvaluateOnNewDocument, page.AddScriptToEvaluateOnNewDocumentParams{Source: script})
+		return err
+	}))
+}
+
+// Go goes to another page.
+func (p *Tab) Go(url string) { p.t.Helper(); p.Do(chromedp.Navigate(url)) }
+
+// Listen is a script that keeps, in window.heard, what every EventSource of the page
+// is given: see [Heard].
+const Listen = `window.heard = []; window.EventSource = class extends EventSource {
+	constructor(url, init) {
+		super(url, init)
+		for (const type of ['message', 'gap', 'close']) this.addEventListener(type, (e) => heard.push({ url, type, id: e.lastEventId, data: e.data }))
+	}
+}`
+
+// A Heard is one event that an EventSource was given.
+type Heard struct{ URL, Type, ID, Data string }
+
+// Heard returns what has been kept for the EventSources at URLs that begin so.
+func (p *Tab) Heard(url string) []Heard {
+	p.t.Helper()
+	return Evaluate[[]Heard](p, `heard.filter((h) => h.url.startsWith(%q))`, url)
 }
 
 // Evaluate returns the value of a JavaScript expression in the page.

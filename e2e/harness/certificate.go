@@ -22,8 +22,10 @@ var (
 	// but itself.
 	Roots = x509.NewCertPool()
 
-	certFile, keyFile string
-	pin               string // the hash by which the browser is told to trust it
+	// CertFile is that certificate, in PEM.
+	CertFile string
+	keyFile  string
+	pin      string // the hash by which the browser is told to trust it
 )
 
 func makeCertificate() error {
@@ -55,8 +57,8 @@ func makeCertificate() error {
 	}
 	hash := sha256.Sum256(cert.RawSubjectPublicKeyInfo)
 	pin = base64.StdEncoding.EncodeToString(hash[:])
-	certFile, keyFile = filepath.Join(workDir, "cert.pem"), filepath.Join(workDir, "key.pem")
+	CertFile, keyFile = filepath.Join(workDir, "cert.pem"), filepath.Join(workDir, "key.pem")
 	return errors.Join(
-		os.WriteFile(certFile, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), 0o600),
+		os.WriteFile(CertFile, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), 0o600),
 		os.WriteFile(keyFile, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private}), 0o600))
 }

@@ -53,11 +53,10 @@ func StartSite(t *testing.T, locations string, nodes ...*Node) *Proxy {
 		t.Fatal(err)
 	}
 	p.write(t, "nginx.conf", string(main))
-	p.write(t, "weir/listen.conf", fmt.Sprintf("listen %s ssl http2;\nssl_certificate %s;\nssl_certificate_key %s;\naccess_log access.log weir;\n%s%s", p.Addr, certFile, keyFile, temp, locations))
+	p.write(t, "weir/listen.conf", fmt.Sprintf("listen %s ssl http2;\nssl_certificate %s;\nssl_certificate_key %s;\naccess_log access.log weir;\n%s%s", p.Addr, CertFile, keyFile, temp, locations))
 	p.write(t, "weir/redirect.conf", fmt.Sprintf("listen %s;\naccess_log off;\n%s", p.Plain, temp))
 	p.write(t, "weir/nodes.conf", servers)
 	p.Start(t)
-	t.Cleanup(p.end)
 	return p
 }
 
@@ -67,6 +66,7 @@ func (p *Proxy) Start(t *testing.T) {
 	// Notices tell when workers come and go.
 	p.Process = Start(t, "nginx", exec.Command(Find(t, "nginx"), "-e", "stderr", "-p", p.Dir, "-c", "nginx.conf",
 		"-g", "daemon off; error_log stderr notice; pid "+filepath.Join(p.Dir, "nginx.pid")+";"))
+	t.Cleanup(p.end) // before it is killed
 	p.Listens(t, p.Addr)
 }
 
@@ -83,8 +83,9 @@ func (p *Proxy) end() {
 // nobody listens any more.
 func (p *Proxy) Crash(t *testing.T) {
 	t.Helper()
-	p.Kill()
+	_ = p.Cmd.Process.Kill()
 	p.killWorkers()
+	<-p.Ended // once its workers, too, have let go of its log
 	Eventually(t, func() bool {
 		conn, err := net.Dial("tcp", p.Addr)
 		if err == nil {

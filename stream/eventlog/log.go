@@ -57,6 +57,8 @@ type Options struct {
 //   - no event with an ID up to floor is held, all others up to last are;
 //   - bytes is the sum of what the entries held keep in memory, and at most
 //     Options.Bytes where more than one entry is held.
+//
+// What makes room is in memory.go, what goes back in rewind.go.
 type Log struct {
 	opts  Options
 	write sync.Mutex // one writer at a time; taken before mu
@@ -280,6 +282,9 @@ func (l *Log) Close(reason string) {
 	call(wake)
 }
 
+// All returns the view of everything in the log.
+func (l *Log) All() *View { return &l.all }
+
 // Ended returns why the log was closed, or "" while it is open.
 func (l *Log) Ended() string {
 	l.mu.RLock()
@@ -292,6 +297,16 @@ func (l *Log) Last() ID {
 	l.mu.RLock()
 	defer l.mu.RUnlock()
 	return l.last
+}
+
+// changedNow returns a channel that is closed at the log's next change.
+func (l *Log) changedNow() <-chan struct{} {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.fresh == nil {
+		l.fresh = make(chan struct{})
+	}
+	return l.fresh
 }
 
 // signal wakes who waits in [Cursor.Next]; the caller holds l.mu.
@@ -316,5 +331,26 @@ func (l *Log) signalAll() (wake []*func()) {
 func call(funcs []*func()) {
 	for _, f := range funcs {
 		(*f)()
+	}
+}
+
+// Stats describe a log at one moment.
+type Stats struct {
+	Entries int    // held
+	Bytes   int64  // that those keep in memory, encodings included
+	Limit   int64  // of Bytes
+	History int    // limit of Entries
+	Last    ID     // of the newest event
+	Floor   ID     // nothing up to it is held
+	Head    uint64 // entries ever put in
+}
+
+// Stats returns what the log holds now.
+func (l *Log) Stats() Stats {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	return Stats{
+		Entries: l.all.held(), Bytes: l.bytes, Limit: l.opts.Bytes, History: l.opts.History,
+		Last: l.last, Floor: l.all.floor, Head: l.all.head,
 	}
 }

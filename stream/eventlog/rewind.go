@@ -1,5 +1,7 @@
 package eventlog
 
+import "slices"
+
 // A rewind is a point at which a log went back.
 type rewind struct {
 	kept   ID   // what came up to it stays what it was
@@ -116,4 +118,10 @@ func (l *Log) missed(epoch uint64) rewind {
 	}
 	sum.kept = latest(sum.kept, l.all.floor)
 	return sum
+}
+
+// lostByRewind reports whether an event with that ID was taken back; the caller
+// holds l.mu.
+func (l *Log) lostByRewind(id ID) bool {
+	return slices.ContainsFunc(l.rewinds, func(r rewind) bool { return id.After(r.kept) && !id.After(r.lost) })
 }

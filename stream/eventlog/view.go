@@ -22,9 +22,6 @@ type View struct {
 	readers    int
 }
 
-// All returns the view of everything in the log.
-func (l *Log) All() *View { return &l.all }
-
 // Watch has f called soon after each change of the view, until stop is called:
 // a new entry, the log's end, a rewind. f runs in the goroutine of the writer
 // and must not call the log's writing methods.
@@ -80,6 +77,110 @@ func (v *View) Last() ID { return v.log.Last() }
 
 // Ended returns why the log was closed, or "" while it is open.
 func (v *View) Ended() string { return v.log.Ended() }
+
+// Live returns a cursor that reads what comes from now on.
+func (v *View) Live() *Cursor {
+	v.log.mu.RLock()
+	defer v.log.mu.RUnlock()
+	return v.live()
+}
+
+func (v *View) live() *Cursor {
+	l := v.log
+	c := &Cursor{view: v, last: l.last, epoch: l.epoch, fault: l.fault, since: l.last, opened: v.head}
+	c.next.Store(v.head)
+	return c
+}
+
+// Newest returns a cursor that first reads the newest n events held. In a view
+// of several subjects these are the newest n of each subject.
+func (v *View) Newest(n int) *Cursor {
+	v.log.mu.RLock()
+	defer v.log.mu.RUnlock()
+	c := v.live()
+	if n <= 0 {
+		return c
+	}
+	left := map[string]int{}
+	for i := v.head; i > v.tail; i-- {
+		e := v.at(i - 1)
+		if e.Event == nil {
+			continue
+		}
+		subject := ""
+		if len(v.filter) > 0 {
+			subject = e.Event.Subject
+		}
+		if left[subject] == n {
+			if len(v.filter) <= 1 && !v.manySubjects() {
+				break
+			}
+			continue
+		}
+		left[subject]++
+		c.first = append(c.first, e)
+	}
+	slices.Reverse(c.first)
+	if c.before = v.floor; len(c.first) > 0 {
+		if i := v.after(c.first[0].ID); i >= v.tail+2 {
+			c.before = v.at(i - 2).ID
+		}
+	}
+	return c
+}
+
+// manySubjects reports whether entries of the view can differ in subject.
+func (v *View) manySubjects() bool {
+	return slices.ContainsFunc(v.filter, func(p string) bool { return p[len(p)-1] == '*' })
+}
+
+// From returns a cursor that reads what comes after id, as a client asks that
+// gives its last event ID. The zero ID stands for everything held. Where the
+// log cannot vouch for all that came after id, the cursor's first answer is a
+// [Gap].
+func (v *View) From(id ID) *Cursor {
+	l := v.log
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	c := v.live()
+	if id.IsZero() {
+		c.next.Store(v.tail)
+		c.last = v.floor
+		return c
+	}
+	if id.After(l.last) {
+		if !l.lostByRewind(id) {
+			c.resumeAhead(id)
+			return c
+		}
+	}
+	for _, r := range l.rewinds {
+		if id.After(r.kept) && !id.After(r.lost) && !l.all.has(id) {
+			c.last = latest(r.kept, v.floor) // the event was taken back
+			if r.lost.After(id) {
+				c.tell(id, r.lost, r.reason) // and others that the reader never had
+				id = r.lost
+			}
+			c.tell(id, c.last, r.reason)
+			c.next.Store(v.after(c.last))
+			return c
+		}
+	}
+	if id.Compare(v.floor) < 0 {
+		c.tell(id, v.floor, v.why)
+		c.next.Store(v.tail)
+		c.last = v.floor
+	} else {
+		c.next.Store(v.after(id))
+		c.last = id
+	}
+	for _, r := range l.rewinds {
+		if !r.all && !id.After(r.kept) && r.lost.After(r.kept) && r.kept.Compare(v.floor) >= 0 {
+			c.tell(r.kept, r.lost, r.reason)
+		}
+	}
+	return c
+}
 
 // The caller of what follows holds the log's mu.
 

@@ -153,18 +153,7 @@ func TestStreamsView(t *testing.T) {
 	p.click(`#views [data-view=streams]`)
 	p.wait(`document.querySelectorAll('.band').length === 2`)
 	p.wait(`document.querySelector('#streams-rows tr[data-own]')?.cells[8].textContent === 'caught up'`)
-	slow, err := net.Dial("tcp", s.addr)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer slow.Close()
-	_ = slow.(*net.TCPConn).SetReadBuffer(4096)
-	if _, err := io.WriteString(slow, "GET /sse-stream?topic=t&format=json HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := bufio.NewReaderSize(slow, 16).ReadString('\n'); err != nil {
-		t.Fatal(err)
-	}
+	slow := deaf(t, s, "t")
 	p.wait(`document.querySelectorAll('#streams-rows tr').length === 2`)
 	pad := strings.Repeat("x", 20_000)
 	for n := 0; n < 400; n += 20 {
@@ -182,6 +171,24 @@ func TestStreamsView(t *testing.T) {
 	p.click(`#views [data-view=feed]`)
 	p.state("connected")
 	s.connections(1)
+}
+
+// deaf is a reader that opens a stream and takes nothing of it.
+func deaf(t *testing.T, s *server, topic string) net.Conn {
+	t.Helper()
+	conn, err := net.Dial("tcp", s.addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close() })
+	_ = conn.(*net.TCPConn).SetReadBuffer(4096)
+	if _, err := io.WriteString(conn, "GET /sse-stream?topic="+topic+"&format=json HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := bufio.NewReaderSize(conn, 16).ReadString('\n'); err != nil {
+		t.Fatal(err)
+	}
+	return conn
 }
 
 func TestTracesView(t *testing.T) {

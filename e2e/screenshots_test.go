@@ -44,7 +44,7 @@ func TestScreenshots(t *testing.T) {
 
 func photograph(t *testing.T, width int64, theme string, readings int, name func(state string) string) {
 	// Numbers that look like what people will see: a sensor, a machine.
-	s := newServer(t, "-source", "sensor", "-source", "host", "-source", "orders=http", "-source", "log=stdin", "-retry", "8s", "-jaeger-ui", "http://127.0.0.1:16686")
+	s := newServer(t, "-source", "sensor", "-source", "host", "-source", "orders=http", "-source", "log=stdin", "-retry", "8s", "-history", "300", "-publish-rate", "0", "-topics", "run.*", "-jaeger-ui", "http://127.0.0.1:16686")
 	stdin, lines := pipe(t)
 	s.stdin = stdin
 	s.start()
@@ -61,6 +61,7 @@ func photograph(t *testing.T, width int64, theme string, readings int, name func
 			return err
 		}),
 	)
+	p.reload() // what is shown first depends on the width
 	take := func(state string) {
 		t.Helper()
 		p.wait(`new Promise((r) => { scrollTo(0, 0); requestAnimationFrame(() => requestAnimationFrame(() => r(true))) })`)
@@ -99,6 +100,9 @@ func photograph(t *testing.T, width int64, theme string, readings int, name func
 	p.click(`#sse-feed .data-item:nth-last-of-type(2)`)
 	p.wait(`document.querySelector('#journey .waterfall [data-service="weir-browser"]')`)
 	take("journey")
+	p.click("#raw-frame")
+	p.wait(`document.getElementById('raw-bytes').textContent.includes('id:')`)
+	take("raw-frame")
 	p.click("#journey-close")
 
 	choose("host")
@@ -125,6 +129,9 @@ func photograph(t *testing.T, width int64, theme string, readings int, name func
 	take("trace")
 	p.run(`document.querySelector('#trace details:nth-of-type(2)').open = true`)
 	take("trace-attributes")
+	p.run(`document.getElementById('traces-min').value = '1s'; document.getElementById('traces-min').dispatchEvent(new Event('change', { bubbles: true }))`)
+	p.wait(`document.getElementById('traces').dataset.traces === 'none'`)
+	take("traces-none")
 	view("feed")
 	p.run(`document.getElementById('keys').showModal()`)
 	take("shortcuts")
@@ -136,6 +143,9 @@ func photograph(t *testing.T, width int64, theme string, readings int, name func
 	p.visible("#feed-none")
 	take("filtered")
 	p.run(`document.getElementById('filter-text').value = ''; document.getElementById('filter-text').dispatchEvent(new Event('input', { bubbles: true }))`)
+	if width < 640 {
+		p.run(`document.getElementById('show-try').click()`)
+	}
 	p.click("#cut")
 	p.state("error")
 	take("cut")
@@ -157,6 +167,25 @@ func photograph(t *testing.T, width int64, theme string, readings int, name func
 	p.wait(`document.getElementById('jump').textContent.includes('1 new')`)
 	take("scrolled-up")
 	p.click("#jump")
+
+	// One who does not read: behind, and the tail comes nearer.
+	slow := deaf(t, s, "orders")
+	for n := range 20 {
+		var large []string
+		for i := range 20 {
+			large = append(large, fmt.Sprintf(`{"total":%d,"items":1,"note":%q}`, n*20+i, strings.Repeat("x", 20_000)))
+		}
+		s.publish("orders", large...)
+	}
+	view("streams")
+	p.wait(`[...document.querySelectorAll('#streams-rows tr')].some((row) => row.cells[8].dataset.level === 'bad')`)
+	p.wait(`new Promise((r) => setTimeout(() => r(true), 1200))`)
+	take("streams-behind")
+	_ = slow.Close()
+	view("feed")
+	p.click("#clear")
+	s.publish("orders", orders...)
+	p.wait(`document.querySelectorAll('#sse-feed .data-item').length === 50`)
 
 	// A gap: what the page has seen last is older than the server.
 	via.answer(&answers{status: 503, header: http.Header{"Content-Type": {"application/problem+json"}, "Retry-After": {"30"}}, body: problemJSON(503, "This server has as many streams open as it may have. Try again later.")})
@@ -183,4 +212,8 @@ func photograph(t *testing.T, width int64, theme string, readings int, name func
 	_ = lines2.Close()
 	p.state("disconnected")
 	take("closed")
+	p.expect(status(404))
+	p.do(chromedp.Navigate(via.url() + "/?topic=nope"))
+	p.visible("#notice-banner")
+	take("unknown-topic")
 }

@@ -167,6 +167,7 @@ type seenReader struct {
 	events      int64
 	idle        int64
 	unread      int64
+	named       bool // in a frame since the last whole one
 	told, there bool
 }
 
@@ -217,8 +218,9 @@ func (f *framer) frame(now time.Time, whole bool) []byte {
 	fr := frame{Full: whole, Time: now.UnixMilli()}
 	if whole {
 		f.wholeAt = now
-		f.seen = make(map[string]*seenReader, len(f.seen))
-		f.next = 0
+		for _, known := range f.seen {
+			known.named, known.told = false, false // a reader keeps its number
+		}
 	}
 	conns := f.server.opts.Stream.Conns()
 	f.topics(&fr, conns, now)
@@ -300,12 +302,11 @@ func (f *framer) readers(fr *frame, conns []*stream.Conn, now time.Time) {
 	if asked {
 		f.askedAt = now
 	}
+	f.number(conns)
 	for _, c := range conns {
 		known := f.seen[c.ID]
-		if known == nil {
-			f.next++
-			known = &seenReader{n: f.next}
-			f.seen[c.ID] = known
+		if !known.named {
+			known.named = true
 			fr.Open = append(fr.Open, readerOpen{
 				N: known.n, ID: c.ID[:min(len(c.ID), shortID)], Topic: c.Topic, Client: c.Client, Protocol: c.Protocol, Format: string(c.Format), Identity: c.Identity, Agent: agent(c.UserAgent), Started: c.Started.UnixMilli(),
 			})
@@ -330,6 +331,23 @@ func (f *framer) readers(fr *frame, conns []*stream.Conn, now time.Time) {
 			delete(f.seen, id)
 		}
 		known.there = false
+	}
+}
+
+// number gives those that are new their numbers, in the order in which they came.
+func (f *framer) number(conns []*stream.Conn) {
+	var fresh []*stream.Conn
+	for _, c := range conns {
+		if f.seen[c.ID] == nil {
+			fresh = append(fresh, c)
+		}
+	}
+	slices.SortFunc(fresh, func(a, b *stream.Conn) int {
+		return cmp.Or(a.Started.Compare(b.Started), cmp.Compare(a.ID, b.ID))
+	})
+	for _, c := range fresh {
+		f.next++
+		f.seen[c.ID] = &seenReader{n: f.next}
 	}
 }
 

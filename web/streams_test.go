@@ -81,6 +81,32 @@ func TestStreamsTellWhatHasChanged(t *testing.T) {
 	}
 }
 
+// A reader keeps its number, whoever comes to look: the table and the marks go by it.
+func TestReadersKeepTheirNumbers(t *testing.T) {
+	s := newSite(t, nil)
+	server := s.listen()
+	for range 8 {
+		subscribe(t, server.URL+"/sse-stream?topic=one&format=json")
+	}
+	next := frames(t, subscribe(t, server.URL+"/streams"))
+	numbers := make(map[string]int)
+	for _, reader := range next().Open {
+		numbers[reader.ID] = reader.N
+	}
+	if len(numbers) != 8 {
+		t.Fatalf("%d readers are told at first, want 8", len(numbers))
+	}
+	again := frames(t, subscribe(t, server.URL+"/streams"))() // it is told everything
+	if !again.Full || len(again.Open) != 8 || len(again.Moved) != 8 {
+		t.Fatalf("one who comes later is told %+v", again)
+	}
+	for _, reader := range again.Open {
+		if numbers[reader.ID] != reader.N {
+			t.Errorf("%s was number %d, and is %d", reader.ID, numbers[reader.ID], reader.N)
+		}
+	}
+}
+
 // A topic that was made on demand is in the picture while somebody reads it.
 func TestStreamsShowTopicsOnDemand(t *testing.T) {
 	demand := func(topic string) (stream.TopicOptions, bool) {

@@ -290,7 +290,7 @@ function says({ readers, own, level }) {
   const [one] = readers;
   if (readers.length === 1 && own) return one.behind ? `you: ${one.behind.toLocaleString('en')} behind` : 'you';
   if (readers.length === 1) {
-    const loss = one.loss < 3600 ? `, lost in ${Math.max(0, Math.round(one.loss))} s` : '';
+    const loss = one.gone ? `, ${one.gone.toLocaleString('en')} of them lost` : one.loss < 3600 ? `, lost in ${Math.max(0, Math.round(one.loss))} s` : '';
     return `${one.says}, ${one.behind.toLocaleString('en')} behind${level === 'bad' ? loss : ''}`;
   }
   const well = readers.filter((reader) => reader.level === 'good').length;

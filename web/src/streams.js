@@ -134,7 +134,7 @@ export class StreamsView {
       entries ? `${entries.toLocaleString('en')} held, back to ${timeOfDay(floor)}` : 'nothing held yet',
       limitBytes ? `${size(bytes)} of ${size(limitBytes)}` : size(bytes),
     ];
-    if (source) facts.push(`source ${source}`);
+    if (source && source !== 'starting') facts.push(`source ${source}`); // it has said nothing yet, or says nothing ever
     if (broker) facts.push(`broker ${broker}`);
     return facts.map((text) => ({ text, bad: /(down|failing)$/.test(text) }));
   }
@@ -166,6 +166,10 @@ export class StreamsView {
     }
     order.forEach((reader, i) => {
       let row = this.#rows.get(reader.n);
+      if (row && row.dataset.reader !== keyOf(reader)) { // another server has another reader of that number
+        row.remove();
+        row = undefined;
+      }
       if (!row) this.#rows.set(reader.n, row = newRow(reader));
       this.#fill(row, reader);
       if (body.children[i] !== row) body.insertBefore(row, body.children[i] ?? null);
@@ -179,11 +183,11 @@ export class StreamsView {
   #fill(row, reader) {
     row.toggleAttribute('data-own', reader.own);
     const age = Date.now() + this.#offset - reader.started;
-    set(row, 1, reader.own ? 'this page' : reader.identity || reader.agent || '–');
+    set(row, 1, reader.own ? 'this page' : reader.identity || reader.agent || 'unnamed');
     set(row, 4, age < 3_600_000 ? elapsed(age) : lasting(age));
     set(row, 5, reader.events.toLocaleString('en'));
     set(row, 6, reader.behind.toLocaleString('en'));
-    set(row, 7, reader.loss === Infinity ? '–' : lasting(reader.loss * 1000), reader.loss < 60 ? 'bad' : '');
+    set(row, 7, reader.gone ? 'lost some' : reader.loss === Infinity ? '–' : lasting(reader.loss * 1000), reader.gone || reader.loss < 60 ? 'bad' : '');
     set(row, 8, reader.says, reader.level);
   }
 }
@@ -196,15 +200,20 @@ function judge({ lag, unread = 0, own, idle, waiting }, topic) {
   // What came within the last second is on its way.
   if (lag > 0 && !(own && unread > 1) && idle <= STUCK && lag <= Math.max(2, topic.perMinute / 60)) return { behind, loss: Infinity, worry: 0, level: 'good', says: 'caught up' };
   const full = topic.head > topic.entries;
+  const gone = Math.max(0, lag - topic.entries); // have been dropped before it read them
   const room = Math.max(0, (full ? topic.entries : topic.limit || topic.entries) - lag);
   const loss = topic.perMinute > 0 && lag > 0 ? (room / topic.perMinute) * 60 : Infinity;
-  if (own && unread > 0) return { behind, loss, worry: 2, level: 'wait', says: `${unread.toLocaleString('en')} on the way to you` };
-  if (idle > STUCK) return { behind, loss, worry: 3, level: 'bad', says: `not reading for ${lasting(idle * 1000)}` };
-  return { behind, loss, worry: 1, level: 'wait', says: 'catching up' };
+  if (own && unread > 0) return { behind, loss, gone, worry: 2, level: 'wait', says: `${unread.toLocaleString('en')} on the way to you` };
+  if (idle > STUCK) return { behind, loss, gone, worry: 3, level: 'bad', says: `not reading for ${lasting(idle * 1000)}` };
+  return { behind, loss, gone, worry: 1, level: 'wait', says: 'catching up' };
 }
 
-function newRow({ id, client, protocol, format, topic }) {
+const keyOf = ({ id, started }) => `${id} ${started}`;
+
+function newRow(reader) {
+  const { id, client, protocol, format, topic } = reader;
   const row = document.createElement('tr');
+  row.dataset.reader = keyOf(reader);
   for (let i = 0; i < 9; i++) row.append(document.createElement(i === 0 ? 'th' : 'td'));
   row.cells[0].scope = 'row';
   row.cells[0].className = 'mono';

@@ -148,8 +148,8 @@ bench-smoke:
 	@$(MAKE) --no-print-directory bench ARGS=-quick
 
 .PHONY: microbench
-microbench: ## the Go benchmarks of log, cursor, encoder, decoder, handler, telemetry (RUN=regexp)
-	@go test -run '^$$' -bench '$(RUN)' -benchmem -timeout 30m ./stream/... ./telemetry/...
+microbench: ## the Go benchmarks of log, cursor, encoder, decoder, handler, topics, telemetry, page (RUN=regexp)
+	@go test -run '^$$' -bench '$(RUN)' -benchmem -timeout 30m ./stream/... ./telemetry/... ./web/...
 
 ##### Jaeger
 

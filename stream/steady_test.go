@@ -3,6 +3,7 @@ package stream_test
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -23,7 +24,7 @@ func TestSlowButSteadyReader(t *testing.T) {
 	}{{stream.TransportLean, true}, {stream.TransportPlain, true}, {stream.TransportLean, false}, {stream.TransportPlain, false}} {
 		t.Run(fmt.Sprintf("%s/reads=%t", tc.transport, tc.reads), func(t *testing.T) {
 			t.Parallel()
-			const timeout = time.Second
+			const timeout = 2 * time.Second // for a machine that is busy with other things
 			s := newSite(t, stream.HubOptions{Topic: stream.TopicOptions{History: 8}},
 				&stream.Handler{Transport: tc.transport, WriteTimeout: timeout}, stream.NewListener, false, 1<<20)
 			conn, err := net.Dial("tcp", s.server.Listener.Addr().String())
@@ -54,8 +55,8 @@ func TestSlowButSteadyReader(t *testing.T) {
 				return
 			}
 			var got bytes.Buffer
-			for began := time.Now(); time.Since(began) < 6*timeout; time.Sleep(100 * time.Millisecond) { // the rate of the network
-				if _, err := io.CopyN(&got, conn, 6_000); err != nil {
+			for began := time.Now(); time.Since(began) < 5*timeout; time.Sleep(50 * time.Millisecond) { // the rate of the network
+				if _, err := io.CopyN(&got, conn, 2_000); err != nil {
 					t.Fatalf("cut after %v: %v, %v", time.Since(began), err, s.handler.Totals().Closed)
 				}
 			}
@@ -71,5 +72,38 @@ func TestSlowButSteadyReader(t *testing.T) {
 				return c[0].Errors() > 0
 			})
 		})
+	}
+}
+
+// On HTTP/2 a stream whose client stops reading is cut, and the other streams of
+// the same connection go on.
+func TestHTTP2StreamThatIsNotRead(t *testing.T) {
+	s := newSite(t, stream.HubOptions{Topic: stream.TopicOptions{History: 100_000, Bytes: 1 << 30}},
+		&stream.Handler{WriteTimeout: 2 * time.Second}, stream.NewListener, true, 1<<20)
+	stopped, live := s.subscribe(t, ""), s.subscribe(t, "")
+	payload := `"` + strings.Repeat("x", 200_000) + `"`
+	behind := func() bool {
+		for _, c := range s.handler.Conns() {
+			if c.ID == stopped.hello["connection"] {
+				return c.Lag() > 10
+			}
+		}
+		return false
+	}
+	for !behind() {
+		live.wantIDs(t, s.publish(t, payload)...)
+	}
+	until(t, "the stream that is not read to be cut", func() bool { return s.handler.Totals().Closed[stream.CloseSlow] == 1 })
+	live.wantIDs(t, s.publish(t, "1")...)
+	if c := s.handler.Conns(); len(c) != 1 || c[0].Protocol != "2" || c[0].ID != live.hello["connection"] {
+		t.Errorf("%d streams are left", len(c))
+	}
+	for {
+		if _, err := stopped.Next(); err != nil {
+			if errors.Is(err, io.EOF) {
+				t.Error("the stream that was cut has an orderly end")
+			}
+			return
+		}
 	}
 }

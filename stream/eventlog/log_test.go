@@ -161,32 +161,6 @@ func TestResume(t *testing.T) {
 	})
 }
 
-// Another node gave the ID and this one's follower is behind: the client has
-// those events already.
-func TestResumeAheadOfTheLog(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		l := eventlog.New(eventlog.Options{Numbered: true})
-		time.Sleep(time.Second)
-		ids := appendN(t, l, 0, 1)
-		ahead := eventlog.ID{Milli: ids[0].Milli, Seq: 3}
-		c := l.All().From(ahead)
-		idle(t, c)
-		var want []eventlog.ID
-		for seq := range uint64(6) {
-			e := event(0)
-			e.ID = eventlog.ID{Milli: ids[0].Milli, Seq: seq + 1}
-			if err := l.Insert(e); err != nil {
-				t.Fatal(err)
-			}
-			if e.ID.After(ahead) {
-				want = append(want, e.ID)
-			}
-		}
-		equal(t, read(t, c, len(want)), want)
-		idle(t, c)
-	})
-}
-
 func TestOvertakenCursorIsToldOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := eventlog.New(eventlog.Options{History: 4})
@@ -197,6 +171,11 @@ func TestOvertakenCursorIsToldOnce(t *testing.T) {
 		wantGap(t, c, ids[2], ids[4], eventlog.GapSlow)
 		equal(t, read(t, c, 4), ids[5:])
 		idle(t, c)
+		appendN(t, l, 9, 6)
+		var gap *eventlog.Gap
+		if _, err := next(t, c); !errors.As(err, &gap) || gap.Missed != 2 {
+			t.Errorf("of 6 events 4 are held: got %+v, want a gap of 2", err)
+		}
 	})
 }
 
@@ -312,8 +291,24 @@ func TestAnnouncement(t *testing.T) {
 		}
 		equal(t, read(t, late, 1), first)
 		idle(t, late)
+		some := l.View(eventlog.Filter{"eu.*"}).Live()
+		if b, err = next(t, some); err != nil || len(b) != 1 || b[0].Event != nil {
+			t.Fatalf("a reader of some subjects got %+v, %v; want the fault", b, err)
+		}
 		// The next event ends the fault.
 		appendN(t, l, 1, 1)
 		equal(t, read(t, l.All().From(first[0]), 1), []eventlog.ID{l.Last()})
+		idle(t, l.All().Live())
+		// So does the recovery, and one that does not last is for those alone
+		// who are there.
+		l.Announce("stream-error", []byte(`{"message":"m"}`), true)
+		l.Recovered()
+		idle(t, l.All().Live())
+		there = l.All().Live()
+		l.Announce("stream-error", []byte(`{"message":"m"}`), false)
+		idle(t, l.All().Live())
+		if b, err = next(t, there); err != nil || len(b) != 1 || b[0].Event != nil {
+			t.Fatalf("got %+v, %v; want what came first after the opening", b, err)
+		}
 	})
 }

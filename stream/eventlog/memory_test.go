@@ -3,7 +3,9 @@ package eventlog_test
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"math/rand/v2"
+	"strings"
 	"testing"
 
 	"weir/stream/eventlog"
@@ -31,6 +33,58 @@ func TestAsManyAsTheBoundHolds(t *testing.T) {
 		if s := l.Stats(); s.Entries != want {
 			t.Errorf("of events of %d bytes, %d are held within %d", two/2, s.Entries, bound)
 		}
+	}
+}
+
+// All that an event keeps in memory counts, not its data alone.
+func TestEveryAttributeCounts(t *testing.T) {
+	size := func(e eventlog.Event) int64 {
+		e.Source = "/s" + e.Source
+		l := eventlog.New(eventlog.Options{})
+		if _, err := l.Append(&e); err != nil {
+			t.Fatal(err)
+		}
+		return l.Stats().Bytes
+	}
+	long := strings.Repeat("x", 1000)
+	least := size(eventlog.Event{})
+	for name, e := range map[string]eventlog.Event{
+		"data": {Data: []byte(long)}, "name": {Name: long}, "type": {Type: long}, "source": {Source: long}, "ID": {ForeignID: long},
+		"subject": {Subject: long}, "schema": {DataSchema: long}, "extension": {Extensions: map[string]json.RawMessage{"a": json.RawMessage(long)}},
+	} {
+		if n := size(e); n < least+1000 {
+			t.Errorf("a long %s counts for %d bytes", name, n-least)
+		}
+	}
+}
+
+// An entry is encoded, and compressed, for the first reader alone.
+func TestEncodedOnce(t *testing.T) {
+	l := eventlog.New(eventlog.Options{})
+	encoded, compressed := 0, 0
+	f := &eventlog.Format{Name: "f", Encode: func(dst []byte, e *eventlog.Event) (string, []byte, error) {
+		encoded++
+		return "", append(dst, e.Data...), nil
+	}}
+	appendN(t, l, 0, 1)
+	e := l.All().Entries(nil, 0, 1)[0]
+	for range 3 {
+		e.Wire(f)
+		e.Compressed(f, func(p []byte) []byte { compressed++; return p })
+	}
+	if encoded != 1 || compressed != 1 {
+		t.Errorf("it was encoded %d times and compressed %d times", encoded, compressed)
+	}
+}
+
+// An event is told even where its format has no data for it: a block without data
+// is none, for a client.
+func TestFormatWithoutData(t *testing.T) {
+	l := eventlog.New(eventlog.Options{})
+	f := &eventlog.Format{Name: "f", Encode: func([]byte, *eventlog.Event) (string, []byte, error) { return "name", nil, nil }}
+	id := appendN(t, l, 0, 1)[0]
+	if got, want := string(l.All().Entries(nil, 0, 1)[0].Wire(f)), "event: name\ndata: \nid: "+id.String()+"\n\n"; got != want {
+		t.Errorf("got %q, want %q", got, want)
 	}
 }
 

@@ -111,6 +111,16 @@ func TestRewind(t *testing.T) {
 		want(t, "at 5", readers["at 5"], "gap 5-2 reset", "six")
 		want(t, "at 1", readers["at 1"], "gap 2-5 reset", "2", "six")
 	})
+	t.Run("TwiceWithEventsBetween", func(t *testing.T) {
+		log, readers := start(t)
+		log.Rewind(at(4), eventlog.ID{}, eventlog.GapReset)
+		if err := log.Insert(event(6, "six"), event(7, "seven")); err != nil {
+			t.Fatal(err)
+		}
+		log.Rewind(at(2), eventlog.ID{}, eventlog.GapReset)
+		want(t, "at 1", readers["at 1"], "gap 2-7 reset", "2")
+		want(t, "at 5", readers["at 5"], "gap 5-7 reset", "gap 7-2 reset")
+	})
 	t.Run("BehindTheFloor", func(t *testing.T) {
 		log, readers := start(t)
 		log.Reset(at(4), eventlog.GapSlow)
@@ -120,6 +130,18 @@ func TestRewind(t *testing.T) {
 		}
 		want(t, "at 5", readers["at 5"], "gap 5-3 reset", "four")
 		want(t, "resumed from 1", log.All().From(at(1)), "gap 1-3 reset", "four")
+	})
+	t.Run("Position", func(t *testing.T) {
+		// What is written before the gap is told must not lead beyond it.
+		log, readers := start(t)
+		log.Reset(at(9), eventlog.GapSlow)
+		if got := readers["at 5"].Position(); got != at(5) {
+			t.Errorf("before the gap the position is %s, want %s", got, at(5))
+		}
+		want(t, "at 5", readers["at 5"], "gap 5-9 slow")
+		if got := readers["at 5"].Position(); got != at(9) {
+			t.Errorf("behind the gap the position is %s, want %s", got, at(9))
+		}
 	})
 	t.Run("EmptyLog", func(t *testing.T) {
 		log := eventlog.New(eventlog.Options{})

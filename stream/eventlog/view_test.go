@@ -1,0 +1,177 @@
+package eventlog_test
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"runtime"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+
+	"weir/stream/eventlog"
+)
+
+func filter(t testing.TB, patterns ...string) eventlog.Filter {
+	t.Helper()
+	f, err := eventlog.ParseFilter(patterns)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return f
+}
+
+func about(t testing.TB, l *eventlog.Log, subjects ...string) (ids []eventlog.ID) {
+	t.Helper()
+	for _, subject := range subjects {
+		e := &eventlog.Event{Type: "t", Source: "/s", Subject: subject, Data: []byte("1")}
+		if _, err := l.Append(e); err != nil {
+			t.Fatal(err)
+		}
+		ids = append(ids, e.ID)
+	}
+	return ids
+}
+
+// The newest of a view of several subjects are the newest of each, also where the
+// subjects are those below one prefix.
+func TestNewestOfEachSubject(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := eventlog.New(eventlog.Options{})
+		ids := about(t, l, "eu.x", "eu.y", "us", "eu.x", "eu.x")
+		for _, tc := range []struct {
+			patterns []string
+			n        int
+			want     []eventlog.ID
+		}{
+			{[]string{"eu.*"}, 1, []eventlog.ID{ids[1], ids[4]}},
+			{[]string{"eu.*"}, 2, []eventlog.ID{ids[1], ids[3], ids[4]}},
+			{[]string{"eu.x", "eu.y"}, 1, []eventlog.ID{ids[1], ids[4]}},
+			{[]string{"eu.x"}, 2, ids[3:]},
+			{nil, 3, ids[2:]},
+		} {
+			c := l.View(filter(t, tc.patterns...)).Newest(tc.n)
+			equal(t, read(t, c, len(tc.want)), tc.want)
+			idle(t, c)
+		}
+	})
+}
+
+// However a subject is written, a view that was there when the event came has
+// the same events as one that is made afterwards.
+func TestViewsAgree(t *testing.T) {
+	rng := rand.New(rand.NewPCG(1, 2))
+	word := func() string {
+		return []string{"a", "b", "a.b", "a.", "a.b.", ".", "a..b", ".a", "a.b.c"}[rng.IntN(9)]
+	}
+	for range 200 {
+		var patterns []string
+		for range 1 + rng.IntN(3) {
+			if p := word(); eventlog.CheckSubject(p) == nil {
+				patterns = append(patterns, p+[]string{"", ".*"}[rng.IntN(2)])
+			}
+		}
+		f := filter(t, patterns...)
+		if len(f) == 0 {
+			continue
+		}
+		old, later := eventlog.New(eventlog.Options{}), eventlog.New(eventlog.Options{})
+		before := old.View(f)
+		for range 20 {
+			subject := word()
+			about(t, old, subject)
+			about(t, later, subject)
+		}
+		subjects := func(v *eventlog.View) (all []string) {
+			s := v.Span()
+			for _, e := range v.Entries(nil, s.Tail, s.Head) {
+				all = append(all, e.Event.Subject)
+			}
+			return all
+		}
+		was, made := subjects(before), subjects(later.View(f))
+		if !slices.Equal(was, made) {
+			t.Fatalf("a view of %q has the events about %q, one that is made later those about %q", f, was, made)
+		}
+		if i := slices.IndexFunc(was, func(s string) bool { return !f.Match(s) }); i >= 0 {
+			t.Fatalf("a view of %q has an event about %q", f, was[i])
+		}
+	}
+}
+
+// Who watches some subjects is woken by their events and by what concerns every
+// reader, and not by other events.
+func TestWatchersOfAView(t *testing.T) {
+	l := eventlog.New(eventlog.Options{})
+	woken := 0
+	stop := l.View(filter(t, "eu.*")).Watch(func() { woken++ })
+	kept := about(t, l, "us")[0]
+	for _, step := range []struct {
+		what string
+		do   func()
+		want int
+	}{
+		{"another event", func() { about(t, l, "us", "eu") }, 0},
+		{"an event of its own", func() { about(t, l, "eu.de") }, 1},
+		{"an announcement", func() { l.Announce("stream-error", []byte("{}"), false) }, 1},
+		{"a rewind", func() { l.Rewind(kept, eventlog.ID{}, eventlog.GapReset) }, 1},
+		{"the end", func() { l.Close("") }, 1},
+	} {
+		woken = 0
+		step.do()
+		if woken != step.want {
+			t.Errorf("%s wakes %d times, want %d", step.what, woken, step.want)
+		}
+	}
+	stop()
+}
+
+// Who comes back to a view that is made anew is told why its events are gone.
+func TestGapOfANewView(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := eventlog.New(eventlog.Options{History: 2})
+		ids := about(t, l, "x", "x", "x", "x")
+		wantGap(t, l.View(filter(t, "x")).From(ids[0]), ids[0], ids[1], eventlog.GapExpired)
+		l.Reset(ids[3], eventlog.GapReset)
+		wantGap(t, l.View(filter(t, "y")).From(eventlog.ID{Milli: 1}), eventlog.ID{Milli: 1}, ids[3], eventlog.GapReset)
+	})
+}
+
+// A view that is read again is not among those that make room for others.
+func TestViewThatIsReadStays(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := eventlog.New(eventlog.Options{})
+		l.View(filter(t, "x")).Leave()
+		v := l.View(filter(t, "x"))
+		c := v.Live()
+		for i := range 3000 {
+			l.View(filter(t, fmt.Sprint("other.", i))).Leave()
+		}
+		ids := about(t, l, "x")
+		equal(t, read(t, c, 1), ids)
+		v.Leave()
+	})
+}
+
+// Filters that nobody reads any more are forgotten, but for the last of them.
+func TestIdleViewsAreBounded(t *testing.T) {
+	l := eventlog.New(eventlog.Options{})
+	heap := func() int64 {
+		var m runtime.MemStats
+		runtime.GC()
+		runtime.ReadMemStats(&m)
+		return int64(m.HeapAlloc)
+	}
+	long := strings.Repeat("x", 200)
+	for i := range 2000 {
+		l.View(filter(t, fmt.Sprint(long, i))).Leave()
+	}
+	before := heap()
+	for i := range 10_000 {
+		l.View(filter(t, fmt.Sprint("y", long, i))).Leave()
+	}
+	if grown := heap() - before; grown > 2<<20 {
+		t.Errorf("10,000 filters that nobody reads take %d bytes", grown)
+	}
+	runtime.KeepAlive(l)
+}

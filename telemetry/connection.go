@@ -205,8 +205,11 @@ func (c *connection) gap(g *eventlog.Gap, now time.Time) {
 	c.missed.Add(int64(g.Missed))
 	c.topic.lost(g.Reason, int64(g.Missed))
 	c.noteGap(g, now)
-	c.log(slog.LevelWarn, "events lost to a client", g.Reason,
-		slog.String("from", g.From.String()), slog.String("to", g.To.String()), slog.Uint64("missed", g.Missed))
+	attrs := []slog.Attr{slog.String("from", g.From.String()), slog.String("to", g.To.String())}
+	if g.Missed > 0 { // else nobody knows
+		attrs = append(attrs, slog.Uint64("missed", g.Missed))
+	}
+	c.log(slog.LevelWarn, "events lost to a client", g.Reason, attrs...)
 }
 
 func (c *connection) heartbeat(time.Time) {

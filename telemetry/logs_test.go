@@ -44,16 +44,26 @@ func TestLogs(t *testing.T) {
 		r.publish(`3`, `4`)
 		time.Sleep(time.Minute)
 		c.leave()
+		back := r.connect("/sse-stream?last_event_id=1-0", nil, nil) // from before the log: nobody knows how many it missed
+		synctest.Wait()
+		back.leave()
 		r.close()
 		establish := named(r.ended(), "GET /sse-stream")[0].SpanContext()
 		var messages []string
+		var first any // connection
 		for line := range strings.Lines(log.String()) {
 			var record map[string]any
 			if err := json.Unmarshal([]byte(line), &record); err != nil {
 				t.Fatalf("%v in %s", err, line)
 			}
 			message := record["level"].(string) + " " + record["msg"].(string)
-			if record["connection"] != nil {
+			if missed, known := record["missed"]; known && (record["reason"] == "expired" || missed == 0.0) {
+				t.Errorf("it tells how many events were lost, which it does not know: %s", line)
+			}
+			if first == nil {
+				first = record["connection"]
+			}
+			if record["connection"] != nil && record["connection"] == first {
 				if record["trace_id"] != establish.TraceID().String() || record["span_id"] != establish.SpanID().String() {
 					t.Errorf("%q is not of the stream's trace", message)
 				}

@@ -57,7 +57,7 @@ func TestFlagsExist(t *testing.T) {
 	flag := regexp.MustCompile(`(?:^|[\s("'])(-[a-z]{2,}(?:-[a-z]+)*)`)
 	// Those of other programs, in the commands that the comments show.
 	foreign := map[string]bool{"-trimpath": true}
-	for _, name := range []string{"nginx/nginx.conf", "nginx/weir/nodes.conf", "nginx/weir/listen.conf", "weir.service", "weir.env", "compose.yaml", "Dockerfile", "prometheus.yml", "alerts.yml", "jaeger.yaml", "grafana.json"} {
+	for _, name := range []string{"nginx/nginx.conf", "nginx/weir/nodes.conf", "nginx/weir/listen.conf", "weir.service", "weir.env", "compose.yaml", "Dockerfile", "prometheus.yml", "alerts.yml", "jaeger.yaml", "collector.yaml", "grafana.json"} {
 		text := read(t, name)
 		for _, v := range variable.FindAllString(text, -1) {
 			if !variables[v] {

@@ -59,6 +59,18 @@ type Options struct {
 	Storm bool
 	// Replay is how many events each client of a storm has missed. Default: 1000.
 	Replay int
+	// Subjects, if not 0, is how many subjects there are: event n is about subject
+	// n mod Subjects, and each stream asks for one of them, in turn. Only Weir knows
+	// these. Default: 0, every stream gets every event.
+	Subjects int
+	// ReadAll has the streams read all subjects nevertheless.
+	ReadAll bool
+	// Topics, if not 0, measures topics on demand in place of streams: so many are
+	// made, and stay empty; their names are the topic of URL with its * replaced.
+	Topics int
+	// Heap, if not nil, tells how many bytes the server has in use, for what a
+	// topic takes. Default: what is resident of the process PID.
+	Heap func() (int64, error)
 	// Slow is how many more connections stop reading once they are open.
 	Slow int
 	// HTTP2 asks for HTTP/2: by ALPN for https, with prior knowledge for http.
@@ -158,6 +170,8 @@ func (o *Options) check(ctx context.Context) error {
 		{"-size", &o.Size, 200},
 		{"-replay", &o.Replay, 1000},
 		{"-slow", &o.Slow, 0},
+		{"-subjects", &o.Subjects, 0},
+		{"-topics", &o.Topics, 0},
 		{"-streams", &o.Streams, 100},
 		{"-workers", &o.Workers, max(1, min(4, runtime.NumCPU()/2))},
 		{"-pid", &o.PID, 0},
@@ -186,6 +200,12 @@ func (o *Options) check(ctx context.Context) error {
 	}
 	if o.Storm && o.Slow > 0 {
 		return usagef("flags -storm and -slow exclude each other")
+	}
+	if o.Subjects > 0 && (o.Storm || o.HTTP2 || o.PublishURL != "") {
+		return usagef("flag -subjects does not go with -storm, -h2 and -publish-url")
+	}
+	if o.Topics > 0 && strings.Count(u.Query().Get("topic"), "*") != 1 {
+		return usagef("flag -topics needs a * in the topic of the URL, as in ?topic=run.*")
 	}
 	if o.Gzip && o.HTTP2 {
 		return usagef("flags -gzip and -h2 cannot be combined yet")
@@ -317,6 +337,9 @@ func parse(args []string) (*command, *flag.FlagSet, error) {
 	f.BoolVar(&c.Storm, "storm", false, "cut all streams, publish, and let all clients come back at once")
 	f.IntVar(&c.Replay, "replay", 1000, "`events` that each client of a storm has missed")
 	f.IntVar(&c.Slow, "slow", 0, "so many `connections` more that stop reading once they are open")
+	f.IntVar(&c.Subjects, "subjects", 0, "give each event one of so many `subjects` in turn, and each stream one of them (Weir)")
+	f.IntVar(&c.Topics, "topics", 0, "measure topics on demand: make so many `topics`, the * in the URL's topic replaced, and tell what one costs, and how fast another's first event is (Weir)")
+	f.BoolVar(&c.ReadAll, "read-all", false, "with -subjects, have each stream read them all")
 	f.BoolVar(&c.HTTP2, "h2", false, "HTTP/2: with TLS for https, with prior knowledge (h2c) for http")
 	f.IntVar(&c.Streams, "streams", 100, "`streams` for each HTTP/2 connection")
 	f.BoolVar(&c.Gzip, "gzip", false, "ask for compression")

@@ -57,7 +57,11 @@ func newPublisher(o *Options, clock clock, base int64) *publisher {
 	if o.PublishURL != "" {
 		p.batch = 1
 	}
-	p.batch = max(1, min(p.batch, maxBatchBytes/(o.Size+1)))
+	each := o.Size + 1
+	if o.Subjects > 0 {
+		each += 200 // of a CloudEvent's attributes
+	}
+	p.batch = max(1, min(p.batch, maxBatchBytes/each))
 	return p
 }
 
@@ -154,8 +158,18 @@ func (p *publisher) encode(seq, n int64, due func(int64) int64) []byte {
 		if topic := o.url.Query().Get("topic"); topic != "" {
 			target += "?topic=" + url.QueryEscape(topic)
 		}
+		if o.Subjects > 0 {
+			kind = "application/cloudevents-batch+json"
+			p.body = append(p.body, '[')
+			for i := range n {
+				p.body = append(p.appendCloudEvent(p.body, due(seq+i), seq+i), ',')
+			}
+			p.body[len(p.body)-1] = ']'
+		}
 		for i := range n {
-			p.body = append(p.appendData(p.body, due(seq+i), seq+i), '\n')
+			if o.Subjects == 0 {
+				p.body = append(p.appendData(p.body, due(seq+i), seq+i), '\n')
+			}
 		}
 	} else {
 		sent := due(seq)

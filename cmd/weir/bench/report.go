@@ -33,6 +33,7 @@ type Report struct {
 	Own       CPU        `json:"own_cpu"`
 	Server    *Server    `json:"server,omitempty"`
 	Storm     *Storm     `json:"storm,omitempty"`
+	Topics    *Topics    `json:"topics,omitempty"`
 	Warnings  []string   `json:"warnings,omitempty"`
 	Series    []Point    `json:"series"`
 	// Distribution is the latency at rising percentiles.
@@ -319,6 +320,12 @@ func (r *Report) lines() [][2]string {
 	var out [][2]string
 	add := func(head, format string, args ...any) {
 		out = append(out, [2]string{head, fmt.Sprintf(format, args...)})
+	}
+	if r.Topics != nil {
+		add("topics", "%s", r.Topics.line())
+		add("first event", "%s", r.Latency.line())
+		add("server memory", "%s before, %s with the topics", size(r.Server.RSSBefore), size(r.Server.RSSConnected))
+		return out
 	}
 	s, e := &r.Streams, &r.Events
 	text := fmt.Sprintf("%s of %s open", group(int64(s.Open+s.NoHead)), group(int64(s.Asked)))

@@ -106,6 +106,9 @@ func Measure(ctx context.Context, o Options) (*Report, error) {
 	if err := o.check(ctx); err != nil {
 		return nil, err
 	}
+	if o.Topics > 0 {
+		return measureTopics(ctx, o)
+	}
 	total := o.Connections + o.Slow
 	if err := needFiles(total + 64); err != nil && !o.HTTP2 {
 		return nil, err
@@ -462,7 +465,7 @@ func (b *bench) finish() {
 		}
 		for _, c := range sh.clients {
 			if !c.slow {
-				e, l := c.track.finish(r.used)
+				e, l := c.track.finish(c.share(r.used))
 				expected += e
 				lost += l
 			}

@@ -217,7 +217,12 @@ func (c *client) event(m mark) {
 		sh.counts.foreign++
 		return
 	}
-	switch c.track.see(seq) {
+	place, mine := c.place(seq)
+	if !mine { // a server that sends it has not filtered
+		sh.counts.repeated++
+		return
+	}
+	switch c.track.see(place) {
 	case late:
 		sh.counts.late++
 	case repeated:
@@ -315,7 +320,7 @@ func refusal(status int, problem []byte) string {
 
 // request returns the bytes that ask for the stream over HTTP/1.1.
 func (c *client) request() []byte {
-	return c.sh.swarm.appendRequest(nil, c.sse.id)
+	return c.sh.swarm.appendRequest(append([]byte("GET "), c.target()...), c.sse.id)
 }
 
 // A driver connects clients and reads. It calls their methods with the shard's
@@ -337,7 +342,7 @@ type driver interface {
 type swarm struct {
 	opts    *Options
 	clock   clock
-	head    []byte // of the request, up to the Last-Event-ID
+	head    []byte // of the request, behind its target and up to the Last-Event-ID
 	shards  []*shard
 	clients []*client // without the slow ones
 	slow    []*client
@@ -346,7 +351,7 @@ type swarm struct {
 
 func newSwarm(o *Options, shards int) *swarm {
 	s := &swarm{opts: o, clock: newClock()}
-	s.head = append(s.head, "GET "+o.url.RequestURI()+" HTTP/1.1\r\nHost: "+o.url.Host+"\r\nAccept: text/event-stream\r\nUser-Agent: weir-bench\r\n"...)
+	s.head = append(s.head, " HTTP/1.1\r\nHost: "+o.url.Host+"\r\nAccept: text/event-stream\r\nUser-Agent: weir-bench\r\n"...)
 	if o.Gzip {
 		s.head = append(s.head, "Accept-Encoding: gzip\r\n"...)
 	}
@@ -380,7 +385,7 @@ func sortedKeys(h http.Header) []string {
 	return keys
 }
 
-// appendRequest appends the request of a client that has had the event of the
+// appendRequest appends what follows the target of a request, of a client that has had the event of the
 // ID, if any. An ID that a header cannot carry is left out.
 func (s *swarm) appendRequest(b []byte, id []byte) []byte {
 	b = append(b, s.head...)
@@ -443,7 +448,7 @@ func (s *swarm) look(limit int64) tally {
 			}
 			if c.track.begun {
 				t.begun++
-				if c.track.next >= limit {
+				if c.track.next >= c.share(limit) {
 					t.caught++
 				}
 			}

@@ -57,6 +57,9 @@ var (
 	every = []string{"floor", "weir", "notelemetry", "nethttp"}
 	weirs = []string{"weir", "nethttp"}
 	one   = []string{"floor", "weir"} // where Weir's transports do not differ
+
+	subjectsHistory = []string{"-history", "16384"}
+	demand          = []string{"-topics", "many.*,max=200000"}
 )
 
 var scenarios = []scenario{
@@ -78,6 +81,16 @@ var scenarios = []scenario{
 		kinds: weirs},
 	{name: "http2", title: "HTTP/2: 1,000 streams, 100 events/s", opts: bench.Options{Connections: 1000, Rate: 100, HTTP2: true, Warmup: time.Second},
 		kinds: one},
+	// 10 ms of events go in one request, so that what publishing costs, which is the
+	// same for both, does not hide what delivering does.
+	{name: "subjects", title: "10,000 readers with a subject each, 1,000 events/s", opts: bench.Options{Connections: 10000, Ramp: 3000, Subjects: 10000, Rate: 1000, Tick: 10 * time.Millisecond, Warmup: 2 * time.Second},
+		kinds: []string{"weir"}, weir: subjectsHistory},
+	{name: "unfiltered", title: "the same events, one reader of them all", opts: bench.Options{Connections: 1, Subjects: 10000, ReadAll: true, Rate: 1000, Tick: 10 * time.Millisecond, Warmup: 2 * time.Second},
+		kinds: []string{"weir"}, weir: subjectsHistory},
+	{name: "topics", title: "100,000 empty topics on demand: a request, a topic, a new one's first event", opts: bench.Options{Topics: 100_000},
+		kinds: []string{"weir"}, weir: demand},
+	{name: "topics-few", title: "the same with 100 topics", opts: bench.Options{Topics: 100},
+		kinds: []string{"weir"}, weir: demand},
 	{name: "gzip", title: "200 connections, 50 events/s, compressed", opts: bench.Options{Connections: 200, Rate: 50, Gzip: true, Warmup: time.Second},
 		kinds: []string{"weir"}, weir: []string{"-compress"}},
 	{name: "plain", title: "the same, not compressed", opts: bench.Options{Connections: 200, Rate: 50, Warmup: time.Second},
@@ -93,6 +106,9 @@ var quick = []scenario{
 	{name: "storm", title: "100 come back at once, 500 events each", opts: bench.Options{Connections: 100, Storm: true, Replay: 500}, kinds: weirs},
 	{name: "slow", title: "1 slow among 50, 100 events/s of 4 kB", opts: bench.Options{Connections: 50, Rate: 100, Size: 4000, Slow: 1}, kinds: weirs},
 	{name: "http2", title: "HTTP/2: 50 streams, 100 events/s", opts: bench.Options{Connections: 50, Rate: 100, HTTP2: true}, kinds: []string{"weir"}},
+	{name: "subjects", title: "200 readers with a subject each, 500 events/s", opts: bench.Options{Connections: 200, Subjects: 200, Rate: 500}, kinds: weirs},
+	{name: "unfiltered", title: "the same events, one reader of them all", opts: bench.Options{Connections: 1, Subjects: 200, ReadAll: true, Rate: 500}, kinds: []string{"weir"}},
+	{name: "topics", title: "1,000 topics on demand", opts: bench.Options{Topics: 1000}, weir: demand, kinds: weirs},
 	{name: "gzip", title: "gzip: 20 connections, 50 events/s", opts: bench.Options{Connections: 20, Rate: 50, Gzip: true}, weir: []string{"-compress"}, kinds: []string{"weir"}},
 }
 
@@ -259,6 +275,9 @@ func once(ctx context.Context, c *config, s *scenario, v *variant, round int) (*
 	defer server.stop()
 	o := s.opts
 	o.URL = server.url + "/sse-stream?topic=bench&format=json"
+	if o.Topics > 0 {
+		o.URL, o.Heap = server.url+"/sse-stream?topic=many.*&format=data", func() (int64, error) { return server.heap(ctx) }
+	}
 	o.Token, o.PID, o.Duration = token, server.cmd.Process.Pid, c.duration
 	if c.quick {
 		o.Settle = 100 * time.Millisecond

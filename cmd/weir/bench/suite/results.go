@@ -72,6 +72,7 @@ type figures struct {
 	OutOfOrder int64   `json:"out_of_order"`
 	Open       int     `json:"open"`
 	SlowLetGo  int     `json:"slow_let_go,omitempty"`
+	Answered   float64 `json:"publish_p99_ms,omitempty"` // how long a request to publish waited
 }
 
 func newResults(ctx context.Context, c *config) *results {
@@ -125,6 +126,12 @@ func (r *results) add(s *scenario, v *variant, p *bench.Report, round int) {
 	if p.Server != nil {
 		f.CPU, f.Cores, f.Memory = p.Server.CPU.PerDelivery, p.Server.CPU.Cores, p.Server.PerConnection
 	}
+	if p.Published != nil {
+		f.Answered = p.Published.Took.P99
+	}
+	if p.Topics != nil {
+		f.CPU, f.Memory, f.OwnCPU = p.Topics.CPU.PerDelivery, p.Topics.Bytes, 0
+	}
 	if p.Storm != nil {
 		f.P50, f.P99, f.P999, f.Max = p.Storm.Time.P50, p.Storm.Time.P99, p.Storm.Time.P999, p.Storm.Time.Max
 	}
@@ -176,6 +183,7 @@ func (r *results) summarize() {
 		m.Max = of(func(f *figures) float64 { return f.Max })
 		m.Memory = of(func(f *figures) float64 { return f.Memory })
 		m.Bytes = of(func(f *figures) float64 { return f.Bytes })
+		m.Answered = of(func(f *figures) float64 { return f.Answered })
 		m.Ratio = of(func(f *figures) float64 { return f.Ratio })
 		m.Open = int(of(func(f *figures) float64 { return float64(f.Open) }))
 		m.SlowLetGo = int(of(func(f *figures) float64 { return float64(f.SlowLetGo) }))
@@ -247,7 +255,7 @@ func (e *entry) cells() []string {
 		ratio = strconv.FormatFloat(m.Ratio, 'f', 2, 64)
 	}
 	memory := number(m.Memory/1e3, " kB")
-	if m.Memory < 0 || e.Scenario == "http2" { // a stream is not a connection there, and few were opened
+	if m.Memory < 0 || e.Scenario == "http2" || e.Scenario == "topics-few" || e.Scenario == "unfiltered" { // a stream is not a connection there; too few of what is measured
 		memory = "–"
 	}
 	return []string{
@@ -325,77 +333,4 @@ func (r *results) writeMarkdown(w io.Writer) error {
 	fmt.Fprintf(&b, "\n%s\n", r.about())
 	_, err := io.WriteString(w, b.String())
 	return err
-}
-
-// A goal is a figure that Weir is to reach.
-type goal struct {
-	what, found string
-	met         bool
-}
-
-// goals holds the results against what is promised.
-func (r *results) goals() []goal {
-	if r.Quick {
-		return nil
-	}
-	var all []goal
-	for _, e := range r.Outcomes {
-		if e.Floor {
-			continue
-		}
-		m := &e.Median
-		add := func(met bool, what, found string) {
-			all = append(all, goal{e.Title + ": " + e.Name + ": " + what, found, met})
-		}
-		quiet := strings.HasSuffix(e.Server, "-notelemetry")
-		if quiet {
-			if on := r.find(e.Scenario, strings.TrimSuffix(e.Server, "-notelemetry")); on != nil {
-				if ratio, ok := r.times(on, e); ok {
-					add(ratio <= 1.05, "telemetry costs at most 1.05 ×", figure(ratio)+" ×")
-				}
-			}
-			continue
-		}
-		if m.Delivered > 0 {
-			add(m.Lost+m.Repeated+m.OutOfOrder == 0, "every event, once, in order",
-				fmt.Sprintf("lost %d, repeated %d, out of order %d", m.Lost, m.Repeated, m.OutOfOrder))
-		}
-		if m.CPU > 0 && m.OwnCPU >= m.CPU {
-			add(false, "the bench costs less than the server", figure(m.OwnCPU)+" µs a delivery")
-		}
-		below := func(what string, v, limit float64, unit string) {
-			add(v <= limit, fmt.Sprintf("%s at most %s%s", what, strconv.FormatFloat(limit, 'f', -1, 64), unit), figure(v)+unit)
-		}
-		lean := e.Server == "weir"
-		if lean { // the figures of speed are promised for the default transport
-			switch e.Scenario {
-			case "single":
-				if m.Ratio > 0 {
-					below("CPU a delivery", m.Ratio, 0.80, " × floor")
-				}
-			case "high":
-				if m.Ratio > 0 {
-					below("CPU a delivery", m.Ratio, 0.15, " × floor")
-				}
-				below("p99", m.P99, 25, " ms")
-			case "few":
-				below("p99", m.P99, 15, " ms")
-			}
-		}
-		switch e.Scenario {
-		case "slow":
-			add(m.SlowLetGo == 1, "the one that stops reading is cut off", fmt.Sprintf("%d cut off", m.SlowLetGo))
-			if alone := r.find("nobody-slow", e.Server); alone != nil {
-				add(m.P99 <= 1.1*alone.Median.P99+1, "and costs nobody else a millisecond (p99, give or take a tenth)",
-					fmt.Sprintf("%s ms, without it %s ms", figure(m.P99), figure(alone.Median.P99)))
-			}
-		case "idle":
-			if lean {
-				below("memory a connection", m.Memory/1e3, 6, " kB")
-			} else if base := r.find(e.Scenario, "floor"); base != nil {
-				below("memory a connection", m.Memory/1e3, math.Round(base.Median.Memory/100)/10, " kB, the floor's")
-			}
-		}
-	}
-	return all
 }

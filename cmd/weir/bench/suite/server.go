@@ -10,6 +10,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -163,6 +165,41 @@ func (s *server) profile(ctx context.Context, path string, d time.Duration) erro
 		return err
 	}
 	return os.WriteFile(path, b, 0o644)
+}
+
+var heapInUse = regexp.MustCompile(`(?m)^# (?:HeapAlloc|StackInuse) = ([0-9]+)$`)
+
+// heap asks a server of Weir to collect its garbage, and returns what it has in use
+// then: its heap, and the stacks of its goroutines.
+func (s *server) heap(ctx context.Context) (int64, error) {
+	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, s.admin+"/debug/pprof/heap?gc=1&debug=1", nil)
+	if err != nil {
+		return 0, err
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return 0, err
+	}
+	defer resp.Body.Close()
+	b, err := io.ReadAll(resp.Body)
+	if err != nil {
+		return 0, err
+	}
+	found := heapInUse.FindAllSubmatch(b, -1)
+	if len(found) == 0 {
+		return 0, fmt.Errorf("the server does not tell its heap: %s", resp.Status)
+	}
+	sum := int64(0)
+	for _, m := range found {
+		n, err := strconv.ParseInt(string(m[1]), 10, 64)
+		if err != nil {
+			return 0, err
+		}
+		sum += n
+	}
+	return sum, nil
 }
 
 // build makes the binary that is measured.

@@ -110,6 +110,42 @@ func TestResults(t *testing.T) {
 	}
 }
 
+// What readers with a subject each, and topics on demand, are held to.
+func TestGoalsOfSubjectsAndTopics(t *testing.T) {
+	r := &results{Rounds: 1}
+	weir := &variant{name: "weir", title: "Weir", kind: "weir"}
+	for name, cpu := range map[string]float64{"subjects": 29, "unfiltered": 10} {
+		p := report(cpu, 5, 0)
+		p.Published = &bench.Published{Took: bench.Quantiles{P99: cpu}}
+		r.add(&scenario{name: name, title: name}, weir, p, 1)
+	}
+	for name, topics := range map[string]*bench.Topics{"topics": {Bytes: 3100, CPU: bench.CPU{PerDelivery: 14}}, "topics-few": {Bytes: 5, CPU: bench.CPU{PerDelivery: 10}}} {
+		p := report(0, 51, 0)
+		p.Topics = topics
+		r.add(&scenario{name: name, title: name}, weir, p, 1)
+	}
+	r.summarize()
+	met := map[string]bool{}
+	for _, g := range r.goals() {
+		met[g.what] = g.met
+	}
+	for what, want := range map[string]bool{
+		"subjects: Weir: CPU a delivery at most 3 × that of one reader of everything":       true,
+		"subjects: Weir: publishing waits for none (p99 of its answers, give or take 5 ms)": false,
+		"topics: Weir: memory a topic at most 3 kB":                                         false,
+		"topics: Weir: p99 of a new topic's first event at most 50 ms":                      false,
+		"topics: Weir: CPU a request at most 1.5 × that with 100 topics":                    true,
+	} {
+		if got, known := met[what]; got != want || !known {
+			t.Errorf("goal %q: met %v, known %v; all: %v", what, got, known, met)
+		}
+	}
+	var table bytes.Buffer
+	if err := r.writeMarkdown(&table); err != nil || !strings.Contains(table.String(), "| 14.0 µs | – | – | 3.10 kB |") {
+		t.Errorf("%v:\n%s", err, &table)
+	}
+}
+
 // The floor serves what the bench expects of a server, so that what is
 // measured is the same work.
 func TestFloor(t *testing.T) {

@@ -299,3 +299,47 @@ func TestFileQuietAcrossProcesses(t *testing.T) {
 		t.Errorf("got %q", got)
 	}
 }
+
+// The copy that is made before a file is cut off may get the inode of a file
+// that was read and given up, and has been removed since.
+func TestFileCopyWithAnOldInode(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "log")
+	k := firstLife(t, path)
+	rename(t, path, path+".1")
+	appendTo(t, path, "two\n")
+	stop := life(t, path, k)
+	k.want(t, "one", "two")
+	k.wantKept(t, func(code string) bool { return strings.Contains(code, `"over":true`) })
+	stop()
+	// Writing into the file is a way to get its inode for sure.
+	if err := os.WriteFile(path+".1", []byte("two\nthree\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	truncate(t, path)
+	appendTo(t, path, "four\n")
+	life(t, path, k)
+	k.want(t, "one", "two", "three", "four")
+}
+
+// A file that has the name for less than the time between two looks may have the
+// inode of one that lay beside it at the rotation before.
+func TestFileRotatedWithAnOldInode(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "log")
+	appendTo(t, path+".9", "before all\n")
+	appendTo(t, path, "old\n")
+	f := &source.File{Path: path, Interval: 200 * time.Millisecond}
+	p := newSink()
+	look(t, f, p)
+	run(t, f, p)
+	appendTo(t, path, "one\n")
+	p.want(t, "one")
+	rename(t, path, path+".1")
+	if err := os.WriteFile(path+".9", []byte("two\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	rename(t, path+".9", path)
+	time.Sleep(5 * time.Millisecond) // times of files are coarse
+	rename(t, path, path+".2")
+	appendTo(t, path, "three\n")
+	p.wantSorted(t, "one", "two", "three")
+}

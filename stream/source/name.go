@@ -37,7 +37,7 @@ func (w *watch) find(now time.Time) error {
 		w.current = w.old[i] // it has its name back
 		w.old = slices.Delete(w.old, i, i+1)
 		if w.beside == nil {
-			w.beside = w.siblings()
+			w.beside = ends(w.siblings())
 		}
 		return nil
 	}
@@ -72,13 +72,14 @@ func (w *watch) lose(now time.Time) {
 // the order in which they were written.
 func (w *watch) between(now time.Time) {
 	before := w.beside
-	w.beside = w.siblings()
+	files := w.siblings()
+	w.beside = ends(files)
 	if w.written.IsZero() {
 		return // none had the name before
 	}
-	for _, s := range w.beside {
-		if !s.rotated || s.written.Before(w.written) || w.knows(s.inode) ||
-			slices.ContainsFunc(before, func(b sibling) bool { return b.inode == s.inode }) {
+	for _, s := range files {
+		if !s.rotated || s.written.Before(w.written) || w.knows(s) ||
+			slices.ContainsFunc(before, func(p position) bool { return p.Inode == s.inode && s.holds(p) }) {
 			continue
 		}
 		if t, err := openTail(s.path, false); err == nil {
@@ -105,6 +106,16 @@ func (w *watch) begin(t *tail) error {
 		}
 	}
 	return nil
+}
+
+// ends returns where the rotated files end.
+func ends(all []sibling) (ends []position) {
+	for _, s := range all {
+		if s.rotated {
+			ends = append(ends, s.end())
+		}
+	}
+	return ends
 }
 
 // tell makes a failure of a path that cannot be followed, once for each reason.

@@ -119,7 +119,7 @@ func (w *watch) copyOf(p position, since time.Time) *tail {
 		return nil
 	}
 	for _, s := range w.siblings() {
-		if !s.rotated || s.written.Before(since.Add(-clockSkew)) || w.knows(s.inode) {
+		if !s.rotated || s.written.Before(since.Add(-clockSkew)) || w.knows(s) {
 			continue
 		}
 		t, err := openTail(s.path, false)
@@ -135,17 +135,48 @@ func (w *watch) copyOf(p position, since time.Time) *tail {
 }
 
 // knows reports whether a file is one of those that are read or were.
-func (w *watch) knows(number uint64) bool {
-	return slices.ContainsFunc(w.tails(), func(t *tail) bool { return inode(t.info) == number }) ||
-		slices.ContainsFunc(w.over, func(p position) bool { return p.Inode == number })
+func (w *watch) knows(s sibling) bool {
+	return slices.ContainsFunc(w.tails(), func(t *tail) bool { return inode(t.info) == s.inode }) ||
+		slices.ContainsFunc(w.over, func(p position) bool { return p.Inode == s.inode && s.holds(p) })
 }
 
 // A sibling is a regular file in the directory of the path.
 type sibling struct {
 	path    string
 	inode   uint64
+	size    int64
 	written time.Time
 	rotated bool // by its name it once had the path's
+}
+
+// holds reports whether the file is the one that a position is in, and not
+// another that has got its inode since. A file that was empty is none that could
+// be told from another.
+func (s sibling) holds(p position) bool {
+	if p.Length == 0 {
+		return s.size == 0
+	}
+	t, err := openTail(s.path, false)
+	if err != nil {
+		return true // there is nothing to read
+	}
+	defer t.close()
+	found, err := t.seekTo(p)
+	return found || err != nil
+}
+
+// end is the position behind all that the file holds.
+func (s sibling) end() position {
+	t, err := openTail(s.path, false)
+	if err != nil {
+		return position{Inode: s.inode}
+	}
+	defer t.close()
+	before, err := t.readBefore(s.size, maxBefore)
+	if err != nil {
+		return position{Inode: s.inode}
+	}
+	return positionAt(s.inode, s.size, before)
 }
 
 // siblings returns the other files in the directory, and in that of the file
@@ -177,7 +208,7 @@ func (w *watch) siblings() []sibling {
 			if slices.ContainsFunc(all, func(s sibling) bool { return number != 0 && s.inode == number }) {
 				continue
 			}
-			all = append(all, sibling{filepath.Join(dir, e.Name()), number, info.ModTime(), rotatedName(e.Name(), base)})
+			all = append(all, sibling{filepath.Join(dir, e.Name()), number, info.Size(), info.ModTime(), rotatedName(e.Name(), base)})
 		}
 	}
 	slices.SortStableFunc(all, func(a, b sibling) int { return a.written.Compare(b.written) })

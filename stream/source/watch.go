@@ -38,7 +38,7 @@ type watch struct {
 	over    []position // were given up
 	missing time.Time  // since when no file has the name; zero: one has it
 	written time.Time  // when the file that lost its name last was written
-	beside  []sibling  // at the last rotation, or at the beginning
+	beside  []position // ends of the rotated files at the last rotation, or at the beginning
 	unsaved bool       // where it stands is not stored yet
 
 	batch []stream.Event // lines of one file, not published yet

@@ -15,8 +15,9 @@ import (
 // Beyond a bound a few sockets more are let in as spare ones: each is told by
 // its first answer that there is no room, and is closed soon; only a probe is
 // answered as usual. So a flood of sockets is refused in words that its sender
-// understands, and does not make the server look dead. Beyond the spare ones a
-// socket is closed at once.
+// understands, and does not make the server look dead. Beyond the spare ones,
+// and beyond a client's share of them, a socket is closed at once: it takes many
+// clients to leave none to one that probes.
 type Sockets struct {
 	slots, spare *Slots
 	proxies      Proxies
@@ -31,7 +32,7 @@ const spareLife = 5 * time.Second
 // other clients'.
 func NewSockets(inAll, perClient int, proxies Proxies) *Sockets {
 	spare := SpareSockets(inAll)
-	return &Sockets{slots: NewSlots(inAll, perClient), spare: NewSlots(spare, 0), proxies: proxies}
+	return &Sockets{slots: NewSlots(inAll, perClient), spare: NewSlots(spare, max(spare/8, 2)), proxies: proxies}
 }
 
 // SpareSockets returns how many sockets beyond a bound are let in to be told
@@ -83,7 +84,7 @@ func (s *Sockets) ConnContext(ctx context.Context, conn net.Conn) context.Contex
 	sock := &Socket{}
 	sock.release, sock.shortage = s.slots.take(addr, addr.IsValid())
 	if sock.shortage != Room {
-		release, full := s.spare.Take(netip.Addr{})
+		release, full := s.spare.take(addr, addr.IsValid())
 		if full != Room {
 			sock.refused, release = true, func() {}
 		}

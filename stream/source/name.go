@@ -77,16 +77,26 @@ func (w *watch) between(now time.Time) {
 	if w.written.IsZero() {
 		return // none had the name before
 	}
+	for _, t := range w.unseen(files, w.written, before, w.current) {
+		t.lost = now
+		w.old = append(w.old, t)
+	}
+}
+
+// unseen opens the files that have had the name, or are copies of one that had,
+// since a time, but for those that are known, those that lay beside the file
+// before, and the copy that is being made of what the present file holds.
+func (w *watch) unseen(files []sibling, since time.Time, before []position, present *tail) (opened []*tail) {
 	for _, s := range files {
-		if !s.rotated || s.written.Before(w.written) || w.knows(s) ||
+		if !s.rotated || s.written.Before(since) || w.knows(s) || present.begins(s.end()) ||
 			slices.ContainsFunc(before, func(p position) bool { return p.Inode == s.inode && s.holds(p) }) {
 			continue
 		}
 		if t, err := openTail(s.path, false); err == nil {
-			t.lost = now
-			w.old = append(w.old, t)
+			opened = append(opened, t)
 		}
 	}
+	return opened
 }
 
 // begin goes to where reading a file begins that has got the name.

@@ -108,6 +108,13 @@ func (t *tail) seekTo(p position) (bool, error) {
 	return true, t.seek(p.Offset, b)
 }
 
+// begins reports whether the file has the bytes in front of a position, as the
+// file has of which this is a copy, or which is a copy of this.
+func (t *tail) begins(p position) bool {
+	b, err := t.readBefore(p.Offset, p.Length)
+	return err == nil && p.Length > 0 && len(b) == p.Length && sumBefore(b) == p.Before
+}
+
 // readBefore reads up to n bytes in front of an offset; fewer where the file is
 // shorter.
 func (t *tail) readBefore(offset int64, n int) ([]byte, error) {

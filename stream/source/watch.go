@@ -63,11 +63,11 @@ func (w *watch) tails() []*tail {
 
 // look publishes what there is. An error ends the run.
 func (w *watch) look(ctx context.Context) error {
-	now := time.Now()
+	now, beside := time.Now(), w.beside
 	fault := w.find(now)
 	w.note()
 	for _, t := range w.tails() {
-		if err := w.follow(ctx, t, now); err != nil {
+		if err := w.follow(ctx, t, now, beside); err != nil {
 			return err
 		}
 	}
@@ -80,8 +80,9 @@ func (w *watch) look(ctx context.Context) error {
 	return w.tell(fault, now)
 }
 
-// follow publishes what a file has to read.
-func (w *watch) follow(ctx context.Context, t *tail, now time.Time) error {
+// follow publishes what a file has to read. beside are the ends of the rotated
+// files that were there before this look.
+func (w *watch) follow(ctx context.Context, t *tail, now time.Time, beside []position) error {
 	before := t.looked
 	cut, err := t.truncated(now)
 	if err != nil {
@@ -89,10 +90,14 @@ func (w *watch) follow(ctx context.Context, t *tail, now time.Time) error {
 	}
 	if cut {
 		if c := w.copyOf(t.position(), before); c != nil {
-			c.lost = now
 			w.old = append(w.old, c)
-			if err := w.drain(ctx, c); err != nil {
-				return err
+			copies := append([]*tail{c}, w.unseen(w.siblings(), c.info.ModTime(), beside, t)...)
+			w.old = append(w.old, copies[1:]...)
+			for _, c := range copies {
+				c.lost = now
+				if err := w.drain(ctx, c); err != nil {
+					return err
+				}
 			}
 		} else if err := w.last(ctx, t); err != nil {
 			return err

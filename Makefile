@@ -107,7 +107,7 @@ fuzz: ## fuzz every target for FUZZTIME (50000x) each
 	done
 
 .PHONY: soak
-soak: e2e/clients/npm/node_modules/.installed ## two nodes over Redis under load and misfortune for SOAK (10m), every event accounted for (ARGS="flags of soak")
+soak: assets e2e/clients/npm/node_modules/.installed ## nodes over Redis, over a disk and from a file, under load and misfortune for SOAK (10m), every event accounted for (ARGS="flags of soak")
 	@go run ./e2e/soak -for $(SOAK) $(ARGS)
 
 ##### lint

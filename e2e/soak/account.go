@@ -1,154 +1,24 @@
+//go:build unix
+
 package main
 
 import (
 	"fmt"
 	"slices"
 	"sync"
+	"time"
 
 	"weir/stream"
 )
-
-// What became of an event on its way in.
-type outcome uint8
-
-const (
-	pending      outcome = iota
-	acknowledged         // an answer gave its ID: it must reach everybody
-	refused              // an answer said no, or nobody was there to ask
-	unanswered           // it may be in or not
-)
-
-// A ledger holds what is known of every event that was published, by number.
-// Its methods may be called by any goroutine.
-type ledger struct {
-	mu     sync.RWMutex
-	events []published
-	twice  []string // what was found in the topic more than once
-}
-
-type published struct {
-	id   stream.ID // zero while not known
-	what outcome
-	seen bool // some client has received it
-}
-
-// begin makes room for so many events and returns the number of the first.
-func (l *ledger) begin(n int) (first int) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	first = len(l.events)
-	l.events = append(l.events, make([]published, n)...)
-	return first
-}
-
-// acknowledge notes the IDs of the events from number first on.
-func (l *ledger) acknowledge(first int, ids []stream.ID) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for i, id := range ids {
-		l.events[first+i].what = acknowledged
-		l.identify(first+i, id)
-	}
-}
-
-// fail notes that n events from number first on were not acknowledged.
-func (l *ledger) fail(first, n int, what outcome) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for i := range n {
-		l.events[first+i].what = what
-	}
-}
-
-// sight notes that a client has received an event.
-func (l *ledger) sight(number int, id stream.ID) error {
-	l.mu.RLock()
-	if number < 0 || number >= len(l.events) {
-		l.mu.RUnlock()
-		return fmt.Errorf("event %s has the number %d, which was never published", id, number)
-	}
-	known := l.events[number].seen && l.events[number].id == id
-	l.mu.RUnlock()
-	if known {
-		return nil
-	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.events[number].seen = true
-	l.identify(number, id)
-	return nil
-}
-
-// identify sets the ID of an event; the caller holds l.mu.
-func (l *ledger) identify(number int, id stream.ID) {
-	e := &l.events[number]
-	switch {
-	case e.id.IsZero():
-		e.id = id
-	case e.id != id:
-		l.twice = append(l.twice, fmt.Sprintf("number %d is in as %s and as %s", number, e.id, id))
-	}
-}
-
-// sums are the ledger's totals.
-type sums struct {
-	published, acknowledged, refused, unanswered int
-	surfaced                                     int // not acknowledged, and yet in
-}
-
-func (l *ledger) sums() sums {
-	l.mu.RLock()
-	defer l.mu.RUnlock()
-	s := sums{published: len(l.events)}
-	for _, e := range l.events {
-		switch e.what {
-		case acknowledged:
-			s.acknowledged++
-		case refused:
-			s.refused++
-		case unanswered:
-			s.unanswered++
-		}
-		if e.what != acknowledged && e.seen {
-			s.surfaced++
-		}
-	}
-	return s
-}
-
-// doubles returns what was found in the topic more than once.
-func (l *ledger) doubles() []string {
-	l.mu.RLock()
-	defer l.mu.RUnlock()
-	return slices.Clone(l.twice)
-}
-
-// A fact is an event that is in the topic beyond doubt: it was acknowledged, or
-// somebody has received it, so that everybody must.
-type fact struct {
-	id     stream.ID
-	number int
-}
-
-// facts returns them in the order of the topic.
-func (l *ledger) facts() []fact {
-	l.mu.RLock()
-	defer l.mu.RUnlock()
-	facts := make([]fact, 0, len(l.events))
-	for n, e := range l.events {
-		if e.what == acknowledged || e.seen {
-			facts = append(facts, fact{e.id, n})
-		}
-	}
-	slices.SortFunc(facts, func(a, b fact) int { return a.id.Compare(b.id) })
-	return facts
-}
 
 // An account is what one client has received, over all connections on which it
 // went on from where it was. Its methods may be called by any goroutine.
 type account struct {
 	name   string
+	stage  *stage
 	ledger *ledger
+	began  time.Time
+	stays  bool // to the end, and is owed the end
 
 	mu        sync.Mutex
 	begun     bool
@@ -156,14 +26,29 @@ type account struct {
 	last      stream.ID // up to here, it has been served
 	got       numbers
 	delivered int
-	repeated  []string
+	repeated  []repetition
 	gaps      []gap
 }
 
-// A gap is what the server has told of a loss: after from, up to and including to.
+type repetition struct {
+	number int
+	text   string
+}
+
+// A gap is what the server has told of a loss: after from, up to and including
+// to. Where the topic went back, it is from that lies ahead.
 type gap struct {
 	from, to stream.ID
 	reason   string
+	told     time.Time
+}
+
+func (g gap) covers(id stream.ID) bool {
+	after, upTo := g.from, g.to
+	if after.After(upTo) {
+		after, upTo = upTo, after
+	}
+	return id.After(after) && !id.After(upTo)
 }
 
 // begin says where the client's stream starts. Only the first time counts:
@@ -187,9 +72,9 @@ func (a *account) receive(number int, id stream.ID) error {
 	a.delivered++
 	switch fresh := a.got.add(number); {
 	case !fresh:
-		a.repeated = append(a.repeated, fmt.Sprintf("%s received number %d again, as %s", a.name, number, id))
+		a.repeated = append(a.repeated, repetition{number, fmt.Sprintf("%s received number %d again, as %s", a.name, number, id)})
 	case !id.After(a.last):
-		a.repeated = append(a.repeated, fmt.Sprintf("%s received %s after %s", a.name, id, a.last))
+		a.repeated = append(a.repeated, repetition{number, fmt.Sprintf("%s received %s after %s", a.name, id, a.last)})
 	}
 	if id.After(a.last) {
 		a.last = id
@@ -201,7 +86,7 @@ func (a *account) gap(g gap) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.gaps = append(a.gaps, g)
-	if g.to.After(a.last) {
+	if g.to.After(a.last) || g.from.After(g.to) {
 		a.last = g.to
 	}
 }
@@ -218,6 +103,7 @@ type verdict struct {
 	delivered int
 	repeated  []string
 	gaps      []gap
+	again     int   // of what the topic had lost, came again, as a gap had told
 	covered   int   // events that did not come, as a gap had told
 	lost      []int // numbers of events that did not come, and nobody said so
 }
@@ -225,10 +111,17 @@ type verdict struct {
 // audit compares the account with the facts. A client that was to stay is owed
 // everything up to the ID given; one that has left, for which it is zero, what
 // came before the last that it got.
-func (a *account) audit(facts []fact, owed stream.ID) verdict {
+func (a *account) audit(facts []fact, owed stream.ID, taken ...takenBack) verdict {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	v := verdict{delivered: a.delivered, repeated: a.repeated, gaps: a.gaps}
+	v := verdict{delivered: a.delivered, gaps: a.gaps}
+	for _, r := range a.repeated {
+		if a.ledger.putBack(r.number, taken) {
+			v.again++
+		} else {
+			v.repeated = append(v.repeated, r.text)
+		}
+	}
 	if !a.begun {
 		return v
 	}
@@ -244,8 +137,9 @@ func (a *account) audit(facts []fact, owed stream.ID) verdict {
 		case f.id.After(owed):
 			return v
 		case a.got.has(f.number):
-		case slices.ContainsFunc(a.gaps, func(g gap) bool { return f.id.After(g.from) && !f.id.After(g.to) }):
+		case slices.ContainsFunc(a.gaps, func(g gap) bool { return g.covers(f.id) }):
 			v.covered++
+		case slices.ContainsFunc(taken, func(t takenBack) bool { return t.has(f.id) && a.began.After(t.since) }):
 		default:
 			v.lost = append(v.lost, f.number)
 		}
@@ -283,9 +177,24 @@ func (s *numbers) has(n int) bool {
 	return word >= 0 && word < len(s.words) && s.words[word]&(1<<(n%64)) != 0
 }
 
-// idOf returns the ID of an event, if it is known.
-func (l *ledger) idOf(number int) stream.ID {
-	l.mu.RLock()
-	defer l.mu.RUnlock()
-	return l.events[number].id
+// taken returns what clients were told that the topic has lost. A failure of its
+// broker has been the cause: who came after that has begun may find all as it
+// is now, and be told nothing.
+func (g *stage) taken() []takenBack {
+	var taken []takenBack
+	for _, a := range g.accounts {
+		for _, gap := range a.gaps {
+			if !gap.from.After(gap.to) {
+				continue
+			}
+			t := takenBack{after: gap.to, upTo: gap.from, since: gap.told}
+			for _, failure := range g.failures {
+				if failure.Before(gap.told) {
+					t.since = failure
+				}
+			}
+			taken = append(taken, t)
+		}
+	}
+	return taken
 }

@@ -1,8 +1,12 @@
+//go:build unix
+
 package main
 
 import (
+	"errors"
 	"slices"
 	"testing"
+	"time"
 
 	"weir/stream"
 )
@@ -149,5 +153,59 @@ func TestNumbers(t *testing.T) {
 		if s.has(n) {
 			t.Errorf("number %d is in and was never put in", n)
 		}
+	}
+}
+
+// What a failover has taken back, and told, is neither lost nor repeated; to who
+// came since it is nothing at all.
+func TestTakenBack(t *testing.T) {
+	failure := time.Now()
+	l := topic(t)
+	g := &stage{ledger: l, mayLose: true, failures: []time.Time{failure}}
+	at := func(a *account, began time.Time) *account {
+		a.stage, a.began = g, began
+		g.accounts = append(g.accounts, a)
+		return a
+	}
+	before, after := failure.Add(-time.Minute), failure.Add(time.Second)
+	told := gap{from: id(10), to: id(7), told: failure.Add(2 * time.Second)}
+	one := at(client(l, stream.ID{}, 0, 1, 2, 4, 5, 7, 8, 9), before)
+	one.gap(told)
+	// Number 8 was published again, and 10 is new.
+	l.begin(1)
+	l.acknowledge(10, []stream.ID{id(12)})
+	for _, a := range []*account{one, at(client(l, id(7), 7), after)} {
+		if err := errors.Join(a.receive(8, id(11)), a.receive(10, id(12))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	silent := at(client(l, stream.ID{}, 0, 1, 2, 4, 5, 7), before)
+	for _, c := range []struct {
+		a    *account
+		lost []int
+	}{{one, nil}, {g.accounts[1], nil}, {silent, []int{8, 9, 8, 10}}} {
+		v := c.a.audit(l.facts(), id(12), g.taken()...)
+		if !slices.Equal(v.lost, c.lost) || len(v.repeated) > 0 {
+			t.Errorf("%s: lost %v, want %v; repeated %q", c.a.name, v.lost, c.lost, v.repeated)
+		}
+	}
+	if d := l.doubles(g.taken()...); len(d) > 0 {
+		t.Errorf("found twice: %q", d)
+	}
+	if d := l.doubles(); len(d) != 1 {
+		t.Errorf("without a failover, number 8 is in twice, and found are %q", d)
+	}
+}
+
+// A line that was written and of which no event came is lost, whoever reads.
+func TestAbsent(t *testing.T) {
+	l := topic(t)
+	l.written(l.begin(2), 2)
+	a := client(l, stream.ID{}, 0, 1, 2, 4, 5, 7, 8, 9)
+	if err := a.receive(11, id(11)); err != nil {
+		t.Fatal(err)
+	}
+	if n := l.absent(); !slices.Equal(n, []int{10}) {
+		t.Errorf("absent are %v, want 10", n)
 	}
 }

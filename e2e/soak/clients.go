@@ -13,15 +13,6 @@ import (
 	"time"
 )
 
-// account opens one. It is kept to the end, when it is known what was in the topic.
-func (s *soak) account(name string) *account {
-	a := &account{name: name, ledger: s.ledger}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.accounts = append(s.accounts, a)
-	return a
-}
-
 // open opens a stream and counts how that went.
 func (s *soak) open(ctx context.Context, o linkOptions) (*link, error) {
 	began := time.Now()
@@ -43,16 +34,16 @@ func (s *soak) open(ctx context.Context, o linkOptions) (*link, error) {
 	return l, err
 }
 
-// churn is a client that comes and goes, in every way, until ctx is done. Now
+// churning is a client that comes and goes, in every way, until ctx is done. Now
 // it starts anew, now it resumes, wherever it comes to.
-func (s *soak) churn(ctx context.Context, name string) {
+func (s *soak) churning(ctx context.Context, g *stage, number int) {
 	var a *account
 	var last string
 	for life := 1; ctx.Err() == nil; life++ {
 		if a == nil || rand.IntN(2) == 0 {
-			a, last = s.account(fmt.Sprintf("%s, life %d", name, life)), ""
+			a, last = g.account("client %d, life %d", number, life), ""
 		}
-		o := linkOptions{node: s.nodes[rand.IntN(len(s.nodes))], http2: rand.IntN(4) == 0, resume: last}
+		o := linkOptions{node: g.any(), path: g.streamPath(), http2: rand.IntN(4) == 0, resume: last}
 		how := departure(rand.IntN(int(departures)))
 		switch {
 		case how == early:
@@ -127,9 +118,10 @@ func (s *soak) leaveEarly(ctx context.Context, o linkOptions) {
 // stops reading from time to time.
 func (s *soak) stay(ctx context.Context, a *account, number int, pauses bool) {
 	last := ""
-	to := number % len(s.nodes)
+	g := a.stage
+	n := g.nodes[number%len(g.nodes)]
 	for ctx.Err() == nil {
-		l, err := s.open(ctx, linkOptions{node: s.nodes[to], http2: number%4 == 3, resume: last, narrow: pauses})
+		l, err := s.open(ctx, linkOptions{node: n, path: g.streamPath(), http2: number%4 == 3, resume: last, narrow: pauses})
 		if err == nil {
 			_ = s.read(l, a, s.hesitate(ctx, pauses))
 			last = l.lastID(last)
@@ -137,7 +129,7 @@ func (s *soak) stay(ctx context.Context, a *account, number int, pauses bool) {
 		}
 		if ctx.Err() == nil {
 			s.reconnects.Add(1)
-			to = rand.IntN(len(s.nodes))
+			n = g.any()
 			sleep(ctx, between(retry/2, 3*retry/2))
 		}
 	}
@@ -163,16 +155,16 @@ func (s *soak) hesitate(ctx context.Context, pauses bool) func() bool {
 // stall is a client that reads for a moment and then no more, yet keeps its
 // connection: the server has to cut it. When it has been cut, the next one
 // comes, until ctx is done; the last waits for its end, but not beyond patience.
-func (s *soak) stall(ctx, patient context.Context, number int) {
+func (s *soak) stall(ctx, patient context.Context, g *stage, number int) {
 	for life := 1; ctx.Err() == nil; life++ {
-		n := s.nodes[(number+life)%len(s.nodes)]
+		n := g.nodes[(number+life)%len(g.nodes)]
 		// It lives longer than ctx, and is closed by nobody but the server.
-		l, err := s.open(patient, linkOptions{node: n, http2: number%3 == 2, narrow: true})
+		l, err := s.open(patient, linkOptions{node: n, path: g.streamPath(), http2: number%3 == 2, narrow: true})
 		if err != nil {
 			sleep(ctx, between(100*time.Millisecond, time.Second))
 			continue
 		}
-		a := s.account(fmt.Sprintf("stalled client %d, life %d", number, life))
+		a := g.account("stalled client %d, life %d", number, life)
 		few := 3 + rand.IntN(20)
 		if s.read(l, a, func() bool { few--; return few > 0 }) == nil {
 			s.awaitCut(patient, l)
@@ -206,7 +198,7 @@ func (s *soak) awaitCut(ctx context.Context, l *link) {
 
 // known reports whether the node has the stream among its open ones.
 func (l *link) known() (bool, error) {
-	resp, err := plain.Get("http://" + l.node.addr + "/sse-health?connection=" + l.connection)
+	resp, err := plain.Get("http://" + l.node.admin + "/sse-health?connection=" + l.connection)
 	if err != nil {
 		return false, err
 	}

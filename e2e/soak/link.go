@@ -40,9 +40,10 @@ type link struct {
 	connection string // its ID, once connected
 }
 
-// linkOptions say how to open a stream. Only the node is needed.
+// linkOptions say how to open a stream. Node and path are needed.
 type linkOptions struct {
 	node   *node
+	path   string // and query
 	http2  bool
 	resume string // last event ID
 	narrow bool   // small buffers: the server feels it when nobody reads
@@ -110,7 +111,7 @@ func dial(ctx context.Context, addr string, narrow bool) (*net.TCPConn, error) {
 }
 
 func request(o linkOptions) string {
-	text := "GET " + streamPath + " HTTP/1.1\r\nHost: " + o.node.addr + "\r\nAccept: text/event-stream\r\n"
+	text := "GET " + o.path + " HTTP/1.1\r\nHost: " + o.node.addr + "\r\nAccept: text/event-stream\r\n"
 	if o.resume != "" {
 		text += "Last-Event-ID: " + o.resume + "\r\n"
 	}
@@ -148,7 +149,7 @@ func (l *link) ask2(ctx context.Context, o linkOptions) (*http.Response, error) 
 		closeRaw()
 		t.CloseIdleConnections()
 	}
-	req, err := http.NewRequestWithContext(ctx, "GET", "http://"+o.node.addr+streamPath, nil)
+	req, err := http.NewRequestWithContext(ctx, "GET", "http://"+o.node.addr+o.path, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -201,7 +202,7 @@ func numberOf(data []byte) (int, error) {
 	_, rest, found := bytes.Cut(data, numberField)
 	end := bytes.IndexFunc(rest, func(r rune) bool { return r < '0' || r > '9' })
 	if !found || end <= 0 {
-		return 0, fmt.Errorf("an event without a number: %.200q", data)
+		return 0, fmt.Errorf("an event without a number: %.700q", data)
 	}
 	return strconv.Atoi(string(rest[:end]))
 }
@@ -239,6 +240,9 @@ func (s *soak) take(l *link, a *account, m sse.Message) error {
 			return err
 		}
 		s.delivered.Add(1)
+		if text := payload(number); !bytes.Contains(m.Data, []byte(text)) {
+			return fmt.Errorf("event %d is not what was published: %.300q", number, m.Data)
+		}
 		return a.receive(number, id)
 	case "connected":
 		var c struct{ Connection, Position, Node string }
@@ -264,7 +268,7 @@ func (s *soak) take(l *link, a *account, m sse.Message) error {
 		if err != nil {
 			return fmt.Errorf("gap: %w", err)
 		}
-		a.gap(gap{from, to, g.Reason})
+		a.gap(gap{from, to, g.Reason, time.Now()})
 	case "ping":
 	case "stream-error":
 		s.streamErrors.Add(1)

@@ -1,12 +1,28 @@
 //go:build unix
 
-// Soak runs Weir as a small cluster under load and misfortune, and accounts for
-// every event. It starts the real binary twice over a real Redis, publishes 200
-// events a second, lets clients come and go in every way, and kills, drains and
-// stops the servers in turn. Of the clients that stay, a third read by Weir's own
-// client, one is an EventSource of npm and one a Go library. At the end it prints a table, and fails when an
-// event was lost or came twice, or when the servers do not get back what the
-// clients have used.
+// Soak runs Weir under load and misfortune, and accounts for every event. It has
+// the real binary, in several stages side by side, each with what befalls it:
+//
+//   - cluster: two nodes over a real Redis, 200 events a second, and clients that
+//     come and go in every way. Nodes and Redis are killed, drained, stopped; Redis
+//     becomes read-only; 300 sockets come that do not read. Of the clients that
+//     stay, a third read by Weir's own client, one is an EventSource of npm and one
+//     a Go library.
+//   - failover: two nodes over a Redis with a replica and Sentinels. The primary is
+//     killed, or takes no writes, and the replica takes over; what the replica
+//     lacks is lost, and must be told.
+//   - disk (Linux only): a node with -data. The disk freezes, or is full; the node
+//     is killed.
+//   - file: a topic of the same node, fed by the lines of a file, which is rotated
+//     by renaming and by copying, also while the node is dead.
+//   - few files, no files: nodes with 256 and 128 descriptors, with bounded sockets
+//     and without, to which 300 sockets come that do not read.
+//
+// What is published and not acknowledged is published again until it is. At the
+// end it prints a table, and fails when an event was lost or came twice, when a
+// fault was not told, or when the servers do not get back the memory, goroutines
+// and descriptors that the clients have used. Each misfortune comes at least once,
+// so that a run of a minute takes half a minute more.
 //
 //	go run ./e2e/soak -for 10m
 package main
@@ -39,6 +55,10 @@ type options struct {
 var errFailed = errors.New("the soak has failed")
 
 func main() {
+	if len(os.Args) > 1 && os.Args[1] == behindGate {
+		fmt.Fprintln(os.Stderr, "soak:", passGate(os.Args[2:]))
+		os.Exit(1)
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	switch err := run(ctx, os.Args[1:], os.Stdout, os.Stderr); {
@@ -55,7 +75,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	var o options
 	flags := flag.NewFlagSet("soak", flag.ContinueOnError)
 	flags.SetOutput(stderr)
-	flags.DurationVar(&o.length, "for", 10*time.Minute, "how long there is load; starting and ending come on top")
+	flags.DurationVar(&o.length, "for", 10*time.Minute, "how long there is load; starting and ending come on top, and a short run lasts until each misfortune has come once")
 	flags.StringVar(&o.binary, "weir", "", "the binary to run; without it, one is built")
 	flags.BoolVar(&o.race, "race", false, "build it with the race detector")
 	flags.IntVar(&o.churn, "churn", 200, "clients that come and go")

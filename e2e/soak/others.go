@@ -9,7 +9,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math/rand/v2"
 	"net/http"
 	"os/exec"
 	"path/filepath"
@@ -22,7 +21,7 @@ import (
 // stayAsClient follows the topic until ctx is done, as stay does, by Weir's own
 // client, which goes to either node each time.
 func (s *soak) stayAsClient(ctx context.Context, a *account) {
-	l := &link{}
+	g, l := a.stage, &link{}
 	transport := &http.Transport{DisableCompression: true, DisableKeepAlives: true}
 	defer transport.CloseIdleConnections()
 	options := &sse.Options{
@@ -31,7 +30,7 @@ func (s *soak) stayAsClient(ctx context.Context, a *account) {
 		MaxRetry:    2 * time.Second,
 		IdleTimeout: idle,
 		Prepare: func(r *http.Request) error {
-			l.node, l.connection = s.nodes[rand.IntN(len(s.nodes))], ""
+			l.node, l.connection = g.any(), ""
 			r.URL.Host, r.Host = l.node.addr, ""
 			return nil
 		},
@@ -44,7 +43,7 @@ func (s *soak) stayAsClient(ctx context.Context, a *account) {
 			s.reconnects.Add(1)
 		},
 	}
-	for m, err := range sse.Read(ctx, "http://"+s.nodes[0].addr+streamPath, options) {
+	for m, err := range sse.Read(ctx, "http://"+g.nodes[0].addr+g.streamPath(), options) {
 		var gap *sse.GapError
 		if err != nil && !errors.As(err, &gap) {
 			if ctx.Err() == nil {
@@ -87,7 +86,7 @@ func foreigners(ctx context.Context, dir string) ([]foreign, error) {
 // stayAsForeigner follows the topic on one node until ctx is done: it knows one
 // address only, as a page does.
 func (s *soak) stayAsForeigner(ctx context.Context, a *account, f foreign, n *node) {
-	cmd := exec.CommandContext(ctx, f.args[0], append(f.args[1:], "http://"+n.addr+streamPath)...)
+	cmd := exec.CommandContext(ctx, f.args[0], append(f.args[1:], "http://"+n.addr+a.stage.streamPath())...)
 	out, err := cmd.StdoutPipe()
 	if err == nil {
 		err = cmd.Start()

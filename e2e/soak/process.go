@@ -13,8 +13,6 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
-	"path/filepath"
-	"regexp"
 	"strings"
 	"sync"
 	"syscall"
@@ -149,99 +147,6 @@ func (p *process) freeze(ctx context.Context, d time.Duration) error {
 func (p *process) log() string {
 	b, _ := os.ReadFile(p.logPath) // one that never started has none
 	return string(b)
-}
-
-// A redis is a real redis-server that writes to disk whatever it acknowledges,
-// so that killing it loses nothing.
-type redis struct {
-	process
-	dir  string
-	addr string
-	path string
-}
-
-func newRedis(dir string) (*redis, error) {
-	path, err := exec.LookPath("redis-server")
-	if err != nil {
-		return nil, errors.New("redis-server is needed: make deps installs it")
-	}
-	r := &redis{dir: filepath.Join(dir, "redis"), path: path}
-	r.name, r.logPath = "redis", filepath.Join(dir, "redis.log")
-	if err := os.Mkdir(r.dir, 0o700); err != nil {
-		return nil, err
-	}
-	r.addr, err = freeAddr()
-	return r, err
-}
-
-func (r *redis) start(ctx context.Context) error {
-	host, port, _ := net.SplitHostPort(r.addr)
-	_, err := r.begin(exec.Command(r.path, "--bind", host, "--port", port, "--dir", r.dir,
-		"--save", "", "--appendonly", "yes", "--appendfsync", "always"), false)
-	if err != nil {
-		return err
-	}
-	return eventually(ctx, patience, "redis-server does not answer", r.answers)
-}
-
-func (r *redis) answers() bool {
-	conn, err := net.DialTimeout("tcp", r.addr, time.Second)
-	if err != nil {
-		return false
-	}
-	defer conn.Close()
-	_ = conn.SetDeadline(time.Now().Add(time.Second))
-	fmt.Fprint(conn, "PING\r\n")
-	answer, _ := bufio.NewReader(conn).ReadString('\n')
-	return answer == "+PONG\r\n" // and not that it is still loading
-}
-
-// A node is a Weir server.
-type node struct {
-	process
-	binary string
-	addr   string
-	args   []string
-}
-
-func newNode(dir, name, binary string, args ...string) (*node, error) {
-	addr, err := freeAddr()
-	n := &node{binary: binary, addr: addr}
-	n.name, n.logPath = name, filepath.Join(dir, "node-"+name+".log")
-	n.args = append([]string{"-addr", addr, "-node", name}, args...)
-	return n, err
-}
-
-var listening = regexp.MustCompile(`^listening on http://(\S+)$`)
-
-// start runs the node and returns when it is ready.
-func (n *node) start(ctx context.Context) error {
-	cmd := exec.Command(n.binary, n.args...)
-	for _, pair := range os.Environ() {
-		if !strings.HasPrefix(pair, "WEIR_") && !strings.HasPrefix(pair, "OTEL_") {
-			cmd.Env = append(cmd.Env, pair)
-		}
-	}
-	line, err := n.begin(cmd, true)
-	if err != nil {
-		return err
-	}
-	if !listening.MatchString(line) {
-		return fmt.Errorf("node %s does not listen: %q", n.name, line)
-	}
-	return n.ready(ctx)
-}
-
-// ready waits until an event can go round.
-func (n *node) ready(ctx context.Context) error {
-	return eventually(ctx, patience, "node "+n.name+" is not ready", func() bool {
-		resp, err := plain.Get("http://" + n.addr + "/readyz")
-		if err != nil {
-			return false
-		}
-		_ = resp.Body.Close()
-		return resp.StatusCode == http.StatusOK
-	})
 }
 
 // plain asks nodes for their figures, each time over a connection of its own.

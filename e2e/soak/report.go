@@ -17,85 +17,75 @@ import (
 // maxNamed is how many events that are lost or repeated are named.
 const maxNamed = 10
 
-// report prints the table, and returns an error when something is wrong.
-func (s *soak) report(marker stream.ID) error {
-	facts := s.ledger.facts()
-	sums := s.ledger.sums()
-	doubles := s.ledger.doubles()
-	named := doubles
-	lost, repeated, covered, delivered := 0, len(doubles), 0, 0
-	gaps := map[string]int{}
-	for _, a := range s.accounts {
+// A result is what became of the events of a stage.
+type result struct {
+	sums
+	delivered, lost, repeated, again, covered, taken, clients int
+
+	gaps  map[string]int // by reason
+	named []string       // what is lost or repeated
+}
+
+// result audits the accounts of a stage.
+func (g *stage) result(marker stream.ID) result {
+	r := result{sums: g.ledger.sums(), gaps: map[string]int{}, clients: len(g.accounts)}
+	taken := g.taken()
+	if !g.mayLose {
+		taken = nil
+	}
+	facts := g.ledger.facts()
+	for _, f := range facts {
+		if lostID(f.id, taken) {
+			r.taken++
+		}
+	}
+	for _, n := range g.ledger.absent() {
+		r.lost++
+		r.named = append(r.named, fmt.Sprintf("number %d was acknowledged, and nobody has received it", n))
+	}
+	for _, text := range g.ledger.doubles(taken...) {
+		r.repeated++
+		r.named = append(r.named, text)
+	}
+	if g.lines != nil { // which have an order
+		for i := 1; i < len(facts); i++ {
+			if facts[i].number < facts[i-1].number {
+				r.repeated++
+				r.named = append(r.named, fmt.Sprintf("line %d is an event behind that of line %d", facts[i].number, facts[i-1].number))
+			}
+		}
+	}
+	for _, a := range g.accounts {
 		var owed stream.ID
-		if strings.HasPrefix(a.name, "steady") || strings.HasPrefix(a.name, "slow") {
+		if a.stays {
 			owed = marker
 		}
-		v := a.audit(facts, owed)
-		delivered += v.delivered
-		repeated += len(v.repeated)
-		covered += v.covered
-		lost += len(v.lost)
-		named = append(named, v.repeated...)
+		v := a.audit(facts, owed, taken...)
+		r.delivered += v.delivered
+		r.repeated += len(v.repeated)
+		r.again += v.again
+		r.covered += v.covered
+		r.lost += len(v.lost)
+		r.named = append(r.named, v.repeated...)
 		for _, g := range v.gaps {
-			gaps[g.reason]++
+			r.gaps[g.reason]++
 		}
 		for _, n := range v.lost {
-			named = append(named, fmt.Sprintf("%s never received number %d, which is %s", a.name, n, s.ledger.idOf(n)))
+			r.named = append(r.named, fmt.Sprintf("%s never received number %d, which is %s", a.name, n, g.ledger.idOf(n)))
 		}
 	}
+	for i := range r.named {
+		r.named[i] = g.name + ": " + r.named[i]
+	}
+	return r
+}
 
+// report prints the table, and returns an error when something is wrong.
+func (s *soak) report(markers map[*stage]stream.ID) error {
 	fmt.Fprintf(s.out, "\nSoak of %v, %v in all\n\n", s.length, time.Since(s.began).Round(time.Second))
-	w := tabwriter.NewWriter(s.out, 0, 0, 2, ' ', 0)
-	row := func(cells ...any) {
-		for i, c := range cells {
-			if i > 0 {
-				fmt.Fprint(w, "\t")
-			}
-			if n, ok := c.(int); ok {
-				c = thousands(n)
-			}
-			fmt.Fprint(w, c)
-		}
-		fmt.Fprintln(w)
-	}
-	row("events published", sums.published)
-	row("  acknowledged", sums.acknowledged)
-	row("  not acknowledged", sums.refused+sums.unanswered, fmt.Sprintf("(%s refused, %s unanswered; %s of them were in all the same)",
-		thousands(sums.refused), thousands(sums.unanswered), thousands(sums.surfaced)))
-	row("events delivered", delivered, fmt.Sprintf("(to %s clients over %s streams)", thousands(len(s.accounts)), thousands(int(s.opened.Load()))))
-	row("  lost", lost)
-	row("  repeated", repeated)
-	row("  covered by a gap", covered)
-	row("gaps reported", total(gaps), list(gaps))
-	row("reconnects", int(s.reconnects.Load()), fmt.Sprintf("(of %d clients that stay, among them an EventSource and go-sse; connecting failed or was refused %s times)", s.steady+s.slow/2+len(s.foreigners), thousands(int(s.turnedAway.Load()))))
-	left := map[string]int{}
-	for how, name := range []string{"close", "reset", "cancel", "mid-event", "half-close", "before the answer"} {
-		left[name] = int(s.left[how].Load())
-	}
-	row("departures", total(left), list(left))
-	row("stopped reading", total(s.cuts)+int(s.pauses.Load()), fmt.Sprintf("(%d for good and cut, %d for a while)", total(s.cuts), s.pauses.Load()))
-	row("stream-errors told", int(s.streamErrors.Load()))
-	row("faults", total(s.happened))
-	for _, c := range s.calamities() {
-		row("  "+c.name, s.happened[c.name])
-	}
-	_ = w.Flush()
-
-	fmt.Fprintf(s.out, "\nNodes before the first client, at most, and after the last one; in brackets the life that was measured\n\n")
-	w = tabwriter.NewWriter(s.out, 0, 0, 2, ' ', tabwriter.AlignRight)
-	row("", "start", "peak", "end", "")
-	for i, n := range s.nodes {
-		b, p, e := s.base[i], s.peak[i], s.now[i]
-		row("node "+n.name, fmt.Sprintf("[%d]", b.life), fmt.Sprintf("[1–%d]", p.life), fmt.Sprintf("[%d]", e.life), "")
-		row("connections", b.connections, p.connections, e.connections, "")
-		row("memory (RSS)", mebibytes(b.rss), mebibytes(p.rss), mebibytes(e.rss), "")
-		row("goroutines", b.goroutines, p.goroutines, e.goroutines, "")
-		row("descriptors", b.fds, p.fds, e.fds, "")
-		row("and to Redis", b.redis, p.redis, e.redis, "")
-	}
-	_ = w.Flush()
-
-	fmt.Fprintln(s.out)
+	named, bad := s.reportEvents(markers)
+	s.reportClients()
+	s.reportNodes()
 	for i, text := range named {
 		if i == maxNamed {
 			fmt.Fprintf(s.out, "and %d more\n", len(named)-i)
@@ -109,15 +99,128 @@ func (s *soak) report(marker stream.ID) error {
 	if s.more > 0 {
 		fmt.Fprintf(s.out, "and %d more\n", s.more)
 	}
-	if covered > 0 {
-		fmt.Fprintln(s.out, "Gaps were told that cover events, though Redis loses nothing here and no client is away for long: see why.")
-	}
-	if lost+repeated+len(s.faults) > 0 {
+	if bad || len(s.faults) > 0 {
 		return errFailed
 	}
-	fmt.Fprintln(s.out, "Nothing was lost or repeated, and the nodes are as before.")
+	fmt.Fprintln(s.out, "Nothing was lost, repeated or silent, and the nodes are as before.")
 	return nil
 }
+
+// reportEvents prints what became of the events, a column for each stage.
+func (s *soak) reportEvents(markers map[*stage]stream.ID) (named []string, bad bool) {
+	var results []result
+	for _, g := range s.stages {
+		r := g.result(markers[g])
+		results = append(results, r)
+		named = append(named, r.named...)
+		bad = bad || r.lost+r.repeated > 0
+		if left := r.published - r.acknowledged; left > 0 {
+			bad = true
+			named = append(named, fmt.Sprintf("%s: %d events have never been acknowledged", g.name, left))
+		}
+		if r.covered > 0 && !g.mayLose {
+			bad = true
+			named = append(named, fmt.Sprintf("%s: gaps were told that cover events, though nothing is lost here and no client is away for long", g.name))
+		}
+	}
+	w := tabwriter.NewWriter(s.out, 0, 0, 2, ' ', tabwriter.AlignRight)
+	line := func(name string, cell func(i int) any) {
+		fmt.Fprint(w, name, "\t")
+		for i := range results {
+			c := cell(i)
+			if n, ok := c.(int); ok {
+				c = thousands(n)
+			}
+			fmt.Fprint(w, c, "\t")
+		}
+		fmt.Fprintln(w)
+	}
+	line("", func(i int) any { return s.stages[i].name })
+	line("events published", func(i int) any { return results[i].published })
+	line("acknowledged", func(i int) any { return results[i].acknowledged })
+	again := func(f func(*publisher) int64) func(int) any {
+		return func(i int) any {
+			if p := s.stages[i].publisher; p != nil {
+				return int(f(p))
+			}
+			return "–"
+		}
+	}
+	line("of them only when published again", again(func(p *publisher) int64 { return p.again.Load() }))
+	line("and found to be in already", again(func(p *publisher) int64 { return p.held.Load() }))
+	line("clients", func(i int) any { return results[i].clients })
+	line("events delivered", func(i int) any { return results[i].delivered })
+	line("lost in silence", func(i int) any { return results[i].lost })
+	line("repeated", func(i int) any { return results[i].repeated })
+	line("gaps told", func(i int) any { return total(results[i].gaps) })
+	line("events that they cover", func(i int) any { return results[i].covered })
+	line("lost by Redis, as was told", func(i int) any { return results[i].taken })
+	line("of them come again, published again", func(i int) any { return results[i].again })
+	_ = w.Flush()
+	return named, bad
+}
+
+// reportClients prints what clients did and what befell the stages.
+func (s *soak) reportClients() {
+	fmt.Fprintln(s.out)
+	w := tabwriter.NewWriter(s.out, 0, 0, 2, ' ', 0)
+	row := func(name string, n int, more string) { fmt.Fprintf(w, "%s\t%s\t%s\n", name, thousands(n), more) }
+	stay := 0
+	left := map[string]int{}
+	for how, name := range []string{"close", "reset", "cancel", "mid-event", "half-close", "before the answer"} {
+		left[name] = int(s.left[how].Load())
+	}
+	for _, g := range s.stages {
+		stay += len(g.staid)
+	}
+	row("streams", int(s.opened.Load()), fmt.Sprintf("(connecting failed or was refused %s times)", thousands(int(s.turnedAway.Load()))))
+	row("reconnects", int(s.reconnects.Load()), fmt.Sprintf("(of %d clients that stay, among them an EventSource and go-sse)", stay))
+	row("departures", total(left), list(left))
+	row("stopped reading", total(s.cuts)+int(s.pauses.Load()), fmt.Sprintf("(%d for good and cut, %d for a while)", total(s.cuts), s.pauses.Load()))
+	row("stream-errors told", int(s.streamErrors.Load()), "")
+	row("misfortunes", total(s.happened), "")
+	for _, g := range s.stages {
+		for _, c := range g.disasters {
+			name := g.name + ": " + c.name
+			row("  "+name, s.happened[name], "")
+		}
+		if g.lines != nil {
+			for how, name := range []string{"renamed", "copied and truncated", "copied and truncated under a writer that leaves a hole"} {
+				row("  "+g.name+": rotated, "+name, int(g.lines.rotations[how].Load()), "")
+			}
+		}
+	}
+	_ = w.Flush()
+}
+
+// reportNodes prints what the nodes took, and gave back.
+func (s *soak) reportNodes() {
+	fmt.Fprintf(s.out, "\nNodes before the first client, at most, and after the last one; lives are how often each was started\n\n")
+	w := tabwriter.NewWriter(s.out, 0, 0, 2, ' ', tabwriter.AlignRight)
+	row := func(what string, cell func(*node) string) {
+		fmt.Fprint(w, what, "\t")
+		for _, n := range s.nodes {
+			fmt.Fprint(w, cell(n), "\t")
+		}
+		fmt.Fprintln(w)
+	}
+	three := func(f func(figures) int) func(*node) string {
+		return func(n *node) string { return fmt.Sprintf("%d %d %d", f(n.base), f(n.peak), f(n.now)) }
+	}
+	row("node", func(n *node) string { return n.name })
+	row("lives", func(n *node) string { return strconv.Itoa(n.now.life) })
+	row("connections", three(func(f figures) int { return f.connections }))
+	row("goroutines", three(func(f figures) int { return f.goroutines }))
+	row("descriptors", three(func(f figures) int { return f.fds }))
+	row("and to Redis", three(func(f figures) int { return f.redis }))
+	row("memory (RSS), MiB", three(func(f figures) int { return int(f.rss >> 20) }))
+	row("alive on the heap, MiB", func(n *node) string { return fmt.Sprintf("%.1f %.1f", mega(n.base.heap), mega(n.now.heap)) })
+	row("of it, events held", func(n *node) string { return fmt.Sprintf("%.1f %.1f", mega(n.base.log), mega(n.now.log)) })
+	_ = w.Flush()
+	fmt.Fprintln(s.out)
+}
+
+func mega(n int64) float64 { return float64(n) / (1 << 20) }
 
 func total(counts map[string]int) int {
 	sum := 0

@@ -10,7 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A Call is a system call by which this process changes a file.
+// A Call is a system call by which the process changes a file.
 type Call struct {
 	Name string // pwrite, fdatasync, fsync or ftruncate
 	Path string // of the file
@@ -56,6 +56,22 @@ const (
 // as it can where a network file system hangs. Decide is called by a goroutine
 // for each call and must not change a file itself.
 func Intercept(decide func(Call) error) error {
+	listener, err := Listen()
+	if err != nil {
+		return err
+	}
+	go func() {
+		if err := Serve(listener, decide); err != nil {
+			panic(err)
+		}
+	}()
+	return nil
+}
+
+// Listen has the calls of this process wait from now on, also after it has
+// executed another program, until somebody answers them with [Serve], to whom
+// the descriptor may be sent. Without anybody they fail.
+func Listen() (listener int, err error) {
 	code := []unix.SockFilter{{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS}} // the number of the call
 	for nr := range names {
 		code = append(code,
@@ -68,31 +84,45 @@ func Intercept(decide func(Call) error) error {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
-		return fmt.Errorf("intercept: %w", err)
+		return -1, fmt.Errorf("intercept: %w", err)
 	}
 	const flags = unix.SECCOMP_FILTER_FLAG_NEW_LISTENER | unix.SECCOMP_FILTER_FLAG_TSYNC | unix.SECCOMP_FILTER_FLAG_TSYNC_ESRCH
 	fd, _, errno := unix.Syscall(unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER, flags, uintptr(unsafe.Pointer(&program)))
 	runtime.KeepAlive(code)
 	if errno != 0 {
-		return fmt.Errorf("intercept: %w", errno)
+		return -1, fmt.Errorf("intercept: %w", errno)
 	}
-	go func() {
-		for {
-			var n notification
-			if _, _, errno := unix.Syscall(unix.SYS_IOCTL, fd, receive, uintptr(unsafe.Pointer(&n))); errno != 0 {
-				if errno == unix.EINTR || errno == unix.ENOENT { // its thread is gone
-					continue
-				}
-				panic(errno)
-			}
-			go answer(fd, n, decide)
+	return int(fd), nil
+}
+
+// Serve answers the calls of the process that the listener comes from, as
+// [Intercept] does, until that has ended, and closes the listener.
+func Serve(listener int, decide func(Call) error) error {
+	defer unix.Close(listener)
+	for {
+		ready := []unix.PollFd{{Fd: int32(listener), Events: unix.POLLIN}}
+		if _, err := unix.Poll(ready, -1); err != nil && err != unix.EINTR {
+			return fmt.Errorf("intercept: %w", err)
 		}
-	}()
-	return nil
+		if ready[0].Revents&unix.POLLIN == 0 {
+			if ready[0].Revents != 0 { // nobody is there to call any more
+				return nil
+			}
+			continue
+		}
+		var n notification
+		if _, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(listener), receive, uintptr(unsafe.Pointer(&n))); errno != 0 {
+			if errno == unix.EINTR || errno == unix.ENOENT { // its thread is gone
+				continue
+			}
+			return fmt.Errorf("intercept: %w", errno)
+		}
+		go answer(uintptr(listener), n, decide)
+	}
 }
 
 func answer(fd uintptr, n notification, decide func(Call) error) {
-	path, err := os.Readlink(fmt.Sprintf("/proc/self/fd/%d", n.args[0]))
+	path, err := os.Readlink(fmt.Sprintf("/proc/%d/fd/%d", n.pid, n.args[0]))
 	if err != nil {
 		path = err.Error()
 	}

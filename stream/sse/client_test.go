@@ -25,7 +25,7 @@ type script struct {
 }
 
 type answer struct {
-	status int // 0: the connection is refused
+	status int // 0: the connection is refused; -1: there is no answer
 	header http.Header
 	body   string
 	// stay is for how long the stream stays open behind the body; -1 for ever.
@@ -44,6 +44,10 @@ func (s *script) RoundTrip(req *http.Request) (*http.Response, error) {
 	s.mu.Unlock()
 	if a.status == 0 {
 		return nil, errors.New("connection refused")
+	}
+	if a.status < 0 {
+		<-req.Context().Done()
+		return nil, req.Context().Err()
 	}
 	header := http.Header{"Content-Type": {"text/event-stream"}}
 	for name, values := range a.header {
@@ -253,45 +257,19 @@ func TestClientDoesNotSpin(t *testing.T) {
 	})
 }
 
-func TestClientGivesUpASilentStream(t *testing.T) {
+// A message's data stays what it is when the next ones come.
+func TestClientGivesDataAway(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := &script{answers: []answer{{status: 200, body: event1, stay: -1}, {status: 204}}}
-		o := s.options()
-		var lost error
-		o.Lost = func(err error, _ time.Duration) { lost = err }
-		got, err := read(t.Context(), o, -1)
-		if err != nil || len(got) != 1 || !errors.Is(lost, sse.ErrIdle) {
-			t.Errorf("got %q, %v; lost by %v", got, err, lost)
+		s := &script{answers: []answer{{status: 200, body: "data: first\n\ndata: 2nd\n\ndata: 3rd\n\n"}, {status: 204}}}
+		var all [][]byte
+		for m, err := range sse.Read(t.Context(), "http://test/", s.options()) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			all = append(all, m.Data)
 		}
-		if wait := s.waits()[0]; !within(wait, 122*time.Second, 123*time.Second) {
-			t.Errorf("it came back after %v", wait)
-		}
-	})
-}
-
-func TestClientDoesNotTakeItsOwnReaderForSilence(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := &script{answers: []answer{{status: 200, body: event1 + event2}, {status: 204}}}
-		o := s.options()
-		for range sse.Read(t.Context(), "http://test/", o) {
-			time.Sleep(time.Hour) // the loop's own work, on a clock that does not cost time
-		}
-		if ids := s.ids(); !slices.Equal(ids, []string{"-", "2"}) {
-			t.Errorf("asked behind %q: a stream was given up", ids)
-		}
-	})
-}
-
-func TestClientWithoutAWatchdogWaitsForEver(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		ctx, cancel := context.WithTimeout(t.Context(), 24*time.Hour)
-		defer cancel()
-		s := &script{answers: []answer{{status: 200, body: event1, stay: -1}}}
-		o := s.options()
-		o.IdleTimeout = -1
-		_, err := read(ctx, o, -1)
-		if !errors.Is(err, context.DeadlineExceeded) || len(s.ids()) != 1 {
-			t.Errorf("got %v after %d requests", err, len(s.ids()))
+		if got := fmt.Sprintf("%s", all); got != "[first 2nd 3rd]" {
+			t.Errorf("the data are %s", got)
 		}
 	})
 }

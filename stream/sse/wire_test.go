@@ -79,6 +79,27 @@ func TestDecoderRetryAndLastEventID(t *testing.T) {
 	if d.Retry() != 1500*time.Millisecond || d.LastEventID() != "3" {
 		t.Errorf("retry %v, last event ID %q; want 1.5s and 3", d.Retry(), d.LastEventID())
 	}
+	// Nobody means more than a day.
+	for in, want := range map[string]time.Duration{"86400000": 24 * time.Hour, "86400001": 0, "18446744073709551616": 0} {
+		d := sse.NewDecoder(strings.NewReader("retry: " + in + "\n\n"))
+		_, _ = d.Next()
+		if d.Retry() != want {
+			t.Errorf("retry: %s is %v, want %v", in, d.Retry(), want)
+		}
+	}
+}
+
+// There is one byte order mark at most. A second one is part of the first line,
+// whose field nobody knows then.
+func TestDecoderOneByteOrderMark(t *testing.T) {
+	const bom = "\uFEFF"
+	for in, want := range map[string]string{bom + "data: a\n\n": "a", bom + bom + "data: a\n\ndata: b\n\n": "b", bom + "data: a\n" + bom + "data: b\n\n": "a"} {
+		for name, r := range map[string]io.Reader{"whole": strings.NewReader(in), "by bytes": iotest.OneByteReader(strings.NewReader(in))} {
+			if m, err := sse.NewDecoder(r).Next(); err != nil || string(m.Data) != want {
+				t.Errorf("%q, %s: got %q, %v; want %q", in, name, m.Data, err, want)
+			}
+		}
+	}
 }
 
 // A client that took over the ID of a message that was cut off would resume
@@ -129,6 +150,17 @@ func TestDecoderLimit(t *testing.T) {
 		d.MaxSize = 4096
 		if _, err := d.Next(); !errors.Is(err, sse.ErrTooLong) {
 			t.Errorf("%s: got %v, want ErrTooLong", name, err)
+		}
+	}
+}
+
+// The limit is the last size that is read.
+func TestDecoderAtTheLimit(t *testing.T) {
+	for n, want := range map[int]error{9: nil, 10: sse.ErrTooLong} { // two lines of 10 and n bytes, each with its LF
+		d := sse.NewDecoder(strings.NewReader("data:" + strings.Repeat("x", 10) + "\ndata:" + strings.Repeat("x", n-1) + "\n\n"))
+		d.MaxSize = 20
+		if _, err := d.Next(); !errors.Is(err, want) {
+			t.Errorf("an event of %d bytes within 20: %v", 11+n, err)
 		}
 	}
 }

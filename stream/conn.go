@@ -96,3 +96,14 @@ func (c *Conn) Unread() (bytes int64, ok bool) {
 	state, ok := netpoll.Peer(c.raw)
 	return int64(state.Queued), ok
 }
+
+// leftBy tells whether a client that is gone has closed its connection, or whether
+// that was reset.
+func (c *Conn) leftBy() CloseReason {
+	if c.raw != nil {
+		if state, ok := netpoll.Peer(c.raw); ok && state.Reset {
+			return closeReset
+		}
+	}
+	return CloseClient
+}

@@ -58,7 +58,7 @@
 // is told, and goes on with the oldest entry held. When the client takes and
 // acknowledges nothing for Handler.WriteTimeout, the connection is closed as slow
 // (plainWriter.check, leanWriter.writeAll), or as vanished when nothing was being
-// written (Handler.monitor). No lock is held while anybody waits for a client.
+// written (monitor.look). No lock is held while anybody waits for a client.
 //
 // # Why an event waits
 //
@@ -85,9 +85,9 @@
 //
 // # Locks
 //
-// In the order in which they are taken: Hub.mu; topic.mu; a log's lock for
-// writing; a feed's; a shard's; a log's lock for reading. Handler.mu is taken
-// with no other lock held, and none is taken while it is.
+// In the order in which they are taken: registry.mu; topic.mu; a log's lock for
+// writing; a feed's; a shard's; a log's lock for reading. conns.mu and monitor.mu
+// are taken with no other lock held, and none is taken while they are.
 //
 // # Other packages
 //

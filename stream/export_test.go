@@ -3,9 +3,9 @@ package stream
 // BeginRemoval marks a topic as removed and leaves it in the hub, as it is for a
 // moment in the middle of a removal. The function that it returns goes on.
 func BeginRemoval(h *Hub, name string) (goOn func()) {
-	t := h.topics[name]
+	t, _ := h.topics.get(name)
 	t.mu.Lock()
 	t.removed = true
 	t.mu.Unlock()
-	return func() { h.forget(t) }
+	return func() { h.topics.forget(t) }
 }

@@ -2,10 +2,9 @@ package stream
 
 import (
 	"fmt"
+	"log/slog"
 	"runtime/debug"
 	"slices"
-
-	"weir/stream/eventlog"
 )
 
 // A Format names a way to encode events for a client.
@@ -34,52 +33,38 @@ func formatJSON(dst []byte, _ string, e *Event) (string, []byte, error) {
 	return "", data, err
 }
 
-// formatter returns the formatter of a format, or nil.
-func (h *Hub) formatter(f Format) Formatter {
+// formatters are the formats of a hub beside those that every topic has.
+type formatters map[Format]Formatter
+
+// get returns the formatter of a format, or nil.
+func (all formatters) get(f Format) Formatter {
 	switch f {
 	case FormatData:
 		return formatData
 	case FormatJSON:
 		return formatJSON
 	}
-	return h.opts.Formats[f]
+	return all[f]
 }
 
-// guarded turns the panic of a formatter into an error: it may run in a goroutine
-// that writes to many.
-func (h *Hub) guarded(f Formatter, dst []byte, topic string, e *Event) (name string, data []byte, err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			h.opts.Logger.Error("a formatter panicked", "topic", topic, "event", e.ID.String(), "panic", p, "stack", string(debug.Stack()))
-			err = fmt.Errorf("the formatter panicked: %v", p)
-		}
-	}()
-	return f(dst, topic, e)
-}
-
-// format returns the topic's own form of a format, which entries know it by.
-func (h *Hub) format(t *topic, name Format, f Formatter) *eventlog.Format {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	made := t.formats[name]
-	if made == nil {
-		made = &eventlog.Format{Name: string(name), Encode: func(dst []byte, e *Event) (string, []byte, error) {
-			return h.guarded(f, dst, t.name, e)
-		}}
-		if t.formats == nil {
-			t.formats = make(map[Format]*eventlog.Format)
-		}
-		t.formats[name] = made
-	}
-	return made
-}
-
-// formatNames returns the names of all formats, sorted.
-func (h *Hub) formatNames() []string {
+// names returns the names of all formats, sorted.
+func (all formatters) names() []string {
 	names := []string{string(FormatData), string(FormatJSON)}
-	for f := range h.opts.Formats {
+	for f := range all {
 		names = append(names, string(f))
 	}
 	slices.Sort(names)
 	return names
+}
+
+// guarded turns the panic of a formatter into an error: it may run in a goroutine
+// that writes to many.
+func guarded(logger *slog.Logger, f Formatter, dst []byte, topic string, e *Event) (name string, data []byte, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			logger.Error("a formatter panicked", "topic", topic, "event", e.ID.String(), "panic", p, "stack", string(debug.Stack()))
+			err = fmt.Errorf("the formatter panicked: %v", p)
+		}
+	}()
+	return f(dst, topic, e)
 }

@@ -6,9 +6,7 @@ import (
 	"maps"
 	"math/rand/v2"
 	"net/http"
-	"slices"
 	"strconv"
-	"sync"
 	"time"
 
 	"weir/stream/internal/fanout"
@@ -60,14 +58,8 @@ type Handler struct {
 	// Logger takes faults of the server. Default: slog.Default().
 	Logger *slog.Logger
 
-	mu         sync.Mutex
-	conns      map[string]*Conn
-	totals     Totals
-	monitoring bool // monitor will be called
-	draining   bool
-	drainedAt  time.Time     // when the drain is to be over
-	idle       chan struct{} // closed when the last connection has gone in a drain
-
+	conns   conns
+	peers   monitor
 	hangUps hangUps
 }
 
@@ -91,17 +83,6 @@ const (
 	TransportLean Transport = "lean"
 )
 
-// Totals are counted since the handler began.
-type Totals struct {
-	Connections int64                 // admitted
-	Rejected    int64                 // refused
-	Events      int64                 // sent, by connections that are over
-	Bytes       int64                 // likewise
-	Duration    time.Duration         // of the connections that are over, added up
-	Closed      map[CloseReason]int64 // connections that are over
-	Gaps        int64                 // told
-}
-
 func (h *Handler) logger() *slog.Logger {
 	if h.Logger != nil {
 		return h.Logger
@@ -110,34 +91,16 @@ func (h *Handler) logger() *slog.Logger {
 }
 
 // Conns returns the open connections.
-func (h *Handler) Conns() []*Conn {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	return slices.Collect(maps.Values(h.conns))
-}
+func (h *Handler) Conns() []*Conn { return h.conns.list() }
 
 // Conn returns an open connection, or nil.
-func (h *Handler) Conn(id string) *Conn {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	return h.conns[id]
-}
+func (h *Handler) Conn(id string) *Conn { return h.conns.one(id) }
 
 // Active returns how many connections are open.
-func (h *Handler) Active() int {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	return len(h.conns)
-}
+func (h *Handler) Active() int { return h.conns.count() }
 
 // Totals returns what has been counted.
-func (h *Handler) Totals() Totals {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	t := h.totals
-	t.Closed = maps.Clone(t.Closed)
-	return t
-}
+func (h *Handler) Totals() Totals { return h.conns.counted() }
 
 // Drain refuses new streams and ends the open ones, spread over the duration
 // so that their clients do not all come back at once: each at a moment of its
@@ -146,19 +109,7 @@ func (h *Handler) Totals() Totals {
 // ended. At a shutdown call Drain first, then http.Server.Shutdown, which waits
 // for open streams, and Hub.Close last.
 func (h *Handler) Drain(ctx context.Context, spread time.Duration) error {
-	h.mu.Lock()
-	if !h.draining {
-		h.draining, h.drainedAt = true, time.Now().Add(spread)
-		h.idle = make(chan struct{})
-		if len(h.conns) == 0 {
-			close(h.idle)
-		}
-		for _, c := range h.conns {
-			time.AfterFunc(time.Duration(rand.Float64()*float64(spread)), func() { c.Close(closeDrain) })
-		}
-	}
-	idle := h.idle
-	h.mu.Unlock()
+	idle := h.conns.drain(spread)
 	select {
 	case <-idle:
 		return nil
@@ -171,44 +122,7 @@ func (h *Handler) Drain(ctx context.Context, spread time.Duration) error {
 }
 
 // Draining reports whether Drain has been called.
-func (h *Handler) Draining() bool {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	return h.draining
-}
-
-// enter registers a connection. It fails in a drain.
-func (h *Handler) enter(c *Conn) bool {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if h.draining {
-		return false
-	}
-	if h.conns == nil {
-		h.conns = make(map[string]*Conn)
-		h.totals.Closed = make(map[CloseReason]int64)
-	}
-	h.conns[c.ID] = c
-	h.totals.Connections++
-	if c.raw != nil {
-		h.monitorLater()
-	}
-	return true
-}
-
-func (h *Handler) leave(c *Conn, reason CloseReason) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	delete(h.conns, c.ID)
-	h.totals.Events += c.Events()
-	h.totals.Bytes += c.Bytes()
-	h.totals.Duration += time.Since(c.Started)
-	h.totals.Closed[reason]++
-	h.totals.Gaps += c.Errors()
-	if h.draining && len(h.conns) == 0 {
-		close(h.idle)
-	}
-}
+func (h *Handler) Draining() bool { return h.conns.inDrain() }
 
 // ServeHTTP serves one stream. On the plain transport it returns when the
 // stream is over: the client has gone, the topic has ended, the right to read
@@ -248,7 +162,7 @@ func (h *Handler) admit(w http.ResponseWriter, r *http.Request) (*session, *Refu
 	}
 	sub, err := subscribe(r)
 	if err != nil {
-		return nil, h.asRefusal(r, err)
+		return nil, asRefusal(r.Context(), h.logger(), err)
 	}
 	done := sub.Done
 	defer func() {
@@ -263,23 +177,44 @@ func (h *Handler) admit(w http.ResponseWriter, r *http.Request) (*session, *Refu
 	if h.Draining() {
 		return nil, h.drainRefusal()
 	}
-	o, err := h.open(r.Context(), sub)
+	o, err := sub.open(r.Context(), h.Hub, h.Format)
 	if err != nil {
-		return nil, h.asRefusal(r, err)
+		return nil, asRefusal(r.Context(), h.logger(), err)
 	}
 	if r.Method == http.MethodHead {
 		o.topic.leave(o.feed)
 		return nil, nil
 	}
 	s := h.session(r, sub, o)
-	if !h.enter(&s.conn) {
+	if !h.conns.enter(&s.conn) {
 		s.member.Leave()
 		o.topic.leave(o.feed)
 		return nil, h.drainRefusal()
 	}
+	if s.conn.raw != nil {
+		h.peers.start(or(h.WriteTimeout, defaultWriteTimeout), h.Conns)
+	}
 	h.connect(r, s, sub.Opened)
 	s.done, done = done, nil
 	return s, nil
+}
+
+// refuse answers a request that gets no stream.
+func (h *Handler) refuse(w http.ResponseWriter, r *http.Request, refusal *Refusal) {
+	h.conns.refused()
+	if hook := h.Hub.opts.Hooks.Reject; hook != nil {
+		hook(r, refusal)
+	}
+	if refusal.passes() && r.Method == http.MethodGet && wantsOnlyStream(r.Header.Values("Accept")) {
+		refusal.tellByStream(w, or(h.Retry, defaultRetry))
+		return
+	}
+	maps.Copy(w.Header(), refusal.Header)
+	if h.Refuse != nil {
+		h.Refuse(w, r, refusal)
+		return
+	}
+	refusal.tell(w)
 }
 
 // connect tells of a new connection, to functions that may panic.
@@ -299,10 +234,7 @@ func (h *Handler) connect(r *http.Request, s *session, opened func(*Conn)) {
 }
 
 func (h *Handler) drainRefusal() *Refusal {
-	h.mu.Lock()
-	wait := time.Until(h.drainedAt)
-	h.mu.Unlock()
-	return &Refusal{Status: http.StatusServiceUnavailable, Reason: rejectDrain, RetryAfter: max(time.Second, wait),
+	return &Refusal{Status: http.StatusServiceUnavailable, Reason: rejectDrain, RetryAfter: max(time.Second, h.conns.drainLeft()),
 		Detail: "The server is shutting down. Try again in a moment."}
 }
 

@@ -2,6 +2,8 @@ package stream
 
 import (
 	"context"
+	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -36,12 +38,7 @@ type Hub struct {
 	ctx    context.Context
 	cancel context.CancelFunc
 	work   sync.WaitGroup // sources
-
-	mu       sync.RWMutex
-	topics   map[string]*topic
-	order    []string       // of the topics that were not made on demand
-	demanded map[string]int // topics on demand, by label
-	sweeping bool           // sweep will be called
+	topics registry
 }
 
 // NewHub returns a hub without topics.
@@ -49,7 +46,7 @@ func NewHub(opts HubOptions) *Hub {
 	if opts.Logger == nil {
 		opts.Logger = slog.Default()
 	}
-	h := &Hub{opts: opts, topics: make(map[string]*topic), demanded: make(map[string]int)}
+	h := &Hub{opts: opts}
 	h.ctx, h.cancel = context.WithCancel(context.Background())
 	return h
 }
@@ -63,10 +60,13 @@ const closePatience = 10 * time.Second
 // from when Close is called.
 func (h *Hub) Close() {
 	h.cancel()
+	h.topics.close()
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		h.unfollowAll() // which may hang on a disk
+		for _, t := range h.topics.all() {
+			t.stopFollowing() // which may hang on a disk
+		}
 		h.work.Wait()
 	}()
 	select {
@@ -78,12 +78,10 @@ func (h *Hub) Close() {
 
 // unended returns the topics whose sources run.
 func (h *Hub) unended() (names []string) {
-	h.mu.RLock()
-	defer h.mu.RUnlock()
-	for name, t := range h.topics {
+	for _, t := range h.topics.all() {
 		t.mu.Lock()
 		if t.running > 0 {
-			names = append(names, name)
+			names = append(names, t.name)
 		}
 		t.mu.Unlock()
 	}
@@ -113,7 +111,8 @@ func (h *Hub) make(name string, opts TopicOptions, onDemand bool) (t *topic, mad
 	if err := eventlog.CheckTopic(name); err != nil {
 		return nil, false, err
 	}
-	t, made, err = h.put(name, opts.or(h.opts.Topic), onDemand)
+	opts = opts.or(h.opts.Topic)
+	t, made, err = h.topics.put(name, opts, onDemand, func() *topic { return newTopic(h, name, opts, onDemand) })
 	if !made {
 		return t, false, err
 	}
@@ -121,83 +120,39 @@ func (h *Hub) make(name string, opts TopicOptions, onDemand bool) (t *topic, mad
 		hook(name, t.label())
 	}
 	if t.brokered {
-		h.follow(t)
+		t.follow()
 	}
-	return t, true, nil
-}
-
-func (h *Hub) put(name string, opts TopicOptions, onDemand bool) (t *topic, made bool, err error) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if t := h.topics[name]; t != nil {
-		return t, false, nil
-	}
-	t = &topic{name: name, opts: opts, onDemand: onDemand, used: time.Now()}
-	if onDemand {
-		if label := t.label(); opts.Max > 0 && h.demanded[label] >= opts.Max {
-			return nil, false, ErrTooMany
-		}
-		h.demanded[t.label()]++
-		h.sweepLater(opts.IdleTTL)
-	} else {
-		h.order = append(h.order, name)
-	}
-	log := eventlog.Options{History: opts.History, Bytes: opts.Bytes, Numbered: h.opts.Broker != nil}
-	if receive := h.opts.Hooks.Receive; receive != nil && h.opts.Broker != nil {
-		log.Receive = func(e *Event) { receive(name, e) }
-	}
-	t.log = eventlog.New(log)
-	if h.opts.Broker != nil {
-		t.brokered, t.joined = true, make(chan struct{})
-		t.broker = SourceHealth{State: sourceStarting, Since: time.Now()}
-	}
-	h.topics[name] = t
 	return t, true, nil
 }
 
 // Topics returns the names of the topics that were not made on demand, in the
 // order in which they were made.
 func (h *Hub) Topics() []string {
-	h.mu.RLock()
-	defer h.mu.RUnlock()
-	return slices.Clone(h.order)
+	named := h.topics.named()
+	names := make([]string, len(named))
+	for i, t := range named {
+		names[i] = t.name
+	}
+	return names
 }
 
 // First returns the name of the topic that was made first, or "".
-func (h *Hub) First() string {
-	h.mu.RLock()
-	defer h.mu.RUnlock()
-	if len(h.order) == 0 {
-		return ""
-	}
-	return h.order[0]
-}
+func (h *Hub) First() string { return h.topics.first() }
 
 // Label returns what stands for a topic in metrics, logs and the names of
 // spans: TopicOptions.Label or the name, and "" for a topic that is not there.
 func (h *Hub) Label(name string) string {
-	h.mu.RLock()
-	defer h.mu.RUnlock()
-	if t := h.topics[name]; t != nil {
-		return t.label()
+	t, err := h.topics.get(name)
+	if err != nil {
+		return ""
 	}
-	return ""
-}
-
-// topic returns a topic that is there.
-func (h *Hub) topic(name string) (*topic, error) {
-	h.mu.RLock()
-	defer h.mu.RUnlock()
-	if t := h.topics[name]; t != nil {
-		return t, nil
-	}
-	return nil, fmt.Errorf("%w: %.80q", ErrNoTopic, name)
+	return t.label()
 }
 
 // demand returns a topic, and makes it where OnDemand allows it. The error wraps
 // ErrNoTopic or ErrTooMany.
 func (h *Hub) demand(name string) (*topic, error) {
-	t, err := h.topic(name)
+	t, err := h.topics.get(name)
 	if err == nil || h.opts.OnDemand == nil || eventlog.CheckTopic(name) != nil {
 		return t, err
 	}
@@ -212,9 +167,181 @@ func (h *Hub) demand(name string) (*topic, error) {
 // Reader returns what reads a topic within the program. The error wraps
 // ErrNoTopic.
 func (h *Hub) Reader(name string) (*Reader, error) {
-	t, err := h.topic(name)
+	t, err := h.topics.get(name)
 	if err != nil {
 		return nil, err
 	}
 	return t.log.All(), nil
 }
+
+// Publish puts events into a topic, all or none, and returns their IDs once
+// they are in the log, or in the broker where there is one. Fields left empty
+// get their defaults: data that is no JSON is Text. The error wraps ErrNoTopic,
+// ErrInvalid, ErrTooLarge, ErrClosed or ErrUnavailable.
+func (h *Hub) Publish(ctx context.Context, topic string, events ...Event) ([]ID, error) {
+	p := &Publication{Events: make([]*Event, len(events))}
+	for i, e := range events {
+		p.Events[i] = &e // the log's own: the caller may reuse the slice
+	}
+	if err := h.Submit(ctx, topic, p); err != nil {
+		return nil, err
+	}
+	ids := make([]ID, len(p.Events))
+	for i, e := range p.Events {
+		ids[i] = e.ID
+	}
+	return ids, nil
+}
+
+// Submit is Publish for more than events: a publication can also end the
+// topic, and keep a checkpoint. Its events belong to the hub from then on.
+func (h *Hub) Submit(ctx context.Context, topic string, p *Publication) error {
+	t, err := h.demand(topic)
+	for err == nil && !t.touch() { // it is being removed
+		select {
+		case <-time.After(time.Millisecond):
+		case <-ctx.Done():
+			return fmt.Errorf("publish to %s: %w", topic, ctx.Err())
+		}
+		t, err = h.demand(topic)
+	}
+	if err != nil {
+		return err
+	}
+	for i, e := range p.Events {
+		if err := complete(e, topic); err != nil {
+			if len(p.Events) > 1 {
+				return fmt.Errorf("event %d of %d: %w", i+1, len(p.Events), err)
+			}
+			return err
+		}
+	}
+	var done []func(ID, error)
+	if h.opts.Hooks.Publish != nil {
+		done = make([]func(ID, error), len(p.Events))
+		for i, e := range p.Events {
+			done[i] = h.opts.Hooks.Publish(ctx, topic, e)
+		}
+	}
+	err = t.store(ctx, p)
+	for i, f := range done {
+		if f != nil {
+			f(p.Events[i].ID, err)
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("publish to %s: %w", topic, err)
+	}
+	return nil
+}
+
+// complete fills in what an event leaves out, and checks it.
+func complete(e *Event, topic string) error {
+	if e.ContentType == "" {
+		if e.ContentType = JSON; !json.Valid(e.Data) {
+			e.ContentType = Text
+		}
+	}
+	if err := e.Validate(); err != nil {
+		return err
+	}
+	if e.Type == "" {
+		e.Type = eventlog.DefaultType
+	}
+	if e.Source == "" {
+		e.Source = "/topics/" + topic
+	}
+	if e.Time.IsZero() {
+		e.Time = time.Now()
+	}
+	return nil
+}
+
+// Checkpoint returns the last checkpoint that was published to a topic, and nil
+// if there is none or the broker keeps none. Without a broker it is kept as
+// long as the hub is there. The error wraps ErrNoTopic or ErrUnavailable.
+func (h *Hub) Checkpoint(ctx context.Context, name string) ([]byte, error) {
+	t, err := h.topics.get(name)
+	if err != nil {
+		return nil, err
+	}
+	return t.lastCheckpoint(ctx)
+}
+
+// AddSource feeds a topic, which must exist, from a source until the hub is
+// closed. A source that returns is run again after a wait. The wait grows to
+// 15 s, and is short again when the source has run for a while. The third
+// failure in a row is told to the clients. A source that returns nil ends the
+// topic.
+func (h *Hub) AddSource(name string, s Source) error {
+	t, err := h.topics.get(name)
+	if err != nil {
+		return err
+	}
+	t.changed(&t.source, sourceStarting, nil)
+	p := &publisher{topic: t}
+	h.work.Go(func() { p.run(s) })
+	return nil
+}
+
+// endPatience bounds how long EndTopic waits for a broker.
+const endPatience = 10 * time.Second
+
+// EndTopic ends a topic for good: clients that have all of it are told not to
+// come back. With a broker the end is stored there, so that it holds on every
+// node and after a restart; the error then wraps ErrUnavailable when the end
+// could not be stored. Ending a topic again changes nothing.
+func (h *Hub) EndTopic(name, reason string) error {
+	t, err := h.topics.get(name)
+	if err != nil {
+		return err
+	}
+	if reason == "" {
+		reason = "ended"
+	}
+	ctx, cancel := context.WithTimeout(h.ctx, endPatience)
+	defer cancel()
+	if err := t.store(ctx, &Publication{End: reason}); err != nil && !errors.Is(err, ErrClosed) {
+		return err
+	}
+	return nil
+}
+
+// RemoveTopic removes a topic. Its streams end, and are told to close. What a
+// broker holds of the topic stays there. A source that feeds it goes on, and
+// fails. The error wraps ErrNoTopic.
+func (h *Hub) RemoveTopic(name string) error {
+	t, err := h.topics.get(name)
+	if err != nil {
+		return err
+	}
+	t.mu.Lock()
+	t.removed = true
+	t.mu.Unlock()
+	h.topics.forget(t)
+	t.log.Close("the topic was removed")
+	return nil
+}
+
+// Health returns the state of each topic that was not made on demand.
+func (h *Hub) Health() map[string]TopicHealth {
+	named := h.topics.named()
+	all := make(map[string]TopicHealth, len(named))
+	for _, t := range named {
+		all[t.name] = t.health()
+	}
+	return all
+}
+
+// TopicHealth returns the state of one topic, also of one that was made on
+// demand. The error wraps ErrNoTopic.
+func (h *Hub) TopicHealth(name string) (TopicHealth, error) {
+	t, err := h.topics.get(name)
+	if err != nil {
+		return TopicHealth{}, err
+	}
+	return t.health(), nil
+}
+
+// Demanded returns how many topics there are that were made on demand, by label.
+func (h *Hub) Demanded() map[string]int { return h.topics.counts() }

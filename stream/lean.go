@@ -50,7 +50,7 @@ type leftover struct {
 }
 
 // takeOver takes the connection of a request over from net/http, if it can.
-func (s *session) takeOver(w http.ResponseWriter, r *http.Request) bool {
+func takeOver(s *session, w http.ResponseWriter, r *http.Request) bool {
 	held, ok := r.Context().Value(connKey{}).(heldConn)
 	if !ok || r.ProtoMajor != 1 || r.ProtoMinor != 1 || r.TLS != nil || r.ContentLength != 0 || held.fd < 0 {
 		return false
@@ -60,7 +60,7 @@ func (s *session) takeOver(w http.ResponseWriter, r *http.Request) bool {
 			return false // a middleware wants to write the body itself
 		}
 	}
-	if !s.h.hangUps.start(s.h.gone) {
+	if !s.h.hangUps.start() {
 		return false
 	}
 	conn, _, err := http.NewResponseController(w).Hijack() // what a client sends after its request is of no concern

@@ -52,7 +52,7 @@ type hangUps struct {
 }
 
 // start counts a user in, and reports whether there can be any.
-func (h *hangUps) start(gone func(*session)) bool {
+func (h *hangUps) start() bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.poller == nil {
@@ -67,7 +67,7 @@ func (h *hangUps) start(gone func(*session)) bool {
 			s := h.sessions[key]
 			h.mu.Unlock()
 			if s != nil {
-				gone(s)
+				s.stop(&closure{reason: s.conn.leftBy()})
 			}
 		})
 	}
@@ -97,20 +97,6 @@ func (h *hangUps) leave(key uint64) {
 	}
 }
 
-// gone is called when the client of a lean session has hung up.
-func (h *Handler) gone(s *session) { s.stop(&closure{reason: s.conn.leftBy()}) }
-
-// leftBy tells whether a client that is gone has closed its connection, or whether
-// that was reset.
-func (c *Conn) leftBy() CloseReason {
-	if c.raw != nil {
-		if state, ok := netpoll.Peer(c.raw); ok && state.Reset {
-			return closeReset
-		}
-	}
-	return CloseClient
-}
-
 // The peer monitor. A client may vanish without a word: its battery is empty, or
 // a router on the way has forgotten the connection. What is written to it goes
 // into the socket's buffer and no write fails, until TCP gives up a quarter of
@@ -125,50 +111,51 @@ type peerWatch struct {
 	since time.Time // something has been outstanding, and nothing heard; zero if not
 }
 
-// monitorEvery is how often; so often that with silence a client is found to
-// have vanished before the write timeout is over, counted from the first write
-// that it has not acknowledged.
-func (h *Handler) monitorEvery() time.Duration {
-	return max(or(h.WriteTimeout, defaultWriteTimeout), minSilence) / 8
+// A monitor looks at the peers of open connections, for as long as there are
+// some.
+type monitor struct {
+	mu   sync.Mutex
+	runs bool // look will be called
 }
 
-// silence is how long it may take to acknowledge.
-func (h *Handler) silence() time.Duration { return max(6*h.monitorEvery(), minSilence) }
-
-// minSilence is what silence is at least: an acknowledgement may be delayed by
-// design (RFC 9293, section 3.8.6.3), and a lost packet takes its time.
+// minSilence is for how long a client may acknowledge nothing at least: an
+// acknowledgement may be delayed by design (RFC 9293, section 3.8.6.3), and a
+// lost packet takes its time.
 const minSilence = 2 * time.Second
 
-// monitorLater sees to it that the peers are looked at; the caller holds h.mu.
-func (h *Handler) monitorLater() {
-	if !h.monitoring {
-		h.monitoring = true
-		time.AfterFunc(h.monitorEvery(), h.monitor)
+// every is how often the monitor looks: so often that a client is
+// found to have vanished before the write timeout is over, counted from the first
+// write that it has not acknowledged.
+func every(writeTimeout time.Duration) time.Duration { return max(writeTimeout, minSilence) / 8 }
+
+// start sees to it that the peers of the open connections are looked at.
+func (m *monitor) start(writeTimeout time.Duration, open func() []*Conn) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if !m.runs {
+		m.runs = true
+		time.AfterFunc(every(writeTimeout), func() { m.look(writeTimeout, open) })
 	}
 }
 
-func (h *Handler) monitor() {
-	h.mu.Lock()
-	h.monitoring = false
-	var all []*Conn
-	for _, c := range h.conns {
-		if c.raw != nil {
-			all = append(all, c)
+func (m *monitor) look(writeTimeout time.Duration, open func() []*Conn) {
+	m.mu.Lock()
+	m.runs = false
+	m.mu.Unlock()
+	now, goOn := time.Now(), false
+	silence := max(6*every(writeTimeout), minSilence)
+	for _, c := range open() {
+		if c.raw == nil {
+			continue
 		}
-	}
-	h.mu.Unlock()
-	if len(all) == 0 {
-		return
-	}
-	now := time.Now()
-	for _, c := range all {
-		if c.watch.vanished(c, now, h.silence()) {
+		goOn = true
+		if c.watch.vanished(c, now, silence) {
 			c.s.stop(&closure{reason: closeVanished, err: errVanished})
 		}
 	}
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.monitorLater()
+	if goOn {
+		m.start(writeTimeout, open)
+	}
 }
 
 func (p *peerWatch) vanished(c *Conn, now time.Time, patience time.Duration) bool {

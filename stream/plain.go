@@ -20,7 +20,7 @@ import (
 // through http.ResponseController. ServeHTTP returns when the stream is over.
 
 // servePlain serves the stream until it is over.
-func (s *session) servePlain(ctx context.Context, w http.ResponseWriter, protocol int) {
+func servePlain(ctx context.Context, s *session, w http.ResponseWriter, protocol int) {
 	look := make(chan struct{}, 1)
 	wake := func() {
 		select {

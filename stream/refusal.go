@@ -1,8 +1,10 @@
 package stream
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"math/rand/v2"
 	"mime"
 	"net/http"
@@ -61,54 +63,37 @@ var RejectReasons = []string{
 	rejectBroker, rejectTopics, rejectDrain, rejectFlush, rejectFault,
 }
 
-// refuse answers a request that gets no stream.
-//
-// By specification an EventSource ends for good at any status but 200, and
-// comes back after a network error or an end. So who accepts nothing but an
-// event stream, as every EventSource does, or beside it HTML alone, as htmx 4
-// does for its streams, gets a refusal that will pass as one of these: in a drain the connection is closed without an answer, so that a
-// proxy asks the next node; else the answer is a stream of one stream-error.
-// Everybody else gets the status.
-func (h *Handler) refuse(w http.ResponseWriter, r *http.Request, refusal *Refusal) {
-	h.mu.Lock()
-	h.totals.Rejected++
-	h.mu.Unlock()
-	if hook := h.Hub.opts.Hooks.Reject; hook != nil {
-		hook(r, refusal)
-	}
-	passes := refusal.Status == http.StatusTooManyRequests || refusal.Status == http.StatusServiceUnavailable
-	if passes && r.Method == http.MethodGet && wantsOnlyStream(r.Header.Values("Accept")) {
-		if refusal.Reason == rejectDrain {
-			panic(http.ErrAbortHandler)
-		}
-		h.refuseByStream(w, refusal)
-		return
-	}
-	for name, values := range refusal.Header {
-		w.Header()[name] = values
-	}
-	if h.Refuse != nil {
-		h.Refuse(w, r, refusal)
-		return
-	}
-	refusal.SetRetryAfter(w.Header())
-	http.Error(w, refusal.Detail, refusal.Status)
+// passes reports whether the refusal is one that will pass.
+func (r *Refusal) passes() bool {
+	return r.Status == http.StatusTooManyRequests || r.Status == http.StatusServiceUnavailable
 }
 
-// refuseByStream tells a refusal, and when to come back, in a stream.
-func (h *Handler) refuseByStream(w http.ResponseWriter, refusal *Refusal) {
+// tellByStream tells a refusal that will pass to a client that accepts nothing but
+// an event stream. By specification an EventSource ends for good at any status
+// but 200, and comes back after a network error or an end. So in a drain the
+// connection is closed without an answer, and a proxy asks the next node; else the
+// answer is a stream of one stream-error, which says when to come back.
+func (r *Refusal) tellByStream(w http.ResponseWriter, retry time.Duration) {
+	if r.Reason == rejectDrain {
+		panic(http.ErrAbortHandler)
+	}
 	setHeader(w.Header())
-	wait := max(refusal.RetryAfter, or(h.Retry, defaultRetry))
 	m := sse.Message{
-		Retry: time.Duration((1 + rand.Float64()/2) * float64(wait)),
-		Event: eventFault, Data: messageJSON(refusal.Detail),
+		Retry: time.Duration((1 + rand.Float64()/2) * float64(max(r.RetryAfter, retry))),
+		Event: eventFault, Data: messageJSON(r.Detail),
 	}
 	_, _ = w.Write(m.AppendTo(nil)) // a client that has gone needs no refusal
 }
 
+// tell answers with the status.
+func (r *Refusal) tell(w http.ResponseWriter) {
+	r.SetRetryAfter(w.Header())
+	http.Error(w, r.Detail, r.Status)
+}
+
 // asRefusal returns what an error of Subscribe, or of the hub, says to the
 // client.
-func (h *Handler) asRefusal(r *http.Request, err error) *Refusal {
+func asRefusal(ctx context.Context, logger *slog.Logger, err error) *Refusal {
 	var refusal *Refusal
 	switch {
 	case errors.As(err, &refusal):
@@ -122,7 +107,7 @@ func (h *Handler) asRefusal(r *http.Request, err error) *Refusal {
 	case errors.Is(err, ErrNoTopic):
 		return &Refusal{Status: http.StatusNotFound, Reason: rejectTopic, Detail: "There is no such topic."}
 	}
-	h.logger().ErrorContext(r.Context(), "a stream was refused because of a fault", "error", err)
+	logger.ErrorContext(ctx, "a stream was refused because of a fault", "error", err)
 	return &Refusal{Status: http.StatusInternalServerError, Reason: rejectFault, Detail: "The server could not tell whether you may read this. Its log says why."}
 }
 
@@ -155,8 +140,9 @@ func accepts(values []string) bool {
 	return false
 }
 
-// wantsOnlyStream reports whether an Accept header lets nothing else through, or
-// HTML alone beside it. (A browser that shows a page accepts */* as well.)
+// wantsOnlyStream reports whether an Accept header lets nothing but
+// text/event-stream through, as that of every EventSource, or HTML alone beside
+// it, as that of htmx 4. A browser that shows a page accepts */* as well.
 func wantsOnlyStream(values []string) bool {
 	only := false
 	for media := range mediaRanges(values) {

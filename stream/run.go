@@ -12,9 +12,6 @@ import (
 	"weir/stream/eventlog"
 )
 
-// failuresToTell is how many failures in a row the clients hear of.
-const failuresToTell = 3
-
 // The wait before a source or a broker is tried again.
 const (
 	minBackoff = 250 * time.Millisecond
@@ -30,64 +27,25 @@ func backoff(failures int, longest time.Duration) time.Duration {
 	return time.Duration((0.5 + rand.Float64()/2) * float64(min(d, longest)))
 }
 
-func (h *Hub) changed(t *topic, health *SourceHealth, state SourceState, err error) {
-	t.mu.Lock()
-	before := health.State
-	switch state {
-	case SourceUp:
-		health.Failures, health.Err = 0, nil
-	case SourceFailing:
-		health.Failures++
-		health.Total++
-		health.Err = err
-		if health.Failures >= failuresToTell {
-			state = SourceDown
-		}
-	}
-	if before != state {
-		health.State, health.Since = state, time.Now()
-	}
-	failures := health.Failures
-	t.mu.Unlock()
-	if h.opts.Hooks.Source != nil && (before != state || err != nil) {
-		h.opts.Hooks.Source(SourceChange{Topic: t.name, Broker: health == &t.broker, State: state, Failures: failures, Err: err})
-	}
-	if state == SourceUp && before == SourceDown && health == &t.broker {
-		t.log.Recovered()
-	}
-	if state == SourceDown && before != SourceDown {
-		what := "The source of this topic has failed repeatedly. The stream stays open and goes on when it recovers."
-		if health == &t.broker {
-			what = "The event broker cannot be reached. The stream stays open and goes on when it is back."
-		}
-		t.log.Announce(eventFault, messageJSON(what), true)
-	}
+// A publisher runs a source, and is the Publisher that the source is given.
+type publisher struct {
+	topic *topic
+
+	mu   sync.Mutex
+	last ID // of what the source has published
 }
 
-// AddSource feeds a topic, which must exist, from a source until the hub is
-// closed. A source that returns is run again after a wait. The wait grows to
-// 15 s, and is short again when the source has run for a while. The third
-// failure in a row is told to the clients. A source that returns nil ends the
-// topic.
-func (h *Hub) AddSource(name string, s Source) error {
-	t, err := h.topic(name)
-	if err != nil {
-		return err
-	}
-	h.changed(t, &t.source, sourceStarting, nil)
-	h.work.Go(func() { h.feed(t, s) })
-	return nil
-}
-
-func (h *Hub) feed(t *topic, s Source) {
-	p := &publisher{hub: h, topic: t}
+// run runs a source until the hub is closed or the topic ends.
+func (p *publisher) run(s Source) {
+	t := p.topic
+	h := t.hub
 	short := 0 // runs in a row
 	for runs := 0; ; runs++ {
 		t.mu.Lock()
 		t.source.Restarts = runs
 		t.mu.Unlock()
 		began := time.Now()
-		err := h.runSource(t, s, p)
+		err := p.runOnce(s)
 		if short++; time.Since(began) >= steadyRun {
 			short = 0
 		}
@@ -96,11 +54,11 @@ func (h *Hub) feed(t *topic, s Source) {
 			return
 		case err == nil:
 			p.end()
-			h.changed(t, &t.source, SourceEnded, nil)
+			t.changed(&t.source, SourceEnded, nil)
 			return
 		case errors.Is(err, ErrClosed) && t.log.Ended() != "":
 			h.opts.Logger.Warn("the topic has ended: its source is not run any more", "topic", t.name, "reason", t.log.Ended())
-			h.changed(t, &t.source, SourceEnded, nil)
+			t.changed(&t.source, SourceEnded, nil)
 			return
 		case !errors.Is(err, ErrRestart):
 			p.Fail(err)
@@ -108,50 +66,45 @@ func (h *Hub) feed(t *topic, s Source) {
 		t.mu.Lock()
 		wait := backoff(max(t.source.Failures, short), maxBackoff)
 		t.mu.Unlock()
-		if !h.sleep(wait) {
+		if !p.sleep(wait) {
 			return
 		}
 	}
 }
 
-// runSource turns a panic of a plug-in into a failure.
-func (h *Hub) runSource(t *topic, s Source, p Publisher) (err error) {
-	h.running(t, 1)
-	defer h.running(t, -1)
+// runOnce turns a panic of a plug-in into a failure.
+func (p *publisher) runOnce(s Source) (err error) {
+	p.topic.ran(1)
+	defer p.topic.ran(-1)
 	defer func() {
 		if r := recover(); r != nil {
-			h.opts.Logger.Error("a source panicked", "topic", t.name, "panic", r, "stack", string(debug.Stack()))
+			p.topic.hub.opts.Logger.Error("a source panicked", "topic", p.topic.name, "panic", r, "stack", string(debug.Stack()))
 			err = &panicError{r}
 		}
 	}()
-	return s.Run(h.ctx, p)
+	return s.Run(p.topic.hub.ctx, p)
 }
 
-// running counts the sources of a topic that run.
-func (h *Hub) running(t *topic, change int) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.running += change
+// sleep reports whether the hub is still open after a while.
+func (p *publisher) sleep(d time.Duration) bool {
+	select {
+	case <-time.After(d):
+		return true
+	case <-p.topic.hub.ctx.Done():
+		return false
+	}
 }
 
-// A publisher is the Publisher that a hub gives a source.
-type publisher struct {
-	hub   *Hub
-	topic *topic
-
-	mu   sync.Mutex
-	last ID // of what the source has published
-}
-
+// Publish implements [Publisher].
 func (p *publisher) Publish(ctx context.Context, events ...Event) error {
-	if p.hub.ctx.Err() != nil { // told to loops that do not look at their context
+	if p.topic.hub.ctx.Err() != nil { // told to loops that do not look at their context
 		return fmt.Errorf("publish to %s: %w: the hub is closed", p.topic.name, ErrClosed)
 	}
-	ids, err := p.hub.Publish(ctx, p.topic.name, events...)
+	ids, err := p.topic.hub.Publish(ctx, p.topic.name, events...)
 	switch {
 	case err == nil:
 		p.published(ids...)
-		p.hub.changed(p.topic, &p.topic.source, SourceUp, nil)
+		p.topic.changed(&p.topic.source, SourceUp, nil)
 	case errors.Is(err, ErrInvalid):
 		p.Fail(err)
 	}
@@ -177,7 +130,7 @@ func (p *publisher) end() {
 	last := p.last
 	p.mu.Unlock()
 	for c := p.topic.log.All().Live(); last.After(p.topic.log.Last()); {
-		_, err := c.Next(p.hub.ctx)
+		_, err := c.Next(p.topic.hub.ctx)
 		var gap *eventlog.Gap
 		if err != nil && (!errors.As(err, &gap) || gap.Reason == eventlog.GapReset) {
 			break // the broker has lost events, perhaps these
@@ -186,9 +139,36 @@ func (p *publisher) end() {
 	p.topic.log.Close("the source has ended")
 }
 
+// Fail implements [Publisher].
 func (p *publisher) Fail(err error) {
-	if p.hub.ctx.Err() != nil {
+	if p.topic.hub.ctx.Err() != nil {
 		return
 	}
-	p.hub.changed(p.topic, &p.topic.source, SourceFailing, err)
+	p.topic.changed(&p.topic.source, SourceFailing, err)
+}
+
+// Checkpoint implements [CheckpointPublisher].
+func (p *publisher) Checkpoint(ctx context.Context) ([]byte, error) {
+	return p.topic.hub.Checkpoint(ctx, p.topic.name)
+}
+
+// PublishCheckpoint implements [CheckpointPublisher]. A place without events
+// says nothing of how the source does.
+func (p *publisher) PublishCheckpoint(ctx context.Context, checkpoint []byte, events ...Event) error {
+	if p.topic.hub.ctx.Err() != nil {
+		return fmt.Errorf("publish to %s: %w: the hub is closed", p.topic.name, ErrClosed)
+	}
+	publication := &Publication{Checkpoint: checkpoint, Events: make([]*Event, len(events))}
+	for i, e := range events {
+		publication.Events[i] = &e
+	}
+	err := p.topic.hub.Submit(ctx, p.topic.name, publication)
+	switch {
+	case err == nil && len(events) > 0:
+		p.published(publication.Events[len(events)-1].ID)
+		p.topic.changed(&p.topic.source, SourceUp, nil)
+	case errors.Is(err, ErrInvalid):
+		p.Fail(err)
+	}
+	return err
 }

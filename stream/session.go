@@ -143,6 +143,21 @@ func (s *session) next(now time.Time) (it item, over CloseReason, ok bool) {
 	return item{}, "", false
 }
 
+// greeting is what every client gets first. Its id is the position behind which
+// the stream begins: a client that is cut off before its first event resumes
+// there.
+func (s *session) greeting(now time.Time) []byte {
+	hello := hello{
+		Connection: s.conn.ID, Node: s.h.Node, Topic: s.conn.Topic, Resumed: s.conn.Resumed,
+		Traceparent: s.hooks.Traceparent, Session: s.hooks.Session,
+		Position: s.member.Position().String(), Live: s.member.Since().String(), Time: now.UnixMilli(),
+	}
+	if s.malformed {
+		hello.LastEventID = "malformed"
+	}
+	return greetingMessage(hello, or(s.h.Retry, defaultRetry))
+}
+
 // lastWord takes leave where the server ends the stream.
 func (s *session) lastWord(why *closure, now time.Time) (it item, over CloseReason, ok bool) {
 	switch why.reason {
@@ -151,18 +166,15 @@ func (s *session) lastWord(why *closure, now time.Time) (it item, over CloseReas
 	case CloseClient, closeReset, CloseSlow, closeVanished, closeError, ClosePanic:
 		return item{}, why.reason, false
 	}
-	retry := s.h.comeBack(why.reason, now)
-	return item{kind: itemLast, bytes: pingMessage(s.member.Position(), retry, now), ends: why.reason}, "", true
+	return item{kind: itemLast, bytes: pingMessage(s.member.Position(), s.comeBack(why.reason), now), ends: why.reason}, "", true
 }
 
 // comeBack is when a client whose stream the server ends shall come back: not
 // all at once, and in a drain when the next process can be there.
-func (h *Handler) comeBack(reason CloseReason, now time.Time) time.Duration {
-	retry := time.Duration((0.5 + rand.Float64()) * float64(or(h.Retry, defaultRetry)))
+func (s *session) comeBack(reason CloseReason) time.Duration {
+	retry := time.Duration((0.5 + rand.Float64()) * float64(or(s.h.Retry, defaultRetry)))
 	if reason == closeDrain {
-		h.mu.Lock()
-		retry += max(0, h.drainedAt.Sub(now))
-		h.mu.Unlock()
+		retry += s.h.conns.drainLeft()
 	}
 	return retry
 }
@@ -296,7 +308,7 @@ func (s *session) leave(reason CloseReason) {
 	}
 	s.member.Leave()
 	s.opened.topic.leave(s.opened.feed)
-	s.h.leave(&s.conn, reason)
+	s.h.conns.leave(&s.conn, reason)
 }
 
 // finished reports whether the topic has ended and this client, who has been
@@ -316,10 +328,10 @@ func (s *session) begin(w http.ResponseWriter, r *http.Request) {
 			s.gzip = new(fanout.Gzip)
 		}
 	}
-	if s.h.Transport == TransportLean && s.takeOver(w, r) {
+	if s.h.Transport == TransportLean && takeOver(s, w, r) {
 		return
 	}
-	s.servePlain(r.Context(), w, r.ProtoMajor)
+	servePlain(r.Context(), s, w, r.ProtoMajor)
 }
 
 // contextEnd is what the end of a request's context means.

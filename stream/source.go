@@ -7,6 +7,8 @@ import (
 	"io/fs"
 	"os"
 	"time"
+
+	"weir/stream/eventlog"
 )
 
 // A Source makes the events of a topic. streamtest.TestSource checks an
@@ -98,3 +100,13 @@ func (h SourceHealth) Class() string {
 type panicError struct{ value any }
 
 func (e *panicError) Error() string { return fmt.Sprintf("the source panicked: %v", e.value) }
+
+// TopicHealth is the state of one topic.
+type TopicHealth struct {
+	Source  SourceHealth  // State is empty for a topic that no source feeds
+	Broker  *SourceHealth // nil without a broker
+	Log     eventlog.Stats
+	Label   string // see TopicOptions
+	Readers int
+	Ended   string // why the topic has ended, or ""
+}

@@ -1,6 +1,7 @@
 package stream
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net/http"
@@ -123,37 +124,28 @@ type opened struct {
 	format Format
 }
 
-// open finds what a subscription asks for. The error is a Refusal or one of the
-// hub's.
-func (h *Handler) open(ctx context.Context, sub *Subscription) (opened, error) {
-	filter, err := eventlog.ParseFilter(sub.Subjects)
+// open finds what the subscription asks for; preset is the format where it names
+// none. The error is a Refusal or one of the hub's.
+func (s *Subscription) open(ctx context.Context, hub *Hub, preset Format) (opened, error) {
+	filter, err := eventlog.ParseFilter(s.Subjects)
 	if err != nil {
 		return opened{}, badQuery(rejectSubject, fmt.Sprintf("The filter subject= is refused: %v.", err))
 	}
-	format := sub.Format
-	if format == "" {
-		format = h.Format
-	}
-	if format == "" {
-		format = FormatData
-	}
-	formatter := h.Hub.formatter(format)
+	format := cmp.Or(s.Format, preset, FormatData)
+	formatter := formatters(hub.opts.Formats).get(format)
 	if formatter == nil {
-		return opened{}, badQuery(rejectFormat, fmt.Sprintf("There is no format %.80q. Formats are: %s.", format, strings.Join(h.Hub.formatNames(), ", ")))
+		return opened{}, badQuery(rejectFormat, fmt.Sprintf("There is no format %.80q. Formats are: %s.", format, strings.Join(formatters(hub.opts.Formats).names(), ", ")))
 	}
-	name := sub.Topic
-	if name == "" {
-		name = h.Hub.First()
-	}
+	name := cmp.Or(s.Topic, hub.First())
 	for {
-		t, err := h.Hub.demand(name)
+		t, err := hub.demand(name)
 		if err != nil {
 			return opened{}, err
 		}
 		if !t.ready(ctx) {
 			return opened{}, fmt.Errorf("open %s: %w", name, ErrUnavailable)
 		}
-		f, ok := t.join(filter, h.Hub.format(t, format, formatter))
+		f, ok := t.join(filter, t.format(format, formatter))
 		if !ok { // it is being removed
 			select {
 			case <-time.After(time.Millisecond):
@@ -164,10 +156,10 @@ func (h *Handler) open(ctx context.Context, sub *Subscription) (opened, error) {
 		}
 		o := opened{topic: t, feed: f, format: format}
 		switch view := f.View(); {
-		case sub.Resume != nil:
-			o.cursor = view.From(*sub.Resume)
-		case sub.Last > 0:
-			o.cursor = view.Newest(sub.Last)
+		case s.Resume != nil:
+			o.cursor = view.From(*s.Resume)
+		case s.Last > 0:
+			o.cursor = view.Newest(s.Last)
 		default:
 			o.cursor = view.Live()
 		}

@@ -50,9 +50,18 @@ func (o TopicOptions) or(d TopicOptions) TopicOptions {
 	return o
 }
 
+// label returns what stands for the name of a topic.
+func (o TopicOptions) label(name string) string {
+	if o.Label != "" {
+		return o.Label
+	}
+	return name
+}
+
 // A topic is a log, the feeds of those who read it, and the health of what
 // feeds it.
 type topic struct {
+	hub      *Hub
 	name     string
 	opts     TopicOptions
 	log      *eventlog.Log
@@ -71,9 +80,23 @@ type topic struct {
 	used     time.Time // when somebody last read or published
 	removed  bool
 
-	// store is held while a publication is put into the log, without a broker.
-	store      sync.Mutex
+	// storing is held while a publication is put into the log, without a broker.
+	storing    sync.Mutex
 	checkpoint []byte
+}
+
+func newTopic(h *Hub, name string, opts TopicOptions, onDemand bool) *topic {
+	t := &topic{hub: h, name: name, opts: opts, onDemand: onDemand, used: time.Now()}
+	log := eventlog.Options{History: opts.History, Bytes: opts.Bytes, Numbered: h.opts.Broker != nil}
+	if receive := h.opts.Hooks.Receive; receive != nil && h.opts.Broker != nil {
+		log.Receive = func(e *Event) { receive(name, e) }
+	}
+	t.log = eventlog.New(log)
+	if h.opts.Broker != nil {
+		t.brokered, t.joined = true, make(chan struct{})
+		t.broker = SourceHealth{State: sourceStarting, Since: time.Now()}
+	}
+	return t
 }
 
 // A feed is one view of the topic in one format, for as long as somebody reads
@@ -126,12 +149,7 @@ func (t *topic) leave(f *feed) {
 	}
 }
 
-func (t *topic) label() string {
-	if t.opts.Label != "" {
-		return t.opts.Label
-	}
-	return t.name
-}
+func (t *topic) label() string { return t.opts.label(t.name) }
 
 // joinPatience is how long a reader waits for a topic that is joining its broker,
 // as one does that was just made on demand.
@@ -165,4 +183,170 @@ func (t *topic) touch() bool {
 	defer t.mu.Unlock()
 	t.used = time.Now()
 	return !t.removed
+}
+
+// idle reports whether a topic's time is over, and marks it as removed then: no
+// reader can join it any more.
+func (t *topic) idle(now time.Time) bool {
+	last := t.log.Last().Time()
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.readers > 0 || now.Sub(t.used) < t.opts.IdleTTL || now.Sub(last) < t.opts.IdleTTL {
+		return false
+	}
+	t.removed = true
+	return true
+}
+
+// format returns the topic's own form of a format, which entries know it by.
+func (t *topic) format(name Format, f Formatter) *eventlog.Format {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	made := t.formats[name]
+	if made == nil {
+		made = &eventlog.Format{Name: string(name), Encode: func(dst []byte, e *Event) (string, []byte, error) {
+			return guarded(t.hub.opts.Logger, f, dst, t.name, e)
+		}}
+		if t.formats == nil {
+			t.formats = make(map[Format]*eventlog.Format)
+		}
+		t.formats[name] = made
+	}
+	return made
+}
+
+// follow lets the broker feed the topic's log until the hub is closed or the
+// topic removed. What the broker reports is told to hooks, which may ask the hub.
+func (t *topic) follow() {
+	stop := t.hub.opts.Broker.Follow(t.name, t.log, t.reported)
+	t.mu.Lock()
+	t.unfollow = stop
+	removed := t.removed
+	t.mu.Unlock()
+	if removed || t.hub.ctx.Err() != nil { // RemoveTopic or Close may have come before there was anything to stop
+		stop()
+	}
+}
+
+// stopFollowing ends the following, if there is one, and waits for that.
+func (t *topic) stopFollowing() {
+	t.mu.Lock()
+	stop := t.unfollow
+	t.mu.Unlock()
+	if stop != nil {
+		stop()
+	}
+}
+
+// reported takes what the broker says of its touch with the topic.
+func (t *topic) reported(err error) {
+	if err != nil {
+		t.changed(&t.broker, SourceFailing, err)
+		return
+	}
+	select {
+	case <-t.joined:
+	default: // reports come one after the other
+		close(t.joined)
+	}
+	t.changed(&t.broker, SourceUp, nil)
+}
+
+// failuresToTell is how many failures in a row the clients hear of.
+const failuresToTell = 3
+
+// changed takes note of how the topic's source or broker does, and tells hooks
+// and, of the third failure in a row, the clients.
+func (t *topic) changed(health *SourceHealth, state SourceState, err error) {
+	t.mu.Lock()
+	before := health.State
+	switch state {
+	case SourceUp:
+		health.Failures, health.Err = 0, nil
+	case SourceFailing:
+		health.Failures++
+		health.Total++
+		health.Err = err
+		if health.Failures >= failuresToTell {
+			state = SourceDown
+		}
+	}
+	if before != state {
+		health.State, health.Since = state, time.Now()
+	}
+	failures := health.Failures
+	t.mu.Unlock()
+	if t.hub.opts.Hooks.Source != nil && (before != state || err != nil) {
+		t.hub.opts.Hooks.Source(SourceChange{Topic: t.name, Broker: health == &t.broker, State: state, Failures: failures, Err: err})
+	}
+	if state == SourceUp && before == SourceDown && health == &t.broker {
+		t.log.Recovered()
+	}
+	if state == SourceDown && before != SourceDown {
+		what := "The source of this topic has failed repeatedly. The stream stays open and goes on when it recovers."
+		if health == &t.broker {
+			what = "The event broker cannot be reached. The stream stays open and goes on when it is back."
+		}
+		t.log.Announce(eventFault, messageJSON(what), true)
+	}
+}
+
+// store stores a publication: in the broker, or without one in the log.
+func (t *topic) store(ctx context.Context, p *Publication) error {
+	if broker := t.hub.opts.Broker; broker != nil {
+		if t.log.Ended() != "" {
+			return ErrClosed
+		}
+		if err := t.log.Fits(p.Events); err != nil {
+			return err // every node's log would lose the beginning
+		}
+		return broker.Publish(ctx, t.name, p)
+	}
+	t.storing.Lock()
+	defer t.storing.Unlock()
+	duplicate, err := t.log.Append(p.Events...)
+	if err != nil {
+		return err
+	}
+	p.Duplicate = duplicate
+	if p.Checkpoint != nil {
+		t.checkpoint = append([]byte(nil), p.Checkpoint...)
+	}
+	if p.End != "" {
+		t.log.Close(p.End)
+	}
+	return nil
+}
+
+// lastCheckpoint returns the last checkpoint that was stored with the topic.
+func (t *topic) lastCheckpoint(ctx context.Context) ([]byte, error) {
+	if t.hub.opts.Broker == nil {
+		t.storing.Lock()
+		defer t.storing.Unlock()
+		return append([]byte(nil), t.checkpoint...), nil
+	}
+	if c, ok := t.hub.opts.Broker.(Checkpointer); ok {
+		return c.Checkpoint(ctx, t.name)
+	}
+	return nil, nil
+}
+
+// ran counts the sources that run.
+func (t *topic) ran(change int) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.running += change
+}
+
+func (t *topic) health() TopicHealth {
+	log := t.log.Stats()
+	ended := t.log.Ended()
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	health := TopicHealth{Source: t.source, Log: log, Label: t.label(), Readers: t.readers, Ended: ended}
+	if t.brokered {
+		b := t.broker
+		health.Broker = &b
+	}
+	return health
 }

@@ -26,30 +26,22 @@ func setHeader(h http.Header) {
 	h.Set("X-Accel-Buffering", "no")
 }
 
-// greeting is what every client gets first. Its id is the position behind which
-// the stream begins: a client that is cut off before its first event resumes
-// there.
-func (s *session) greeting(now time.Time) []byte {
-	position, live := s.member.Position().String(), s.member.Since().String()
-	hello := struct {
-		Connection  string `json:"connection"`
-		Node        string `json:"node"`
-		Topic       string `json:"topic"`
-		Resumed     bool   `json:"resumed"`
-		LastEventID string `json:"last_event_id,omitempty"`
-		Traceparent string `json:"traceparent"`
-		Session     string `json:"session,omitempty"`
-		Position    string `json:"position"`
-		Live        string `json:"live"`
-		Time        int64  `json:"time"` // Unix time in ms
-	}{
-		Connection: s.conn.ID, Node: s.h.Node, Topic: s.conn.Topic, Resumed: s.conn.Resumed,
-		Traceparent: s.hooks.Traceparent, Session: s.hooks.Session, Position: position, Live: live, Time: now.UnixMilli(),
-	}
-	if s.malformed {
-		hello.LastEventID = "malformed"
-	}
-	return sse.Message{Retry: or(s.h.Retry, defaultRetry), ID: position, Event: eventConnected, Data: toJSON(hello)}.AppendTo(nil)
+// A hello is the data of connected.
+type hello struct {
+	Connection  string `json:"connection"`
+	Node        string `json:"node"`
+	Topic       string `json:"topic"`
+	Resumed     bool   `json:"resumed"`
+	LastEventID string `json:"last_event_id,omitempty"` // "malformed": the client gave one that is none
+	Traceparent string `json:"traceparent"`
+	Session     string `json:"session,omitempty"`
+	Position    string `json:"position"` // behind which the stream begins
+	Live        string `json:"live"`     // what comes up to this ID is a replay
+	Time        int64  `json:"time"`     // Unix time in ms
+}
+
+func greetingMessage(h hello, retry time.Duration) []byte {
+	return sse.Message{Retry: retry, ID: h.Position, Event: eventConnected, Data: toJSON(h)}.AppendTo(nil)
 }
 
 // gapMessage moves the client's last event ID, so that the gap is told once.

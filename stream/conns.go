@@ -1,0 +1,128 @@
+package stream
+
+import (
+	"maps"
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"time"
+)
+
+// Totals are counted since the handler began.
+type Totals struct {
+	Connections int64                 // admitted
+	Rejected    int64                 // refused
+	Events      int64                 // sent, by connections that are over
+	Bytes       int64                 // likewise
+	Duration    time.Duration         // of the connections that are over, added up
+	Closed      map[CloseReason]int64 // connections that are over
+	Gaps        int64                 // told
+}
+
+// conns are the open connections of a handler, and what those that are over have
+// added up to. Its methods may be called by any goroutine. No other lock is held
+// while mu is taken, and none is taken while it is held.
+type conns struct {
+	mu        sync.Mutex
+	open      map[string]*Conn
+	totals    Totals
+	draining  bool
+	drainedAt time.Time     // when the drain is to be over
+	idle      chan struct{} // closed when the last connection has gone in a drain
+}
+
+// enter takes a connection in. It fails in a drain.
+func (a *conns) enter(c *Conn) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.draining {
+		return false
+	}
+	if a.open == nil {
+		a.open = make(map[string]*Conn)
+		a.totals.Closed = make(map[CloseReason]int64)
+	}
+	a.open[c.ID] = c
+	a.totals.Connections++
+	return true
+}
+
+func (a *conns) leave(c *Conn, reason CloseReason) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	delete(a.open, c.ID)
+	a.totals.Events += c.Events()
+	a.totals.Bytes += c.Bytes()
+	a.totals.Duration += time.Since(c.Started)
+	a.totals.Closed[reason]++
+	a.totals.Gaps += c.Errors()
+	if a.draining && len(a.open) == 0 {
+		close(a.idle)
+	}
+}
+
+// refused counts a request that got no stream.
+func (a *conns) refused() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.totals.Rejected++
+}
+
+func (a *conns) list() []*Conn {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return slices.Collect(maps.Values(a.open))
+}
+
+func (a *conns) one(id string) *Conn {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.open[id]
+}
+
+func (a *conns) count() int {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return len(a.open)
+}
+
+func (a *conns) counted() Totals {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	t := a.totals
+	t.Closed = maps.Clone(t.Closed)
+	return t
+}
+
+// drain lets nobody in any more, has the open connections end, spread over the
+// duration, and returns a channel that is closed when all have. Draining again
+// changes nothing.
+func (a *conns) drain(spread time.Duration) (idle <-chan struct{}) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.draining {
+		return a.idle
+	}
+	a.draining, a.drainedAt = true, time.Now().Add(spread)
+	a.idle = make(chan struct{})
+	if len(a.open) == 0 {
+		close(a.idle)
+	}
+	for _, c := range a.open {
+		time.AfterFunc(time.Duration(rand.Float64()*float64(spread)), func() { c.Close(closeDrain) })
+	}
+	return a.idle
+}
+
+func (a *conns) inDrain() bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.draining
+}
+
+// drainLeft is how long the drain is to last yet.
+func (a *conns) drainLeft() time.Duration {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return max(0, time.Until(a.drainedAt))
+}

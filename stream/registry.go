@@ -1,0 +1,156 @@
+package stream
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+)
+
+// A registry holds the topics of a hub by name, and finds those whose time is
+// over. Its methods may be called by any goroutine.
+type registry struct {
+	mu       sync.RWMutex
+	topics   map[string]*topic
+	order    []string       // of the topics that were not made on demand
+	demanded map[string]int // topics on demand, by label
+	sweeping bool           // sweep will be called
+	closed   bool
+}
+
+// get returns a topic that is there, or an error that wraps ErrNoTopic.
+func (r *registry) get(name string) (*topic, error) {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	if t := r.topics[name]; t != nil {
+		return t, nil
+	}
+	return nil, fmt.Errorf("%w: %.80q", ErrNoTopic, name)
+}
+
+// put returns the topic with that name: the one that is there, or the one that
+// build makes. The error is ErrTooMany.
+func (r *registry) put(name string, opts TopicOptions, onDemand bool, build func() *topic) (t *topic, made bool, err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if t := r.topics[name]; t != nil {
+		return t, false, nil
+	}
+	if label := opts.label(name); !onDemand {
+		r.order = append(r.order, name)
+	} else {
+		if opts.Max > 0 && r.demanded[label] >= opts.Max {
+			return nil, false, ErrTooMany
+		}
+		if r.demanded == nil {
+			r.demanded = make(map[string]int)
+		}
+		r.demanded[label]++
+		r.sweepLater(opts.IdleTTL)
+	}
+	if r.topics == nil {
+		r.topics = make(map[string]*topic)
+	}
+	t = build()
+	r.topics[name] = t
+	return t, true, nil
+}
+
+// forget takes a topic out, which is marked as removed, and ends its following.
+func (r *registry) forget(t *topic) {
+	r.mu.Lock()
+	if r.topics[t.name] == t {
+		delete(r.topics, t.name)
+		r.order = slices.DeleteFunc(r.order, func(name string) bool { return name == t.name })
+		if t.onDemand {
+			if r.demanded[t.label()]--; r.demanded[t.label()] == 0 {
+				delete(r.demanded, t.label())
+			}
+		}
+	}
+	r.mu.Unlock()
+	t.stopFollowing()
+}
+
+// all returns every topic, in no order.
+func (r *registry) all() []*topic {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	return slices.Collect(maps.Values(r.topics))
+}
+
+// named returns the topics that were not made on demand, in the order in which
+// they were made.
+func (r *registry) named() []*topic {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	named := make([]*topic, 0, len(r.order))
+	for _, name := range r.order {
+		named = append(named, r.topics[name])
+	}
+	return named
+}
+
+// first returns the name of the topic that was made first, or "".
+func (r *registry) first() string {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	if len(r.order) == 0 {
+		return ""
+	}
+	return r.order[0]
+}
+
+// counts returns how many topics there are that were made on demand, by label.
+func (r *registry) counts() map[string]int {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	counts := make(map[string]int, len(r.demanded))
+	maps.Copy(counts, r.demanded)
+	return counts
+}
+
+// close ends the looking for idle topics.
+func (r *registry) close() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.closed = true
+}
+
+// sweepEvery is the least time between two sweeps.
+const sweepEvery = time.Second
+
+// sweepLater sees to it that idle topics are looked for; the caller holds r.mu.
+func (r *registry) sweepLater(ttl time.Duration) {
+	if ttl > 0 && !r.sweeping && !r.closed {
+		r.sweeping = true
+		time.AfterFunc(max(ttl/8, sweepEvery), r.sweep)
+	}
+}
+
+// sweep removes the topics that have been idle for their time.
+func (r *registry) sweep() {
+	now := time.Now()
+	var idle []*topic
+	r.mu.Lock()
+	r.sweeping = false
+	next := time.Duration(0) // the shortest time to live
+	for _, t := range r.topics {
+		ttl := t.opts.IdleTTL
+		if r.closed || !t.onDemand || ttl <= 0 {
+			continue
+		}
+		if next == 0 || ttl < next {
+			next = ttl
+		}
+		if t.idle(now) {
+			idle = append(idle, t)
+		}
+	}
+	r.sweepLater(next)
+	r.mu.Unlock()
+	for _, t := range idle {
+		r.forget(t)
+	}
+}

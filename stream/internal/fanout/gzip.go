@@ -39,13 +39,11 @@ func deflate(p []byte) []byte {
 	w.Reset(&b)
 	_, _ = w.Write(p) // to memory: cannot fail
 	_ = w.Flush()
-	if b.Len() >= len(p)+2*len(flushBlock) {
-		return store(nil, p)
-	}
 	return b.Bytes()
 }
 
-// store appends p as stored blocks, for what is not worth compressing.
+// store appends p as stored blocks, for what is not worth compressing: it goes to
+// one connection alone.
 func store(dst, p []byte) []byte {
 	for len(p) > 0 {
 		n := min(len(p), maxStored)

@@ -107,15 +107,14 @@ func (s *Shard) writeParked() {
 	f := s.feed
 	span := f.view.Span()
 	limit := s.released.Load()
-	if span.Epoch != p.epoch || p.at == limit || p.at < span.Tail {
-		// The log went back, it has ended, or the members were overtaken: each
-		// finds out for itself.
+	if span.Epoch != p.epoch || p.at == limit {
+		// The log went back, or it has ended: each member finds out for itself.
 		p.epoch = span.Epoch
 		s.attendAll()
 	}
 	for p.at < limit && len(p.list) > 0 {
 		b := f.batch(p.at, limit)
-		if b == nil {
+		if b == nil { // the members were overtaken
 			s.attendAll()
 			break
 		}

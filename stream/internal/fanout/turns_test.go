@@ -273,21 +273,3 @@ func TestPace(t *testing.T) {
 		}
 	})
 }
-
-// All connections that are caught up write the very same bytes.
-func TestBatchesAreShared(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		l := eventlog.New(eventlog.Options{})
-		feed := New(l.All(), text, 10*time.Millisecond)
-		defer feed.Close()
-		a, b := feed.Join(feed.View().Live(), ""), feed.Join(feed.View().Live(), "")
-		if _, err := l.Append(event(0), event(1), event(2)); err != nil {
-			t.Fatal(err)
-		}
-		x, _ := a.next(t.Context())
-		y, _ := b.next(t.Context())
-		if x.Events != 3 || &x.Bytes(Encoding{})[0] != &y.Bytes(Encoding{})[0] {
-			t.Errorf("two readers got batches of their own: %d and %d events", x.Events, y.Events)
-		}
-	})
-}

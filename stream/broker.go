@@ -55,7 +55,7 @@ type Publication struct {
 	Checkpoint []byte
 	// Duplicate is set by Publish; it is nil when no event is one. Events[i]
 	// is not put in where Duplicate[i] is set: the topic holds an event of the
-	// same Source and ForeignID already, whose ID Events[i] gets. An event
+	// same Source, ForeignID and Subject already, whose ID Events[i] gets. An event
 	// without a ForeignID is no duplicate.
 	Duplicate []bool
 }

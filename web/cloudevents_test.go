@@ -184,6 +184,32 @@ func TestPublishSubjectsAreRights(t *testing.T) {
 	}
 }
 
+// Who may publish about one subject neither learns the ID of an event about another,
+// nor keeps one out by having been there first.
+func TestPublishersOfSubjectsAreApart(t *testing.T) {
+	s := newSite(t, func(o *web.Options) {
+		o.Access.Rights = mustRights(t, "", "", tokenFile(t, "publish mine one/eu.*\npublish theirs one/us.*"))
+	})
+	post := func(token, subject string) (id string, duplicate bool) {
+		t.Helper()
+		w := s.do("POST", "/publish?topic=one", `{"specversion":"1.0","id":"1","source":"s","type":"t","subject":"`+subject+`"}`,
+			"Authorization", "Bearer "+token, "Content-Type", "application/cloudevents+json")
+		a := decode[struct {
+			IDs       []string
+			Duplicate bool
+		}](t, w, 200)
+		return a.IDs[0], a.Duplicate
+	}
+	first, _ := post("mine", "eu.1")
+	other, duplicate := post("theirs", "us.1")
+	if duplicate || other == first || s.entries("one") != 2 {
+		t.Errorf("an event about another subject is said to be a duplicate (%v), under %s: %d events are in", duplicate, other, s.entries("one"))
+	}
+	if again, duplicate := post("mine", "eu.1"); !duplicate || again != first {
+		t.Errorf("the first again: %s, duplicate: %v, want %s", again, duplicate, first)
+	}
+}
+
 // Whatever a publisher sends, it is taken whole or refused, and what is taken
 // can be told.
 func FuzzPublish(f *testing.F) {

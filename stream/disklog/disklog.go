@@ -21,7 +21,7 @@
 //
 // A topic that ended stays ended, and one that is followed and never published
 // to keeps the floor that it was born with: a client that comes back after a
-// restart is told no gap. Each event that has a Source and a ForeignID is in an
+// restart is told no gap. Each event that has a ForeignID is in an
 // index beside the events, as long as the topic holds it, so that it is not
 // stored twice. A checkpoint is in the same commit as its events.
 //

@@ -145,7 +145,7 @@ func decodeState(topic, value []byte) (state, error) {
 	return s, nil
 }
 
-// An identity stands for the Source and the ForeignID of an event: the first
+// An identity stands for the Source, the ForeignID and the Subject of an event: the first
 // bytes of a hash, so many that two never meet.
 type identity [16]byte
 
@@ -154,6 +154,9 @@ func identify(e *stream.Event) identity {
 	h.Write(binary.AppendUvarint(nil, uint64(len(e.Source))))
 	h.Write([]byte(e.Source))
 	h.Write([]byte(e.ForeignID))
+	if e.Subject != "" { // without one it is as it was before subjects counted
+		h.Write([]byte("\x00" + e.Subject)) // a ForeignID has no NUL
+	}
 	return identity(h.Sum(nil)[:len(identity{})])
 }
 

@@ -79,8 +79,12 @@ type Log struct {
 	held    map[origin]ID // events that their publisher gave an ID
 }
 
-// An origin is what makes an event the same as another (CloudEvents 1.0).
-type origin struct{ source, id string }
+// An origin is what makes an event the same as another: source and id, as
+// CloudEvents 1.0 has it, and the subject, so that who may publish about one
+// subject neither learns nor hides what is published about another.
+type origin struct{ source, id, subject string }
+
+func originOf(e *Event) origin { return origin{e.Source, e.ForeignID, e.Subject} }
 
 // New returns an empty log.
 func New(opts Options) *Log {
@@ -99,8 +103,8 @@ func New(opts Options) *Log {
 }
 
 // Append numbers the events and puts them in, all or none; their IDs are then
-// set. The events belong to the log from then on. An event whose Source and
-// ForeignID the log holds already is not put in again: it gets the ID of the
+// set. The events belong to the log from then on. An event whose Source,
+// ForeignID and Subject the log holds already is not put in again: it gets the ID of the
 // first, and its place in duplicate, which is nil when there is none, is true.
 func (l *Log) Append(events ...*Event) (duplicate []bool, err error) {
 	l.write.Lock()
@@ -113,7 +117,7 @@ func (l *Log) Append(events ...*Event) (duplicate []bool, err error) {
 	var fresh map[origin]ID
 	for i, e := range events {
 		if e.ForeignID != "" {
-			o := origin{e.Source, e.ForeignID}
+			o := originOf(e)
 			id, is := l.held[o]
 			if !is {
 				id, is = fresh[o]
@@ -220,7 +224,7 @@ func (l *Log) add(e *Entry, wake []*func()) []*func() {
 		if l.held == nil {
 			l.held = make(map[origin]ID)
 		}
-		l.held[origin{e.Event.Source, e.Event.ForeignID}] = e.ID
+		l.held[originOf(e.Event)] = e.ID
 	}
 	for v := range l.views.of(e) {
 		v.push(e)
@@ -239,7 +243,7 @@ func (l *Log) evict() {
 		v.evict(e)
 	}
 	if e.Event != nil && e.Event.ForeignID != "" {
-		if o := (origin{e.Event.Source, e.Event.ForeignID}); l.held[o] == e.ID {
+		if o := originOf(e.Event); l.held[o] == e.ID {
 			delete(l.held, o)
 		}
 	}

@@ -52,7 +52,11 @@ func indexKey(e *stream.Event) []byte {
 	if e.ForeignID == "" {
 		return nil
 	}
-	sum := sha256.Sum256([]byte(e.Source + "\x00" + e.ForeignID)) // neither has a NUL
+	text := e.Source + "\x00" + e.ForeignID // neither has a NUL
+	if e.Subject != "" {                    // without one it is as it was before subjects counted
+		text += "\x00" + e.Subject
+	}
+	sum := sha256.Sum256([]byte(text))
 	return sum[:16]
 }
 

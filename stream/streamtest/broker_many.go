@@ -75,8 +75,18 @@ func testDuplicate(t *testing.T, b stream.Broker) {
 	if other.Duplicate != nil {
 		t.Error("an event of another topic is taken for a duplicate")
 	}
-	want("with the end", &stream.Publication{Events: []*stream.Event{fromElsewhere("/a", "1", -1), numbered(7)}, End: "over"}, first[0], nil)
-	wantRange(t, f.wantEnd(t, 8, "over"), 0)
+	// So has another subject: who may publish about one learns and hides nothing of
+	// another.
+	about := func(subject string, n int) *stream.Event {
+		e := fromElsewhere("/a", "1", n)
+		e.Subject = subject
+		return e
+	}
+	subject := about("eu", 7)
+	want("about another subject", &stream.Publication{Events: []*stream.Event{subject, about("us", 8)}}, nil, nil)
+	want("about that subject again", &stream.Publication{Events: []*stream.Event{about("eu", -1), about("", -1)}}, subject, first[0])
+	want("with the end", &stream.Publication{Events: []*stream.Event{fromElsewhere("/a", "1", -1), numbered(9)}, End: "over"}, first[0], nil)
+	wantRange(t, f.wantEnd(t, 10, "over"), 0)
 }
 
 // testDuplicateRace publishes the same events from many sides at once.

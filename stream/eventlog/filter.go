@@ -91,8 +91,7 @@ func MatchPattern(pattern, name string) bool {
 func (f Filter) key() string { return strings.Join(f, ",") }
 
 // maxIdle is how many views without readers a log keeps. Their readers come
-// back soon, as a rule, and only a view that was there all the time knows that
-// nothing was lost to them.
+// back soon, as a rule, and a view that is there need not be made.
 const maxIdle = 1024
 
 // views are the views of a log by subject. The caller of the methods holds the
@@ -113,7 +112,8 @@ func (l *Log) View(f Filter) *View {
 	defer l.mu.Unlock()
 	v := l.views.all[f.key()]
 	if v == nil {
-		v = &View{log: l, filter: f, floor: l.all.floor, why: l.all.why}
+		v = &View{log: l, filter: f}
+		v.floor, v.why = l.evicted.floor(f)
 		v.fill()
 		l.views.put(v)
 	}

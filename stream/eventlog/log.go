@@ -75,6 +75,7 @@ type Log struct {
 	fault   *Entry // the announcement that is told to new readers
 	ended   string // reason of Close
 	views   views
+	evicted evictions
 	fresh   chan struct{} // closed at the next change; nil while nobody waits
 	held    map[origin]ID // events that their publisher gave an ID
 }
@@ -99,6 +100,8 @@ func New(opts Options) *Log {
 	}
 	l := &Log{opts: opts, last: opts.Floor}
 	l.all = View{log: l, floor: opts.Floor, why: GapRestart}
+	l.evicted.most = max(maxEvicted, opts.History)
+	l.evicted.begin(opts.Floor, GapRestart)
 	return l
 }
 
@@ -241,6 +244,9 @@ func (l *Log) evict() {
 	l.all.evict(e)
 	for v := range l.views.of(e) {
 		v.evict(e)
+	}
+	if e.Event != nil {
+		l.evicted.note(e.Event.Subject, e.ID)
 	}
 	if e.Event != nil && e.Event.ForeignID != "" {
 		if o := originOf(e.Event); l.held[o] == e.ID {

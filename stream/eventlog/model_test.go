@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 
@@ -20,7 +21,8 @@ type model struct {
 	history int
 	rewinds bool // the log goes back now and then
 	events  []modelEvent
-	born    map[string]eventlog.ID // the log's floor when a filter's view was made
+	fresh   int         // filters that were made for one view
+	horizon eventlog.ID // nobody knows what came up to it
 	trace   []string
 }
 
@@ -75,7 +77,11 @@ func (m *model) rewind() {
 	}
 	i := max(0, len(m.events)-1-m.rng.IntN(m.history+2))
 	kept := m.events[i].id
-	if m.rng.IntN(3) == 0 {
+	reset := m.rng.IntN(3) == 0
+	if reset || kept.Compare(m.log.Stats().Floor) < 0 {
+		m.horizon = kept
+	}
+	if reset {
 		m.say("reset to %v", kept)
 		m.log.Reset(kept, eventlog.GapReset)
 	} else {
@@ -106,10 +112,16 @@ func (m *model) open() *modelClient {
 	return c
 }
 
+// view returns the client's view; now and then it is one that was never asked for
+// before.
 func (c *modelClient) view() *eventlog.View {
-	key := strings.Join(c.filter, ",")
-	if _, is := c.m.born[key]; !is {
-		c.m.born[key] = c.m.log.Stats().Floor
+	if len(c.filter) > 0 && c.m.rng.IntN(2) == 0 {
+		c.m.fresh++
+		other, err := eventlog.ParseFilter(append(slices.Clone(c.filter), fmt.Sprint("nobody", c.m.fresh)))
+		if err != nil {
+			c.m.fail("%v", err)
+		}
+		return c.m.log.View(other)
 	}
 	return c.m.log.View(c.filter)
 }
@@ -156,8 +168,8 @@ func (c *modelClient) read() {
 
 // justified checks that the client has lost something by a gap.
 func (c *modelClient) justified(g *eventlog.Gap) {
-	if g.Reason == eventlog.GapReset || g.From.Compare(c.m.born[strings.Join(c.filter, ",")]) < 0 {
-		return // nobody knows what came before the view was made
+	if g.Reason == eventlog.GapReset || g.From.Compare(c.m.horizon) < 0 {
+		return // nobody knows what came before
 	}
 	for _, e := range c.m.events {
 		if e.id.After(g.From) && !e.id.After(g.To) && c.filter.Match(e.subject) {
@@ -191,7 +203,8 @@ func TestModel(t *testing.T) {
 		for history < 3 {
 			history = 3 // a batch has up to three events
 		}
-		m := &model{t: t, rng: rng, log: eventlog.New(eventlog.Options{History: history}), history: history, born: map[string]eventlog.ID{}}
+		m := &model{t: t, rng: rng, log: eventlog.New(eventlog.Options{History: history}), history: history}
+		m.horizon = m.log.Stats().Floor
 		m.say("seed %d, history %d", seed, history)
 		m.rewinds = seed%4 == 0
 		var clients []*modelClient

@@ -75,6 +75,7 @@ func (l *Log) takeBack(r rewind) (kept []*Entry) {
 	floor, why := l.all.floor, l.all.why
 	if r.all {
 		floor, why = r.kept, r.reason
+		l.evicted.begin(floor, why)
 	}
 	views := []*View{&l.all}
 	for _, v := range l.views.all {

@@ -204,7 +204,9 @@ func (v *View) push(e *Entry) {
 func (v *View) evict(e *Entry) {
 	v.ring[v.tail%uint64(len(v.ring))] = nil
 	v.tail++
-	v.floor, v.why = e.ID, GapExpired
+	if e.Event != nil { // nobody comes back for an announcement
+		v.floor, v.why = e.ID, GapExpired
+	}
 }
 
 // clear drops all entries, and says nothing of the floor.

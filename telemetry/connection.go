@@ -155,10 +155,10 @@ func (c *connection) flush(f *stream.Flush) {
 }
 
 // catchUp follows the events of a client that has come back, until it has had
-// all that it missed.
+// all that it missed: it has nothing more to read, or has read what is new.
 func (c *connection) catchUp(f *stream.Flush) {
 	c.replay += int64(f.Replayed)
-	if f.Replayed < f.Events {
+	if f.Replayed < f.Events || f.Lag == 0 {
 		c.endReplay()
 	}
 }

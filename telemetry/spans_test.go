@@ -433,6 +433,7 @@ func TestReconnect(t *testing.T) {
 		own, _, _ := strings.Cut(after, `"`)
 		second := r.connect("/sse-stream", http.Header{"Traceparent": {own}, "Last-Event-Id": {ids[0].String()}}, nil)
 		synctest.Wait()
+		r.expect("sse.server.replay.size", "sse.topic=sensor", 1) // it need not wait for the next event
 		r.publish(`4`)
 		synctest.Wait()
 		second.leave()

@@ -151,8 +151,8 @@ func (s *sse) report(t *testing.T, weir string, came time.Time) {
 	}
 }
 
-// startPrometheus runs one that scrapes Weir each second.
-func startPrometheus(t *testing.T, weir string) (address string) {
+// startPrometheus runs one that scrapes Weir each second, and executes the rules.
+func startPrometheus(t *testing.T, weir string, rules ...string) (address string) {
 	t.Helper()
 	path, err := exec.LookPath("prometheus")
 	if err != nil {
@@ -161,7 +161,8 @@ func startPrometheus(t *testing.T, weir string) (address string) {
 	dir := t.TempDir()
 	config := filepath.Join(dir, "prometheus.yml")
 	u, _ := url.Parse(weir)
-	text := fmt.Sprintf("global: {scrape_interval: 1s}\nscrape_configs:\n  - job_name: weir\n    static_configs: [{targets: [%q]}]\n", u.Host)
+	files, _ := json.Marshal(rules) // strings can be encoded
+	text := fmt.Sprintf("global: {scrape_interval: 1s, evaluation_interval: 1s}\nrule_files: %s\nscrape_configs:\n  - job_name: weir\n    static_configs: [{targets: [%q]}]\n", files, u.Host)
 	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}

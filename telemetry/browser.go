@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -122,14 +123,14 @@ func (t *Telemetry) readBeacon(w http.ResponseWriter, r *http.Request, now time.
 }
 
 // sameOrigin reports whether a page of this server sent the request. A browser
-// says so itself where it knows the header, which also holds behind a proxy
-// that changes the host.
+// that knows Sec-Fetch-Site says so itself, and what it says holds behind a proxy
+// that changes the host, too. Package web/rights has the same rule for cookies.
 func sameOrigin(r *http.Request) bool {
 	if site := r.Header.Get("Sec-Fetch-Site"); site != "" {
 		return site == "same-origin"
 	}
 	origin, err := url.Parse(r.Header.Get("Origin"))
-	return err == nil && origin.Host != "" && origin.Host == r.Host
+	return err == nil && origin.Host != "" && strings.EqualFold(origin.Host, r.Host)
 }
 
 // epoch reads milliseconds since 1970; it refuses what no clock shows.

@@ -84,6 +84,7 @@ func (t *Telemetry) connect(r *http.Request, conn *stream.Conn) stream.ConnHooks
 		c.reader.Store(t.journeys.Reader(conn.ID))
 	}
 	c.topic.opened(conn.Protocol, +1)
+	t.readers.add(conn.Topic, +1)
 	t.conns.Store(conn.ID, c)
 	return stream.ConnHooks{
 		Traceparent: traceparent(c.context.context()),
@@ -234,6 +235,7 @@ func (c *connection) disconnect(reason stream.CloseReason, err error) {
 	}
 	c.t.sessions.end(c, now)
 	c.topic.opened(c.conn.Protocol, -1)
+	c.t.readers.add(c.conn.Topic, -1)
 	if !c.live {
 		c.endReplay()
 	}

@@ -101,7 +101,7 @@ func refTo(sc trace.SpanContext) journey.Ref {
 // newEventTrace follows an event whose span has begun.
 func (t *Telemetry) newEventTrace(span trace.Span, ref journey.Ref, e journey.Event, tm *topicMetrics) *eventTrace {
 	et := &eventTrace{t: t, tm: tm, ref: ref, sc: span.SpanContext(), span: span, event: e, ended: e.Published}
-	if expected := tm.active(); expected > 0 {
+	if expected := t.readers.of(e.Topic); expected > 0 {
 		et.odds = uint64(min(float64(maxRandom)/float64(expected), 1) * (1<<32 - 1))
 	}
 	t.open.add(et)

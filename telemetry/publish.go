@@ -78,7 +78,7 @@ func (t *Telemetry) publish(ctx context.Context, topic string, e *stream.Event) 
 		} else {
 			published.Add(1)
 			if !t.brokered(topic, tm) { // else it is counted when it comes back
-				tm.fanout.Record(t.exemplarContext(et), float64(tm.active()))
+				tm.fanout.Record(t.exemplarContext(et), float64(t.readers.of(topic)))
 			}
 		}
 		if et != nil {
@@ -152,7 +152,7 @@ func (et *eventTrace) sent(send trace.Span, id stream.ID, err error, began, ende
 		return
 	}
 	et.t.journeys.Publish(et.ref, event, journey.Span{Began: began, Ended: ended}, store)
-	if et.tm.active() == 0 && !et.t.brokered(et.event.Topic, et.tm) {
+	if et.t.readers.of(et.event.Topic) == 0 && !et.t.brokered(et.event.Topic, et.tm) {
 		et.t.open.close(et, nil) // nobody gets it
 	}
 }

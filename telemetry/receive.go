@@ -17,7 +17,7 @@ import (
 func (t *Telemetry) receive(topic string, e *stream.Event) {
 	tm := t.topicOf(topic)
 	tm.brokered.Store(true)
-	tm.fanout.Record(context.Background(), float64(tm.active()))
+	tm.fanout.Record(context.Background(), float64(t.readers.of(topic)))
 	sc := contextOf(e)
 	if !sc.IsSampled() {
 		return
@@ -39,7 +39,7 @@ func (t *Telemetry) receive(topic string, e *stream.Event) {
 	et.step(t.tracer, "receive "+tm.name, trace.SpanKindConsumer, now, ended, nil,
 		append(messaging("receive", "receive", topic), keyTopic.String(topic), keyEventID.String(event.ID))...)
 	t.journeys.Receive(et.ref, event, journey.Span{Began: now, Ended: ended})
-	if tm.active() == 0 {
+	if t.readers.of(topic) == 0 {
 		t.open.close(et, nil) // nobody gets it here
 	}
 }

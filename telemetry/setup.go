@@ -102,6 +102,7 @@ type Telemetry struct {
 	lates          *rate.Limiter // traces of events that were late
 	open           openEvents
 	conns          conns
+	readers        readers
 	sessions       sessions
 	growth         growth
 	storm          storm

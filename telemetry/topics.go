@@ -180,15 +180,6 @@ func (tm *topicMetrics) opened(version string, n int64) {
 	tm.connections[max(0, slices.Index(versions[:], version))].Add(n)
 }
 
-// active returns how many connections are open.
-func (tm *topicMetrics) active() int64 {
-	var n int64
-	for i := range tm.connections {
-		n += tm.connections[i].Load()
-	}
-	return n
-}
-
 // A bareReservoir keeps exemplars without attributes.
 type bareReservoir struct{ sdkexemplar.Reservoir }
 

@@ -10,9 +10,6 @@ import (
 	"weir/stream"
 )
 
-// forwardedHeaders are those by which proxies say that they are there.
-var forwardedHeaders = []string{"Forwarded", "Via", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Real-Ip"}
-
 // playground lets everybody on this machine publish and read without a token,
 // and nobody else: it refuses what a proxy passes on, and what a page of another
 // site makes a browser send. The name in Host is checked before: see [Hosts].
@@ -27,10 +24,8 @@ func playground(next http.Handler) http.Handler {
 }
 
 func playRefusal(r *http.Request) *stream.Refusal {
-	for _, name := range forwardedHeaders {
-		if len(r.Header.Values(name)) > 0 {
-			return problem(http.StatusForbidden, "play_forwarded", "This server was started with -play, which is for this machine alone; a proxy stands in front of it. Start it with tokens instead.")
-		}
+	if forwarded(r) {
+		return problem(http.StatusForbidden, "play_forwarded", "This server was started with -play, which is for this machine alone; a proxy stands in front of it. Start it with tokens instead.")
 	}
 	if addr, err := netip.ParseAddrPort(r.RemoteAddr); err == nil && !addr.Addr().Unmap().IsLoopback() {
 		return problem(http.StatusForbidden, "play_remote", "This server was started with -play, which is for its own machine alone.")

@@ -77,11 +77,6 @@ func (s *Server) mayWatch(r *http.Request) *stream.Refusal {
 	return nil
 }
 
-// forwarded reports whether a proxy says that it stands between.
-func forwarded(r *http.Request) bool {
-	return r.Header.Get("X-Forwarded-For") != "" || r.Header.Get("Forwarded") != "" || r.Header.Get("Via") != ""
-}
-
 type adminKey struct{}
 
 // asAdmin marks the requests that came to the admin address.

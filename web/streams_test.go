@@ -139,6 +139,8 @@ func TestWhoMaySeeTheStreams(t *testing.T) {
 	}{
 		{"loopback without rights", open, nil, 200},
 		{"by a proxy", open, []string{"X-Forwarded-For", "192.0.2.1"}, 403},
+		{"by a proxy that tells the address alone", open, []string{"X-Real-Ip", "192.0.2.1"}, 403},
+		{"by a proxy that tells the host alone", open, []string{"X-Forwarded-Host", "weir.example"}, 403},
 		{"without the right", withRights, nil, 401},
 		{"with the right", withRights, []string{"Authorization", "Bearer secret"}, 200},
 		{"moved to the admin address", onAdmin, nil, 404},

@@ -201,6 +201,20 @@ func TestStreamByCookie(t *testing.T) {
 	}
 }
 
+// Without rights nothing can be revoked, and no stream ends.
+func TestNothingIsRevokedWithoutRights(t *testing.T) {
+	s := newSite(t, nil)
+	refused, leave := s.hold("192.0.2.1:1")
+	if refused != nil {
+		t.Fatalf("no stream: %d", refused.StatusCode)
+	}
+	defer leave()
+	s.server.EndRevoked()
+	if n := s.handler.Active(); n != 1 {
+		t.Errorf("%d streams are open, want 1", n)
+	}
+}
+
 // A token that is taken out of the file ends its streams and its tickets, and
 // nobody else's.
 func TestTokenIsRevoked(t *testing.T) {

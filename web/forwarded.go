@@ -1,0 +1,16 @@
+package web
+
+import (
+	"net/http"
+	"slices"
+)
+
+// forwardedHeaders are the headers by which a proxy says that it has passed a
+// request on.
+var forwardedHeaders = []string{"Forwarded", "Via", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Real-Ip"}
+
+// forwarded reports whether a proxy has passed the request on. A loopback address
+// is then no sign that the client is on this machine.
+func forwarded(r *http.Request) bool {
+	return slices.ContainsFunc(forwardedHeaders, func(name string) bool { return len(r.Header.Values(name)) > 0 })
+}

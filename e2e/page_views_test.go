@@ -153,6 +153,10 @@ func TestStreamsView(t *testing.T) {
 	p.click(`#views [data-view=streams]`)
 	p.wait(`document.querySelectorAll('.band').length === 2`)
 	p.wait(`document.querySelector('#streams-rows tr[data-own]')?.cells[8].textContent === 'caught up'`)
+	// Before anything was published everybody is at the newest event, whole and in sight.
+	p.wait(`(() => { const c = document.querySelector('.band[data-band=t] canvas'), { data } = c.getContext('2d').getImageData(0, 0, c.width, c.height)
+		const at = []; for (let i = 0; i < data.length; i += 4) if (data[i] === 79 && data[i + 1] === 70 && data[i + 2] === 229) at.push(i / 4 %% c.width)
+		return at.length > 100 && Math.min(...at) > c.width / 2 && Math.max(...at) < c.width - 1 })()`)
 	slow := deaf(t, s, "t")
 	p.wait(`document.querySelectorAll('#streams-rows tr').length === 2`)
 	pad := strings.Repeat("x", 20_000)

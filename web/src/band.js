@@ -90,7 +90,8 @@ export class Band {
     const left = dropped ? Math.round(width * GONE) : 1;
     const right = width - EDGE;
     const span = Math.max(1, this.#head - this.#tail);
-    const x = (index) => left + ((index - this.#tail) / span) * (right - left);
+    // In a log that is empty everybody is at the newest event.
+    const x = (index) => (this.#head > this.#tail ? left + ((index - this.#tail) / span) * (right - left) : right);
     this.#drawBand(c, { left, right, width, dropped, span, x, at });
     this.#drawReaders(c, { left, right, width, x, at });
     return moving;

@@ -10,6 +10,7 @@ import { Stream } from './stream.js';
 const ROWS = 100; // of the table
 const BANDS = 8;
 const TABLE_EVERY = 500; // ms
+const ROWS_A_FRAME = 20; // more at a time would cost a frame
 const HELD = 2000; // bytes in the network that are more than what is on its way
 const STUCK = 3; // s without a write, while there is something to write
 
@@ -25,6 +26,7 @@ export class StreamsView {
   #moreTopics = 0;
   #frame = 0;
   #tableAt = 0;
+  #unwritten = []; // [place, reader]: rows that are to be written
   #rows = new Map(); // number: tr
   #offset = 0;
 
@@ -149,7 +151,8 @@ export class StreamsView {
         this.#tableAt = at;
         this.#table();
       } else moving = true;
-      if (moving) this.#draw();
+      for (const [i, reader] of this.#unwritten.splice(0, ROWS_A_FRAME)) this.#write(i, reader);
+      if (moving || this.#unwritten.length) this.#draw();
     });
   }
 
@@ -157,27 +160,30 @@ export class StreamsView {
   #table() {
     const all = [...this.#readers.values()];
     const order = all.sort((a, b) => b.own - a.own || b.worry - a.worry || (a.worry && b.behind - a.behind) || a.n - b.n).slice(0, ROWS);
-    const body = byID('streams-rows');
     const keep = new Set(order.map(({ n }) => n));
     for (const [n, row] of this.#rows) {
       if (keep.has(n)) continue;
       row.remove();
       this.#rows.delete(n);
     }
-    order.forEach((reader, i) => {
-      let row = this.#rows.get(reader.n);
-      if (row && row.dataset.reader !== keyOf(reader)) { // another server has another reader of that number
-        row.remove();
-        row = undefined;
-      }
-      if (!row) this.#rows.set(reader.n, row = newRow(reader));
-      this.#fill(row, reader);
-      if (body.children[i] !== row) body.insertBefore(row, body.children[i] ?? null);
-    });
+    this.#unwritten = [...order.entries()];
     const total = all.length + this.#more;
     byID('streams-note').textContent = total > order.length ? `${order.length} of ${total.toLocaleString('en')}, those furthest behind first` : '';
     byID('streams-none').hidden = total > 0;
     byID('streams-table').hidden = total === 0;
+  }
+
+  // #write brings one row up to date, and to its place.
+  #write(i, reader) {
+    const body = byID('streams-rows');
+    let row = this.#rows.get(reader.n);
+    if (row && row.dataset.reader !== keyOf(reader)) { // another server has another reader of that number
+      row.remove();
+      row = undefined;
+    }
+    if (!row) this.#rows.set(reader.n, row = newRow(reader));
+    this.#fill(row, reader);
+    if (body.children[i] !== row) body.insertBefore(row, body.children[i] ?? null);
   }
 
   #fill(row, reader) {

@@ -113,6 +113,17 @@ func (r CloseReason) Fault() bool {
 	return false
 }
 
+// cut reports whether a stream that ends for this reason is cut off, without
+// another word to a client that is not there, or cannot be spoken to. All others
+// end orderly.
+func (r CloseReason) cut() bool {
+	switch r {
+	case CloseClient, closeReset, CloseSlow, closeVanished, closeError, ClosePanic:
+		return true
+	}
+	return false
+}
+
 // CloseReasons are all of them.
 var CloseReasons = []CloseReason{
 	CloseClient, closeReset, CloseSlow, closeVanished, closeError, CloseEnded,

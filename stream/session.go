@@ -160,10 +160,10 @@ func (s *session) greeting(now time.Time) []byte {
 
 // lastWord takes leave where the server ends the stream.
 func (s *session) lastWord(why *closure, now time.Time) (it item, over CloseReason, ok bool) {
-	switch why.reason {
-	case CloseExpired, CloseRevoked:
+	switch {
+	case why.reason == CloseExpired, why.reason == CloseRevoked:
 		return item{kind: itemLast, bytes: closeMessage(string(why.reason)), ends: why.reason}, "", true
-	case CloseClient, closeReset, CloseSlow, closeVanished, closeError, ClosePanic:
+	case why.reason.cut():
 		return item{}, why.reason, false
 	}
 	return item{kind: itemLast, bytes: pingMessage(s.member.Position(), s.comeBack(why.reason), now), ends: why.reason}, "", true
@@ -282,11 +282,7 @@ func (s *session) end(reason CloseReason, err error) {
 	}
 	s.over = true
 	s.why.CompareAndSwap(nil, &closure{reason: reason})
-	orderly := false
-	switch reason {
-	case CloseEnded, CloseExpired, CloseRevoked, closeDrain, closeLifetime:
-		orderly = true
-	}
+	orderly := !reason.cut()
 	if s.out != nil {
 		if s.gzip != nil && orderly {
 			_ = s.out.write(s.gzip.End()) // the stream is over in any case

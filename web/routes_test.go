@@ -293,4 +293,6 @@ func (fakeTraces) Recent(q journey.ListQuery) []journey.Summary {
 
 func (f fakeTraces) Slowest(q journey.ListQuery) []journey.Summary { return f.Recent(q) }
 
+func (fakeTraces) HeldOf(func(topic, subject string) bool) int { return 1 }
+
 func (fakeTraces) Held() (int, int, time.Time) { return 1, 100, time.Unix(0, 0) }

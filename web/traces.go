@@ -8,7 +8,6 @@ import (
 	"math"
 	"net/http"
 	"net/url"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -24,6 +23,7 @@ type Traces interface {
 	Recent(q journey.ListQuery) []journey.Summary
 	Slowest(q journey.ListQuery) []journey.Summary
 	Held() (traces, bytes int, since time.Time)
+	HeldOf(may func(topic, subject string) bool) (traces int)
 }
 
 // defaultTraces is how many events GET /traces tells of.
@@ -45,8 +45,8 @@ type TraceList struct {
 	Sort  string  `json:"sort"`
 	MinMS float64 `json:"min_ms,omitempty"`
 	Limit int     `json:"limit"`
-	// Node is the server that answers. Held is how many traces it holds, and
-	// Since what time it has them.
+	// Node is the server that answers. Held is how many traces it holds of which
+	// who asks may know, and Since what time it has them.
 	Node   string      `json:"node"`
 	Held   int         `json:"held"`
 	Since  time.Time   `json:"since"`
@@ -151,6 +151,10 @@ func (s *Server) traceList(r *http.Request, who *viewer) (TraceList, *stream.Ref
 	}
 	list := TraceList{Topics: s.readable(who.Holder), Topic: q.Topic, Sort: cmp.Or(query.Get("sort"), sortNewest), MinMS: millis(q.Min), Limit: q.Limit, Node: s.opts.Stream.Node}
 	list.Held, _, list.Since = s.opts.Observe.Traces.Held()
+	if !who.MayAll(rights.Subscribe) {
+		q.May = func(topic, subject string) bool { return who.MaySubject(rights.Subscribe, topic, subject) }
+		list.Held = s.opts.Observe.Traces.HeldOf(q.May)
+	}
 	switch list.Sort {
 	case sortNewest:
 		list.Traces = s.traceLines(s.opts.Observe.Traces.Recent(q))
@@ -159,7 +163,6 @@ func (s *Server) traceList(r *http.Request, who *viewer) (TraceList, *stream.Ref
 	default:
 		return TraceList{}, problem(http.StatusBadRequest, "sort", "sort is newest or slowest.")
 	}
-	list.Traces = slices.DeleteFunc(list.Traces, func(line TraceLine) bool { return !who.MaySubject(rights.Subscribe, line.Topic, line.Subject) })
 	return list, nil
 }
 

@@ -2,8 +2,13 @@ package web_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"strings"
 	"testing"
+	"time"
+
+	"weir/telemetry/journey"
+	"weir/web"
 )
 
 // TestTracesInEveryForm asks as the page, a browser that navigates, and a program
@@ -40,5 +45,44 @@ func TestTracesInEveryForm(t *testing.T) {
 	if err := json.Unmarshal(s.do("GET", "/traces", "", "Accept", "application/json").Body.Bytes(), &list); err != nil ||
 		len(list.Traces) != 1 || list.Traces[0].TotalMS != 60 || list.Traces[0].Last != "process" || !strings.HasPrefix(list.Traces[0].URL, "/traces/0000") {
 		t.Errorf("%+v, %v", list, err)
+	}
+}
+
+// Who may read little sees the last events of that, however many others came after
+// them, and nothing tells how many those were.
+func TestTracesOfWhatIsReadable(t *testing.T) {
+	store := journey.NewStore("a", 0, 0)
+	for i := range 120 {
+		e := journey.Event{Topic: "two", ID: fmt.Sprintf("%d-0", 1000+i), Subject: "eu.1", Published: time.UnixMilli(int64(1000 + i))}
+		if i < 5 {
+			e.Topic = "one"
+		} else if i < 10 {
+			e.Topic, e.Subject = "one", "us.1"
+		}
+		var ref journey.Ref
+		ref.Trace[0], ref.Span[0] = byte(1+i), 1
+		store.Publish(ref, e, journey.Span{Began: e.Published, Ended: e.Published.Add(time.Millisecond)}, journey.Span{})
+	}
+	s := newSite(t, func(o *web.Options) {
+		full(o)
+		o.Observe.Traces = store
+		o.Access.Rights = mustRights(t, "", "", tokenFile(t, "subscribe few one/eu.*\nsubscribe all"))
+	})
+	for token, want := range map[string][2]int{"few": {5, 5}, "all": {50, 120}} {
+		for _, sort := range []string{"newest", "slowest"} {
+			list := decode[struct {
+				Held   int
+				Topics []string
+				Traces []struct{ Topic, Subject string }
+			}](t, s.do("GET", "/traces?sort="+sort, "", "Accept", "application/json", "Authorization", "Bearer "+token), 200)
+			if len(list.Traces) != want[0] || list.Held != want[1] {
+				t.Errorf("%s, %s: %d traces, %d held, want %v", token, sort, len(list.Traces), list.Held, want)
+			}
+			for _, line := range list.Traces {
+				if token == "few" && (line.Topic != "one" || line.Subject != "eu.1") {
+					t.Errorf("%s is told of %+v", token, line)
+				}
+			}
+		}
 	}
 }

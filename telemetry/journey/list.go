@@ -15,7 +15,11 @@ type ListQuery struct {
 	Topic string
 	// Min is the least time that an event took.
 	Min time.Duration
-	// Limit is how many events there are at most. Default, and at most: MaxList.
+	// May says whether who asks may know of events about a subject of a topic.
+	// Default: of all.
+	May func(topic, subject string) bool
+	// Limit is how many events there are at most, of those that May lets through.
+	// Default, and at most: MaxList.
 	Limit int
 }
 
@@ -56,6 +60,25 @@ func (q ListQuery) limit() int {
 	return q.Limit
 }
 
+// of reports whether an event may be in the list, however long it took.
+func (q ListQuery) of(r *record) bool {
+	return (q.Topic == "" || q.Topic == r.Topic) && (q.May == nil || q.May(r.Topic, r.Subject))
+}
+
+// HeldOf returns how many traces are held that have an event of which who asks may
+// know.
+func (s *Store) HeldOf(may func(topic, subject string) bool) (traces int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	q := ListQuery{May: may}
+	for _, t := range s.byID {
+		if slices.ContainsFunc(t.events, q.of) {
+			traces++
+		}
+	}
+	return traces
+}
+
 // An end is the last thing that is known of an event.
 type end struct {
 	of         *record
@@ -72,7 +95,7 @@ func (s *Store) list(q ListQuery, limit int) (list []end) {
 	for i := len(s.order) - 1; i >= s.head; i-- {
 		events := s.order[i].events
 		for k := len(events) - 1; k >= 0 && len(list) < limit; k-- {
-			if r := events[k]; q.Topic == "" || q.Topic == r.Topic {
+			if r := events[k]; q.of(r) {
 				if last := s.last(r); last.total() >= q.Min {
 					list = append(list, last)
 				}

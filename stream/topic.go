@@ -32,7 +32,8 @@ type TopicOptions struct {
 	// made on demand. Default: 0, as many as are asked for.
 	Max int
 	// IdleTTL is after how long without readers and events a topic that was made
-	// on demand is removed. Default: 0, never.
+	// on demand is removed, also one that has ended: its name is free again then.
+	// Default: 0, never.
 	IdleTTL time.Duration
 }
 

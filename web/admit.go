@@ -20,7 +20,7 @@ const burstSeconds = 10
 // whether it may read that, then whether there is room. It is the stream
 // handler's Subscribe.
 func (s *Server) Subscribe(r *http.Request) (*stream.Subscription, error) {
-	holder, refusal := s.reader(r)
+	holder, chosen, refusal := s.reader(r)
 	if refusal != nil {
 		return nil, refusal
 	}
@@ -32,7 +32,7 @@ func (s *Server) Subscribe(r *http.Request) (*stream.Subscription, error) {
 		return nil, refusal
 	}
 	if sub.Topic == "" {
-		sub.Topic = s.firstTopic()
+		sub.Topic = chosen
 	}
 	if refusal := allowSubjects(holder, sub); refusal != nil {
 		return nil, refusal
@@ -77,18 +77,24 @@ func allowSubjects(holder *rights.Holder, sub *stream.Subscription) *stream.Refu
 	return nil
 }
 
-// reader returns who reads. The rate is counted before a credential is looked
-// at: it bounds guessing too.
-func (s *Server) reader(r *http.Request) (*rights.Holder, *stream.Refusal) {
+// reader returns who reads, and which topic where the request names none: the first
+// that this one may read. The rate is counted before a credential is looked at: it
+// bounds guessing too.
+func (s *Server) reader(r *http.Request) (who *rights.Holder, topic string, refusal *stream.Refusal) {
 	if wait := s.connectRate.Take(s.client(r)); wait > 0 {
-		return nil, problemLater(http.StatusTooManyRequests, "connect_rate",
+		return nil, "", problemLater(http.StatusTooManyRequests, "connect_rate",
 			"Too many streams were opened from your address within a short time. Wait a moment.", wait)
 	}
-	holder, denial := s.opts.Access.Rights.Holder(r, rights.Subscribe, s.topicOf(r))
-	if denial != nil {
-		return nil, denied(denial)
+	var denial *rights.Denial
+	if topic = namedTopic(r); topic != "" {
+		who, denial = s.opts.Access.Rights.Holder(r, rights.Subscribe, topic)
+	} else {
+		who, topic, denial = s.opts.Access.Rights.HolderOfFirst(r, rights.Subscribe, s.opts.Hub.Topics())
 	}
-	return holder, nil
+	if denial != nil {
+		return nil, "", denied(denial)
+	}
+	return who, topic, nil
 }
 
 // slot takes a slot for one stream.
@@ -115,18 +121,13 @@ func denied(d *rights.Denial) *stream.Refusal {
 	return &stream.Refusal{Status: d.Status, Reason: d.Reason, Detail: d.Detail, RetryAfter: d.RetryAfter}
 }
 
-// topicOf returns the topic that a request to read is about.
-func (s *Server) topicOf(r *http.Request) string {
+// namedTopic returns the topic that a request to read names, or "".
+func namedTopic(r *http.Request) string {
 	if topic := r.PathValue("topic"); topic != "" {
 		return topic
 	}
-	if topic := r.URL.Query().Get("topic"); topic != "" {
-		return topic
-	}
-	return s.firstTopic()
+	return r.URL.Query().Get("topic")
 }
-
-func (s *Server) firstTopic() string { return s.opts.Hub.First() }
 
 // stream reads off what the stream's handler does not expect.
 func (s *Server) stream(next http.Handler) http.Handler {
@@ -173,7 +174,7 @@ func (s *Server) ticket(w http.ResponseWriter, r *http.Request) {
 		if topics := s.readable(who); len(topics) > 0 {
 			return topics[0]
 		}
-		return s.firstTopic()
+		return ""
 	})
 	if denial != nil {
 		WriteProblem(w, r, denied(denial))

@@ -19,13 +19,7 @@ const publishPatience = 15 * time.Second
 
 // publish is POST /publish.
 func (s *Server) publish(w http.ResponseWriter, r *http.Request) {
-	topic := r.URL.Query().Get("topic")
-	if topic == "" {
-		if topics := s.opts.Hub.Topics(); len(topics) == 1 {
-			topic = topics[0]
-		}
-	}
-	s.publishTo(w, r, topic)
+	s.publishTo(w, r, r.URL.Query().Get("topic"))
 }
 
 // publishTo puts what a request carries into a topic: all of it, or none. PUT
@@ -40,6 +34,13 @@ func (s *Server) publishTo(w http.ResponseWriter, r *http.Request, topic string)
 	if refusal != nil {
 		WriteProblem(w, r, refusal)
 		return
+	}
+	if topics := s.opts.Hub.Topics(); topic == "" && len(topics) == 1 {
+		if !who.May(rights.Publish, topics[0]) { // and may not know of it
+			WriteProblem(w, r, problem(http.StatusForbidden, "topic_token", "The token is not valid for the topic that the server would choose. Say which: ?topic=NAME."))
+			return
+		}
+		topic = topics[0]
 	}
 	if topic == "" {
 		WriteProblem(w, r, problem(http.StatusBadRequest, "topic", "Say where to publish: ?topic=NAME."+s.names(who, rights.Publish)))

@@ -2,14 +2,17 @@ package web_test
 
 import (
 	"encoding/base64"
+	"net/http/httptest"
 	"net/url"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"weir/telemetry/journey"
 	"weir/web"
 	"weir/web/rights"
 )
@@ -262,5 +265,59 @@ func TestGuessingIsLimited(t *testing.T) {
 		if code, after := ask(); code != 429 || after == "" {
 			t.Errorf("%s: the second guess gets %d, Retry-After %q", target, code, after)
 		}
+	}
+}
+
+// Who names no topic reads the first that is allowed, and is told the name of none
+// that is not.
+func TestNoTopicIsToldWithoutARight(t *testing.T) {
+	path := tokenFile(t, "subscribe second two\nsubscribe stranger elsewhere\npublish stranger elsewhere\nsubscribe all\npublish all")
+	s := newSite(t, func(o *web.Options) {
+		full(o)
+		o.Observe.Traces = journey.NewStore("a", 0, 0)
+		o.Access.Rights = mustRights(t, "", "", path)
+	})
+	name := regexp.MustCompile(`\b(one|two)\b`)
+	for _, tc := range []struct {
+		method, target, token string
+		status                int
+		topic                 string // that the answer is about
+	}{
+		{"GET", "/sse-stream?format=json", "second", 200, "two"},
+		{"GET", "/sse-stream?format=json", "all", 200, "one"},
+		{"POST", "/ticket", "second", 200, "two"},
+		{"GET", "/sse-stream?format=json", "stranger", 403, ""},
+		{"HEAD", "/sse-stream?format=json", "stranger", 403, ""},
+		{"POST", "/ticket", "stranger", 403, ""},
+		{"POST", "/publish", "stranger", 400, ""},
+		{"GET", "/sse-health", "stranger", 200, ""},
+		{"GET", "/traces", "stranger", 200, ""},
+		{"GET", "/metrics", "stranger", 403, ""},
+		{"GET", "/streams", "stranger", 403, ""},
+		{"GET", "/sse-stream?format=json&topic=nothing", "stranger", 403, ""},
+		{"GET", "/sse-stream?format=json&topic=nothing", "all", 404, ""},
+	} {
+		header := []string{"Authorization", "Bearer " + tc.token, "Accept", "application/json, text/event-stream"}
+		var w *httptest.ResponseRecorder
+		if strings.HasPrefix(tc.target, "/sse-stream") && tc.method == "GET" {
+			w = s.glance(tc.target, header...)
+		} else {
+			w = s.do(tc.method, tc.target, "", header...)
+		}
+		said := w.Body.String()
+		if w.Code != tc.status {
+			t.Errorf("%s: %s %s: %d, want %d: %s", tc.token, tc.method, tc.target, w.Code, tc.status, said)
+		}
+		if tc.topic != "" && !strings.Contains(said, `"topic":"`+tc.topic+`"`) {
+			t.Errorf("%s: %s %s is not about %s: %s", tc.token, tc.method, tc.target, tc.topic, said)
+		}
+		if told := name.FindString(said); told != "" && tc.topic == "" {
+			t.Errorf("%s: %s %s tells of %s: %s", tc.token, tc.method, tc.target, told, said)
+		}
+	}
+	// A ticket is for one topic, and reads that.
+	minted := decode[struct{ Ticket string }](t, s.do("POST", "/ticket", "", "Authorization", "Bearer second"), 200)
+	if w := s.glance("/sse-stream?format=json&ticket=" + minted.Ticket); w.Code != 200 || !strings.Contains(w.Body.String(), `"topic":"two"`) {
+		t.Errorf("by a ticket: %d %s", w.Code, w.Body)
 	}
 }

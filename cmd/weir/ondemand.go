@@ -26,7 +26,7 @@ type demand struct {
 // demandSettings are the flags about topics on demand.
 func (c *config) demandSettings() []setting {
 	return []setting{
-		{name: "topics", value: "PATTERN", many: true, group: "Serving", usage: "topics that are made when first read or published to: a name or a pattern such as run.*, and after it, set off by commas, any of ttl=DURATION (without readers and events, then it is removed; default 1h), max=N (so many at once; default 100000), history=N, bytes=N; may be given more than once", set: c.addDemand},
+		{name: "topics", value: "PATTERN", many: true, group: "Serving", usage: "topics that are made when first read or published to: a name or a pattern such as run.*, and after it, set off by commas, any of ttl=DURATION (without readers and events, then it is removed, and that it had ended is forgotten; default 1h), max=N (so many at once; default 100000), history=N, bytes=N; may be given more than once", set: c.addDemand},
 		{name: "play", group: "Serving", usage: "any topic, and no tokens: for trying things out, on a loopback address alone; refuses what a proxy passes on and what other sites' pages ask", set: boolean(&c.play)},
 	}
 }

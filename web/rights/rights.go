@@ -171,15 +171,50 @@ func (r *Rights) Holder(req *http.Request, action Action, topic string) (*Holder
 	return h, nil
 }
 
+// HolderOfFirst is Holder for a request that names no topic: it returns the first
+// of some topics that is allowed as well. A denial names none of them.
+func (r *Rights) HolderOfFirst(req *http.Request, action Action, topics []string) (*Holder, string, *Denial) {
+	if word, by := credential(req, action); r.isTicket(word, by) && r.Needed(action) { // it is for one topic, and does not say which
+		for _, topic := range topics {
+			one, err := r.current().checkTicket(word, topic, time.Now())
+			switch {
+			case err == nil && one.holder().May(action, topic):
+				return one.holder(), topic, nil
+			case errors.Is(err, errTicketExpired):
+				return nil, "", ticketRefused(err)
+			}
+		}
+		return nil, "", ticketRefused(errBadTicket)
+	}
+	h, denial := r.Holder(req, action, "")
+	if denial != nil {
+		return nil, "", denial
+	}
+	for _, topic := range topics {
+		if h.May(action, topic) {
+			return h, topic, nil
+		}
+	}
+	if len(topics) > 0 {
+		return nil, "", unnamed()
+	}
+	return h, "", nil
+}
+
+// unnamed is the denial for who names no topic, and may not know of any.
+func unnamed() *Denial {
+	return &Denial{Status: http.StatusForbidden, Reason: "topic_token", Detail: "The token is not valid for a topic that the server would choose. Say which topic: ?topic=NAME."}
+}
+
 func (r *Rights) holder(req *http.Request, action Action, topic string) (*Holder, *Denial) {
 	word, by := credential(req, action)
 	switch {
 	case word == "":
 		return nil, unauthorized("token", "This needs the header Authorization: Bearer TOKEN.")
-	case by == byTicket && !(r.keys != nil && looksLikeJWT(word)):
+	case r.isTicket(word, by):
 		one, err := r.current().checkTicket(word, topic, time.Now())
 		if err != nil {
-			return nil, unauthorized("ticket", "The ticket is refused: "+err.Error()+". Get a new one by POST /ticket.")
+			return nil, ticketRefused(err)
 		}
 		return one.holder(), nil
 	case by == byCookie && action == Publish && !sameOrigin(req):
@@ -188,6 +223,16 @@ func (r *Rights) holder(req *http.Request, action Action, topic string) (*Holder
 			Detail: "By the cookie one publishes from a page of this server's own origin. Elsewhere send the header Authorization: Bearer TOKEN."}
 	}
 	return r.bearer(req.Context(), word, action)
+}
+
+// isTicket reports whether a credential is a ticket of Weir's own; a JSON Web Token
+// is its own.
+func (r *Rights) isTicket(word string, by carrier) bool {
+	return by == byTicket && !(r != nil && r.keys != nil && looksLikeJWT(word))
+}
+
+func ticketRefused(err error) *Denial {
+	return unauthorized("ticket", "The ticket is refused: "+err.Error()+". Get a new one by POST /ticket.")
 }
 
 // bearer returns the holder of a token of either kind.
@@ -212,8 +257,9 @@ type Ticket struct {
 }
 
 // Ticket makes a ticket from the token in the header Authorization, for the
-// topic that choose names, knowing who asks. A JSON Web Token is its own ticket: there is no secret that all
-// nodes share by which another could be made, and its end is in it.
+// topic that choose names, knowing who asks; "" is none. A JSON Web Token is its
+// own ticket: there is no secret that all nodes share by which another could be
+// made, and its end is in it.
 func (r *Rights) Ticket(req *http.Request, choose func(*Holder) string) (Ticket, *Denial) {
 	word := bearer(req)
 	if word == "" {
@@ -224,7 +270,10 @@ func (r *Rights) Ticket(req *http.Request, choose func(*Holder) string) (Ticket,
 		return Ticket{}, denial
 	}
 	topic := choose(holder)
-	if !holder.May(Subscribe, topic) {
+	switch {
+	case topic == "":
+		return Ticket{}, unnamed()
+	case !holder.May(Subscribe, topic):
 		return Ticket{}, forbidden(topic)
 	}
 	if !holder.Expires.IsZero() {

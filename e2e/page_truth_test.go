@@ -202,47 +202,6 @@ func TestChosenTopicIsInSight(t *testing.T) {
 		return a.left >= b.left - 1 && a.right <= b.right + 1 })()`)
 }
 
-// Eight tabs on one topic are one stream, and go on when the first one goes.
-func TestTabsShareOneStream(t *testing.T) {
-	s := startServer(t, "-source", "t=http")
-	first := openPage(t, s.url())
-	tabs := []*page{first}
-	for range 7 {
-		tabs = append(tabs, first.openBeside(s.url()))
-	}
-	for _, p := range tabs {
-		p.run(`document.getElementById('connect').click()`)
-		p.state("connected")
-	}
-	s.connections(1)
-	s.publish("t", seq(0, 3)...)
-	for _, p := range tabs {
-		p.latest(2)
-		p.total(3)
-	}
-	tabs[7].wait(`document.getElementById('stream-tabs').textContent === '8 tabs'`)
-	// The one that leads goes; the next one goes on where it was.
-	first.run(`document.getElementById('disconnect').click()`)
-	first.state("disconnected")
-	s.publish("t", seq(3, 6)...)
-	for _, p := range tabs[1:] {
-		p.state("connected")
-		p.latest(5)
-		contiguous(t, p.seqs(), 0, 6)
-		p.total(6)
-	}
-	s.connections(1)
-	// One that comes back has what it missed, and no more.
-	first.run(`document.getElementById('connect').click()`)
-	first.latest(5)
-	contiguous(t, first.seqs(), 0, 6)
-	s.connections(1)
-	for _, p := range tabs {
-		p.run(`document.getElementById('disconnect').click()`)
-	}
-	s.connections(0)
-}
-
 func TestOfflineLeavesAHealthyStreamAlone(t *testing.T) {
 	t.Parallel()
 	s := startServer(t, "-source", "t=http", "-heartbeat", "1s")

@@ -6,6 +6,7 @@
 // which opens the stream behind the last event that it has seen.
 
 import { Connection } from './connection.js';
+import { locks } from './locks.js';
 import { compareIDs } from './wire.js';
 
 const KEPT = 200; // messages that a leader keeps for those who join
@@ -101,10 +102,9 @@ export class Stream {
     this.#on.change();
   }
 
-  // #join takes the lead, or follows who has it. Without locks (they need https
-  // or localhost) each tab is on its own.
+  // #join takes the lead, or follows who has it.
   async #join() {
-    if (!navigator.locks || typeof BroadcastChannel === 'undefined') return this.#lead();
+    if (!locks) return this.#lead();
     const joined = new AbortController();
     this.#joined = joined;
     this.#channel = new BroadcastChannel(this.#name);
@@ -116,13 +116,13 @@ export class Stream {
     };
     try {
       let free = false;
-      await navigator.locks.request(this.#name, { ifAvailable: true }, (lock) => {
+      await locks.request(this.#name, { ifAvailable: true }, (lock) => {
         free = lock !== null;
         return hold(lock);
       });
       if (free || joined.signal.aborted) return;
       this.#follow();
-      await navigator.locks.request(this.#name, { signal: joined.signal }, hold);
+      await locks.request(this.#name, { signal: joined.signal }, hold);
     } catch (error) {
       if (joined.signal.aborted) return;
       if (error.name !== 'AbortError') return this.#lead(); // storage may be forbidden
@@ -265,7 +265,7 @@ export class Stream {
       this.#lead();
       return new Promise((resolve) => { joined.signal.addEventListener('abort', resolve); });
     };
-    await navigator.locks.request(this.#name, { steal: true }, lead).catch(() => {
+    await locks.request(this.#name, { steal: true }, lead).catch(() => {
       if (!joined.signal.aborted) this.#demoted();
     });
   }

@@ -148,9 +148,9 @@ const errorInterval = time.Minute
 type limitedLog struct {
 	logger func() *slog.Logger
 
-	mu         sync.Mutex
-	last       time.Time
-	suppressed int
+	mu        sync.Mutex
+	last      time.Time
+	notLogged int // errors since then
 }
 
 // Handle implements otel.ErrorHandler.
@@ -158,12 +158,12 @@ func (l *limitedLog) Handle(err error) {
 	now := time.Now()
 	l.mu.Lock()
 	if !l.last.IsZero() && now.Sub(l.last) < errorInterval {
-		l.suppressed++
+		l.notLogged++
 		l.mu.Unlock()
 		return
 	}
-	suppressed := l.suppressed
-	l.last, l.suppressed = now, 0
+	notLogged := l.notLogged
+	l.last, l.notLogged = now, 0
 	l.mu.Unlock()
-	l.logger().Warn("telemetry cannot be exported; the streams are not affected", "error", err, "suppressed", suppressed)
+	l.logger().Warn("telemetry cannot be exported; the streams are not affected", "error", err, "not_logged", notLogged)
 }

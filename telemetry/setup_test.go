@@ -340,8 +340,8 @@ func TestExportErrorsAreLoggedOnceAMinute(t *testing.T) {
 		if n := strings.Count(log.String(), "the collector is away"); n != 10 {
 			t.Errorf("ten minutes made %d lines", n)
 		}
-		if !strings.Contains(log.String(), "suppressed=59") {
-			t.Error("the log does not say how many were suppressed")
+		if !strings.Contains(log.String(), "not_logged=59") {
+			t.Error("the log does not say how many it leaves out")
 		}
 	})
 }

@@ -12,6 +12,12 @@ import (
 
 // WriteProblem answers with an error: readable text where the client asks for
 // text, a problem detail (RFC 9457) otherwise.
+//
+// The routes and the guards of a [Server] answer by it directly. Only what
+// [Server.Subscribe] refuses goes through the stream's handler, and so reaches
+// stream.Hooks.Reject and the metric of rejected connections. A request for a
+// stream that is turned away before, because of its host, its socket, its body, a
+// name that no topic can have, or by -play, is an answered request and no more.
 func WriteProblem(w http.ResponseWriter, r *http.Request, refusal *stream.Refusal) {
 	h := w.Header()
 	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(patience(r))) // not every test's writer can
@@ -62,8 +68,8 @@ func writeJSON(w http.ResponseWriter, status int, v any) {
 	_ = json.NewEncoder(w).Encode(v) // the client has gone
 }
 
-// RefusalReasons are the reasons for which Admit refuses a stream: a bounded
-// set, for metrics.
+// RefusalReasons are the reasons for which [Server.Subscribe] refuses a stream,
+// besides stream.RejectReasons: a bounded set, for metrics.
 var RefusalReasons = []string{
 	"connect_rate", "max_conns", "max_conns_per_client",
 	"token", "token_expired", "topic_token", "subject_token", "ticket", "keys", "cookie_origin",

@@ -27,7 +27,7 @@ func (s *Server) publish(w http.ResponseWriter, r *http.Request) {
 func (s *Server) publishTo(w http.ResponseWriter, r *http.Request, topic string) {
 	if r.Method != http.MethodPost && r.Method != http.MethodPut {
 		w.Header().Set("Allow", "POST, PUT")
-		WriteProblem(w, r, problem(http.StatusMethodNotAllowed, "method", "Events are published with POST."))
+		WriteProblem(w, r, problem(http.StatusMethodNotAllowed, "method", "Events are published with POST or PUT."))
 		return
 	}
 	who, refusal := s.publisher(r, topic)

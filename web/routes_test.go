@@ -296,3 +296,19 @@ func (f fakeTraces) Slowest(q journey.ListQuery) []journey.Summary { return f.Re
 func (fakeTraces) HeldOf(func(topic, subject string) bool) int { return 1 }
 
 func (fakeTraces) Held() (int, int, time.Time) { return 1, 100, time.Unix(0, 0) }
+
+// An answer of 405 names every method that Allow does; HEAD goes without saying.
+func TestRefusedMethodsNameTheOthers(t *testing.T) {
+	s := newSite(t, nil)
+	for _, path := range []string{"/", "/publish", "/t/one", "/ticket", "/sse-health"} {
+		w := s.do("DELETE", path, "", "Accept", "text/plain")
+		if w.Code != http.StatusMethodNotAllowed {
+			t.Errorf("%s: %d", path, w.Code)
+		}
+		for method := range strings.SplitSeq(w.Header().Get("Allow"), ", ") {
+			if method != http.MethodHead && !strings.Contains(w.Body.String(), method) {
+				t.Errorf("%s allows %s, and tells: %s", path, w.Header().Get("Allow"), w.Body)
+			}
+		}
+	}
+}

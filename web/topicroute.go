@@ -37,7 +37,7 @@ func (s *Server) topicAddress(m routes) http.Handler {
 			}
 		default:
 			w.Header().Set("Allow", "GET, HEAD, POST, PUT")
-			WriteProblem(w, r, problem(http.StatusMethodNotAllowed, "method", "A topic is read with GET, and published to with POST."))
+			WriteProblem(w, r, problem(http.StatusMethodNotAllowed, "method", "A topic is read with GET, and published to with POST or PUT."))
 		}
 	}))
 }

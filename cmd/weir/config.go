@@ -86,6 +86,16 @@ type setting struct {
 	tells  bool // def tells how the default is found; it is not a value
 }
 
+// The groups of the settings: their headings in help.
+const (
+	groupServing   = "Serving"
+	groupStreams   = "Streams"
+	groupAccess    = "Access"
+	groupLimits    = "Limits (0: no limit)"
+	groupKeeping   = "Several nodes, restarts"
+	groupObserving = "Observing (and the standard OTEL_… variables)"
+)
+
 // env is the name of the setting's environment variable.
 func (s setting) env() string {
 	return "WEIR_" + strings.ToUpper(strings.ReplaceAll(s.name, "-", "_"))
@@ -98,38 +108,41 @@ func defaultNode() string {
 	return "weir"
 }
 
-// settings lists every flag in the order in which help shows them.
+// settings lists every flag in the order in which help shows them: those of a
+// group one after the other.
 func (c *config) settings() []setting {
-	first := []setting{
-		{name: "addr", value: "HOST:PORT", def: "127.0.0.1:8080", group: "Serving", usage: "address to listen on; port 0 picks a free one, which is printed", set: address(&c.addr)},
-		{name: "source", value: "SPEC", def: "sensor, host", many: true, group: "Serving", usage: "where events come from, as [topic=]kind[:argument]; may be given more than once (in the environment: one a line); kinds: " + strings.Join(c.kinds.Names(), ", "), set: c.addSource},
-		{name: "history", value: "N", def: strconv.Itoa(eventlog.DefaultHistory), group: "Serving", usage: "events that a topic keeps, for clients that come back", set: whole(&c.history, 1, 10_000_000)},
-		{name: "history-bytes", value: "N", def: strconv.Itoa(eventlog.DefaultBytes), group: "Serving", usage: "bytes that a topic keeps at most", set: whole(&c.historyBytes, 1<<10, 1<<40)},
-		{name: "node", value: "NAME", def: "the host name", tells: true, group: "Serving", usage: "name of this node, told to clients and in the cluster view", set: text(&c.node)},
-		{name: "tls-cert", value: "FILE", group: "Serving", usage: "certificate chain in PEM; with -tls-key, serves HTTPS and HTTP/2", set: text(&c.tlsCert)},
-		{name: "tls-key", value: "FILE", group: "Serving", usage: "private key in PEM", set: text(&c.tlsKey)},
-		{name: "admin-addr", value: "HOST:PORT", group: "Serving", usage: "second listener for /metrics, connection details, /traces and /debug/pprof, which then leave the first", set: address(&c.adminAddr)},
-
-		{name: "heartbeat", value: "DURATION", def: "15s", group: "Streams", usage: "ping a stream after this long without an event", set: duration(&c.heartbeat, 100*time.Millisecond, time.Hour)},
-		{name: "write-timeout", value: "DURATION", def: "10s", group: "Streams", usage: "cut a client that does not take what is written to it for this long", set: duration(&c.writeTimeout, 100*time.Millisecond, time.Hour)},
-		{name: "retry", value: "DURATION", def: "2s", group: "Streams", usage: "how long clients are told to wait before they come back", set: duration(&c.retry, time.Millisecond, time.Hour)},
-		{name: "pace", value: "DURATION", def: "5ms", group: "Streams", usage: "an event that comes within this time of the last write waits until it is over, so that several are written together; up to 5 times as long in all where the CPU is short of time, up to 20 times when nothing else helps; 0 writes each at once", set: duration(&c.pace, 0, time.Second)},
-		{name: "transport", value: "NAME", def: transportAuto, group: "Streams", usage: "auto: on Linux, a few goroutines write to all plain HTTP/1.1 streams; net/http: a goroutine for each", set: oneOf(&c.transport, transportAuto, transportPlain)},
-		{name: "compress", group: "Streams", usage: "serve gzip to clients that accept it; each event is compressed once for all of them", set: boolean(&c.compress)},
-		{name: "lifetime", value: "DURATION", def: "0s", group: "Streams", usage: "end a stream at this age, give or take a tenth; clients come back; 0 never does", set: duration(&c.lifetime, 0, 365*24*time.Hour)},
-		{name: "drain", value: "DURATION", def: "5s", group: "Streams", usage: "on SIGTERM or Ctrl-C, end the open streams spread over this long; a second signal ends at once", set: duration(&c.drain, 0, time.Hour)},
+	serving := []setting{
+		{name: "addr", value: "HOST:PORT", def: "127.0.0.1:8080", group: groupServing, usage: "address to listen on; port 0 picks a free one, which is printed", set: address(&c.addr)},
+		{name: "source", value: "SPEC", def: "sensor, host", many: true, group: groupServing, usage: "where events come from, as [topic=]kind[:argument]; may be given more than once (in the environment: one a line); kinds: " + strings.Join(c.kinds.Names(), ", "), set: c.addSource},
+		{name: "history", value: "N", def: strconv.Itoa(eventlog.DefaultHistory), group: groupServing, usage: "events that a topic keeps, for clients that come back", set: whole(&c.history, 1, 10_000_000)},
+		{name: "history-bytes", value: "N", def: strconv.Itoa(eventlog.DefaultBytes), group: groupServing, usage: "bytes that a topic keeps at most", set: whole(&c.historyBytes, 1<<10, 1<<40)},
+		{name: "node", value: "NAME", def: "the host name", tells: true, group: groupServing, usage: "name of this node, told to clients and in the cluster view", set: text(&c.node)},
+		{name: "tls-cert", value: "FILE", group: groupServing, usage: "certificate chain in PEM; with -tls-key, serves HTTPS and HTTP/2", set: text(&c.tlsCert)},
+		{name: "tls-key", value: "FILE", group: groupServing, usage: "private key in PEM", set: text(&c.tlsKey)},
+		{name: "admin-addr", value: "HOST:PORT", group: groupServing, usage: "second listener for /metrics, connection details, /traces and /debug/pprof, which then leave the first", set: address(&c.adminAddr)},
 	}
-	later := []setting{
-		{name: "redis", value: "URL", group: "Several nodes, restarts", usage: "share topics with other nodes through Redis, such as redis://:password@host:6379/0; also rediss:// (TLS), unix:///path, redis+sentinel://host:port,host:port/master-name and redis+cluster://host:port,host:port", set: text(&c.redis), secret: hasPassword},
-		{name: "redis-wait", group: "Several nodes, restarts", usage: "when Redis cannot be reached at the start, wait for it", set: boolean(&c.redisWait)},
-		{name: "data", value: "DIR", group: "Several nodes, restarts", usage: "keep topics on disk here, so that a restart loses nothing", set: text(&c.data)},
-		{name: "sync", group: "Several nodes, restarts", usage: "with -data, acknowledge an event only once it would survive a power cut", set: boolean(&c.sync)},
-
-		{name: "event-traces", value: "N", def: "50", group: "Observing (and the standard OTEL_… variables)", usage: "events traced in a second at most, for long a quarter of that; OTEL_TRACES_SAMPLER overrides it", set: whole(&c.eventTraces, 0, 1_000_000)},
-		{name: "jaeger-ui", value: "URL", def: "http://127.0.0.1:16686 when it answers", tells: true, group: "Observing (and the standard OTEL_… variables)", usage: "where the page's links to traces lead", set: httpURL(&c.jaegerUI)},
-		{name: "log-level", value: "LEVEL", def: "info", group: "Observing (and the standard OTEL_… variables)", usage: "what is logged: debug, info, warn or error, and what is worse", set: level(&c.logLevel)},
+	streams := []setting{
+		{name: "heartbeat", value: "DURATION", def: "15s", group: groupStreams, usage: "ping a stream after this long without an event", set: duration(&c.heartbeat, 100*time.Millisecond, time.Hour)},
+		{name: "write-timeout", value: "DURATION", def: "10s", group: groupStreams, usage: "cut a client that does not take what is written to it for this long", set: duration(&c.writeTimeout, 100*time.Millisecond, time.Hour)},
+		{name: "retry", value: "DURATION", def: "2s", group: groupStreams, usage: "how long clients are told to wait before they come back", set: duration(&c.retry, time.Millisecond, time.Hour)},
+		{name: "pace", value: "DURATION", def: "5ms", group: groupStreams, usage: "after a write, hold events for this long so that several go out together; up to 5 times as long under CPU load, 20 times in overload; 0: no delay", set: duration(&c.pace, 0, time.Second)},
+		{name: "transport", value: "NAME", def: transportAuto, group: groupStreams, usage: "auto: on Linux, a few goroutines write to all plain HTTP/1.1 streams; net/http: a goroutine for each", set: oneOf(&c.transport, transportAuto, transportPlain)},
+		{name: "compress", group: groupStreams, usage: "serve gzip to clients that accept it; each event is compressed once for all of them", set: boolean(&c.compress)},
+		{name: "lifetime", value: "DURATION", def: "0s", group: groupStreams, usage: "end a stream at this age, give or take a tenth; clients come back; 0 never does", set: duration(&c.lifetime, 0, 365*24*time.Hour)},
+		{name: "drain", value: "DURATION", def: "5s", group: groupStreams, usage: "on SIGTERM or Ctrl-C, end the open streams spread over this long; a second signal ends at once", set: duration(&c.drain, 0, time.Hour)},
 	}
-	return slices.Concat(first, c.demandSettings(), c.accessSettings(), later)
+	keeping := []setting{
+		{name: "redis", value: "URL", group: groupKeeping, usage: "share topics with other nodes through Redis, such as redis://:password@host:6379/0; also rediss:// (TLS), unix:///path, redis+sentinel://host:port,host:port/master-name and redis+cluster://host:port,host:port", set: text(&c.redis), secret: hasPassword},
+		{name: "redis-wait", group: groupKeeping, usage: "when Redis cannot be reached at the start, wait for it", set: boolean(&c.redisWait)},
+		{name: "data", value: "DIR", group: groupKeeping, usage: "keep topics on disk here, so that a restart loses nothing", set: text(&c.data)},
+		{name: "sync", group: groupKeeping, usage: "with -data, acknowledge an event only once it would survive a power cut", set: boolean(&c.sync)},
+	}
+	observing := []setting{
+		{name: "event-traces", value: "N", def: "50", group: groupObserving, usage: "at most this many new event traces in a second; sustained, a quarter of that, but never fewer than 12 (or N, if smaller); OTEL_TRACES_SAMPLER overrides it", set: whole(&c.eventTraces, 0, 1_000_000)},
+		{name: "jaeger-ui", value: "URL", def: "http://127.0.0.1:16686 when it answers", tells: true, group: groupObserving, usage: "where the page's links to traces lead", set: httpURL(&c.jaegerUI)},
+		{name: "log-level", value: "LEVEL", def: "info", group: groupObserving, usage: "least severe level to log: debug, info, warn or error", set: level(&c.logLevel)},
+	}
+	return slices.Concat(serving, c.demandSettings(), streams, c.accessSettings(), keeping, observing)
 }
 
 // parseConfig reads the environment, then the flags, which win.
@@ -205,7 +218,7 @@ func (c *config) fromEnviron(settings []setting, environ []string) error {
 	}
 	for _, name := range slices.Sorted(maps.Keys(values)) {
 		if !serviceLink.MatchString(name) {
-			return usagef("unknown variable %s: weir --help lists them", name)
+			return usagef("unknown variable %s: each flag in weir --help has one, such as WEIR_ADDR for -addr", name)
 		}
 	}
 	return nil

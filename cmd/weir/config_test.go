@@ -167,7 +167,7 @@ func TestEnvironmentNames(t *testing.T) {
 		}
 	}
 	_, err := parse(t, "--", "WEIR_ZZZ=1", "WEIR_HISTROY=5", "PATH=/bin", "WEIR_=x")
-	refused(t, err, "WEIR_", "weir --help")
+	refused(t, err, "WEIR_", "weir --help", "WEIR_ADDR for -addr")
 	_, err = parse(t, "--", "WEIR_ZZZ=1", "WEIR_HISTROY=5")
 	refused(t, err, "WEIR_HISTROY") // the first by name, each time
 	// What Kubernetes sets for services called weir and weir-admin.
@@ -271,7 +271,14 @@ func TestHelp(t *testing.T) {
 			t.Errorf("row %q is not of %s", row, head)
 		}
 	}
+	headings := map[string]bool{}
 	for line := range strings.Lines(command.String()) {
+		if strings.HasSuffix(line, ":\n") && !strings.HasPrefix(line, " ") {
+			if headings[line] {
+				t.Errorf("the heading %q stands twice", line)
+			}
+			headings[line] = true
+		}
 		if len([]rune(line)) > 100 {
 			t.Errorf("%q is too long for a terminal", line)
 		}

@@ -27,7 +27,7 @@ Examples:
 Every flag is also a variable: -write-timeout is WEIR_WRITE_TIMEOUT. Flags win.
 `
 
-// printHelp lists the flags by group.
+// printHelp lists the flags by group. Those of a group follow each other.
 func printHelp(w io.Writer, settings []setting) {
 	fmt.Fprint(w, helpIntro)
 	group := ""
@@ -45,8 +45,10 @@ func printHelp(w io.Writer, settings []setting) {
 		if s.def != "" {
 			usage += " (default " + s.def + ")"
 		}
-		for _, line := range wrap(usage, 72) {
-			fmt.Fprintf(w, "        %s\n", line)
+		for paragraph := range strings.SplitSeq(usage, "\n") {
+			for _, line := range wrap(paragraph, 72) {
+				fmt.Fprintf(w, "        %s\n", line)
+			}
 		}
 	}
 	fmt.Fprint(w, "\nExit status: 0 after an orderly end, 1 after a failure, 2 for a mistake in the flags.\n")
@@ -80,6 +82,6 @@ func printMarkdown(w io.Writer, settings []setting) {
 		if def == "" {
 			def = "off"
 		}
-		fmt.Fprintf(w, "| `%s` | %s | %s |\n", flag, def, strings.ReplaceAll(s.usage, "|", `\|`))
+		fmt.Fprintf(w, "| `%s` | %s | %s |\n", flag, def, strings.NewReplacer("|", `\|`, "\n", "<br>").Replace(s.usage))
 	}
 }

@@ -26,8 +26,11 @@ type demand struct {
 // demandSettings are the flags about topics on demand.
 func (c *config) demandSettings() []setting {
 	return []setting{
-		{name: "topics", value: "PATTERN", many: true, group: "Serving", usage: "topics that are made when first read or published to: a name or a pattern such as run.*, and after it, set off by commas, any of ttl=DURATION (without readers and events, then it is removed, and that it had ended is forgotten; default 1h), max=N (so many at once; default 100000), history=N, bytes=N; may be given more than once", set: c.addDemand},
-		{name: "play", group: "Serving", usage: "any topic, and no tokens: for trying things out, on a loopback address alone; refuses what a proxy passes on and what other sites' pages ask", set: boolean(&c.play)},
+		{name: "topics", value: "PATTERN", many: true, group: groupServing, usage: "create topics on first use: NAME, or a pattern such as run.*; options after commas; may be given more than once" +
+			"\nttl=DURATION: remove a topic after this long without readers and events, and forget that it had ended (default 1h)" +
+			"\nmax=N: at most this many at once (default 100000)" +
+			"\nhistory=N, bytes=N: in place of -history and -history-bytes", set: c.addDemand},
+		{name: "play", group: groupServing, usage: "any topic, and no tokens: for trying things out, on a loopback address alone; requests through proxies or from other sites' pages are refused", set: boolean(&c.play)},
 	}
 }
 

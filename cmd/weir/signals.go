@@ -45,11 +45,11 @@ func watchSignals(parent context.Context, patience time.Duration, stderr io.Writ
 			return
 		}
 		cancelFirst()
-		why := "at the second signal"
+		why := "after two signals, before every part had ended"
 		select {
 		case <-end:
 		case <-time.After(patience):
-			why = fmt.Sprintf("as it has not ended within %v", patience)
+			why = fmt.Sprintf("since it did not end within %v: something hangs", patience)
 		case <-done:
 			return
 		}
@@ -60,7 +60,7 @@ func watchSignals(parent context.Context, patience time.Duration, stderr io.Writ
 			return
 		}
 		// Nobody may read stderr any more.
-		go fmt.Fprintf(stderr, "weir: ended %s; something hung\n", why)
+		go fmt.Fprintf(stderr, "weir: process killed %s\n", why)
 		time.Sleep(lastMoment / 9)
 		os.Exit(1)
 	}()

@@ -15,7 +15,8 @@ type registry struct {
 	topics   map[string]*topic
 	order    []string       // of the topics that were not made on demand
 	demanded map[string]int // topics on demand, by label
-	sweeping bool           // sweep will be called
+	sweeper  *time.Timer    // calls sweep; nil before there is anything to sweep
+	sweepAt  time.Time      // when it will; zero: it will not
 	closed   bool
 }
 
@@ -121,11 +122,22 @@ func (r *registry) close() {
 // sweepEvery is the least time between two sweeps.
 const sweepEvery = time.Second
 
-// sweepLater sees to it that idle topics are looked for; the caller holds r.mu.
+// sweepLater sees to it that a topic with this time to live is looked for in
+// time: a look that is planned for later comes sooner. The caller holds r.mu.
 func (r *registry) sweepLater(ttl time.Duration) {
-	if ttl > 0 && !r.sweeping && !r.closed {
-		r.sweeping = true
-		time.AfterFunc(max(ttl/8, sweepEvery), r.sweep)
+	if ttl <= 0 || r.closed {
+		return
+	}
+	wait := max(ttl/8, sweepEvery)
+	at := time.Now().Add(wait)
+	if !r.sweepAt.IsZero() && !at.Before(r.sweepAt) {
+		return
+	}
+	r.sweepAt = at
+	if r.sweeper == nil {
+		r.sweeper = time.AfterFunc(wait, r.sweep)
+	} else {
+		r.sweeper.Reset(wait)
 	}
 }
 
@@ -134,7 +146,7 @@ func (r *registry) sweep() {
 	now := time.Now()
 	var idle []*topic
 	r.mu.Lock()
-	r.sweeping = false
+	r.sweepAt = time.Time{}
 	next := time.Duration(0) // the shortest time to live
 	for _, t := range r.topics {
 		ttl := t.opts.IdleTTL

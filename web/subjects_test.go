@@ -54,9 +54,9 @@ func TestRightIsNarrowed(t *testing.T) {
 			t.Errorf("%s has ended: %+v %v", name, m, err)
 		}
 	}
-	if n := s.handler.Totals().Closed[stream.CloseRevoked]; n != int64(len(ending)) {
-		t.Errorf("%d streams were revoked, want %d", n, len(ending))
-	}
+	until(t, "the streams that were revoked to be gone", func() bool {
+		return s.handler.Totals().Closed[stream.CloseRevoked] == int64(len(ending)) && s.handler.Active() == len(going)
+	})
 }
 
 // Who may read some subjects of a topic is told of those: of their streams and of

@@ -7,7 +7,6 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"weir/stream"
-	"weir/telemetry/journey"
 )
 
 // A BrokerKind says what a broker is, in the words of the semantic conventions for
@@ -67,7 +66,6 @@ func (b *observedBroker) span(et *eventTrace, tm *topicMetrics, began, ended tim
 	if et.span == nil {
 		return
 	}
-	et.stored = journey.Span{Began: began, Ended: ended}
 	_, span := b.t.tracer.Start(trace.ContextWithSpanContext(context.Background(), et.send), b.kind.Operation+" "+tm.name,
 		trace.WithTimestamp(began), trace.WithSpanKind(trace.SpanKindClient),
 		trace.WithAttributes(keyTopic.String(et.event.Topic), keyDBSystem.String(b.kind.System), keyDBOperation.String(b.kind.Operation)))

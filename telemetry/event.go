@@ -58,7 +58,6 @@ type eventTrace struct {
 	mu        sync.Mutex
 	span      trace.Span        // the event's; nil when closed
 	send      trace.SpanContext // on the node that published it
-	stored    journey.Span      // the broker's part of that
 	event     journey.Event
 	id        stream.ID // of the event, when it is known
 	ended     time.Time // of the last step that is known

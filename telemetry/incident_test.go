@@ -108,6 +108,37 @@ func TestSessions(t *testing.T) {
 	})
 }
 
+// The sessions of so many readers are remembered: the newest take the places of
+// the oldest.
+func TestOldestSessionMakesRoom(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := newRig(t, telemetry.Options{}, stream.HubOptions{})
+		defer r.close()
+		id := r.publish(`1`)[0].String()
+		sessionOf := func(reader int, header http.Header) string {
+			header.Set("User-Agent", fmt.Sprint("reader-", reader))
+			c := r.connect("/sse-stream", header, nil)
+			synctest.Wait()
+			c.leave()
+			_, after, _ := strings.Cut(c.text(), `"session":"`)
+			session, _, _ := strings.Cut(after, `"`)
+			return session
+		}
+		const most, more = 4096, 100
+		sessions := make([]string, most+more)
+		for i := range sessions {
+			sessions[i] = sessionOf(i, http.Header{})
+		}
+		// A client that resumes is known again, unless it was forgotten. One that was
+		// takes the place of the oldest again: so those that are known come first.
+		for _, reader := range []int{more, most - 1, most + more - 1, more - 1, 0} {
+			if known := sessionOf(reader, http.Header{"Last-Event-Id": {id}}) == sessions[reader]; known != (reader >= more) {
+				t.Errorf("reader %d of %d is known: %v", reader, len(sessions), known)
+			}
+		}
+	})
+}
+
 // TestLateEvents: an event that was not sampled, and reached a client late, has a
 // trace, which tells how long it took; of many there are some.
 func TestLateEvents(t *testing.T) {

@@ -145,13 +145,13 @@ func (et *eventTrace) sent(send trace.Span, id stream.ID, err error, began, ende
 	if err == nil {
 		et.id, et.event.ID = id, id.String()
 	}
-	event, store := et.event, et.stored
+	event := et.event
 	et.mu.Unlock()
 	if err != nil {
 		et.t.open.close(et, err)
 		return
 	}
-	et.t.journeys.Publish(et.ref, event, journey.Span{Began: began, Ended: ended}, store)
+	et.t.journeys.Publish(et.ref, event, journey.Span{Began: began, Ended: ended})
 	if et.t.readers.of(et.event.Topic) == 0 && !et.t.brokered(et.event.Topic, et.tm) {
 		et.t.open.close(et, nil) // nobody gets it
 	}

@@ -25,7 +25,8 @@ const (
 type sessions struct {
 	mu    sync.Mutex
 	past  map[reader]pastStream
-	order []reader // those in past, the oldest first
+	order []reader // those in past, in a ring once there are maxSessions
+	next  int      // place in the ring of the reader that was added first
 }
 
 // A reader is what a client that comes back is known by.
@@ -61,11 +62,13 @@ func (s *sessions) end(c *connection, now time.Time) {
 		if s.past == nil {
 			s.past = make(map[reader]pastStream)
 		}
-		if len(s.order) >= maxSessions {
-			delete(s.past, s.order[0])
-			s.order = append(s.order[:0], s.order[1:]...)
+		if len(s.order) < maxSessions {
+			s.order = append(s.order, key)
+		} else {
+			delete(s.past, s.order[s.next])
+			s.order[s.next] = key
+			s.next = (s.next + 1) % maxSessions
 		}
-		s.order = append(s.order, key)
 	}
 	s.past[key] = pastStream{c.session, now}
 }

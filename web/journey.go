@@ -56,7 +56,7 @@ type JourneyRow struct {
 	// Depth is how far the row stands in: 0 for the event itself, 1 for its steps.
 	Depth int `json:"depth"`
 	// Attrs tell more of the step.
-	Attrs []Attr `json:"attributes,omitempty"`
+	Attrs []journey.Fact `json:"attributes,omitempty"`
 }
 
 // Label is the name without the topic, which stands above the waterfall.
@@ -65,12 +65,6 @@ func (r JourneyRow) Label(topic string) string {
 		return r.Name
 	}
 	return strings.TrimSuffix(r.Name, " "+topic)
-}
-
-// An Attr is something known of a step.
-type Attr struct {
-	Name  string `json:"name"`
-	Value string `json:"value"`
 }
 
 // Journey writes the fragment that fills the journey panel.
@@ -100,7 +94,7 @@ func (s *Server) journey(w http.ResponseWriter, r *http.Request, who *viewer) {
 	query := r.URL.Query()
 	told, err := s.opts.Observe.Traces.Journey(journey.Query{TraceID: id, EventID: query.Get("event"), Connection: query.Get("connection")})
 	if err == nil && !who.MaySubject(rights.Subscribe, told.Topic, told.Subject) {
-		told, err = journey.Journey{}, journey.ErrUnknown
+		told, err = journey.Journey{}, journey.ErrNotHeld
 	}
 	j := journeyView(told, err)
 	j.TraceID, j.JaegerURL = id, jaegerTrace(s.opts.Page.JaegerUI(), id)
@@ -142,7 +136,7 @@ func journeyView(j journey.Journey, err error) Journey {
 	if len(j.Steps) > 0 {
 		v.Rows = append(v.Rows, JourneyRow{
 			Name: "event " + j.Topic, Step: "event", Service: "weir", Kind: "internal", Node: j.Node, DurationMS: v.TotalMS, SharePct: 100,
-			Attrs: attrs("event", j.ID, "type", j.Type, "subject", j.Subject, "published on", j.Node, "reader", j.Connection),
+			Attrs: journey.Facts("event", j.ID, "type", j.Type, "subject", j.Subject, "published on", j.Node, "reader", j.Connection),
 		})
 	}
 	v.Rows = append(v.Rows, journeyRows(j.Topic, j.Start, j.Total, j.Steps)...)
@@ -154,7 +148,7 @@ func journeyRows(topic string, start time.Time, total time.Duration, steps []jou
 	rows := make([]JourneyRow, 0, len(steps))
 	for _, step := range steps {
 		row := JourneyRow{
-			Name: stepName(step.Kind, topic), Step: string(step.Kind), Service: "weir", Node: step.Node, Gap: step.Gap, Depth: 1,
+			Name: stepName(step.Kind, topic), Step: string(step.Kind), Service: "weir", Node: step.Node, Gap: step.Gap, Depth: 1, Attrs: step.Facts,
 			StartMS: millis(step.Start.Sub(start)), DurationMS: millis(step.Duration),
 		}
 		switch step.Kind {
@@ -172,22 +166,9 @@ func journeyRows(topic string, start time.Time, total time.Duration, steps []jou
 		if total > 0 {
 			row.SharePct = 100 * float64(step.Duration) / float64(total)
 		}
-		for _, f := range step.Facts {
-			row.Attrs = append(row.Attrs, Attr(f))
-		}
 		rows = append(rows, row)
 	}
 	return rows
-}
-
-// attrs lists what is not empty.
-func attrs(pairs ...string) (list []Attr) {
-	for i := 0; i+1 < len(pairs); i += 2 {
-		if pairs[i+1] != "" {
-			list = append(list, Attr{pairs[i], pairs[i+1]})
-		}
-	}
-	return list
 }
 
 // stepName is what a step is called: a span by its name, a gap by what it is.

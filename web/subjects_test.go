@@ -68,7 +68,7 @@ func TestOnlyOwnSubjectsAreTold(t *testing.T) {
 		ref := journey.Ref{Trace: [16]byte{1, byte(i)}, Span: [8]byte{1}}
 		now := time.Now()
 		traces.Publish(ref, journey.Event{Topic: "one", ID: fmt.Sprintf("%d-0", now.UnixMilli()), Subject: subject, Node: "node-1", Published: now},
-			journey.Span{Began: now, Ended: now.Add(time.Millisecond)}, journey.Span{})
+			journey.Span{Began: now, Ended: now.Add(time.Millisecond)})
 		ids[subject] = ref.TraceID()
 	}
 	s := newSite(t, func(o *web.Options) {

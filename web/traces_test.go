@@ -61,7 +61,7 @@ func TestTracesOfWhatIsReadable(t *testing.T) {
 		}
 		var ref journey.Ref
 		ref.Trace[0], ref.Span[0] = byte(1+i), 1
-		store.Publish(ref, e, journey.Span{Began: e.Published, Ended: e.Published.Add(time.Millisecond)}, journey.Span{})
+		store.Publish(ref, e, journey.Span{Began: e.Published, Ended: e.Published.Add(time.Millisecond)})
 	}
 	s := newSite(t, func(o *web.Options) {
 		full(o)

@@ -78,8 +78,22 @@ type Step struct {
 	Facts []Fact
 }
 
-// A Fact is something known of a step.
-type Fact struct{ Name, Value string }
+// A Fact is something known of an event or of a step.
+type Fact struct {
+	Name  string `json:"name"`
+	Value string `json:"value"`
+}
+
+// Facts returns the facts of which the value is not empty. Pairs are names and
+// values in turn.
+func Facts(pairs ...string) (list []Fact) {
+	for i := 0; i+1 < len(pairs); i += 2 {
+		if pairs[i+1] != "" {
+			list = append(list, Fact{pairs[i], pairs[i+1]})
+		}
+	}
+	return list
+}
 
 // Journey returns the way of an event to a reader. The error is ErrBadTraceID,
 // ErrEvicted or ErrNotHeld.
@@ -117,7 +131,7 @@ func (s *Store) tell(r *record, connection string) Journey {
 		j.add(Step{Kind: Send, Node: r.Node, Start: r.send.Began, Duration: r.send.Ended.Sub(r.send.Began)})
 	}
 	if !r.receive.IsZero() {
-		j.add(Step{Kind: Broker, Start: r.start(), Duration: r.receive.Began.Sub(r.start()), Gap: true, Facts: facts("from", r.Node, "to", s.node)})
+		j.add(Step{Kind: Broker, Start: r.start(), Duration: r.receive.Began.Sub(r.start()), Gap: true, Facts: Facts("from", r.Node, "to", s.node)})
 		j.add(Step{Kind: Receive, Node: s.node, Start: r.receive.Began, Duration: r.receive.Ended.Sub(r.receive.Began)})
 	}
 	if deliver != nil {
@@ -168,17 +182,8 @@ func (j *Journey) add(s Step) {
 	j.Steps = append(j.Steps, s)
 }
 
-func facts(pairs ...string) (list []Fact) {
-	for i := 0; i+1 < len(pairs); i += 2 {
-		if pairs[i+1] != "" {
-			list = append(list, Fact{pairs[i], pairs[i+1]})
-		}
-	}
-	return list
-}
-
 func (d *Delivery) facts() []Fact {
-	list := facts("waited before the write", d.Began.Sub(d.from()).Round(time.Microsecond).String(), "events in the write", strconv.Itoa(d.Batch), "picked as", d.Why)
+	list := Facts("waited before the write", d.Began.Sub(d.from()).Round(time.Microsecond).String(), "events in the write", strconv.Itoa(d.Batch), "picked as", d.Why)
 	if d.Gapped {
 		list = append(list, Fact{"before it", "events were lost"})
 	}

@@ -30,7 +30,8 @@ type own struct {
 type readers struct {
 	mu    sync.Mutex
 	byID  map[string]*Reader
-	order []string
+	order []string // those in byID, in a ring once there are maxReaders
+	next  int      // place in the ring of the reader that was added first
 }
 
 // Reader returns the reader of a connection, and begins to remember for it.
@@ -44,13 +45,15 @@ func (s *Store) Reader(connection string) *Reader {
 	if rs.byID == nil {
 		rs.byID = make(map[string]*Reader)
 	}
-	if len(rs.order) >= maxReaders {
-		delete(rs.byID, rs.order[0])
-		rs.order = append(rs.order[:0], rs.order[1:]...)
+	if len(rs.order) < maxReaders {
+		rs.order = append(rs.order, connection)
+	} else {
+		delete(rs.byID, rs.order[rs.next])
+		rs.order[rs.next] = connection
+		rs.next = (rs.next + 1) % maxReaders
 	}
 	r := &Reader{connection: connection}
 	rs.byID[connection] = r
-	rs.order = append(rs.order, connection)
 	return r
 }
 

@@ -7,10 +7,10 @@ import (
 	"unsafe"
 )
 
-// Bounds of a store that states none.
+// Bounds of a store for which none are stated.
 const (
-	DefaultTraces = 8192
-	DefaultBytes  = 8 << 20
+	defaultTraces = 8192
+	defaultBytes  = 8 << 20
 )
 
 // Bounds of one trace and one event. A publisher's own trace may have any number
@@ -49,10 +49,10 @@ type Store struct {
 // many bytes of memory they take, about; 0 means the default.
 func NewStore(node string, traces, bytes int) *Store {
 	if traces <= 0 {
-		traces = DefaultTraces
+		traces = defaultTraces
 	}
 	if bytes <= 0 {
-		bytes = DefaultBytes
+		bytes = defaultBytes
 	}
 	return &Store{node: node, traces: traces, bytes: bytes, byID: make(map[[16]byte]*trace), began: time.Now()}
 }
@@ -70,7 +70,6 @@ type record struct {
 	Event
 	ref        Ref
 	send       Span // zero on a node that did not publish it
-	store      Span // the broker's part of send; zero without a broker
 	receive    Span // from the broker's hands into the log; zero without a broker
 	deliveries []Delivery
 	reports    []Report
@@ -85,12 +84,12 @@ const (
 )
 
 // Publish notes that an event was published here: from when to when it was sent
-// into the log or to the broker, and of that the broker's part, if any.
-func (s *Store) Publish(ref Ref, e Event, send, store Span) {
+// into the log or to the broker.
+func (s *Store) Publish(ref Ref, e Event, send Span) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if r := s.record(ref, e); r != nil {
-		r.send, r.store = send, store
+		r.send = send
 	}
 }
 

@@ -48,7 +48,7 @@ func TestEachReaderHasItsOwn(t *testing.T) {
 	s := journey.NewStore("a", 0, 0)
 	e := event(0)
 	second := s.Reader("second")
-	s.Publish(ref(0), e, span(0, 1), journey.Span{})
+	s.Publish(ref(0), e, span(0, 1))
 	s.Deliver(ref(0), e, flush("first", 1, 16))
 	second.Deliver(ref(0), flush("", 1, 490))
 	for connection, times := range map[string][2]int{"first": {18, 20}, "second": {494, 497}} {
@@ -72,7 +72,7 @@ func TestEachReaderHasItsOwn(t *testing.T) {
 func TestNodesTellTheSame(t *testing.T) {
 	a, b := journey.NewStore("a", 0, 0), journey.NewStore("b", 0, 0)
 	e := event(0)
-	a.Publish(ref(0), e, span(0, 2), span(1, 2))
+	a.Publish(ref(0), e, span(0, 2))
 	a.Receive(ref(0), e, span(481, 482))
 	b.Receive(ref(0), e, span(481, 482))
 	for node, s := range map[string]*journey.Store{"a": a, "b": b} {
@@ -93,7 +93,7 @@ func TestNodesTellTheSame(t *testing.T) {
 func TestBusyPageIsNotTheNetwork(t *testing.T) {
 	s := journey.NewStore("a", 0, 0)
 	e := event(0)
-	s.Publish(ref(0), e, span(0, 1), journey.Span{})
+	s.Publish(ref(0), e, span(0, 1))
 	s.Deliver(ref(0), e, flush("x", 1, 5))
 	_, _, err := s.Report(ref(0), e.ID, func(journey.Event, time.Time) (journey.Report, bool) {
 		return journey.Report{Connection: "x", Received: at(85), Shown: at(90), Busy: 70 * time.Millisecond}, true
@@ -109,7 +109,7 @@ func TestBusyPageIsNotTheNetwork(t *testing.T) {
 func TestReplayWaits(t *testing.T) {
 	s := journey.NewStore("a", 0, 0)
 	e := event(0)
-	s.Publish(ref(0), e, span(0, 1), journey.Span{})
+	s.Publish(ref(0), e, span(0, 1))
 	d := flush("", 1, 5010)
 	d.Began, d.Replay = at(5000), true
 	s.Reader("x").Deliver(ref(0), d)
@@ -132,7 +132,7 @@ func TestLists(t *testing.T) {
 		if i%2 == 0 {
 			e.Topic = "other"
 		}
-		s.Publish(ref(i), e, span(10*i, 10*i+1), journey.Span{})
+		s.Publish(ref(i), e, span(10*i, 10*i+1))
 		s.Deliver(ref(i), e, flush("x", 10*i+1, 10*i+i*7%100))
 	}
 	recent := s.Recent(journey.ListQuery{Topic: "orders", Limit: 3})
@@ -159,7 +159,7 @@ func TestBounds(t *testing.T) {
 			r = ref(0) // one publisher's trace
 			r.Span = [8]byte{byte(i >> 8), byte(i), 2}
 		}
-		s.Publish(r, e, span(i, i), journey.Span{})
+		s.Publish(r, e, span(i, i))
 		for k := range 40 {
 			s.Deliver(r, e, flush(fmt.Sprint(k), i, i+1))
 			_, _, _ = s.Report(r, e.ID, shown(fmt.Sprint(k), i+1, i+2))
@@ -185,7 +185,7 @@ func TestBounds(t *testing.T) {
 func TestReportsAreRefused(t *testing.T) {
 	s := journey.NewStore("a", 0, 0)
 	e := event(0)
-	s.Publish(ref(0), e, span(0, 1), journey.Span{})
+	s.Publish(ref(0), e, span(0, 1))
 	if _, _, err := s.Report(ref(1), e.ID, shown("x", 1, 2)); !errors.Is(err, journey.ErrUnknown) {
 		t.Errorf("another trace: %v", err)
 	}
@@ -199,5 +199,24 @@ func TestReportsAreRefused(t *testing.T) {
 		if _, _, err := s.Report(ref(0), e.ID, shown("x", 1, 2)); errors.Is(err, journey.ErrTooMany) != (i >= journey.MaxReports) {
 			t.Errorf("report %d: %v", i, err)
 		}
+	}
+}
+
+// A store remembers so many readers: the newest take the places of the oldest.
+func TestOldestReaderMakesRoom(t *testing.T) {
+	s := journey.NewStore("a", 0, 0)
+	const most = 256
+	name := func(i int) string { return fmt.Sprint("reader-", i) }
+	readers := make([]*journey.Reader, 2*most+most/2)
+	for i := range readers {
+		readers[i] = s.Reader(name(i))
+		for _, k := range []int{i, max(0, i-most+1)} { // the newest, and the oldest that is remembered
+			if s.Reader(name(k)) != readers[k] {
+				t.Fatalf("reader %d is forgotten after %d", k, i+1)
+			}
+		}
+	}
+	if first := len(readers) - most; s.Reader(name(first-1)) == readers[first-1] {
+		t.Errorf("more than %d readers are remembered", most)
 	}
 }

@@ -80,3 +80,22 @@ func TestReplayIsToldApart(t *testing.T) {
 		}
 	})
 }
+
+// The position is told with the first event and with each gap: a client that is
+// cut off right behind one of them goes on there, and is told of no gap again.
+func TestPositionIsTold(t *testing.T) {
+	bubble(t, stream.HubOptions{Topic: stream.TopicOptions{History: 2}}, &stream.Handler{}, func(t *testing.T, f *fixture) {
+		time.Sleep(time.Second)
+		ids := append(f.publish(t, "1", "2"), f.publish(t, "3", "4")...)
+		s := f.subscribe(t, "")
+		if s.LastEventID() != ids[3].String() || s.hello["position"] != ids[3].String() {
+			t.Errorf("behind connected the client is at %q; it says %v", s.LastEventID(), s.hello["position"])
+		}
+		s = f.subscribe(t, "", "Last-Event-ID", ids[0].String())
+		if gap := s.want(t, "gap"); !gap.SetsID || gap.ID != ids[1].String() {
+			t.Errorf("a gap has the ID %q, want %v", gap.ID, ids[1])
+		}
+		s = f.subscribe(t, "", "Last-Event-ID", s.LastEventID())
+		s.wantIDs(t, ids[2:]...)
+	})
+}

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 
+	"go.opentelemetry.io/otel/codes"
+
 	"weir/stream"
 	"weir/telemetry"
 )
@@ -37,7 +39,8 @@ func TestMiddleware(t *testing.T) {
 			s.Links()[0].SpanContext.TraceID().String() != foreignTrace {
 			t.Errorf("span %s %v", s.Name(), s.Attributes())
 		}
-		if s := spans[1]; s.Name() != "GET /things/{id}" || attr(s, "http.response.status_code").AsInt64() != 500 {
+		if s := spans[1]; s.Name() != "GET /things/{id}" || attr(s, "http.response.status_code").AsInt64() != 500 ||
+			attr(s, "error.type").AsString() != "500" || s.Status().Code != codes.Error || spans[0].Status().Code == codes.Error || attr(spans[0], "error.type").AsString() != "" {
 			t.Errorf("span %s %v", s.Name(), s.Attributes())
 		}
 		if page != "" { // the last one was beyond the limit

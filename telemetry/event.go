@@ -22,6 +22,8 @@ const (
 	maxRandom   = 3
 	maxGapped   = 2
 	maxReported = 1 // the reader's that reported, if it has none
+	// maxProcess is how many pages get a span, beside those that were late.
+	maxProcess = 3
 	// one for the first, and one for the slowest
 )
 
@@ -66,6 +68,7 @@ type eventTrace struct {
 	random    int
 	gapped    int
 	reported  int // deliveries picked because of them
+	spans     int // made, less those that the budget knows of
 }
 
 // A picked is a delivery that gets a span, and why.
@@ -99,7 +102,7 @@ func refTo(sc trace.SpanContext) journey.Ref {
 
 // newEventTrace follows an event whose span has begun.
 func (t *Telemetry) newEventTrace(span trace.Span, ref journey.Ref, e journey.Event, tm *topicMetrics) *eventTrace {
-	et := &eventTrace{t: t, tm: tm, ref: ref, sc: span.SpanContext(), span: span, event: e, ended: e.Published}
+	et := &eventTrace{t: t, tm: tm, ref: ref, sc: span.SpanContext(), span: span, event: e, ended: e.Published, spans: 1}
 	if expected := t.readers.of(e.Topic); expected > 0 {
 		et.odds = uint64(min(float64(maxRandom)/float64(expected), 1) * (1<<32 - 1))
 	}
@@ -165,6 +168,17 @@ func (et *eventTrace) last(at time.Time) {
 	}
 }
 
+// until notes a step that gets no span. It does nothing when the event is closed.
+func (et *eventTrace) until(ended time.Time) bool {
+	et.mu.Lock()
+	defer et.mu.Unlock()
+	if et.span == nil {
+		return false
+	}
+	et.last(ended)
+	return true
+}
+
 // step makes the span of a step of the event, unless the event is closed already.
 func (et *eventTrace) step(tracer trace.Tracer, name string, kind trace.SpanKind, began, ended time.Time, links []trace.Link, attributes ...attribute.KeyValue) trace.SpanContext {
 	et.mu.Lock()
@@ -173,6 +187,7 @@ func (et *eventTrace) step(tracer trace.Tracer, name string, kind trace.SpanKind
 		return trace.SpanContext{}
 	}
 	et.last(ended)
+	et.spans++
 	_, span := tracer.Start(trace.ContextWithSpanContext(context.Background(), et.sc), name,
 		trace.WithTimestamp(began), trace.WithSpanKind(kind), trace.WithLinks(links...), trace.WithAttributes(attributes...))
 	span.End(trace.WithTimestamp(ended))
@@ -201,6 +216,7 @@ func (et *eventTrace) close(err error) {
 		fail(et.span, err)
 	}
 	et.span.End(trace.WithTimestamp(et.ended))
+	et.t.events.spend(et.spans + len(et.picked))
 	et.span, et.candidate, et.picked = nil, delivery{}, nil
 	et.closed.Store(true)
 }

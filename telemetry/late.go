@@ -52,6 +52,7 @@ func (c *connection) late(f *stream.Flush) {
 	if !sc.IsSampled() {
 		return
 	}
+	t.events.spend(2)
 	d := delivery{conn: c, id: e.ID, at: e.At, began: f.Began, ended: f.Ended, batch: f.Events, gapped: c.gapped}
 	c.topic.exemplar(d.ended.Sub(d.at), d.ended, t.deliverSpan(sc, &d, kindLive, d.at, pickLate))
 	told := journey.Event{Topic: c.conn.Topic, ID: e.ID.String(), Type: event.Type, Subject: event.Subject, Node: node, Published: published}

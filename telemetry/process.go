@@ -109,12 +109,15 @@ func (t *Telemetry) processSpan(c *connection, created trace.SpanContext, e jour
 		if d, ok := c.reader.Load().Find(et.ref); ok {
 			et.pickReported(c, d)
 		}
-		sc := et.step(t.browser, "process "+c.conn.Label, trace.SpanKindConsumer, told.Received, told.Shown, links, attributes...)
-		et.reports.Add(1)
-		if sc.IsValid() {
+		n := et.reports.Add(1)
+		if n > maxProcess && told.Shown.Sub(e.Published) < lateAfter && et.until(told.Shown) {
+			return et.sc // it encloses what is not told of
+		}
+		if sc := et.step(t.browser, "process "+c.conn.Label, trace.SpanKindConsumer, told.Received, told.Shown, links, attributes...); sc.IsValid() {
 			return sc
 		}
 	}
+	t.events.spend(1)
 	_, span := t.browser.Start(decided(context.Background()), "process "+c.conn.Label, trace.WithNewRoot(), trace.WithTimestamp(told.Received),
 		trace.WithSpanKind(trace.SpanKindConsumer), trace.WithLinks(append(links, link(created, linkEvent))...), trace.WithAttributes(attributes...))
 	span.End(trace.WithTimestamp(told.Shown))

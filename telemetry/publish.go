@@ -60,7 +60,7 @@ func (t *Telemetry) sample(o *origin, now time.Time) bool {
 		return o.parent.IsSampled()
 	}
 	// Published by a request without a span, or by none, it begins a trace.
-	return (o.parent.IsSampled() || !o.parent.IsValid()) && take(t.events, now)
+	return (o.parent.IsSampled() || !o.parent.IsValid()) && t.events.take(now)
 }
 
 // publish is called before an event enters.
@@ -128,6 +128,10 @@ func (t *Telemetry) beginEvent(ctx context.Context, topic string, e *stream.Even
 	event := journey.Event{Topic: topic, Type: e.Type, Subject: e.Subject, Node: t.opts.Node, Published: now}
 	et := t.newEventTrace(span, refTo(span.SpanContext()), event, tm)
 	et.send = send.SpanContext()
+	et.spans = 2
+	if t.limited && !o.follow {
+		et.spans -= eventSpans // which it has taken already
+	}
 	e.Tag = et
 	return et, send
 }

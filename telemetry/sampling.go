@@ -2,6 +2,7 @@ package telemetry
 
 import (
 	"context"
+	"sync"
 	"time"
 
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
@@ -12,8 +13,8 @@ import (
 // How many traces begin a second at most. Each limit lets a second's worth come
 // at once.
 const (
-	// DefaultEventTraces is for the traces of events. For long, a quarter of them
-	// begin: an event has some seven spans, and a node sends a hundred a second.
+	// DefaultEventTraces is for the traces of events. For long, fewer begin: their
+	// spans are counted, so that a node sends less than a hundred a second.
 	DefaultEventTraces = 50
 	// requestTraces is for requests other than streams. They tell less: an event
 	// that a request without a span publishes has a trace of its own.
@@ -31,14 +32,52 @@ func perSecond(n int) *rate.Limiter {
 	return rate.NewLimiter(rate.Limit(n), n)
 }
 
-// eventLimiter lets so many traces of events begin in a second, and for long a
-// quarter of that, but so many that a few events a second are all traced.
-func eventLimiter(n int) *rate.Limiter {
-	if n <= 0 {
-		return perSecond(0)
-	}
+// eventSpans is how many spans the trace of an event is taken to have, until it is
+// known how many it has.
+const eventSpans = 6
+
+// A budget bounds the traces of events, and their spans: so many traces may begin
+// in a second, and for long so many that their spans are a quarter of that times
+// eventSpans a second, but enough that a few events a second are all traced. Any
+// goroutine may use it.
+type budget struct {
+	traces      *rate.Limiter
+	rate, burst float64 // spans a second, spans
+
+	mu     sync.Mutex
+	tokens float64 // spans; less than none after traces that had more than was thought
+	at     time.Time
+}
+
+func newBudget(traces int) *budget {
 	const few = 12
-	return rate.NewLimiter(rate.Limit(max(float64(n)/4, float64(min(n, few)))), n)
+	n := float64(max(0, traces))
+	return &budget{traces: perSecond(traces), rate: eventSpans * max(n/4, min(n, few)), burst: eventSpans * n, tokens: eventSpans * n}
+}
+
+// take takes the tokens of one trace, if they are there.
+func (b *budget) take(now time.Time) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if gone := now.Sub(b.at); gone > 0 {
+		if !b.at.IsZero() {
+			b.tokens = min(b.burst, b.tokens+b.rate*gone.Seconds())
+		}
+		b.at = now
+	}
+	if b.tokens < eventSpans || !take(b.traces, now) {
+		return false
+	}
+	b.tokens -= eventSpans
+	return true
+}
+
+// spend takes the tokens of spans that were made without, or, of fewer than none,
+// gives some back.
+func (b *budget) spend(spans int) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.tokens = max(-b.burst, min(b.burst, b.tokens-float64(spans)))
 }
 
 // take takes a token at a time, if there is one.

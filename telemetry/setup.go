@@ -97,7 +97,7 @@ type Telemetry struct {
 	registry       *prometheus.Registry
 	metrics        *metrics
 	journeys       *journey.Store
-	events         *rate.Limiter // traces of events
+	events         *budget       // spans of events
 	requests       *rate.Limiter // spans of requests other than streams
 	lates          *rate.Limiter // traces of events that were late
 	open           openEvents
@@ -151,7 +151,7 @@ func Setup(ctx context.Context, opts Options) (*Telemetry, error) {
 		disabled: strings.EqualFold(os.Getenv("OTEL_SDK_DISABLED"), "true"),
 		limited:  os.Getenv("OTEL_TRACES_SAMPLER") == "",
 		registry: prometheus.NewRegistry(),
-		events:   eventLimiter(opts.EventTraces),
+		events:   newBudget(opts.EventTraces),
 		requests: perSecond(requestTraces),
 		lates:    perSecond(min(lateTraces, max(0, opts.EventTraces))),
 	}

@@ -202,13 +202,13 @@ func (s *Store) choose(r *record, connection string) (*Delivery, *Report) {
 		}
 	}
 	var deliver *Delivery
-	if d, ok := s.readers.find(connection, r.ref); ok {
-		deliver = &d
+	var report *Report
+	if d, told, ok := s.readers.find(connection, r.ref); ok {
+		deliver, report = &d, told
 	} else if i := slices.IndexFunc(r.deliveries, func(d Delivery) bool { return d.Connection == connection }); i >= 0 {
 		deliver = &r.deliveries[i]
 	}
-	var report *Report
-	if i := slices.IndexFunc(r.reports, func(p Report) bool { return p.Connection == connection }); i >= 0 {
+	if i := slices.IndexFunc(r.reports, func(p Report) bool { return p.Connection == connection }); report == nil && i >= 0 {
 		report = &r.reports[i]
 	}
 	return deliver, report

@@ -127,7 +127,7 @@ func (s *Store) last(r *record) end {
 	}
 	for i := range r.reports {
 		p := &r.reports[i]
-		if d, ok := s.readers.find(p.Connection, r.ref); !ok || !d.Replay {
+		if d, _, ok := s.readers.find(p.Connection, r.ref); !ok || !d.Replay {
 			later(Process, p.Shown, p.Connection)
 		}
 	}

@@ -1,6 +1,9 @@
 package journey
 
-import "sync"
+import (
+	"sync"
+	"time"
+)
 
 // How much is remembered of readers.
 const (
@@ -19,10 +22,12 @@ type Reader struct {
 	next int
 }
 
-// own is a delivery to the reader itself.
+// own is a delivery to the reader itself, and what its page told of it.
 type own struct {
 	ref Ref
 	Delivery
+	received, shown time.Time // zero: it has told nothing
+	busy            time.Duration
 }
 
 // readers are those of the open connections that have a page on the other end,
@@ -62,7 +67,7 @@ func (r *Reader) Deliver(ref Ref, d Delivery) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	d.Connection = r.connection
-	r.ring[r.next] = own{ref, d}
+	r.ring[r.next] = own{ref: ref, Delivery: d}
 	r.next = (r.next + 1) % remembered
 }
 
@@ -73,18 +78,61 @@ func (r *Reader) Find(ref Ref) (Delivery, bool) {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for i := 1; i <= remembered; i++ {
-		if o := &r.ring[(r.next-i+remembered)%remembered]; o.ref == ref {
-			return o.Delivery, true
-		}
+	if o := r.find(ref); o != nil {
+		return o.Delivery, true
 	}
 	return Delivery{}, false
 }
 
-// find returns the delivery of an event to a connection, if that has a reader.
-func (rs *readers) find(connection string, ref Ref) (Delivery, bool) {
+// find returns the last delivery of an event, or nil. The caller holds r.mu.
+func (r *Reader) find(ref Ref) *own {
+	for i := 1; i <= remembered; i++ {
+		if o := &r.ring[(r.next-i+remembered)%remembered]; o.ref == ref {
+			return o
+		}
+	}
+	return nil
+}
+
+// find returns the delivery of an event to a connection, if that has a reader, and
+// what its page told.
+func (rs *readers) find(connection string, ref Ref) (d Delivery, report *Report, ok bool) {
+	r := rs.get(connection)
+	if r == nil {
+		return Delivery{}, nil, false
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	o := r.find(ref)
+	if o == nil {
+		return Delivery{}, nil, false
+	}
+	if !o.received.IsZero() {
+		report = &Report{Connection: connection, Received: o.received, Shown: o.shown, Busy: o.busy}
+	}
+	return o.Delivery, report, true
+}
+
+// report keeps what a page told of its own delivery. It is not known when the
+// connection has no reader that remembers the delivery, and again when it has been
+// told before.
+func (rs *readers) report(ref Ref, p Report) (known, again bool) {
+	r := rs.get(p.Connection)
+	if r == nil {
+		return false, false
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	o := r.find(ref)
+	if o == nil || !o.received.IsZero() {
+		return o != nil, o != nil
+	}
+	o.received, o.shown, o.busy = p.Received, p.Shown, p.Busy
+	return true, false
+}
+
+func (rs *readers) get(connection string) *Reader {
 	rs.mu.Lock()
-	r := rs.byID[connection]
-	rs.mu.Unlock()
-	return r.Find(ref)
+	defer rs.mu.Unlock()
+	return rs.byID[connection]
 }

@@ -18,7 +18,8 @@ const (
 const (
 	maxEvents     = 64
 	maxDeliveries = 12
-	// MaxReports is how many reports of pages one event takes.
+	// MaxReports is how many reports of pages are kept with an event. Each page's own
+	// is kept besides, with what the page got.
 	MaxReports = 8
 )
 
@@ -124,14 +125,20 @@ func (s *Store) Report(ref Ref, id string, fits func(e Event, published time.Tim
 		return Event{}, Report{}, ErrUnknown
 	}
 	report, ok := fits(r.Event, r.start())
-	switch {
-	case !ok:
+	if !ok {
 		return Event{}, Report{}, ErrTime
-	case len(r.reports) >= MaxReports:
+	}
+	// A page's own is kept with its deliveries, however many pages there are.
+	known, again := s.readers.report(ref, report)
+	if again || !known && len(r.reports) >= MaxReports {
 		return Event{}, Report{}, ErrTooMany
 	}
-	r.reports = append(r.reports, report)
-	s.grow(r, reportSize)
+	if len(r.reports) < MaxReports {
+		r.reports = append(r.reports, report)
+		s.grow(r, reportSize)
+	} else if last := &r.reports[MaxReports-1]; report.Shown.After(last.Shown) {
+		*last = report // the slowest is always among them
+	}
 	return r.Event, report, nil
 }
 
@@ -159,6 +166,9 @@ func (s *Store) find(ref Ref, id string) *record {
 // It returns nil when the trace has too many already. The caller holds s.mu.
 func (s *Store) record(ref Ref, e Event) *record {
 	if r := s.find(ref, ""); r != nil {
+		if r.ID == "" { // a delivery was quicker than the publisher heard of the ID
+			r.ID = e.ID
+		}
 		return r
 	}
 	t := s.byID[ref.Trace]

@@ -182,6 +182,51 @@ func TestBounds(t *testing.T) {
 	}
 }
 
+// TestDeliveryIsQuicker has an event that is at its reader before the publisher is
+// told its ID.
+func TestDeliveryIsQuicker(t *testing.T) {
+	s := journey.NewStore("a", 0, 0)
+	e := event(0)
+	nameless := e
+	nameless.ID = ""
+	s.Deliver(ref(0), nameless, flush("x", 1, 2))
+	s.Publish(ref(0), e, span(0, 3))
+	if _, _, err := s.Report(ref(0), e.ID, shown("x", 4, 5)); err != nil {
+		t.Errorf("its page's report: %v", err)
+	}
+	j, err := s.Journey(journey.Query{TraceID: ref(0).TraceID(), EventID: e.ID, Connection: "x"})
+	if got := told(j); err != nil || j.ID != e.ID || got != "send 0+3, deliver 1+1, network 2+2, process 4+1" {
+		t.Errorf("its journey is %q of %q, %v", got, j.ID, err)
+	}
+}
+
+// TestEveryPageHasItsOwn has more pages than reports are kept with an event.
+func TestEveryPageHasItsOwn(t *testing.T) {
+	s := journey.NewStore("a", 0, 0)
+	e := event(0)
+	s.Publish(ref(0), e, span(0, 1))
+	page := func(i int) string { return fmt.Sprint("page ", i) }
+	const pages = 3 * journey.MaxReports
+	for i := range pages {
+		s.Reader(page(i)).Deliver(ref(0), flush(page(i), 1, 2))
+		for again := range 2 {
+			if _, _, err := s.Report(ref(0), e.ID, shown(page(i), 3, 4+(i*7)%pages)); errors.Is(err, journey.ErrTooMany) != (again > 0) {
+				t.Errorf("report %d of page %d: %v", again+1, i, err)
+			}
+		}
+	}
+	for i := range pages {
+		j, err := s.Journey(journey.Query{TraceID: ref(0).TraceID(), EventID: e.ID, Connection: page(i)})
+		want := fmt.Sprintf("send 0+1, deliver 1+1, network 2+1, process 3+%d", 1+(i*7)%pages)
+		if got := told(j); err != nil || got != want || !j.Own {
+			t.Errorf("page %d is told %q, own %v, %v; want %q", i, got, j.Own, err, want)
+		}
+	}
+	if list := s.Slowest(journey.ListQuery{Limit: 5}); len(list) != 1 || list[0].Total != (3+pages)*time.Millisecond {
+		t.Errorf("the list tells of the slowest page as %+v", list)
+	}
+}
+
 func TestReportsAreRefused(t *testing.T) {
 	s := journey.NewStore("a", 0, 0)
 	e := event(0)

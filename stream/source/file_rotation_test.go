@@ -270,43 +270,6 @@ func TestFileReadsTheCopy(t *testing.T) {
 	p.want(t, "one", "two", "three and its end", "four")
 }
 
-// A file may be copied and cut off several times between two looks, as while the
-// broker is away: each copy is read, but not the one that is just being made.
-func TestFileReadsTheCopies(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "log")
-	appendTo(t, path+".9", "before all\n")
-	appendTo(t, path, "old\n")
-	f := &source.File{Path: path, Interval: 300 * time.Millisecond}
-	p := newSink()
-	look(t, f, p)
-	run(t, f, p)
-	appendTo(t, path, "one\n")
-	p.want(t, "one")
-	duplicate := func(to string) {
-		text, err := os.ReadFile(path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		appendTo(t, to, string(text))
-	}
-	for i, line := range []string{"two\n", "three\n", "four\n"} { // well before the next look
-		appendTo(t, path, line)
-		time.Sleep(5 * time.Millisecond) // times of files are coarse
-		duplicate(fmt.Sprint(path, ".", 3-i))
-		appendTo(t, path+".9", "by another writer\n")
-		truncate(t, path)
-	}
-	appendTo(t, path, "five\n")
-	duplicate(path + ".0")
-	want := []string{"one", "two", "three", "four", "five"}
-	p.want(t, want...)
-	truncate(t, path)
-	appendTo(t, path, "six and more\n")
-	p.want(t, append(want, "six and more")...)
-	time.Sleep(700 * time.Millisecond) // some looks: whether anything follows
-	p.want(t, append(want, "six and more")...)
-}
-
 // Files that have the name for less than the time between two looks are read,
 // and those that had it before the source ran are not, also when somebody still
 // writes to them.

@@ -37,7 +37,7 @@ func (w *watch) find(now time.Time) error {
 		w.current = w.old[i] // it has its name back
 		w.old = slices.Delete(w.old, i, i+1)
 		if w.beside == nil {
-			w.beside = ends(w.siblings())
+			w.beside = w.besideNow()
 		}
 		return nil
 	}
@@ -49,6 +49,7 @@ func (w *watch) find(now time.Time) error {
 		t.close()
 		return err
 	}
+	t.begun = now.Add(-timesOfFiles)
 	w.current = t
 	w.between(now)
 	return nil
@@ -72,31 +73,40 @@ func (w *watch) lose(now time.Time) {
 // the order in which they were written.
 func (w *watch) between(now time.Time) {
 	before := w.beside
-	files := w.siblings()
-	w.beside = ends(files)
+	w.beside = w.besideNow()
 	if w.written.IsZero() {
 		return // none had the name before
 	}
-	for _, t := range w.unseen(files, w.written, before, w.current) {
+	for _, t := range w.unseen(w.written, time.Time{}, before, w.current) {
 		t.lost = now
 		w.old = append(w.old, t)
 	}
 }
 
 // unseen opens the files that have had the name, or are copies of one that had,
-// since a time, but for those that are known, those that lay beside the file
-// before, and the copy that is being made of what the present file holds.
-func (w *watch) unseen(files []sibling, since time.Time, before []position, present *tail) (opened []*tail) {
-	for _, s := range files {
-		if !s.rotated || s.written.Before(since) || w.knows(s) || present.begins(s.end()) ||
-			slices.ContainsFunc(before, func(p position) bool { return p.Inode == s.inode && s.holds(p) }) {
-			continue
+// from one time until another (zero: until now), but for those that are known,
+// those that lay beside the file before, and the copy that is being made of what
+// the present file holds.
+func (w *watch) unseen(since, until time.Time, before []position, present *tail) (opened []*tail) {
+	for try := 1; ; try++ {
+		files := w.siblings()
+		for _, s := range files {
+			if !s.rotated || s.written.Before(since) || !until.IsZero() && s.written.After(until) || w.knows(s) || present.begins(s.end()) ||
+				slices.ContainsFunc(before, func(p position) bool { return p.Inode == s.inode && s.holds(p) }) {
+				continue
+			}
+			if t := s.open(); t != nil {
+				opened = append(opened, t)
+			}
 		}
-		if t, err := openTail(s.path, false); err == nil {
-			opened = append(opened, t)
+		if try == steadyTries || w.steady(files) {
+			return opened
 		}
+		for _, t := range opened {
+			t.close()
+		}
+		opened = nil
 	}
-	return opened
 }
 
 // begin goes to where reading a file begins that has got the name.
@@ -118,11 +128,15 @@ func (w *watch) begin(t *tail) error {
 	return nil
 }
 
-// ends returns where the rotated files end.
-func ends(all []sibling) (ends []position) {
-	for _, s := range all {
-		if s.rotated {
-			ends = append(ends, s.end())
+// besideNow returns where the rotated files end, but for the copy that is being made
+// of the present file: that may have to be read.
+func (w *watch) besideNow() (ends []position) {
+	for _, s := range w.siblings() {
+		if !s.rotated {
+			continue
+		}
+		if end := s.end(); !w.current.begins(end) {
+			ends = append(ends, end)
 		}
 	}
 	return ends

@@ -10,6 +10,10 @@ import (
 	"time"
 )
 
+// timesOfFiles is how far the time at which a file was written may lie before
+// the moment when it was: systems give it in steps.
+const timesOfFiles = 10 * time.Millisecond
+
 // clockSkew is how far the clock of a file system may be behind.
 const clockSkew = 2 * time.Second
 
@@ -58,7 +62,7 @@ func (w *watch) resume(ctx context.Context) error {
 		// Find gives it its name back, if it has it. Else it has been quiet for
 		// as long as nobody has written to it, also while no process ran.
 		at := t.info.ModTime()
-		t.size, t.written = t.info.Size(), at
+		t.size, t.written, t.begun = t.info.Size(), at, w.state.Time.Add(-timesOfFiles)
 		t.changed = earlier(at, now)
 		t.lost = t.changed
 		w.old = append(w.old, t)
@@ -118,20 +122,38 @@ func (w *watch) copyOf(p position, since time.Time) *tail {
 	if p.Length == 0 {
 		return nil
 	}
-	for _, s := range w.siblings() {
-		if !s.rotated || s.written.Before(since.Add(-clockSkew)) || w.knows(s) {
-			continue
+	for try := 1; ; try++ {
+		files := w.siblings()
+		for _, s := range files {
+			if !s.rotated || s.written.Before(since.Add(-clockSkew)) || w.knows(s) {
+				continue
+			}
+			t := s.open()
+			if t == nil {
+				continue
+			}
+			if found, err := t.seekTo(p); err == nil && found {
+				return t
+			}
+			t.close()
 		}
-		t, err := openTail(s.path, false)
-		if err != nil {
-			continue
+		if try == steadyTries || w.steady(files) {
+			return nil
 		}
-		if found, err := t.seekTo(p); err == nil && found {
-			return t
-		}
-		t.close()
 	}
-	return nil
+}
+
+// steadyTries is how often the directory is looked through when files get other
+// names meanwhile, as in the middle of a rotation.
+const steadyTries = 5
+
+// steady reports whether files still have the names that they had.
+func (w *watch) steady(files []sibling) bool {
+	return slices.EqualFunc(byPath(files), byPath(w.siblings()), func(a, b sibling) bool { return a.path == b.path && a.inode == b.inode })
+}
+
+func byPath(files []sibling) []sibling {
+	return slices.SortedFunc(slices.Values(files), func(a, b sibling) int { return strings.Compare(a.path, b.path) })
 }
 
 // knows reports whether a file is one of those that are read or were.
@@ -156,8 +178,8 @@ func (s sibling) holds(p position) bool {
 	if p.Length == 0 {
 		return s.size == 0
 	}
-	t, err := openTail(s.path, false)
-	if err != nil {
+	t := s.open()
+	if t == nil {
 		return true // there is nothing to read
 	}
 	defer t.close()
@@ -165,10 +187,23 @@ func (s sibling) holds(p position) bool {
 	return found || err != nil
 }
 
-// end is the position behind all that the file holds.
-func (s sibling) end() position {
+// open returns nil if the file is not there any more: its name may be another's.
+func (s sibling) open() *tail {
 	t, err := openTail(s.path, false)
 	if err != nil {
+		return nil
+	}
+	if inode(t.info) != s.inode {
+		t.close()
+		return nil
+	}
+	return t
+}
+
+// end is the position behind all that the file holds.
+func (s sibling) end() position {
+	t := s.open()
+	if t == nil {
 		return position{Inode: s.inode}
 	}
 	defer t.close()

@@ -14,7 +14,8 @@ type tail struct {
 	file  *os.File
 	info  os.FileInfo // when it was opened
 	lines *lineReader
-	base  int64 // where lines began
+	base  int64     // where lines began
+	begun time.Time // copies made since then are of what it has held since; zero: none are looked for
 
 	size    int64     // at the last look
 	written time.Time // likewise
@@ -125,6 +126,9 @@ func (t *tail) readBefore(offset int64, n int) ([]byte, error) {
 	}
 	return b[:got], nil
 }
+
+// fresh reports whether no line was read of what the file holds at present.
+func (t *tail) fresh() bool { return t.base == 0 && t.lines.used == 0 }
 
 // offset is behind the last line that was read whole.
 func (t *tail) offset() int64 { return t.base + t.lines.used }

@@ -41,6 +41,7 @@ type watch struct {
 	beside  []position // ends of the rotated files at the last rotation, or at the beginning
 	unsaved bool       // where it stands is not stored yet
 
+	held  bool           // the broker has taken longer than the time between two looks
 	batch []stream.Event // lines of one file, not published yet
 	ends  []int64        // where each of them ends
 	size  int
@@ -67,8 +68,8 @@ func (w *watch) look(ctx context.Context) error {
 	fault := w.find(now)
 	w.note()
 	for _, t := range w.tails() {
-		if err := w.follow(ctx, t, now, beside); err != nil {
-			return err
+		if held, err := w.follow(ctx, t, now, beside); held || err != nil {
+			return err // what stands in the others comes later
 		}
 	}
 	if err := w.giveUp(ctx, now); err != nil {
@@ -82,46 +83,96 @@ func (w *watch) look(ctx context.Context) error {
 
 // follow publishes what a file has to read. beside are the ends of the rotated
 // files that were there before this look.
-func (w *watch) follow(ctx context.Context, t *tail, now time.Time, beside []position) error {
+func (w *watch) follow(ctx context.Context, t *tail, now time.Time, beside []position) (held bool, err error) {
 	before := t.looked
 	cut, err := t.truncated(now)
 	if err != nil {
-		return err
+		return false, err
+	}
+	var copies []*tail
+	if cut && !t.fresh() {
+		if c := w.copyOf(t.position(), before); c != nil {
+			copies = []*tail{c}
+		}
+	} else if t.fresh() && !t.begun.IsZero() && t.changed.Equal(now) {
+		// What has been replaced cannot be told by what was read of it.
+		if copies, err = w.copiesOf(t, beside); err != nil {
+			return false, err
+		}
+	}
+	if len(copies) > 0 {
+		if err := w.catchUp(ctx, t, copies, now, beside); err != nil {
+			return false, err
+		}
+		cut = true
+	} else if cut {
+		if err := w.last(ctx, t); err != nil {
+			return false, err
+		}
 	}
 	if cut {
-		if c := w.copyOf(t.position(), before); c != nil {
-			w.old = append(w.old, c)
-			copies := append([]*tail{c}, w.unseen(w.siblings(), c.info.ModTime(), beside, t)...)
-			w.old = append(w.old, copies[1:]...)
-			for _, c := range copies {
-				c.lost = now
-				if err := w.drain(ctx, c); err != nil {
-					return err
-				}
-			}
-		} else if err := w.last(ctx, t); err != nil {
-			return err
-		}
 		if err := t.seek(0, nil); err != nil {
-			return err
+			return false, err
 		}
 		w.unsaved = true
 	}
 	return w.drain(ctx, t)
 }
 
-// drain publishes the lines that have ended.
-func (w *watch) drain(ctx context.Context, t *tail) error {
+// copiesOf opens the copies that were made of a file since it was begun anew,
+// and have not been seen.
+func (w *watch) copiesOf(t *tail, beside []position) ([]*tail, error) {
+	info, err := t.file.Stat()
+	if err != nil {
+		return nil, err
+	}
+	return w.unseen(t.begun, info.ModTime(), beside, t), nil
+}
+
+// catchUp publishes what is left in the copies of a file that was cut off, and
+// what stands in those that are made of it while this goes on: the broker may
+// hold it up.
+func (w *watch) catchUp(ctx context.Context, t *tail, copies []*tail, now time.Time, beside []position) (err error) {
+	for len(copies) > 0 {
+		at := slices.Index(w.old, t) // before it, since they are older
+		if at < 0 {
+			at = len(w.old)
+		}
+		w.old = slices.Insert(w.old, at, copies...)
+		for _, c := range copies {
+			c.lost = now
+			for held := true; held; {
+				if held, err = w.drain(ctx, c); err != nil {
+					return err
+				}
+			}
+		}
+		t.begun = copies[len(copies)-1].info.ModTime()
+		if copies, err = w.copiesOf(t, beside); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// drain publishes the lines that have ended. When the broker has held it up, it
+// says so, and may return before the end: the file may have been cut off
+// meanwhile, or have grown before the next one was begun.
+func (w *watch) drain(ctx context.Context, t *tail) (held bool, err error) {
 	for {
 		if err := ctx.Err(); err != nil {
 			w.batch, w.ends, w.size = nil, nil, 0 // read again by the next run
-			return err
+			return false, err
+		}
+		if w.held && len(w.batch) == 0 {
+			w.held = false
+			return true, nil
 		}
 		line, err := t.lines.next()
 		switch {
 		case err == nil:
 			if err := w.add(ctx, t, line); err != nil {
-				return err
+				return false, err
 			}
 			continue
 		case errors.Is(err, ErrLineTooLong), errors.Is(err, io.EOF):
@@ -129,15 +180,16 @@ func (w *watch) drain(ctx context.Context, t *tail) error {
 			err = fmt.Errorf("read %s: %w", t.file.Name(), err)
 		}
 		if err := w.flush(ctx, t); err != nil {
-			return err
+			return false, err
 		}
 		switch {
 		case errors.Is(err, io.EOF):
-			return nil
+			held, w.held = w.held, false
+			return held, nil
 		case errors.Is(err, ErrLineTooLong):
 			w.to.Fail(err)
 		default:
-			return err
+			return false, err
 		}
 	}
 }
@@ -212,6 +264,8 @@ func (w *watch) put(ctx context.Context, at *checkpoint, events ...stream.Event)
 		return err
 	}
 	code, again := at.encode(), false
+	began := time.Now()
+	defer func() { w.held = w.held || time.Since(began) > w.interval }()
 	err := retry(ctx, func() error {
 		if again { // what failed may be in nevertheless
 			if stored, err := w.keep.Checkpoint(ctx); err != nil || bytes.Equal(stored, code) {

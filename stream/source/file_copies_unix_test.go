@@ -1,0 +1,252 @@
+//go:build unix
+
+package source_test
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"weir/stream"
+	"weir/stream/source"
+)
+
+// A rotator writes numbered lines, and rotates in the ways that there are.
+type rotator struct {
+	t    *testing.T
+	path string
+	file *os.File
+	n    int
+	rand *rand.Rand
+	done []string // for who looks for the cause
+}
+
+// line is of various lengths.
+func line(n int) string { return fmt.Sprint("line ", n, strings.Repeat(" water", n*7919%100)) }
+
+func (r *rotator) must(err error) {
+	r.t.Helper()
+	if err != nil {
+		r.t.Fatal(err)
+	}
+}
+
+func (r *rotator) open(flags int) {
+	file, err := os.OpenFile(r.path, os.O_CREATE|os.O_WRONLY|flags, 0o600)
+	r.must(err)
+	r.file = file
+}
+
+func (r *rotator) write() {
+	first := r.n
+	for range 1 + r.rand.IntN(12) {
+		text := line(r.n) + "\n"
+		half := len(text)
+		if r.rand.IntN(5) == 0 { // it is there in part for a while
+			half = r.rand.IntN(half)
+		}
+		_, err := io.WriteString(r.file, text[:half])
+		r.must(err)
+		if half < len(text) {
+			time.Sleep(time.Duration(r.rand.IntN(5)) * time.Millisecond)
+			_, err := io.WriteString(r.file, text[half:])
+			r.must(err)
+		}
+		r.n++
+	}
+	r.done = append(r.done, fmt.Sprintf("%d–%d", first, r.n-1))
+}
+
+func (r *rotator) rotate() {
+	for i := 60; i > 1; i-- {
+		_ = os.Rename(fmt.Sprint(r.path, ".", i-1), fmt.Sprint(r.path, ".", i)) // where there is one
+	}
+	time.Sleep(5 * time.Millisecond) // times of files are coarse
+	how := r.rand.IntN(3)
+	r.done = append(r.done, []string{"renamed", "copied", "copied, and a hole is left"}[how])
+	if how == 0 {
+		r.must(os.Rename(r.path, r.path+".1"))
+		old := r.file
+		r.open(os.O_APPEND)
+		for range r.rand.IntN(3) {
+			fresh := r.file
+			r.file = old
+			r.write()
+			r.file = fresh
+		}
+		r.must(old.Close())
+	} else {
+		text, err := os.ReadFile(r.path)
+		r.must(err)
+		r.must(os.WriteFile(r.path+".1", text, 0o600))
+		r.must(os.Truncate(r.path, 0))
+		old := r.file
+		if how == 1 {
+			r.open(os.O_APPEND)
+		} else {
+			r.open(0)
+			at, err := old.Seek(0, io.SeekCurrent)
+			r.must(err)
+			_, err = r.file.Seek(at, io.SeekStart)
+			r.must(err)
+		}
+		r.must(old.Close())
+	}
+	time.Sleep(5 * time.Millisecond)
+	r.write()
+}
+
+// wantAll waits until what was written has come, and checks that it is that.
+func (r *rotator) wantAll(p *sink) {
+	r.t.Helper()
+	var got []string
+	waitFor(r.t, func() bool {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		got = slices.Clone(p.text)
+		// What is missing does not come, once the last line has.
+		return len(got) >= r.n || len(got) > 0 && got[len(got)-1] == line(r.n-1)
+	})
+	if wrong := difference(got); wrong != "" || len(got) != r.n {
+		r.t.Errorf("%d lines, %d events: %s\nwhere the writer did: %q", r.n, len(got), wrong, r.done)
+	}
+}
+
+// difference tells where lines are not in order.
+func difference(got []string) string {
+	next := 0
+	var text []string
+	for _, l := range got {
+		var n int
+		if _, err := fmt.Sscanf(l, "line %d", &n); err != nil || l != line(n) {
+			text = append(text, fmt.Sprintf("%.60q after line %d", l, next-1))
+			continue
+		}
+		if n != next {
+			text = append(text, fmt.Sprintf("line %d after line %d", n, next-1))
+		}
+		next = n + 1
+	}
+	return strings.Join(text, ", ")
+}
+
+// However the file is rotated while the source does not look, each line comes
+// once, in the order of the file.
+func TestFileRotatedUnseen(t *testing.T) {
+	for seed := range uint64(10) {
+		t.Run(fmt.Sprint(seed), func(t *testing.T) {
+			t.Parallel()
+			path := filepath.Join(t.TempDir(), "log")
+			appendTo(t, path, "")
+			f := &source.File{Path: path, Interval: 200 * time.Millisecond}
+			p := newSink()
+			look(t, f, p)
+			run(t, f, p)
+			r := &rotator{t: t, path: path, rand: rand.New(rand.NewPCG(seed, 0))}
+			r.open(os.O_APPEND)
+			for range 6 {
+				r.write()
+				p.wait(t, r.n)
+				for range 1 + r.rand.IntN(4) { // mostly before the next look
+					r.write()
+					r.rotate()
+				}
+			}
+			r.wantAll(p)
+		})
+	}
+}
+
+// A gatedKeeper takes nothing while the gate is locked, as a broker that hangs.
+type gatedKeeper struct {
+	*keeper
+	gate sync.RWMutex
+}
+
+func (k *gatedKeeper) PublishCheckpoint(ctx context.Context, checkpoint []byte, events ...stream.Event) error {
+	k.gate.RLock()
+	defer k.gate.RUnlock()
+	return k.keeper.PublishCheckpoint(ctx, checkpoint, events...)
+}
+
+// However the file is rotated while the broker holds the source up, each line
+// comes once, in the order of the file.
+func TestFileRotatedWhileHeldUp(t *testing.T) {
+	for seed := range uint64(8) {
+		t.Run(fmt.Sprint(seed), func(t *testing.T) {
+			t.Parallel()
+			path := filepath.Join(t.TempDir(), "log")
+			appendTo(t, path, "")
+			f := &source.File{Path: path, Interval: time.Millisecond, Quiet: 50 * time.Millisecond}
+			p := &gatedKeeper{keeper: newKeeper()}
+			look(t, f, p)
+			run(t, f, p)
+			r := &rotator{t: t, path: path, rand: rand.New(rand.NewPCG(seed, 1))}
+			r.open(os.O_APPEND)
+			ctx, stop := context.WithCancel(t.Context())
+			var holding sync.WaitGroup
+			holding.Go(func() {
+				some := rand.New(rand.NewPCG(seed, 2))
+				for ctx.Err() == nil {
+					p.gate.Lock()
+					time.Sleep(time.Duration(some.IntN(60)) * time.Millisecond)
+					p.gate.Unlock()
+					time.Sleep(time.Duration(some.IntN(5000)) * time.Microsecond)
+				}
+			})
+			for range 30 {
+				r.write()
+				time.Sleep(time.Duration(r.rand.IntN(8)) * time.Millisecond)
+				r.rotate()
+			}
+			stop()
+			holding.Wait()
+			r.wantAll(p.sink)
+		})
+	}
+}
+
+// A file may be copied and cut off several times between two looks, as while the
+// broker is away: each copy is read, but not the one that is just being made.
+func TestFileReadsTheCopies(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "log")
+	appendTo(t, path+".9", "before all\n")
+	appendTo(t, path, "old\n")
+	f := &source.File{Path: path, Interval: 300 * time.Millisecond}
+	p := newSink()
+	look(t, f, p)
+	run(t, f, p)
+	appendTo(t, path, "one\n")
+	p.want(t, "one")
+	duplicate := func(to string) {
+		text, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		appendTo(t, to, string(text))
+	}
+	for i, line := range []string{"two\n", "three\n", "four\n"} { // well before the next look
+		appendTo(t, path, line)
+		time.Sleep(5 * time.Millisecond) // times of files are coarse
+		duplicate(fmt.Sprint(path, ".", 3-i))
+		appendTo(t, path+".9", "by another writer\n")
+		truncate(t, path)
+	}
+	appendTo(t, path, "five\n")
+	duplicate(path + ".0")
+	want := []string{"one", "two", "three", "four", "five"}
+	p.want(t, want...)
+	truncate(t, path)
+	appendTo(t, path, "six and more\n")
+	p.want(t, append(want, "six and more")...)
+	time.Sleep(700 * time.Millisecond) // some looks: whether anything follows
+	p.want(t, append(want, "six and more")...)
+}

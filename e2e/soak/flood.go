@@ -72,17 +72,22 @@ var script = regexp.MustCompile(`/assets/app-[^"]+\.js`)
 // all by itself. Meanwhile its probes are answered: each, where it has room for
 // them, or else as soon as it has closed the first.
 func (s *soak) flood(ctx context.Context, n *node, room bool) error {
-	page, err := text("http://" + n.addr + "/")
+	var asset []byte
+	var before figures
+	err := eventually(ctx, patience, "node "+n.name+" does not answer before the flood", func() bool {
+		page, err := text("http://" + n.addr + "/")
+		if err != nil {
+			return false
+		}
+		asset = script.Find(page)
+		before, err = n.measure()
+		return err == nil
+	})
 	if err != nil {
 		return err
 	}
-	asset := script.Find(page)
 	if asset == nil {
 		return errors.New("the page is not in the binary: make assets builds it")
-	}
-	before, err := n.measure()
-	if err != nil {
-		return err
 	}
 	var opening sync.WaitGroup
 	var mu sync.Mutex

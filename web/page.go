@@ -34,6 +34,11 @@ type Page struct {
 	// Operators says that the page has the views for operators alone: it is on
 	// the admin address, which serves no topic.
 	Operators bool
+	// NeedsToken says that reading needs a right, and that who asks has shown none.
+	NeedsToken bool
+	// Reads and Publishes are what the right of who asks allows; nil where nobody
+	// needs one.
+	Reads, Publishes []string
 	// Unknown says that Topic was asked for and is not among those that who asks
 	// may read.
 	Unknown bool
@@ -46,7 +51,7 @@ const maxOffered = 100
 func (t *Templates) Page(w io.Writer, p Page) error { return t.render(w, "index.html", p) }
 
 func (s *Server) page(w http.ResponseWriter, r *http.Request) {
-	who, _ := s.viewer(r) // who shows no right gets a page without names
+	who, refusal := s.viewer(r) // who shows no right gets a page without names
 	topics := s.readable(who)
 	query := r.URL.Query()
 	heartbeat, retry := s.opts.Stream.Timing()
@@ -55,6 +60,10 @@ func (s *Server) page(w http.ResponseWriter, r *http.Request) {
 		HeartbeatMS: heartbeat.Milliseconds(),
 		RetryMS:     retry.Milliseconds(),
 		HasAssets:   HasAssets(), Demands: s.opts.Page.Demands, NoDetails: s.opts.Admin && !isAdmin(r), View: "feed", Streams: s.mayWatch(r) == nil,
+	}
+	if s.opts.Access.Rights.Needed(rights.Subscribe) && !isAdmin(r) {
+		p.NeedsToken = refusal != nil
+		p.Reads, p.Publishes = who.Grants(rights.Subscribe), who.Grants(rights.Publish)
 	}
 	if len(topics) > 0 {
 		p.Topic = topics[0]

@@ -83,7 +83,7 @@ var requests = []struct {
 	{"GET", "/sse-stream?format=xml", 400, ""},
 	{"GET", "/publish", 405, "POST, PUT"},
 	{"POST", "/publish?topic=one", 403, ""},
-	{"GET", "/ticket", 405, "POST"},
+	{"GET", "/ticket", 405, "POST, DELETE"},
 	{"POST", "/ticket", 404, ""},
 	{"GET", "/sse-health", 200, ""},
 	{"HEAD", "/sse-health", 200, ""},

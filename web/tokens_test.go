@@ -224,7 +224,7 @@ func TestTickets(t *testing.T) {
 		} {
 			w := s.do(tc.method, tc.target, "", "Authorization", "Bearer "+tc.token)
 			wantProblem(t, w, tc.status, tc.says)
-			if tc.status == 405 && w.Header().Get("Allow") != "POST" {
+			if tc.status == 405 && w.Header().Get("Allow") != "POST, DELETE" {
 				t.Error("no Allow")
 			}
 		}
@@ -319,5 +319,46 @@ func TestNoTopicIsToldWithoutARight(t *testing.T) {
 	minted := decode[struct{ Ticket string }](t, s.do("POST", "/ticket", "", "Authorization", "Bearer second"), 200)
 	if w := s.glance("/sse-stream?format=json&ticket=" + minted.Ticket); w.Code != 200 || !strings.Contains(w.Body.String(), `"topic":"two"`) {
 		t.Errorf("by a ticket: %d %s", w.Code, w.Body)
+	}
+}
+
+// The page has its token kept in a cookie, which no script and no other site can use.
+func TestTokenIsKept(t *testing.T) {
+	long := strings.Repeat("x", 4100)
+	path := tokenFile(t, "subscribe reader one\nsubscribe semi;colon one\nsubscribe "+long+" one")
+	s := newSite(t, func(o *web.Options) { o.Access.Rights = mustRights(t, "", "", path) })
+	own := []string{"Sec-Fetch-Site", "same-origin"}
+	for _, tc := range []struct {
+		token  string
+		header []string
+		status int
+	}{
+		{"reader", own, 200},
+		{"reader", []string{"Origin", "http://example.com"}, 200}, // a browser that says no more
+		{"reader", nil, 403},
+		{"reader", []string{"Sec-Fetch-Site", "cross-site"}, 403},
+		{"guess", own, 401},
+		{"semi;colon", own, 400},
+		{long, own, 400},
+	} {
+		w := s.do("POST", "/ticket?keep=1", "", append([]string{"Authorization", "Bearer " + tc.token}, tc.header...)...)
+		cookie := w.Header().Get("Set-Cookie")
+		if w.Code != tc.status || (cookie != "") != (tc.status == 200) {
+			t.Errorf("%.20s, %v: %d, cookie %.60q: %s", tc.token, tc.header, w.Code, cookie, w.Body)
+		}
+		if tc.status == 200 && cookie != "weir=reader; Path=/; HttpOnly; SameSite=Strict" {
+			t.Errorf("the cookie is %q", cookie)
+		}
+	}
+	if w := s.do("POST", "/ticket?keep=1", "", "Authorization", "Bearer reader", "Sec-Fetch-Site", "same-origin", "X-Forwarded-Proto", "https"); !strings.Contains(w.Header().Get("Set-Cookie"), "; Secure") {
+		t.Errorf("behind a proxy with TLS: %q", w.Header().Get("Set-Cookie"))
+	}
+	if w := s.do("POST", "/ticket", "", "Authorization", "Bearer reader", "Sec-Fetch-Site", "same-origin"); w.Code != 200 || w.Header().Get("Set-Cookie") != "" {
+		t.Errorf("nobody asked for a cookie: %d %q", w.Code, w.Header().Get("Set-Cookie"))
+	}
+	for site, status := range map[string]int{"same-origin": 204, "cross-site": 403} {
+		if w := s.do("DELETE", "/ticket", "", "Sec-Fetch-Site", site); w.Code != status || strings.Contains(w.Header().Get("Set-Cookie"), "Max-Age=0") != (status == 204) {
+			t.Errorf("forgetting, from %s: %d %q", site, w.Code, w.Header().Get("Set-Cookie"))
+		}
 	}
 }

@@ -49,10 +49,10 @@ func bearer(r *http.Request) string {
 	return strings.TrimSpace(token)
 }
 
-// sameOrigin reports whether a browser says that the request was made by a page
+// SameOrigin reports whether a browser says that the request was made by a page
 // of the server's own origin. Without these headers the answer is false. Package
 // telemetry has the same rule for the reports of pages.
-func sameOrigin(r *http.Request) bool {
+func SameOrigin(r *http.Request) bool {
 	if site := r.Header.Get("Sec-Fetch-Site"); site != "" {
 		return site == "same-origin"
 	}

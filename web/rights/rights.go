@@ -217,7 +217,7 @@ func (r *Rights) holder(req *http.Request, action Action, topic string) (*Holder
 			return nil, ticketRefused(err)
 		}
 		return one.holder(), nil
-	case by == byCookie && action == Publish && !sameOrigin(req):
+	case by == byCookie && action == Publish && !SameOrigin(req):
 		// A cookie comes with what a page of anybody makes the browser send.
 		return nil, &Denial{Status: http.StatusForbidden, Reason: "cookie_origin",
 			Detail: "By the cookie one publishes from a page of this server's own origin. Elsewhere send the header Authorization: Bearer TOKEN."}

@@ -10,6 +10,8 @@
 //   #error-banner #error-message #error-detail #retry-countdown #retry #dismiss
 //   #notice-banner[data-notice] #notice-message #notice-dismiss
 //                                      stream-error | closed | nothing | malformed | unknown-topic
+//   #ask #ask-token #ask-said #allowed #forget
+//                                      where reading needs a token
 //   #slow-banner                       connecting takes long
 //   #try-text #publish #cut #freeze #try-curl #try-said
 //   #filter-text #filter-slower #more #download #utc #keys
@@ -27,6 +29,7 @@
 //   #bands #streams-rows #traces #trace
 //   #announcer                         what a screen reader hears
 
+import * as access from './access.js';
 import { setUTC } from './clock.js';
 import { save } from './download.js';
 import { figures } from './figures.js';
@@ -65,7 +68,7 @@ function weir() {
       topics = new Topics((name) => this.chooseTopic(name));
       let topic = topics.first || dataset.topic;
       const asked = query.get('topic') || topicOfPath();
-      if (remembered && !asked && topic === dataset.topic) topic = remembered.topic;
+      if (remembered?.topic && !asked && topic === dataset.topic) topic = remembered.topic;
       setUTC(setting('utc') === 'on');
       page = new Page({
         topic,
@@ -76,12 +79,14 @@ function weir() {
       }, {
         change: () => this.plan(),
         notice: (kind, text) => this.tellNotice(kind, text),
+        denied: access.ask,
         message: (message, replayed) => {
           if (document.hidden && !message.fields && !replayed) unseen++;
           this.tried(message, replayed);
         },
       });
       topics.show(topic);
+      access.listen(() => page.topic);
       this.initTry();
       if (byID('view-streams')) streams = new StreamsView(get);
       if (byID('view-traces')) traces = new TracesView(get);

@@ -18,7 +18,7 @@ const SLICE = 12; // ms of work after which the browser gets a turn to paint
 
 export class Connection {
   state = 'disconnected'; // or connecting, connected, error
-  error = null; // {message, detail, own}; stays while a retry is under way; own: the reader cut the line
+  error = null; // {message, detail, own, unknownReader}; stays while a retry is under way; own: the reader cut the line
   retryAt = 0; // when the next attempt starts, 0 when none is planned
   attempt = 0; // retries since the last stable stream
   openedAt = 0;
@@ -280,7 +280,7 @@ export class Connection {
       return;
     }
     const { message, detail = '', own = false, final = false } = describe({ failure, status: run.status, detail: run.detail }, { silence: Date.now() - this.#heard, timeout: CONNECT_TIMEOUT });
-    this.error = { message, detail, own };
+    this.error = { message, detail, own, unknownReader: run.status === 401 };
     this.downSince ||= Date.now();
     // Offline an attempt says nothing about the server, so it is not the last.
     this.gaveUp = !final && navigator.onLine !== false && this.attempt >= this.maxAttempts;

@@ -33,7 +33,7 @@ export class Page {
   #followed = true; // before an event was pressed
 
   // config: {topic, heartbeat, retry, traceparent, maxAttempts, hasDetails}.
-  // on: {change(), notice(kind, text), message(message, replayed)}.
+  // on: {change(), notice(kind, text), message(message, replayed), denied(why)}.
   constructor(config, on) {
     this.#config = config;
     this.#on = on;
@@ -145,6 +145,7 @@ export class Page {
 
   #changed() {
     beacon.setOpen(this.stream.state === 'connected');
+    if (this.stream.error?.unknownReader) this.#on.denied(this.stream.error.detail);
     if (this.stream.state !== 'connected') {
       health.stop();
       this.lag = undefined;
@@ -165,6 +166,11 @@ export class Page {
       }
       case 'close': {
         const reason = String(fields.reason ?? fields.value ?? '');
+        if (reason === 'expired' || reason === 'revoked') {
+          this.feed.note('close', 'The right to read has ended.', timeOfDay(Date.now()));
+          this.#on.denied(reason === 'expired' ? 'The last one has expired.' : 'The last one was taken back.');
+          break;
+        }
         this.feed.note('close', reason ? `The topic has ended: ${reason}` : 'The topic has ended.', timeOfDay(Date.now()));
         this.#on.notice('closed', `The topic has ended for good${reason ? `: ${reason}` : ''}. Nothing more will come.`);
         break;

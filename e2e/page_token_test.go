@@ -1,0 +1,118 @@
+package e2e_test
+
+import (
+	"crypto/ed25519"
+	"crypto/x509"
+	"encoding/base64"
+	"encoding/json"
+	"encoding/pem"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/chromedp/chromedp"
+)
+
+// give types a token into the page's question, and sends it.
+func (p *page) give(token string) {
+	p.t.Helper()
+	p.visible("#ask-token")
+	p.run(`void (document.getElementById('ask-token').value = '')`)
+	p.do(chromedp.SendKeys(chromedp.CSS("#ask-token"), token))
+	p.click("#ask-form button")
+}
+
+// Where reading needs a right the page asks for a token, once: other tabs, and a
+// reload, find it kept. The page says what it allows, reads and publishes by it, and
+// no script can read it. What it does not allow, the page does not know of.
+func TestPageAsksForAToken(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "tokens")
+	if err := os.WriteFile(file, []byte("subscribe r3ad orders,run.*\npublish r3ad orders\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s := startServer(t, "-token-file", file, "-source", "secret=http", "-source", "orders=http", "-topics", "run.*")
+	p := openPage(t, s.url()+"/")
+	p.expect(status(401), status(403))
+	p.visible("#ask")
+	p.hidden("#allowed")
+	if text := eval[string](p, "document.documentElement.outerHTML"); strings.Contains(text, "orders") || strings.Contains(text, "secret") {
+		t.Error("a page without a token names topics")
+	}
+	p.give("guess")
+	p.wait(`document.getElementById('ask-said').textContent.includes('not valid')`)
+	p.give("r3ad")
+	p.visible("#allowed")
+	p.hidden("#ask")
+	if got := p.text("#allowed p"); got != "Your token reads orders, run.*, and publishes to orders." {
+		t.Errorf("the page says %q", got)
+	}
+	if text := eval[string](p, "document.documentElement.outerHTML + document.cookie + JSON.stringify(sessionStorage) + JSON.stringify(localStorage)"); strings.Contains(text, "secret") || strings.Contains(text, "r3ad") {
+		t.Errorf("scripts can read the token, or the page names what it does not allow")
+	}
+	p.connect()
+	p.click("#publish")
+	p.total(1)
+
+	beside := p.openBeside(s.url() + "/t/run.1")
+	beside.visible("#allowed")
+	beside.hidden("#ask")
+	beside.connect()
+	p.reload()
+	p.visible("#allowed")
+
+	p.click("#forget")
+	p.visible("#ask")
+	if got := eval[int](p, `fetch('/t/orders', { headers: { Accept: 'text/event-stream' } }).then((r) => r.status)`); got != 401 {
+		t.Errorf("a token that was forgotten still reads: %d", got)
+	}
+}
+
+// When the right ends while the stream is open, the page says so and asks again.
+func TestPageAsksAgain(t *testing.T) {
+	t.Parallel()
+	public, private, err := ed25519.GenerateKey(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	der, err := x509.MarshalPKIXPublicKey(public)
+	if err != nil {
+		t.Fatal(err)
+	}
+	keys := filepath.Join(t.TempDir(), "keys.pem")
+	if err := os.WriteFile(keys, pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der}), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	token := func(life time.Duration) string {
+		claims, _ := json.Marshal(map[string]any{"sub": "alice", "exp": time.Now().Add(life).Unix(), "weir": map[string]any{"subscribe": []string{"run.42"}}})
+		b64 := base64.RawURLEncoding.EncodeToString
+		text := b64([]byte(`{"alg":"EdDSA"}`)) + "." + b64(claims)
+		return text + "." + b64(ed25519.Sign(private, []byte(text)))
+	}
+	s := newServer(t, "-jwt-keys", keys, "-source", "other=http", "-topics", "run.*")
+	s.start()
+	p := openPage(t, s.url()+"/t/run.42")
+	p.expect(status(401), status(403))
+	p.give(token(8 * time.Second))
+	p.visible("#allowed")
+	if got := p.text("#allowed p"); got != "Your token reads run.42, and publishes nothing." {
+		t.Errorf("the page says %q", got)
+	}
+	p.connect()
+	p.visible("#ask") // it has expired
+	p.state("disconnected")
+	p.hidden("#allowed")
+	if said := p.text("#ask-said"); !strings.Contains(said, "expired") {
+		t.Errorf("the page says %q", said)
+	}
+	p.give(token(time.Hour))
+	p.visible("#allowed")
+	p.retry()
+	p.run("void (document.body.dataset.state === 'disconnected' && document.getElementById('connect').click())")
+	p.state("connected")
+	if got := eval[int](p, `fetch('/t/other', { headers: { Accept: 'text/event-stream' } }).then((r) => r.status)`); got != 403 {
+		t.Errorf("another's topic: %d", got)
+	}
+}

@@ -1,0 +1,89 @@
+package web
+
+import (
+	"net/http"
+	"strings"
+	"time"
+
+	"weir/web/rights"
+)
+
+// ticket is /ticket. POST makes a credential for a client that cannot send the
+// header; with keep=1 the token itself is kept in the cookie besides, for as long as
+// the browser is open, as the page asks for it. DELETE takes the cookie away.
+func (s *Server) ticket(w http.ResponseWriter, r *http.Request) {
+	switch {
+	case r.Method == http.MethodDelete && rights.SameOrigin(r):
+		http.SetCookie(w, &http.Cookie{Name: rights.Cookie, Path: "/", MaxAge: -1, HttpOnly: true})
+		w.WriteHeader(http.StatusNoContent)
+		return
+	case r.Method == http.MethodDelete:
+		WriteProblem(w, r, problem(http.StatusForbidden, "cookie_origin", "The cookie is taken away by a page of this server's own origin."))
+		return
+	case r.Method != http.MethodPost:
+		w.Header().Set("Allow", "POST, DELETE")
+		WriteProblem(w, r, problem(http.StatusMethodNotAllowed, "method", "A ticket is made with POST."))
+		return
+	}
+	if !s.opts.Access.Rights.Needed(rights.Subscribe) {
+		WriteProblem(w, r, problem(http.StatusNotFound, "ticket_off", "No ticket is needed: everybody may subscribe."))
+		return
+	}
+	// Before the token is looked at: the rate bounds guessing too.
+	if wait := s.ticketRate.Take(s.client(r)); wait > 0 {
+		WriteProblem(w, r, problemLater(http.StatusTooManyRequests, "connect_rate",
+			"Too many tickets were asked for from your address within a short time. Wait a moment.", wait))
+		return
+	}
+	t, denial := s.opts.Access.Rights.Ticket(r, func(who *rights.Holder) string {
+		if topic := r.URL.Query().Get("topic"); topic != "" {
+			return topic
+		}
+		if topics := s.readable(who); len(topics) > 0 {
+			return topics[0]
+		}
+		return ""
+	})
+	if denial != nil {
+		WriteProblem(w, r, denied(denial))
+		return
+	}
+	if r.URL.Query().Get("keep") == "1" && !keep(w, r) {
+		return
+	}
+	writeJSON(w, http.StatusOK, map[string]any{
+		"ticket": t.Text, "topic": t.Topic, "expires": t.Expires.UTC().Format(time.RFC3339),
+		"topics": s.readable(t.Holder),
+		"allows": map[rights.Action][]string{
+			rights.Subscribe: t.Holder.Grants(rights.Subscribe), rights.Publish: t.Holder.Grants(rights.Publish),
+		},
+	})
+}
+
+// maxCookie is how long a cookie browsers take, its name included.
+const maxCookie = 4096
+
+// keep has the browser keep the token of the header Authorization, out of reach of
+// scripts, until it is closed. It answers and returns false where that cannot be.
+func keep(w http.ResponseWriter, r *http.Request) bool {
+	_, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+	cookie := &http.Cookie{
+		Name: rights.Cookie, Value: strings.TrimSpace(token), Path: "/", HttpOnly: true, SameSite: http.SameSiteStrictMode,
+		Secure: r.TLS != nil || strings.EqualFold(r.Header.Get("X-Forwarded-Proto"), "https"),
+	}
+	refuse := func(why string) bool {
+		WriteProblem(w, r, problem(http.StatusBadRequest, "token", why))
+		return false
+	}
+	switch {
+	case !rights.SameOrigin(r):
+		WriteProblem(w, r, problem(http.StatusForbidden, "cookie_origin", "A token is kept for a page of this server's own origin."))
+		return false
+	case cookie.Valid() != nil:
+		return refuse("The token has characters that a cookie cannot carry.")
+	case len(rights.Cookie)+1+len(cookie.Value) > maxCookie:
+		return refuse("The token is too long for a cookie.")
+	}
+	http.SetCookie(w, cookie)
+	return true
+}

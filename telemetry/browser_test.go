@@ -72,6 +72,12 @@ func (b browser) reported(send trace.ReadOnlySpan, received, shown time.Time) re
 		"received": millis(received.Add(b.skew)), "shown": millis(shown.Add(b.skew))}
 }
 
+// with returns a report with another value.
+func (browser) with(r report, name string, value any) report {
+	r[name] = value
+	return r
+}
+
 // oneEvent makes a rig that has delivered one event, 2 ms from log to flush.
 func oneEvent(t *testing.T) (r *rig, c *client, send trace.ReadOnlySpan) {
 	r = newRig(t, telemetry.Options{}, stream.HubOptions{})
@@ -218,6 +224,20 @@ func TestHostileReports(t *testing.T) {
 				wrong.skew = 400 * 24 * time.Hour
 				return wrong.send(honest, honest)
 			}, 204, "time", 2},
+			{"a clock of another week, in all that it says", func() *httptest.ResponseRecorder {
+				wrong := page
+				wrong.skew = 49 * time.Hour
+				return wrong.send(wrong.reported(send, now, now))
+			}, 204, "time", 1},
+			{"an event of another topic", func() *httptest.ResponseRecorder {
+				_ = r.hub.EnsureTopic("other", stream.TopicOptions{})
+				if _, err := r.hub.Publish(t.Context(), "other", stream.Event{Data: []byte(`1`)}); err != nil {
+					t.Fatal(err)
+				}
+				sends := named(r.ended(), "send ")
+				at := time.Now()
+				return page.send(page.with(page.reported(sends[len(sends)-1], at, at), "topic", ""))
+			}, 204, "time", 1},
 			{"too many reports", func() *httptest.ResponseRecorder { return page.send(many...) }, 400, "size", 1},
 			{"10 MB", func() *httptest.ResponseRecorder {
 				return page.post(strings.NewReader(strings.Repeat(" ", 10<<20)), nil)
@@ -263,6 +283,10 @@ func TestHostileReports(t *testing.T) {
 		time.Sleep(time.Minute)
 		if w := page.send(honest); w.Code != http.StatusNoContent || len(named(r.ended(), "process ")) != 1 {
 			t.Errorf("the honest report gets %d and makes %d spans", w.Code, len(named(r.ended(), "process ")))
+		}
+		time.Sleep(15 * time.Minute)
+		if before := r.value("sse.client.reports.rejected", "sse.report.reason=time"); page.send(honest).Code != http.StatusNoContent || r.value("sse.client.reports.rejected", "sse.report.reason=time") != before+1 {
+			t.Error("a report of a quarter of an hour ago is believed")
 		}
 		c.leave()
 		r.close()

@@ -236,11 +236,16 @@ func TestFormsOfHistograms(t *testing.T) {
 			t.Fatal("no exponential histogram of deliveries")
 			return metricdata.ExponentialHistogramDataPoint[float64]{}
 		}
+		began := collect().Time
 		for range 3 {
 			time.Sleep(time.Second)
 			r.publish(`1`)
 			time.Sleep(time.Second)
 			p := collect()
+			if p.Sum < 0.069 || p.Sum > 0.071 || !p.StartTime.Equal(began) {
+				t.Errorf("a delta of one delivery of 0.07 s has the sum %v, and begins at %v, want %v", p.Sum, p.StartTime, began)
+			}
+			began = p.Time
 			var n, at uint64
 			for i, c := range p.PositiveBucket.Counts {
 				if n += c; c > 0 {

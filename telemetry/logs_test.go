@@ -165,3 +165,21 @@ func TestStormIsSummedUp(t *testing.T) {
 		}
 	})
 }
+
+// TestStormsOfDifferentKinds: one storm hides no record of another reason.
+func TestStormsOfDifferentKinds(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		var log streamtest.Buffer
+		r := newRig(t, telemetry.Options{Logger: slog.New(slog.NewTextHandler(&log, nil))}, stream.HubOptions{Logger: slog.New(slog.DiscardHandler)})
+		for range 100 {
+			r.connect("/sse-stream?topic=none", nil, nil).wait()
+		}
+		r.connect("/sse-stream?format=none", nil, nil).wait()
+		time.Sleep(3 * time.Second)
+		r.close()
+		text := log.String()
+		if strings.Count(text, "reason=topic") != 21 || strings.Count(text, "reason=format") != 1 {
+			t.Errorf("the log is\n%s", text)
+		}
+	})
+}

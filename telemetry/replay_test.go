@@ -75,3 +75,33 @@ func TestReplaysAreNoLatency(t *testing.T) {
 		}
 	})
 }
+
+// TestReplayOnAPage: how long an event waited for its page to come back is no
+// latency of the page either, and yet its way is told.
+func TestReplayOnAPage(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := newRig(t, telemetry.Options{}, stream.HubOptions{})
+		there := r.connect("/sse-stream", nil, nil)
+		synctest.Wait()
+		r.publish(`1`)
+		synctest.Wait()
+		send := named(r.ended(), "send ")[0]
+		time.Sleep(time.Minute)
+		back := r.connect("/sse-stream", http.Header{"Last-Event-Id": {"1-0"}, "Sec-Fetch-Site": {"same-origin"}}, nil)
+		synctest.Wait()
+		now := time.Now()
+		time.Sleep(10 * time.Millisecond)
+		page := back.page(r)
+		if w := page.send(page.reported(send, now, now)); w.Code != http.StatusNoContent {
+			t.Errorf("the report gets %d %s", w.Code, w.Body)
+		}
+		there.leave()
+		back.leave()
+		r.close()
+		if n := len(named(r.ended(), "process ")); n != 1 {
+			t.Errorf("%d process spans", n)
+		}
+		r.expect("sse.client.delivery.duration", "sse.topic=sensor", 0)
+		r.expect("sse.client.render.duration", "sse.topic=sensor", 0)
+	})
+}

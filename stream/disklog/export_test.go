@@ -1,9 +1,12 @@
 package disklog
 
 import (
+	"fmt"
 	"time"
 
 	"go.etcd.io/bbolt"
+
+	"weir/stream"
 )
 
 // Stall keeps the file from being written, as a disk that hangs does, until
@@ -30,3 +33,21 @@ func (b *Broker) Waiting() int { return int(b.waiting.Load()) }
 
 // Sweep removes what has expired at a time. Nothing may be published meanwhile.
 func (b *Broker) Sweep(now time.Time) { b.sweep(now) }
+
+// DecodeRecord reads an event that was stored without its checksum.
+func DecodeRecord(value []byte) (*stream.Event, error) {
+	key := appendID(nil, stream.ID{Milli: 1})
+	return decode(key, sealed(value, key))
+}
+
+// RewriteState reads the state of a topic that was stored without its checksum,
+// writes it and reads it again.
+func RewriteState(value []byte) (first, second string, err error) {
+	topic := []byte("t")
+	s, err := decodeState(topic, sealed(value, topic))
+	if err != nil {
+		return "", "", err
+	}
+	again, err := decodeState(topic, s.encode(topic))
+	return fmt.Sprint(s), fmt.Sprint(again), err
+}

@@ -80,3 +80,12 @@ func Scan(pieces ...[]byte) error {
 	}
 	return nil
 }
+
+// ParseURL returns the name of what a URL leads to.
+func ParseURL(text string) (string, error) {
+	a, err := parseURL(text)
+	if err != nil {
+		return "", err
+	}
+	return a.String(), nil
+}

@@ -109,6 +109,7 @@ func (w *watch) follow(ctx context.Context, t *tail, now time.Time, beside []pos
 		if err := w.last(ctx, t); err != nil {
 			return false, err
 		}
+		t.begun = now.Add(-timesOfFiles)
 	}
 	if cut {
 		if err := t.seek(0, nil); err != nil {

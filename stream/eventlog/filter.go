@@ -61,13 +61,15 @@ func ParseFilter(patterns []string) (Filter, error) {
 	var f Filter
 	for _, p := range patterns {
 		if p == "*" {
-			f = nil
-			return f, nil
+			continue
 		}
 		if err := CheckSubject(strings.TrimSuffix(p, ".*")); err != nil {
 			return nil, err
 		}
 		f = append(f, p)
+	}
+	if slices.Contains(patterns, "*") {
+		return nil, nil
 	}
 	slices.Sort(f)
 	return slices.Compact(f), nil

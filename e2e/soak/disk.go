@@ -78,7 +78,7 @@ func (s *soak) disk(_ context.Context, dir string) (*stage, error) {
 // not ready, and refuses what is published, within its time.
 func (s *soak) suffers(ctx context.Context, g *stage, n *node) error {
 	number := g.ledger.begin(1)
-	client := &http.Client{Timeout: 20 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
+	client := &http.Client{Timeout: patience, Transport: &http.Transport{DisableKeepAlives: true}}
 	if _, _, what := g.publisher.ask(n, client, number, 1); what != refused {
 		s.fault("node %s does not refuse what is published while its disk takes nothing: %v", n.name, what)
 	}

@@ -4,7 +4,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -68,25 +67,26 @@ func (w *watched) start(ctx context.Context) error {
 			return err
 		}
 	}
-	return w.settled(ctx)
+	_, _, err := w.settled(ctx)
+	return err
 }
 
-// primary returns the server that is the primary, and the other.
-func (w *watched) primary() (primary, other *redis, err error) {
+// primary returns the server that is the primary, and the other, or nil.
+func (w *watched) primary() (primary, other *redis) {
 	for i, r := range w.servers {
 		if r.tells("role:master") {
-			return r, w.servers[1-i], nil
+			return r, w.servers[1-i]
 		}
 	}
-	return nil, nil, errors.New("none of the Redis servers is the primary")
+	return nil, nil
 }
 
 // settled waits until there is one primary with a replica that has all, and
 // every Sentinel knows of both, and of the others.
-func (w *watched) settled(ctx context.Context) error {
-	return eventually(ctx, 2*patience, "Redis and its Sentinels have not settled", func() bool {
-		primary, other, err := w.primary()
-		if err != nil || !primary.tells("connected_slaves:1", "state=online") || !other.tells("role:slave", "master_link_status:up") {
+func (w *watched) settled(ctx context.Context) (primary, other *redis, err error) {
+	err = eventually(ctx, 2*patience, "Redis and its Sentinels have not settled", func() bool {
+		primary, other = w.primary()
+		if primary == nil || !primary.tells("connected_slaves:1", "state=online") || !other.tells("role:slave", "master_link_status:up") {
 			return false
 		}
 		for _, r := range w.sentinels {
@@ -96,6 +96,7 @@ func (w *watched) settled(ctx context.Context) error {
 		}
 		return true
 	})
+	return primary, other, err
 }
 
 // failover is two nodes over a Redis that is highly available. What a primary
@@ -139,10 +140,11 @@ func (s *soak) failover(ctx context.Context, dir string) (*stage, error) {
 		if err := back(); err != nil {
 			return err
 		}
-		return w.settled(ctx)
+		_, _, err = w.settled(ctx)
+		return err
 	}
 	kill := func(ctx context.Context, alone time.Duration) error {
-		primary, other, err := w.primary()
+		primary, other, err := w.settled(ctx)
 		if err != nil {
 			return err
 		}
@@ -162,7 +164,7 @@ func (s *soak) failover(ctx context.Context, dir string) (*stage, error) {
 	g.disasters = []calamity{
 		{"the primary killed, its replica takes over", func(ctx context.Context) error { return kill(ctx, 0) }},
 		{"the primary takes no writes, the nodes say so, its replica takes over", func(ctx context.Context) error {
-			primary, other, err := w.primary()
+			primary, other, err := w.settled(ctx)
 			if err != nil {
 				return err
 			}

@@ -113,7 +113,7 @@ func (s *soak) flood(ctx context.Context, n *node, room bool) error {
 	}()
 	var silent time.Duration // for how long no probe has been answered
 	began, last := time.Now(), time.Now()
-	for ctx.Err() == nil && (time.Since(began) < 4*writeTimeout || time.Since(last) > writeTimeout && time.Since(began) < 2*patience) {
+	for ctx.Err() == nil && (time.Since(began) < 4*writeTimeout || time.Since(last) > writeTimeout && time.Since(began) < patience) {
 		for _, path := range []string{"/livez", "/readyz"} {
 			switch status := n.answers(path); {
 			case status == http.StatusOK:
@@ -129,12 +129,12 @@ func (s *soak) flood(ctx context.Context, n *node, room bool) error {
 	}
 	// Without room they are taken in by turns, as many as there are descriptors,
 	// and each turn is cut when it has taken nothing for ten seconds.
-	if silent > 2*patience {
+	if silent > patience {
 		s.fault("node %s has answered no probe for %v", n.name, silent)
 	}
 	opening.Wait()
 	// The sockets are open still, at their end.
-	return eventually(ctx, 2*patience, fmt.Sprintf("node %s has not closed %d sockets that do not read", n.name, len(conns)), func() bool {
+	return eventually(ctx, patience, fmt.Sprintf("node %s has not closed %d sockets that do not read", n.name, len(conns)), func() bool {
 		now, err := n.measure()
 		return err == nil && (now.life != before.life || now.fds <= before.fds+floodSockets/10)
 	})

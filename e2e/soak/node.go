@@ -94,7 +94,7 @@ func (n *node) unready(ctx context.Context) error {
 
 // prober asks as those do that watch over servers, from an address of their own:
 // what is true of other clients' bounds is not of theirs.
-var prober = &http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{DisableKeepAlives: true, Proxy: nil, DialContext: from(9).DialContext}}
+var prober = &http.Client{Timeout: 20 * time.Second, Transport: &http.Transport{DisableKeepAlives: true, Proxy: nil, DialContext: from(9).DialContext}}
 
 // from returns a dialer whose address is one of the loopback's, where that has
 // several.

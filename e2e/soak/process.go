@@ -21,7 +21,7 @@ import (
 
 // patience is how long a condition may take to come true. It is far more than
 // any takes on an idle machine.
-const patience = 30 * time.Second
+const patience = time.Minute
 
 // A process is a program that the soak runs, life after life. One goroutine
 // starts and ends it; the others only ask.
@@ -150,7 +150,7 @@ func (p *process) log() string {
 }
 
 // plain asks nodes for their figures, each time over a connection of its own.
-var plain = &http.Client{Timeout: 2 * time.Second, Transport: &http.Transport{DisableKeepAlives: true, Proxy: nil}}
+var plain = &http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{DisableKeepAlives: true, Proxy: nil}}
 
 // freeAddr returns an address at which nobody listens. Its port lies below
 // those that the system gives to outgoing connections: none of the many clients

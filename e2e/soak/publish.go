@@ -24,7 +24,7 @@ const (
 	// the time that a node is stopped.
 	inFlight = 200
 	// insists is for how long a batch is published again.
-	insists = 3 * patience
+	insists = 2 * patience
 )
 
 // A publisher puts numbered events in, as CloudEvents whose IDs are their

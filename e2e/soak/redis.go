@@ -59,12 +59,12 @@ func (r *redis) start(ctx context.Context) error {
 // ask sends a command of plain words and returns the answer's first line, or
 // the text where the answer is one.
 func (r *redis) ask(command string) (string, error) {
-	conn, err := net.DialTimeout("tcp", r.addr, time.Second)
+	conn, err := net.DialTimeout("tcp", r.addr, 5*time.Second)
 	if err != nil {
 		return "", err
 	}
 	defer conn.Close()
-	_ = conn.SetDeadline(time.Now().Add(2 * time.Second))
+	_ = conn.SetDeadline(time.Now().Add(10 * time.Second))
 	fmt.Fprintf(conn, "%s\r\n", command)
 	in := bufio.NewReader(conn)
 	line, err := in.ReadString('\n')

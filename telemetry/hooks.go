@@ -1,6 +1,7 @@
 package telemetry
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 	"net/http"
@@ -34,7 +35,7 @@ func (t *Telemetry) passOn(ctx context.Context, _ string, e *stream.Event) func(
 
 // reject notes a refusal. The span gets it from the middleware.
 func (t *Telemetry) reject(r *http.Request, refusal *stream.Refusal) {
-	tm := t.topicOf(r.URL.Query().Get("topic"))
+	tm := t.topicOf(cmp.Or(r.PathValue("topic"), r.URL.Query().Get("topic")))
 	add(tm.rejected, refusal.Reason, 1)
 	if x := exchangeOf(r.Context()); x != nil {
 		x.refusal = refusal
@@ -48,15 +49,20 @@ func (t *Telemetry) source(c stream.SourceChange) {
 	if c.Broker {
 		what = "broker"
 	}
+	label := cmp.Or(t.label(c.Topic), other)
+	up := slog.LevelInfo
+	if label != c.Topic { // made on demand: there may be very many
+		up = slog.LevelDebug
+	}
 	log := func(level slog.Level, message string, attrs ...slog.Attr) {
-		attrs = append([]slog.Attr{slog.String("topic", c.Topic)}, attrs...)
+		attrs = append([]slog.Attr{slog.String("topic", label)}, attrs...)
 		t.logger().LogAttrs(context.Background(), level, message, attrs...)
 	}
 	switch c.State {
 	case "starting":
 		log(slog.LevelDebug, what+" starting")
 	case stream.SourceUp:
-		log(slog.LevelInfo, what+" up")
+		log(up, what+" up")
 	case stream.SourceFailing:
 		log(slog.LevelWarn, what+" failed", slog.Int("failures", c.Failures), slog.Any("error", c.Err))
 	case stream.SourceDown:

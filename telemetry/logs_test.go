@@ -183,3 +183,25 @@ func TestStormsOfDifferentKinds(t *testing.T) {
 		}
 	})
 }
+
+// A topic that was made on demand is its pattern in the log: there may be very many,
+// and their names may be nobody's business. That one is followed is no news.
+func TestLogsTellThePatternOfTopicsOnDemand(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		var log streamtest.Buffer
+		logger := slog.New(slog.DiscardHandler)
+		r := newRig(t, telemetry.Options{Logger: logger}, stream.HubOptions{
+			Broker: &streamtest.MemoryBroker{}, Logger: slog.New(slog.DiscardHandler),
+			OnDemand: func(string) (stream.TopicOptions, bool) { return stream.TopicOptions{Label: "run.*"}, true },
+		})
+		*logger = *slog.New(r.tel.LogHandler(&log, nil))
+		c := r.connect("/sse-stream?topic=run.8f3c", nil, nil)
+		synctest.Wait()
+		c.leave()
+		r.close()
+		text := log.String()
+		if !strings.Contains(text, `"topic":"run.*"`) || strings.Contains(text, "8f3c") || strings.Contains(text, "broker up") {
+			t.Errorf("the log says %s", text)
+		}
+	})
+}

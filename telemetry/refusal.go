@@ -29,7 +29,7 @@ func (t *Telemetry) refused(r *http.Request, topic string, refusal *stream.Refus
 // log writes about a connection. The reason, if any, is one of a bounded set.
 func (c *connection) log(level slog.Level, message, reason string, attrs ...slog.Attr) {
 	c.t.write(c.logContext(), level, message, reason, append([]slog.Attr{
-		slog.String("node", c.t.opts.Node), slog.String("topic", c.conn.Topic), slog.String("connection", c.conn.ID),
+		slog.String("node", c.t.opts.Node), slog.String("topic", c.conn.Label), slog.String("connection", c.conn.ID),
 		slog.String("session", c.session), slog.String("client", c.address()),
 	}, attrs...)...)
 }

@@ -94,7 +94,10 @@ func (s *Server) details(c *stream.Conn, now time.Time, named bool) connectionDe
 // so whoever may read and names one by ?connection= sees it; the list of all is
 // for the admin listener where there is one.
 func (s *Server) health(w http.ResponseWriter, r *http.Request, who *viewer) {
-	if rights.Shown(r) && who.turnedAway(w, r) { // who shows nothing is told less
+	query := r.URL.Query()
+	only := query.Get("topic")
+	feeds := only != "" && s.feeds(r, only)
+	if rights.Shown(r) && !feeds && who.turnedAway(w, r) { // who shows nothing is told less
 		return
 	}
 	h := health{
@@ -107,9 +110,9 @@ func (s *Server) health(w http.ResponseWriter, r *http.Request, who *viewer) {
 	if s.opts.Stream.Draining() {
 		h.Status = "draining"
 	}
-	query := r.URL.Query()
-	only := query.Get("topic")
-	wanted := func(topic string) bool { return (only == "" || topic == only) && who.May(rights.Subscribe, topic) }
+	wanted := func(topic string) bool {
+		return (only == "" || topic == only) && (feeds || who.May(rights.Subscribe, topic))
+	}
 	streams := make(map[string]int)
 	var conns []*stream.Conn
 	for _, c := range s.opts.Stream.Conns() {
@@ -143,6 +146,17 @@ func (s *Server) health(w http.ResponseWriter, r *http.Request, who *viewer) {
 	writeJSON(w, http.StatusOK, h)
 }
 
+// feeds reports whether who asks may publish to all of a topic: a publisher may see
+// whether anybody reads, and stop when nobody does.
+func (s *Server) feeds(r *http.Request, topic string) bool {
+	access := s.opts.Access.Rights
+	if !access.Needed(rights.Subscribe) || !access.Needed(rights.Publish) || !rights.Shown(r) {
+		return false
+	}
+	who, denial := access.Holder(r, rights.Publish, topic)
+	return denial == nil && who.MayAllOf(rights.Publish, topic, nil)
+}
+
 // listConns tells of the first connections by ID, or of the first behind one; named
 // says that also who reads is told.
 func (s *Server) listConns(h *health, conns []*stream.Conn, after string, named bool) {
@@ -160,11 +174,11 @@ func (s *Server) listConns(h *health, conns []*stream.Conn, after string, named 
 }
 
 func (s *Server) listTopics(h *health, only string, wanted func(string) bool, streams map[string]int) {
-	all := s.opts.Hub.Health()
-	if only != "" {
-		if t, err := s.opts.Hub.TopicHealth(only); err == nil { // it may be one on demand
-			all = map[string]stream.TopicHealth{only: t}
-		}
+	var all map[string]stream.TopicHealth
+	if only == "" {
+		all = s.opts.Hub.Health()
+	} else if t, err := s.opts.Hub.TopicHealth(only); err == nil { // it may be one on demand
+		all = map[string]stream.TopicHealth{only: t}
 	}
 	names := slices.DeleteFunc(slices.Sorted(maps.Keys(all)), func(name string) bool { return !wanted(name) })
 	if len(names) > maxListed {

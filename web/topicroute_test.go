@@ -105,6 +105,18 @@ func TestTopicsAreMadeByRight(t *testing.T) {
 	if w := s.glance("/t/run.1", "Authorization", "Bearer reader"); w.Code != 200 {
 		t.Errorf("%d %s", w.Code, w.Body)
 	}
+	// Who feeds a topic sees how many read it, and not who; and nothing of others.
+	open := subscribe(t, s.listen().URL+"/t/run.1", "Authorization", "Bearer reader")
+	fed := decode[healthAnswer](t, s.do("GET", "/sse-health?topic=run.1", "", "Authorization", "Bearer writer"), 200)
+	if fed.Topics["run.1"]["streams"] != 1.0 || len(fed.ConnectionDetails) != 0 || len(fed.Topics) != 1 {
+		t.Errorf("a publisher is told %+v", fed)
+	}
+	for _, target := range []string{"/sse-health", "/sse-health?topic=one", "/sse-health?topic=run.2"} {
+		if w := s.do("GET", target, "", "Authorization", "Bearer writer"); w.Code != 401 {
+			t.Errorf("%s: %d %s", target, w.Code, w.Body)
+		}
+	}
+	open.close()
 	h := decode[healthAnswer](t, s.do("GET", "/sse-health?topic=run.1", "", "Authorization", "Bearer reader"), 200)
 	if h.Topics["run.1"]["entries"] != 1.0 {
 		t.Errorf("%+v", h.Topics)

@@ -168,15 +168,11 @@ func (et *eventTrace) last(at time.Time) {
 	}
 }
 
-// until notes a step that gets no span. It does nothing when the event is closed.
-func (et *eventTrace) until(ended time.Time) bool {
+// until notes a step that gets no span.
+func (et *eventTrace) until(ended time.Time) {
 	et.mu.Lock()
 	defer et.mu.Unlock()
-	if et.span == nil {
-		return false
-	}
 	et.last(ended)
-	return true
 }
 
 // step makes the span of a step of the event, unless the event is closed already.

@@ -105,13 +105,19 @@ func (t *Telemetry) processSpan(c *connection, created trace.SpanContext, e jour
 		attributes = append(attributes, keyBusy.Float64(told.Busy.Seconds()))
 	}
 	links := []trace.Link{link(c.traceContext(), linkStream)}
-	if et := t.open.find(refTo(created)); et != nil {
+	et := t.open.find(refTo(created))
+	if et != nil {
+		et.reports.Add(1)
+	}
+	if late := told.Shown.Sub(e.Published) >= lateAfter; told.Number > maxProcess && !late || told.Number > journey.MaxReports {
+		if et != nil {
+			et.until(told.Shown)
+		}
+		return created // there are many
+	}
+	if et != nil {
 		if d, ok := c.reader.Load().Find(et.ref); ok {
 			et.pickReported(c, d)
-		}
-		n := et.reports.Add(1)
-		if n > maxProcess && told.Shown.Sub(e.Published) < lateAfter && et.until(told.Shown) {
-			return et.sc // it encloses what is not told of
 		}
 		if sc := et.step(t.browser, "process "+c.conn.Label, trace.SpanKindConsumer, told.Received, told.Shown, links, attributes...); sc.IsValid() {
 			return sc

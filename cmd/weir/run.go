@@ -47,8 +47,14 @@ func run(ctx context.Context, args, environ []string, stdin io.Reader, stdout, s
 	return serve(ctx, cfg, proc, stdout, stderr)
 }
 
-// version is the module's, or the commit that it was built from.
+// release is set by a build that has no history to tell it: -ldflags "-X main.release=v1.2.3".
+var release string
+
+// version is the release, the module's version, or the commit that it was built from.
 func version() string {
+	if release != "" {
+		return release
+	}
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
 		return "unknown"

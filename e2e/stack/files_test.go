@@ -56,7 +56,7 @@ func TestFlagsExist(t *testing.T) {
 	variable := regexp.MustCompile(`\bWEIR_[A-Z_]+`)
 	flag := regexp.MustCompile(`(?:^|[\s("'])(-[a-z]{2,}(?:-[a-z]+)*)`)
 	// Those of other programs, in the commands that the comments show.
-	foreign := map[string]bool{"-trimpath": true}
+	foreign := map[string]bool{"-trimpath": true, "-ldflags": true}
 	for _, name := range []string{"nginx/nginx.conf", "nginx/weir/nodes.conf", "nginx/weir/listen.conf", "weir.service", "weir.env", "compose.yaml", "Dockerfile", "prometheus.yml", "alerts.yml", "jaeger.yaml", "collector.yaml", "grafana.json"} {
 		text := read(t, name)
 		for _, v := range variable.FindAllString(text, -1) {
@@ -309,6 +309,18 @@ func TestDockerfile(t *testing.T) {
 				t.Errorf("%s is not copied", pkg)
 			}
 		}
+	}
+	// An image says of what release it is, though it has no history.
+	flags := regexp.MustCompile(`go build .*-ldflags "([^"]+)"`).FindStringSubmatch(text)
+	if flags == nil || !strings.Contains(text, "ARG VERSION") {
+		t.Fatal("the binary is not told its VERSION")
+	}
+	binary := filepath.Join(t.TempDir(), "weir")
+	if out, err := exec.Command("go", "build", "-buildvcs=false", "-ldflags", strings.ReplaceAll(flags[1], "$VERSION", "v1.2.3"), "-o", binary, "weir/cmd/weir").CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	if out, err := exec.Command(binary, "version").Output(); err != nil || !strings.HasPrefix(string(out), "weir v1.2.3") {
+		t.Errorf("it says that it is %q, %v", out, err)
 	}
 	for _, want := range []string{"USER 65532:65532", "CGO_ENABLED=0", "HEALTHCHECK"} {
 		if !strings.Contains(text, want) {

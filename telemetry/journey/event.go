@@ -69,4 +69,6 @@ type Report struct {
 	// Busy is how long the page's main thread had been at something else before
 	// it could take the event.
 	Busy time.Duration
+	// Number counts the reports of the event, from 1; the Store sets it.
+	Number int
 }

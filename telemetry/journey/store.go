@@ -74,6 +74,7 @@ type record struct {
 	receive    Span // from the broker's hands into the log; zero without a broker
 	deliveries []Delivery
 	reports    []Report
+	told       int // reports, with those that are not kept here
 }
 
 // The memory that each takes, about.
@@ -133,6 +134,8 @@ func (s *Store) Report(ref Ref, id string, fits func(e Event, published time.Tim
 	if again || !known && len(r.reports) >= MaxReports {
 		return Event{}, Report{}, ErrTooMany
 	}
+	r.told++
+	report.Number = r.told
 	if len(r.reports) < MaxReports {
 		r.reports = append(r.reports, report)
 		s.grow(r, reportSize)

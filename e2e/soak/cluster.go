@@ -65,7 +65,7 @@ func (s *soak) cluster(ctx context.Context, dir string) (*stage, error) {
 		}},
 		{"redis read-only for some seconds, and the nodes say so", func(ctx context.Context) error {
 			// A replica of nobody keeps what it has, and takes nothing.
-			if err := redis.must("REPLICAOF 127.0.0.1 1"); err != nil {
+			if err := redis.must(ctx, "REPLICAOF 127.0.0.1 1"); err != nil {
 				return err
 			}
 			for _, n := range nodes {
@@ -74,7 +74,7 @@ func (s *soak) cluster(ctx context.Context, dir string) (*stage, error) {
 				}
 			}
 			sleep(ctx, between(0, s.longStop/2))
-			return redis.must("REPLICAOF NO ONE")
+			return redis.must(ctx, "REPLICAOF NO ONE")
 		}},
 		{"a node stopped for some seconds", func(ctx context.Context) error {
 			n := nodes[stopped%len(nodes)]

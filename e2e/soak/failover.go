@@ -150,7 +150,7 @@ func (s *soak) failover(ctx context.Context, dir string) (*stage, error) {
 		}
 		begins()
 		if alone > 0 {
-			if err := other.must("REPLICAOF NO ONE"); err != nil {
+			if err := other.must(ctx, "REPLICAOF NO ONE"); err != nil {
 				return err
 			}
 			sleep(ctx, alone)
@@ -169,7 +169,7 @@ func (s *soak) failover(ctx context.Context, dir string) (*stage, error) {
 				return err
 			}
 			begins()
-			if err := primary.must("CONFIG SET min-replicas-to-write 5"); err != nil {
+			if err := primary.must(ctx, "CONFIG SET min-replicas-to-write 5"); err != nil {
 				return err
 			}
 			for _, n := range nodes {
@@ -177,13 +177,10 @@ func (s *soak) failover(ctx context.Context, dir string) (*stage, error) {
 					return err
 				}
 			}
-			err = eventually(ctx, patience, "the Sentinels do not begin to fail over", func() bool {
-				return w.sentinels[0].must("SENTINEL FAILOVER "+masterName) == nil
-			})
-			if err != nil {
+			if err := w.sentinels[0].must(ctx, "SENTINEL FAILOVER "+masterName); err != nil {
 				return err
 			}
-			return takenOver(ctx, primary, other, func() error { return primary.must("CONFIG SET min-replicas-to-write 0") })
+			return takenOver(ctx, primary, other, func() error { return primary.must(ctx, "CONFIG SET min-replicas-to-write 0") })
 		}},
 		{"the primary killed when its replica has been cut off: what that lacks is lost", func(ctx context.Context) error {
 			return kill(ctx, 2*time.Second)

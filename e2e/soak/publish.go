@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"net"
 	"net/http"
@@ -121,6 +122,7 @@ func (p *publisher) ask(to *node, client *http.Client, first, n int) (ids []stre
 	}
 	req.Header.Set("Authorization", "Bearer "+token)
 	req.Header.Set("Content-Type", "application/cloudevents-batch+json")
+	began := time.Now()
 	resp, err := client.Do(req)
 	if err != nil {
 		var op *net.OpError
@@ -133,8 +135,13 @@ func (p *publisher) ask(to *node, client *http.Client, first, n int) (ids []stre
 	switch {
 	case resp.StatusCode == http.StatusServiceUnavailable:
 		return nil, 0, refused
+	case resp.StatusCode == http.StatusBadRequest && time.Since(began) > 2*time.Second:
+		// On a machine that stood still, the time for a request may be over before
+		// the node has read all that lies there.
+		return nil, 0, refused
 	case resp.StatusCode != http.StatusOK:
-		p.fault("node %s answers %s to a publisher", to.name, resp.Status)
+		why, _ := io.ReadAll(io.LimitReader(resp.Body, 300)) // as much as there is
+		p.fault("node %s answers %s to a publisher, after %v: %s", to.name, resp.Status, time.Since(began), why)
 		return nil, 0, refused
 	}
 	var answer struct {

@@ -84,14 +84,16 @@ func (r *redis) ask(command string) (string, error) {
 	return line, nil
 }
 
-// must sends a command that is answered by OK.
-func (r *redis) must(command string) error {
-	answer, err := r.ask(command)
-	if err == nil && answer != "+OK" {
-		err = errors.New(answer)
-	}
-	if err != nil {
-		return fmt.Errorf("%s: %s: %w", r.name, command, err)
+// must sends a command that is answered by OK, until it is.
+func (r *redis) must(ctx context.Context, command string) error {
+	var answer string
+	var err error
+	failed := eventually(ctx, patience, "it is not answered by OK", func() bool {
+		answer, err = r.ask(command)
+		return err == nil && answer == "+OK"
+	})
+	if failed != nil {
+		return fmt.Errorf("%s: %s: %w: %s %w", r.name, command, failed, answer, err)
 	}
 	return nil
 }

@@ -5,6 +5,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -122,4 +123,49 @@ func hangsIn(t *testing.T, pid int, function string) bool {
 		}
 	}
 	return false
+}
+
+// A client that takes nothing holds up the end for a moment, not for as long as
+// the write timeout allows.
+func TestDrainWithAReaderThatTakesNothing(t *testing.T) {
+	for _, transport := range []string{transportAuto, transportPlain} {
+		t.Run(transport, func(t *testing.T) {
+			t.Parallel()
+			p := newProcess(t, "-transport", transport, "-write-timeout", "1h").start().listens()
+			conn, err := net.Dial("tcp", strings.TrimPrefix(p.url, "http://"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { conn.Close() })
+			_ = conn.(*net.TCPConn).SetReadBuffer(4096)
+			fmt.Fprintf(conn, "GET /sse-stream?topic=t&format=data HTTP/1.1\r\nHost: %s\r\n\r\n", strings.TrimPrefix(p.url, "http://"))
+			until(t, "the stream", func() bool { return strings.Contains(p.stderr.String(), "stream opened") })
+			large := fmt.Sprintf("%q", strings.Repeat("x", 1<<19))
+			for range 32 { // more than the system holds for it
+				req, err := http.NewRequest("POST", p.url+"/publish?topic=t", strings.NewReader(large))
+				if err != nil {
+					t.Fatal(err)
+				}
+				req.Header.Set("Authorization", "Bearer hush")
+				req.Header.Set("Content-Type", "application/json")
+				resp, err := http.DefaultClient.Do(req)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if resp.Body.Close(); resp.StatusCode != 200 {
+					t.Fatalf("publishing: %s", resp.Status)
+				}
+			}
+			p.signal(syscall.SIGTERM)
+			until(t, "the drain", func() bool { return strings.Contains(p.stderr.String(), "ending 1 streams") })
+			began := time.Now()
+			until(t, "the stream to be cut", func() bool { return strings.Contains(p.stderr.String(), "streams were cut at the end") })
+			if took := time.Since(began); took > 2*lastWord+900*time.Millisecond {
+				t.Errorf("it was cut after %v", took)
+			}
+			if p.ends(20 * time.Second); !p.cmd.ProcessState.Success() {
+				t.Errorf("it ended with %v", p.cmd.ProcessState)
+			}
+		})
+	}
 }

@@ -101,12 +101,15 @@ func (t *topics) join(ctx context.Context, stderr io.Writer) error {
 	}
 }
 
+// lastWord is how long a client has to take the last bytes of its stream.
+const lastWord = 2 * time.Second
+
 // drain ends the streams gently, and cuts what is left.
 func (t *topics) drain(second context.Context, over time.Duration, stderr io.Writer) {
 	if n := t.handler.Active(); n > 0 {
 		fmt.Fprintf(stderr, "ending %d streams over %v; a second signal ends them at once\n", n, over)
 	}
-	ctx, cancel := context.WithTimeout(second, over+5*time.Second)
+	ctx, cancel := context.WithTimeout(second, over+lastWord)
 	defer cancel()
 	if err := t.handler.Drain(ctx, over); err != nil {
 		t.logger.Warn("streams were cut at the end", "left", t.handler.Active())

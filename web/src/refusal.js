@@ -4,7 +4,7 @@
 export function describe({ failure, status, detail }, { silence, timeout }) {
   switch (failure) {
     case 'cut':
-      return { message: 'You cut the line.', own: true };
+      return { message: 'You cut the line, in another tab.', detail: 'It comes back by itself, and goes on where it was.', own: true };
     case 'unreachable':
       return { message: 'The server cannot be reached.', detail: 'It may be down, or this device is off the network.' };
     case 'timeout':

@@ -84,7 +84,7 @@ export function status(page) {
       this.slow = slow;
       this.network = navigator.onLine === false ? 'offline' : 'online';
       // What the reader did is told where it was done.
-      this.hasError = error !== null && !error.own;
+      this.hasError = error !== null && !(error.own && this.cutHere);
       if (!error) return;
       this.error = error.message;
       this.errorDetail = error.detail;

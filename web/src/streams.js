@@ -150,7 +150,7 @@ export class StreamsView {
       if (at - this.#tableAt > TABLE_EVERY) {
         this.#tableAt = at;
         this.#table();
-      } else moving = true;
+      }
       for (const [i, reader] of this.#unwritten.splice(0, ROWS_A_FRAME)) this.#write(i, reader);
       if (moving || this.#unwritten.length) this.#draw();
     });

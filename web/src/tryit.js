@@ -17,7 +17,8 @@ export function tryIt(page) {
     trySaid: '',
     tryKind: '',
     curl: '',
-    cannotCut: true,
+    cannotCut: 'true', // a button that is disabled would lose the keyboard's focus
+    cutHere: false, // and not in another tab
     freezeLabel: 'Freeze me 10 s',
 
     initTry() {
@@ -36,9 +37,8 @@ export function tryIt(page) {
 
     typed() {
       const text = document.getElementById('try-text').value;
-      const quoted = /^[\w.,:/-]+$/.test(text) ? text : `'${text.replaceAll("'", `'\\''`)}'`;
       const json = isObject(text) ? ` -H 'Content-Type: application/json'` : '';
-      this.curl = `curl -d ${quoted}${json} ${location.host}${publishAddress(page().topic)}`;
+      this.curl = `curl -d ${quoted(text)}${json} ${quoted(location.host + publishAddress(page().topic))}`;
     },
 
     copyCurl(event) {
@@ -69,12 +69,15 @@ export function tryIt(page) {
     },
 
     cutLine() {
+      if (this.cannotCut === 'true') return;
+      this.cutHere = true;
       begin('cut');
       page().stream.cut(CUT);
       this.tell(`The line is cut. The page comes back in ${lasting(CUT)} and goes on where it was.`);
     },
 
     freezeMe() {
+      if (this.cannotCut === 'true') return;
       begin('freeze');
       page().stream.freeze(FROZEN);
       this.tell(`This page does not read for ${lasting(FROZEN)}. The server sends on, until the network's buffers are full; then this page falls behind in the log.`);
@@ -114,7 +117,8 @@ export function tryIt(page) {
 
     refreshTry() {
       const { state, frozenUntil } = page().stream;
-      this.cannotCut = state !== 'connected' || frozenUntil > 0;
+      this.cannotCut = String(state !== 'connected' || frozenUntil > 0);
+      if (state === 'connected' && !test) this.cutHere = false;
       this.freezeLabel = frozenUntil ? `Frozen, ${Math.max(0, Math.ceil((frozenUntil - Date.now()) / 1000))} s` : 'Freeze me 10 s';
       this.settle();
     },
@@ -126,6 +130,9 @@ export function tryIt(page) {
     test = { kind, began: Date.now(), replayed: 0, gaps: 0, cameBack: 0 };
   }
 }
+
+// quoted is a word as a shell takes it.
+const quoted = (text) => (/^[\w.,:/%-]+$/.test(text) ? text : `'${text.replaceAll("'", `'\\''`)}'`);
 
 const publishAddress = (topic) => `/t/${encodeURIComponent(topic)}`;
 

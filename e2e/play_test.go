@@ -5,9 +5,43 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
+	"os/exec"
+	"regexp"
 	"strings"
 	"testing"
 )
+
+// What -play says at the start can be pasted: a line that reads, one that publishes,
+// and one that goes to the page.
+func TestPlaySaysWhatToTry(t *testing.T) {
+	t.Parallel()
+	s := newServer(t, "-play", "-source", "t=http")
+	s.env = []string{"WEIR_PUBLISH_TOKEN="}
+	s.start()
+	line := regexp.MustCompile(`(?m)^  (\S.* )` + regexp.QuoteMeta(s.url()+"/t/demo") + `$`)
+	var lines [][]string
+	eventually(t, func() bool {
+		lines = line.FindAllStringSubmatch(s.log.String(), -1)
+		return len(lines) == 3
+	}, func() string { return "it says " + s.log.String() })
+	if lines[0][1] != "curl -N " || lines[1][1] != "curl -d 'hello' " || lines[2][1] != "xdg-open " {
+		t.Fatalf("it says to try %q", lines)
+	}
+	reader := subscribe(t, s.url()+"/t/demo", nil)
+	if _, err := exec.LookPath("curl"); err != nil {
+		send(t, "POST", s.url()+"/t/demo", "hello", "Content-Type", "application/x-www-form-urlencoded") // as curl does
+	} else if text, err := exec.Command("sh", "-c", "curl -sS -d 'hello' "+s.url()+"/t/demo").CombinedOutput(); err != nil || !strings.Contains(string(text), `"ids"`) {
+		t.Errorf("%v: %s", err, text)
+	}
+	if m := reader.event(); m.data != "hello" {
+		t.Errorf("%+v", m)
+	}
+	p := openPage(t, s.url()+"/t/demo")
+	p.connect()
+	p.wait("document.getElementById('sse-feed').innerText.includes('hello')")
+}
 
 // played is what a server with -play has made so far.
 func (s *server) played() (topics, entries int) {
@@ -85,6 +119,21 @@ func TestPlayIsForThisMachine(t *testing.T) {
 	answer.Body.Close()
 	if answer.StatusCode != 403 || !strings.Contains(string(body), "-play") {
 		t.Errorf("what a proxy passes on: %s %s", answer.Status, body)
+	}
+	// So does a page that a browser was given through one.
+	target, err := url.Parse(s.url())
+	if err != nil {
+		t.Fatal(err)
+	}
+	between := httptest.NewServer(httputil.NewSingleHostReverseProxy(target))
+	defer between.Close()
+	passed := openPage(t, between.URL+"/t/passed")
+	passed.expect(".*")
+	if got := eval[string](passed, "document.body.innerText"); !strings.Contains(got, "-play") {
+		t.Errorf("through a proxy a browser is shown %.200q", got)
+	}
+	if got := eval[int](passed, "fetch('/t/passed', { method: 'POST', body: 'x' }).then((r) => r.status)"); got != 403 {
+		t.Errorf("through a proxy a page publishes: %d", got)
 	}
 	if topics, entries := s.played(); topics != 0 || entries != 0 {
 		t.Fatalf("%d topics and %d events were made by others", topics, entries)

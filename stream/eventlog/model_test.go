@@ -93,6 +93,32 @@ func (m *model) rewind() {
 	}
 }
 
+// restart takes the log for that of another process, which has what was held and
+// knows no more, and brings everybody back there.
+func (m *model) restart(clients []*modelClient) {
+	m.say("restart")
+	old := m.log
+	m.horizon = old.Stats().Floor
+	m.log = eventlog.New(eventlog.Options{History: m.history, Floor: m.horizon})
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	for c := old.All().From(eventlog.ID{}); ; {
+		entries, err := c.Next(ctx)
+		if err != nil {
+			break
+		}
+		for _, e := range entries {
+			own := *e.Event
+			if err := m.log.Insert(&own); err != nil {
+				m.fail("restart: %v", err)
+			}
+		}
+	}
+	for _, c := range clients {
+		c.cut()
+	}
+}
+
 func (m *model) open() *modelClient {
 	filter, err := eventlog.ParseFilter(filters[m.rng.IntN(len(filters))])
 	if err != nil {
@@ -220,6 +246,8 @@ func TestModel(t *testing.T) {
 				clients[rng.IntN(len(clients))].cut()
 			case n == 18 && m.rewinds && rng.IntN(3) == 0:
 				m.rewind()
+			case n == 18 && !m.rewinds && rng.IntN(3) == 0:
+				m.restart(clients)
 			case n == 19 && rng.IntN(4) == 0:
 				if s := m.log.Stats(); s.Entries > history {
 					m.fail("the log holds %d entries of %d", s.Entries, history)

@@ -1,6 +1,7 @@
 package web
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -22,14 +23,20 @@ type Hosts struct {
 // ParseHost reads one name or address for [Hosts].Names, without a port.
 func ParseHost(name string) (string, error) {
 	bare := strings.TrimSuffix(strings.ToLower(name), ".")
-	if bare == "" || strings.ContainsAny(bare, "/:@?# *") && !isAddress(bare) {
-		return "", fmt.Errorf("want a name such as weir.example.org, without scheme and port")
+	if address := strings.Trim(bare, "[]"); isAddress(address) {
+		return address, nil
 	}
-	return strings.Trim(bare, "[]"), nil
+	// As a browser sends it: letters of other scripts are punycode there.
+	for label := range strings.SplitSeq(bare, ".") {
+		if label == "" || strings.Trim(label, "abcdefghijklmnopqrstuvwxyz0123456789-_") != "" {
+			return "", errors.New("want a name such as weir.example.org, without scheme and port")
+		}
+	}
+	return bare, nil
 }
 
 func isAddress(s string) bool {
-	_, err := netip.ParseAddr(strings.Trim(s, "[]"))
+	_, err := netip.ParseAddr(s)
 	return err == nil
 }
 

@@ -133,7 +133,9 @@ func decodeState(topic, value []byte) (state, error) {
 	if err != nil {
 		return state{}, err
 	}
-	if len(b) < firstStateSize || b[0] == firstVersion != (len(b) == firstStateSize) || b[0] > formatVersion {
+	switch {
+	case len(b) == firstStateSize && b[0] == firstVersion, len(b) == firstStateSize+idSize && b[0] == formatVersion:
+	default:
 		return state{}, damage("the state of a topic is of no known version")
 	}
 	s := state{last: readID(b[1:]), floor: readID(b[1+idSize:])}

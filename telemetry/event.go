@@ -15,10 +15,9 @@ import (
 	"weir/telemetry/journey"
 )
 
-// How many spans the deliveries of one event get: so many, however many
+// How many spans the deliveries of one event get: eight in all, however many
 // connections there are.
 const (
-	maxDeliver  = 8
 	maxRandom   = 3
 	maxGapped   = 2
 	maxReported = 1 // the reader's that reported, if it has none
@@ -198,7 +197,7 @@ func (et *eventTrace) close(err error) {
 	if et.span == nil {
 		return
 	}
-	if et.candidate.conn != nil && len(et.picked) < maxDeliver {
+	if et.candidate.conn != nil {
 		et.picked = append(et.picked, picked{et.candidate, pickSlowest})
 		et.t.journeys.Deliver(et.ref, et.event, et.candidate.told(pickSlowest))
 	}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -169,6 +170,78 @@ func TestLateEvents(t *testing.T) {
 			}
 		}
 		t.Errorf("the late event has no span:\n%s", r.tree())
+	})
+}
+
+// TestLateEventsAreLimited: when thousands are late at once, some are told of.
+func TestLateEventsAreLimited(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := newRig(t, telemetry.Options{EventTraces: 5}, stream.HubOptions{})
+		var slow atomic.Bool
+		var clients []*client
+		for range 50 {
+			clients = append(clients, r.connect("/sse-stream", nil, func(int) {
+				if slow.Load() {
+					time.Sleep(300 * time.Millisecond)
+				}
+			}))
+		}
+		synctest.Wait()
+		r.publish(`0`, `0`, `0`, `0`, `0`) // which take all traces of this second
+		synctest.Wait()
+		slow.Store(true)
+		id := r.publish(`1`)[0].String()
+		time.Sleep(time.Second)
+		for _, c := range clients {
+			c.leave()
+		}
+		r.close()
+		if n := len(of(r, id)); n != 5 {
+			t.Errorf("of 50 late deliveries in a second %d have spans, want 5", n)
+		}
+	})
+}
+
+// TestLateBehindAReplay: of a batch that begins with a replay, the late event is
+// the first that is none.
+func TestLateBehindAReplay(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := newRig(t, telemetry.Options{EventTraces: 1}, stream.HubOptions{})
+		replayed := r.publish(`1`, `2`, `3`) // the first takes the one trace of this second
+		stuck := make(chan struct{})
+		c := r.connect("/sse-stream", http.Header{"Last-Event-Id": {replayed[0].String()}}, func(n int) {
+			if n == 1 { // the greeting: meanwhile another event comes
+				<-stuck
+			}
+		})
+		synctest.Wait()
+		live := r.publish(`4`)[0].String()
+		time.Sleep(500 * time.Millisecond)
+		close(stuck)
+		time.Sleep(time.Second)
+		c.leave()
+		r.close()
+		if len(of(r, live)) != 1 || len(of(r, replayed[1].String())) != 0 {
+			t.Errorf("want the late event %s alone:\n%s", live, r.tree())
+		}
+	})
+}
+
+// TestGapsOfASegment: each gap is told of in its own segment, and in no later one.
+func TestGapsOfASegment(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := newRig(t, telemetry.Options{}, stream.HubOptions{})
+		c := r.connect("/sse-stream", http.Header{"Last-Event-Id": {"1-0"}}, nil)
+		time.Sleep(50 * time.Second)
+		c.leave()
+		r.close()
+		var got []int
+		for _, s := range named(r.ended(), "stream ") {
+			got = append(got, len(s.Events()))
+		}
+		if fmt.Sprint(got) != "[1 0 0]" {
+			t.Errorf("the segments tell of %v gaps, want one in the first:\n%s", got, r.tree())
+		}
 	})
 }
 

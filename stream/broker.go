@@ -20,7 +20,7 @@ type Broker interface {
 	// or does not take events, and ErrClosed when the topic has ended.
 	Publish(ctx context.Context, topic string, p *Publication) error
 	// Follow puts into the log what is published to the topic, by any process,
-	// until stop is called: first what the broker holds behind log.Last(), then
+	// until stop is called: first what the broker holds after log.Last(), then
 	// what comes. Follow returns at once. A broker follows all of its topics
 	// with a few goroutines of its own, and an empty topic costs it next to
 	// nothing. A log is followed by one call at a time.
@@ -35,7 +35,7 @@ type Broker interface {
 	//
 	// Where the broker has lost events that the log has not had, or where IDs
 	// went back, the broker calls log.Reset or log.Rewind first. An end of the
-	// topic that the broker holds becomes log.Close, behind its last event.
+	// topic that the broker holds becomes log.Close, after its last event.
 	//
 	// When stop has returned, neither the log nor report is touched any more.
 	// Stopping again changes nothing.
@@ -47,11 +47,11 @@ type Broker interface {
 type Publication struct {
 	// Events are put in, in this order. There may be none.
 	Events []*Event
-	// End, when it is not empty, ends the topic for good behind the events, for
+	// End, when it is not empty, ends the topic for good after the events, for
 	// this reason.
 	End string
 	// Checkpoint, when it is not nil, says where the topic's source stands
-	// behind these events: see [Checkpointer].
+	// after these events: see [Checkpointer].
 	Checkpoint []byte
 	// Duplicate is set by Publish; it is nil when no event is one. Events[i]
 	// is not put in where Duplicate[i] is set: the topic holds an event of the

@@ -26,8 +26,8 @@ type Conn struct {
 	Value any
 	// Protocol is the version of HTTP: "1.0", "1.1" or "2".
 	Protocol string
-	// Client is the client's address, as Handler.Subscribe says, else the
-	// peer's; UserAgent what it calls itself.
+	// Client is the client's address, as Handler.Subscribe says, else that of the
+	// peer, without the port. UserAgent is what the client calls itself.
 	Client, UserAgent string
 	// Started is when the connection was admitted.
 	Started time.Time
@@ -53,8 +53,10 @@ func newConnID() string {
 	return hex.EncodeToString(b[:])
 }
 
-// Close ends the stream soon. With CloseExpired or CloseRevoked the client is
-// told not to come back, by a close event; with any other reason it comes back.
+// Close ends the stream: at once, or when the write under way is over, for which the
+// client has little more than Handler.WriteTimeout. With CloseExpired or CloseRevoked the
+// client is told not to come back, by a close event; with any other reason, which
+// is counted as it is given, it is told when to come back.
 func (c *Conn) Close(reason CloseReason) {
 	if reason == "" {
 		reason = closeLifetime
@@ -71,8 +73,7 @@ func (c *Conn) Bytes() int64 { return c.bytes.Load() }
 // Errors returns how many faults the client has been told of: gaps.
 func (c *Conn) Errors() int64 { return c.errors.Load() }
 
-// LastWrite returns when something was last written to the client: an event or
-// a heartbeat.
+// LastWrite returns when something was last written to the client.
 func (c *Conn) LastWrite() time.Time { return c.Started.Add(time.Duration(c.wrote.Load())) }
 
 // Blocked returns for how long, in all, writes have waited for the client.

@@ -16,7 +16,7 @@ type Totals struct {
 	Bytes       int64                 // likewise
 	Duration    time.Duration         // of the connections that are over, added up
 	Closed      map[CloseReason]int64 // connections that are over
-	Gaps        int64                 // told
+	Gaps        int64                 // told by connections that are over
 }
 
 // conns are the open connections of a handler, and what those that are over have

@@ -53,7 +53,8 @@
 // does. On the lean transport the socket does not take a batch: the shard's
 // writer gives the session a goroutine of its own (fanout.Member, session.work),
 // which waits, and goes on with the next client. Either way the cursor stays
-// where it is while the log grows. Two detectors look at it. When the log's floor
+// after the batch that is being written, while the log grows. Two detectors look
+// at it. When the log's floor
 // overtakes the cursor, its next read is a gap (eventlog.Cursor.Peek); the client
 // is told, and goes on with the oldest entry held. When the client takes and
 // acknowledges nothing for Handler.WriteTimeout, the connection is closed as slow
@@ -73,8 +74,9 @@
 // Write a [Formatter] and name it in [HubOptions.Formats]; clients ask for it by
 // ?format=NAME. It is called once for an entry, by the first who reads it so,
 // and what it returns is kept with the entry and counted against
-// TopicOptions.Bytes. ExampleFormatter in example_test.go is one; the program
-// weir has its own in cmd/weir/topics.go.
+// TopicOptions.Bytes. ExampleFormatter in example_test.go is one. The program
+// weir has its own in web/item.go (Templates.AppendEvent), and names it in
+// cmd/weir/topics.go.
 //
 // # Adding a source
 //
@@ -85,9 +87,14 @@
 //
 // # Locks
 //
-// In the order in which they are taken: registry.mu; topic.mu; a log's lock for
-// writing; a feed's; a shard's; a log's lock for reading. conns.mu and monitor.mu
-// are taken with no other lock held, and none is taken while they are.
+// In the order in which they are taken, from left to right:
+//
+//	registry.mu ─► topic.mu
+//	topic.storing ─► Log.write ─► Feed.mu ─► Shard.mu ─► batches.mu ─► Entry.mu ─► Log.mu
+//
+// Each other lock (of conns, monitor, hangUps, publisher, plainWriter) is taken
+// alone. On the lean transport the hook Flush runs under Shard.mu; a [Formatter]
+// runs under batches.mu and Entry.mu, and there under Shard.mu too.
 //
 // # Other packages
 //

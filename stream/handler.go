@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"maps"
 	"math/rand/v2"
+	"net"
 	"net/http"
 	"strconv"
 	"time"
@@ -38,9 +39,8 @@ type Handler struct {
 	// Heartbeat is after how long without anything else a ping is sent.
 	// Default: 15 s.
 	Heartbeat time.Duration
-	// WriteTimeout is for how long a client may make no progress while something
-	// is written to it, and may acknowledge nothing: see [ConnContext]. Default:
-	// 10 s.
+	// WriteTimeout is after how long a client is cut off that takes nothing of what
+	// is written to it, or with [ConnContext] acknowledges nothing. Default: 10 s.
 	WriteTimeout time.Duration
 	// Retry is the reconnection time that clients are told. Default:
 	// 2 s.
@@ -62,26 +62,6 @@ type Handler struct {
 	peers   monitor
 	hangUps hangUps
 }
-
-// A Transport is how streams are written.
-type Transport string
-
-// The transports.
-const (
-	// TransportPlain writes through net/http, by the handler's own goroutine:
-	// ServeHTTP returns when the stream is over, and the end of the request's
-	// context ends the stream. It serves every version of HTTP on every system.
-	TransportPlain Transport = "plain"
-	// TransportLean takes plain HTTP/1.1 connections over from net/http on Linux,
-	// and lets a few goroutines write to all that have caught up. ServeHTTP then
-	// returns while the stream is open, the request's context ends with that and
-	// says nothing more, and what a middleware does after ServeHTTP comes too
-	// early: Subscription.Expires, Subscription.Done and Conn.Close take its
-	// place. It takes a connection over only when ConnContext is set and the
-	// connection is a *net.TCPConn or one of NewListener, never what wraps one.
-	// All others are served as by TransportPlain.
-	TransportLean Transport = "lean"
-)
 
 func (h *Handler) logger() *slog.Logger {
 	if h.Logger != nil {
@@ -253,6 +233,9 @@ func (h *Handler) session(r *http.Request, sub *Subscription, o opened) *session
 	c.s = s
 	if c.Client == "" {
 		c.Client = r.RemoteAddr
+		if host, _, err := net.SplitHostPort(r.RemoteAddr); err == nil {
+			c.Client = host
+		}
 	}
 	if held, ok := r.Context().Value(connKey{}).(heldConn); ok {
 		c.raw = held.raw

@@ -9,12 +9,14 @@ import (
 )
 
 // Hooks let somebody observe a stream: each is optional, and a nil one costs
-// nothing. They are called by the goroutine that does the work, so they must
-// be quick, must not block, and must be safe to call from many goroutines.
+// nothing. They are called by the goroutine that does the work. So they must be
+// quick, must not block, and must be safe to call from many goroutines. They may
+// call Conn.Close, and must not publish: some are called while a lock is held
+// that publishing may wait for.
 type Hooks struct {
 	// Publish is called before an event enters. It may set the event's
-	// Traceparent, Tracestate, Origin and Tag. The function it returns, if any, is called when the
-	// event is in the log (or in the broker), or was refused.
+	// Traceparent, Tracestate, Origin and Tag. The function it returns, if any, is
+	// called when the event is in the log (or in the broker), or was refused.
 	Publish func(ctx context.Context, topic string, e *Event) func(id ID, err error)
 	// Receive is called for an event that came through a broker, before it
 	// enters this process's log. It may set the event's Tag.
@@ -77,80 +79,3 @@ type Flush struct {
 	// Lag is how many entries were waiting beyond this batch.
 	Lag uint64
 }
-
-// A CloseReason says why a connection ended: one of a small set, fit for a
-// metric's attribute. Beside those that have a name here there are
-//
-//	reset     the client's connection was reset: it crashed, or was cut off
-//	vanished  the client acknowledged nothing any more
-//	error     a write failed otherwise
-//	drain     the server is shutting down
-//	lifetime  the connection reached its greatest age
-type CloseReason string
-
-// The reasons that programs give or look for.
-const (
-	CloseClient   CloseReason = "client"   // the client went away
-	closeReset    CloseReason = "reset"    // the client's connection was reset: it crashed, or was cut off
-	CloseSlow     CloseReason = "slow"     // the client took nothing for the write timeout
-	closeVanished CloseReason = "vanished" // the client acknowledged nothing any more
-	closeError    CloseReason = "error"    // a write failed otherwise
-	CloseEnded    CloseReason = "ended"    // the topic has ended
-	CloseExpired  CloseReason = "expired"  // the right to read is over
-	CloseRevoked  CloseReason = "revoked"  // somebody has ended the right to read
-	closeDrain    CloseReason = "drain"    // the server is shutting down
-	closeLifetime CloseReason = "lifetime" // the connection reached its greatest age
-	ClosePanic    CloseReason = "panic"    // a fault in the server
-)
-
-// Fault reports whether the reason is one that somebody has to look into: the
-// stream did not end as client or server wished.
-func (r CloseReason) Fault() bool {
-	switch r {
-	case CloseSlow, closeVanished, closeError, ClosePanic:
-		return true
-	}
-	return false
-}
-
-// cut reports whether a stream that ends for this reason is cut off, without
-// another word to a client that is not there, or cannot be spoken to. All others
-// end orderly.
-func (r CloseReason) cut() bool {
-	switch r {
-	case CloseClient, closeReset, CloseSlow, closeVanished, closeError, ClosePanic:
-		return true
-	}
-	return false
-}
-
-// CloseReasons are all of them.
-var CloseReasons = []CloseReason{
-	CloseClient, closeReset, CloseSlow, closeVanished, closeError, CloseEnded,
-	CloseExpired, CloseRevoked, closeDrain, closeLifetime, ClosePanic,
-}
-
-// A SourceChange tells of a topic's source or broker.
-type SourceChange struct {
-	Topic string
-	// Broker says that it is the broker, not the source.
-	Broker bool
-	// State is the new state.
-	State SourceState
-	// Failures is how many there have been in a row.
-	Failures int
-	// Err is the last failure.
-	Err error
-}
-
-// A SourceState is the health of what feeds a topic.
-type SourceState string
-
-// The states.
-const (
-	sourceStarting SourceState = "starting" // nothing has come yet
-	SourceUp       SourceState = "up"
-	SourceFailing  SourceState = "failing" // failed, but not three times in a row
-	SourceDown     SourceState = "down"    // failed three times in a row or more
-	SourceEnded    SourceState = "ended"   // nothing will come any more
-)

@@ -72,7 +72,7 @@ func (h *Hub) Close() {
 	select {
 	case <-done:
 	case <-time.After(closePatience):
-		h.opts.Logger.Error("sources do not end, and are left behind", "topics", h.unended())
+		h.opts.Logger.Error("closing the hub takes too long: what does not end is left behind", "topics", h.unended())
 	}
 }
 
@@ -119,7 +119,7 @@ func (h *Hub) make(name string, opts TopicOptions, onDemand bool) (t *topic, mad
 	if hook := h.opts.Hooks.Topic; hook != nil {
 		hook(name, t.label())
 	}
-	if t.brokered {
+	if t.joined != nil {
 		t.follow()
 	}
 	return t, true, nil
@@ -177,7 +177,7 @@ func (h *Hub) Reader(name string) (*Reader, error) {
 // Publish puts events into a topic, all or none, and returns their IDs once
 // they are in the log, or in the broker where there is one. Fields left empty
 // get their defaults: data that is no JSON is Text. The error wraps ErrNoTopic,
-// ErrInvalid, ErrTooLarge, ErrClosed or ErrUnavailable.
+// ErrTooMany, ErrInvalid, ErrTooLarge, ErrClosed, ErrUnavailable or the context's.
 func (h *Hub) Publish(ctx context.Context, topic string, events ...Event) ([]ID, error) {
 	p := &Publication{Events: make([]*Event, len(events))}
 	for i, e := range events {
@@ -199,7 +199,7 @@ func (h *Hub) Submit(ctx context.Context, topic string, p *Publication) error {
 	t, err := h.demand(topic)
 	for err == nil && !t.touch() { // it is being removed
 		select {
-		case <-time.After(time.Millisecond):
+		case <-t.gone:
 		case <-ctx.Done():
 			return fmt.Errorf("publish to %s: %w", topic, ctx.Err())
 		}

@@ -28,16 +28,13 @@ import (
 // Guarded by: the conformance suite, which runs on both transports, and
 // TestLeanLeavesWrappedConnectionsAlone.
 
-// unsentLimit is how much a lean connection's socket takes that is not on its
-// way yet: see netpoll.LimitUnsent.
-const unsentLimit = 256 << 10
-
 // A leanWriter is the connection of a session that was taken over.
 type leanWriter struct {
 	conn    net.Conn
 	timeout time.Duration
 	blocked *atomic.Int64
-	head    []byte // of the response, until it has been written
+	why     *atomic.Pointer[closure] // of the session: it is to end
+	head    []byte                   // of the response, until it has been written
 
 	left *leftover
 }
@@ -69,13 +66,13 @@ func takeOver(s *session, w http.ResponseWriter, r *http.Request) bool {
 		return false
 	}
 	l := &leanSession{session: s, out: leanWriter{
-		conn: conn, timeout: or(s.h.WriteTimeout, defaultWriteTimeout), blocked: &s.conn.blocked, head: responseHead(w.Header()),
+		conn: conn, timeout: or(s.h.WriteTimeout, defaultWriteTimeout), blocked: &s.conn.blocked, why: &s.why, head: responseHead(w.Header()),
 	}}
 	s.out = &l.out
 	s.member.FD, s.member.Gzip, s.member.Conn = held.fd, s.gzip != nil, l
 	netpoll.LimitUnsent(held.fd, unsentLimit)
 	s.h.hangUps.watch(held.fd, s)
-	wake := s.member.Wake
+	wake := func() { go s.member.Wake() } // a hook may stop the session while the shard's lock is held
 	s.wake.Store(&wake)
 	go s.member.Conn.Attend()
 	return true
@@ -95,7 +92,7 @@ type headWriter []byte
 
 func (h *headWriter) Write(p []byte) (int, error) { *h = append(*h, p...); return len(p), nil }
 
-// A leanSession is what the shard's writer knows of a session.
+// A leanSession is a session that was taken over. It implements [fanout.Conn].
 type leanSession struct {
 	*session
 	out   leanWriter
@@ -197,7 +194,8 @@ func (d *leanWriter) batch(b *fanout.Batch, gzip bool) error {
 }
 
 // writeAll waits for the client for as long as it makes progress: takes or
-// acknowledges something within each timeout.
+// acknowledges something within each timeout. A session that is to end waits no
+// longer than the timeout under way.
 func (d *leanWriter) writeAll(p []byte) error {
 	began := time.Now()
 	defer func() {
@@ -213,7 +211,7 @@ func (d *leanWriter) writeAll(p []byte) error {
 		}
 		n, err := d.conn.Write(p)
 		p = p[n:]
-		if err == nil || !os.IsTimeout(err) {
+		if err == nil || !os.IsTimeout(err) || d.why.Load() != nil {
 			return err
 		}
 		before := state.Acked

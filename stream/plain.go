@@ -30,7 +30,7 @@ func servePlain(ctx context.Context, s *session, w http.ResponseWriter, protocol
 	}
 	s.wake.Store(&wake)
 	out := newPlainWriter(w, or(s.h.WriteTimeout, defaultWriteTimeout), protocol, s.conn.raw)
-	out.blocked = &s.conn.blocked
+	out.blocked, out.why = &s.conn.blocked, &s.why
 	s.out = out
 	defer func() {
 		if p := recover(); p != nil {
@@ -47,7 +47,7 @@ func servePlain(ctx context.Context, s *session, w http.ResponseWriter, protocol
 		if s.work() {
 			return
 		}
-		select { // the timer and the context come by look: their own cases cost HTTP/2 a tenth of its CPU
+		select { // the timer and the context wake by look: two more cases cost HTTP/2 a tenth of its CPU
 		case <-fresh:
 		case <-look:
 			if s.work() {
@@ -71,11 +71,13 @@ type plainWriter struct {
 	raw     syscall.RawConn // on HTTP/1 the client's own; else nil
 	guard   *time.Timer
 	blocked *atomic.Int64
+	why     *atomic.Pointer[closure] // of the session: it is to end
 
 	mu       sync.Mutex
 	writing  bool
 	progress time.Time // when the write began, or the guard last saw the client take something
 	acked    uint64    // bytes, at the last look
+	endBy    time.Time // when the session is to have ended; zero before that has been seen
 	tripped  bool
 	over     bool // net/http's writer must not be touched any more
 }
@@ -98,6 +100,12 @@ func newPlainWriter(w http.ResponseWriter, timeout time.Duration, protocol int, 
 
 func (o *plainWriter) write(p []byte) error {
 	for {
+		o.mu.Lock()
+		overdue := o.overdue(time.Now())
+		o.mu.Unlock()
+		if overdue {
+			return os.ErrDeadlineExceeded
+		}
 		piece := p[:min(len(p), maxPiece)]
 		if err := o.writePiece(piece); err != nil {
 			return err
@@ -111,9 +119,6 @@ func (o *plainWriter) write(p []byte) error {
 func (o *plainWriter) batch(b *fanout.Batch, gzip bool) error {
 	return o.write(b.Bytes(fanout.Encoding{Gzip: gzip}))
 }
-
-// slowWrite is from when on a write counts as one that has waited.
-const slowWrite = time.Millisecond
 
 // writePiece writes and flushes. A guard ends the write when the client makes no
 // progress: a deadline of the connection would do on HTTP/1, but cannot be told
@@ -144,9 +149,10 @@ func (o *plainWriter) writePiece(p []byte) error {
 	return err
 }
 
-// check is called by the guard, twice in each timeout, and ends the write when
-// the client has acknowledged nothing for one. The guard may come late: the write
-// may be over in the meantime, and the handler have returned.
+// check is called by the guard, twice in each timeout. It ends the write when the
+// client has acknowledged nothing for one timeout: nothing of the piece, or on
+// HTTP/2, where that cannot be seen, not all of it. The guard may come late: the write may be
+// over in the meantime, and the handler have returned.
 func (o *plainWriter) check() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -159,12 +165,24 @@ func (o *plainWriter) check() {
 			o.acked, o.progress = state.Acked, now
 		}
 	}
-	if now.Sub(o.progress) < o.timeout {
+	if now.Sub(o.progress) < o.timeout && !o.overdue(now) {
 		o.guard.Reset(o.timeout / 2)
 		return
 	}
 	o.tripped = true
 	o.abandon()
+}
+
+// overdue reports whether a session that is to end has had a timeout for what was
+// under way. The caller holds o.mu.
+func (o *plainWriter) overdue(now time.Time) bool {
+	if o.why.Load() == nil {
+		return false
+	}
+	if o.endBy.IsZero() {
+		o.endBy = now.Add(o.timeout)
+	}
+	return !now.Before(o.endBy)
 }
 
 // abandon ends a write that waits, and keeps net/http from taking the

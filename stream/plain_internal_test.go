@@ -28,6 +28,7 @@ func (w *finished) SetWriteDeadline(time.Time) error {
 func TestGuardComesLate(t *testing.T) {
 	w := &finished{ResponseRecorder: httptest.NewRecorder()}
 	o := newPlainWriter(w, time.Hour, 2, nil)
+	o.why = new(atomic.Pointer[closure])
 	o.blocked = new(atomic.Int64)
 	w.expired = 0
 	if err := o.write([]byte("x")); err != nil {

@@ -6,10 +6,8 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
-	"mime"
 	"net/http"
 	"strconv"
-	"strings"
 	"time"
 
 	"weir/stream/sse"
@@ -123,57 +121,6 @@ func cannotFlush(w http.ResponseWriter) error {
 			w = t.Unwrap()
 		default:
 			return fmt.Errorf("%T, which a middleware has put in the way, has neither Flush nor Unwrap (the outermost writer is %T)", w, top)
-		}
-	}
-}
-
-// accepts reports whether an Accept header lets text/event-stream through.
-func accepts(values []string) bool {
-	if len(values) == 0 {
-		return true
-	}
-	for media := range mediaRanges(values) {
-		if media == "text/event-stream" || media == "text/*" || media == "*/*" {
-			return true
-		}
-	}
-	return false
-}
-
-// wantsOnlyStream reports whether an Accept header lets nothing but
-// text/event-stream through, as that of every EventSource, or HTML alone beside
-// it, as that of htmx 4. A browser that shows a page accepts */* as well.
-func wantsOnlyStream(values []string) bool {
-	only := false
-	for media := range mediaRanges(values) {
-		switch media {
-		case "text/event-stream":
-			only = true
-		case "text/html":
-		default:
-			return false
-		}
-	}
-	return only
-}
-
-// mediaRanges returns what an Accept header lets through (RFC 9110, section
-// 12.5.1): each media range whose weight is not zero.
-func mediaRanges(values []string) func(yield func(string) bool) {
-	return func(yield func(string) bool) {
-		for _, value := range values {
-			for part := range strings.SplitSeq(value, ",") {
-				media, params, err := mime.ParseMediaType(part)
-				if err != nil {
-					continue
-				}
-				if q, err := strconv.ParseFloat(params["q"], 64); params["q"] != "" && (err != nil || q <= 0) {
-					continue
-				}
-				if !yield(media) {
-					return
-				}
-			}
 		}
 	}
 }

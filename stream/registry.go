@@ -63,6 +63,7 @@ func (r *registry) forget(t *topic) {
 	r.mu.Lock()
 	if r.topics[t.name] == t {
 		delete(r.topics, t.name)
+		close(t.gone)
 		r.order = slices.DeleteFunc(r.order, func(name string) bool { return name == t.name })
 		if t.onDemand {
 			if r.demanded[t.label()]--; r.demanded[t.label()] == 0 {

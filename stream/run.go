@@ -97,18 +97,7 @@ func (p *publisher) sleep(d time.Duration) bool {
 
 // Publish implements [Publisher].
 func (p *publisher) Publish(ctx context.Context, events ...Event) error {
-	if p.topic.hub.ctx.Err() != nil { // told to loops that do not look at their context
-		return fmt.Errorf("publish to %s: %w: the hub is closed", p.topic.name, ErrClosed)
-	}
-	ids, err := p.topic.hub.Publish(ctx, p.topic.name, events...)
-	switch {
-	case err == nil:
-		p.published(ids...)
-		p.topic.changed(&p.topic.source, SourceUp, nil)
-	case errors.Is(err, ErrInvalid):
-		p.Fail(err)
-	}
-	return err
+	return p.PublishCheckpoint(ctx, nil, events...)
 }
 
 func (p *publisher) published(ids ...ID) {
@@ -121,10 +110,10 @@ func (p *publisher) published(ids ...ID) {
 	}
 }
 
-// end ends the topic in this process, behind what the source has published:
-// with a broker, that comes round a little later. The broker is not told. The
-// end of one process's source, such as of its standard input, is no end for
-// other nodes, nor for the next process.
+// end ends the topic in this process, after what the source has published. With a
+// broker these events arrive in the log a little later. The broker is not told: the
+// end of one process's source, such as of its standard input, is no end for other
+// nodes, nor for the next process.
 func (p *publisher) end() {
 	p.mu.Lock()
 	last := p.last
@@ -155,7 +144,7 @@ func (p *publisher) Checkpoint(ctx context.Context) ([]byte, error) {
 // PublishCheckpoint implements [CheckpointPublisher]. A place without events
 // says nothing of how the source does.
 func (p *publisher) PublishCheckpoint(ctx context.Context, checkpoint []byte, events ...Event) error {
-	if p.topic.hub.ctx.Err() != nil {
+	if p.topic.hub.ctx.Err() != nil { // told to loops that do not look at their context
 		return fmt.Errorf("publish to %s: %w: the hub is closed", p.topic.name, ErrClosed)
 	}
 	publication := &Publication{Checkpoint: checkpoint, Events: make([]*Event, len(events))}

@@ -22,7 +22,7 @@ import (
 // session's own while there is something that may have to wait, and the shard's
 // writer otherwise.
 type session struct {
-	member fanout.Member // with the cursor: the one place that says where the client stands
+	member fanout.Member // has the cursor, which alone says where the client stands
 	conn   Conn
 	gzip   *fanout.Gzip // nil: not compressed
 	hooks  ConnHooks
@@ -38,21 +38,8 @@ type session struct {
 
 	out       transport
 	why       atomic.Pointer[closure]
-	wake      atomic.Pointer[func()] // has the session looked at by whoever has it; nil before it writes
+	wake      atomic.Pointer[func()] // wakes the goroutine, or the shard, that has the session; nil until it is served
 	hangUpKey uint64                 // of a session that was taken over
-}
-
-// A transport puts bytes on their way to the client.
-type transport interface {
-	// write returns when all is on its way, or fails when the client takes
-	// nothing for the write timeout: with an error that is
-	// os.ErrDeadlineExceeded.
-	write(p []byte) error
-	// batch is write for what many connections share.
-	batch(b *fanout.Batch, gzip bool) error
-	// close is called once, when nothing will be written any more. An orderly
-	// end tells the client that it has everything.
-	close(orderly bool)
 }
 
 // A closure is why a session is to end.
@@ -74,10 +61,10 @@ func (s *session) stop(c *closure) {
 // An item is something that is written to the client in one go.
 type item struct {
 	kind  itemKind
-	bytes []byte        // what is written, before compression; nil for a batch
+	bytes []byte        // what is written; nil for a batch
 	batch *fanout.Batch // for itemBatch
 	gap   *eventlog.Gap // for itemGap
-	ends  CloseReason   // not empty: the stream is over behind it
+	ends  CloseReason   // not empty: the stream is over after it
 }
 
 type itemKind int
@@ -103,7 +90,7 @@ func (s *session) work() (over bool) {
 			return false
 		}
 		began := time.Now()
-		if err := s.write(it); err != nil {
+		if err := s.write(&it); err != nil {
 			s.end(s.failed(err))
 			return true
 		}
@@ -143,7 +130,7 @@ func (s *session) next(now time.Time) (it item, over CloseReason, ok bool) {
 	return item{}, "", false
 }
 
-// greeting is what every client gets first. Its id is the position behind which
+// greeting is what every client gets first. Its id is the position after which
 // the stream begins: a client that is cut off before its first event resumes
 // there.
 func (s *session) greeting(now time.Time) []byte {
@@ -179,19 +166,19 @@ func (s *session) comeBack(reason CloseReason) time.Duration {
 	return retry
 }
 
-// write puts an item on its way.
-func (s *session) write(it item) error {
+// write puts an item on its way, compressed where the stream is.
+func (s *session) write(it *item) error {
 	if it.batch != nil {
 		return s.out.batch(it.batch, s.gzip != nil)
 	}
 	if s.gzip != nil {
-		return s.out.write(s.gzip.Encode(it.bytes))
+		it.bytes = s.gzip.Encode(it.bytes)
 	}
 	return s.out.write(it.bytes)
 }
 
-// wrote counts an item that has been written whole, and tells the hooks. It is
-// the only place that does.
+// wrote counts an item that has been written whole, and tells the hooks. All that
+// is written comes here, but for the few bytes that end a body.
 func (s *session) wrote(it item, began, ended time.Time, lag uint64) {
 	s.conn.wrote.Store(int64(ended.Sub(s.conn.Started)))
 	if it.kind == itemBatch {
@@ -261,6 +248,8 @@ func (s *session) cause() error {
 func (s *session) failed(err error) (CloseReason, error) {
 	why := s.why.Load()
 	switch {
+	case errors.Is(err, os.ErrDeadlineExceeded) && why != nil && !why.reason.cut():
+		return why.reason, err // it was to end, and the client did not take what was under way
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		return CloseSlow, err
 	case why != nil && why.reason == closeVanished:
@@ -282,7 +271,7 @@ func (s *session) end(reason CloseReason, err error) {
 	}
 	s.over = true
 	s.why.CompareAndSwap(nil, &closure{reason: reason})
-	orderly := !reason.cut()
+	orderly := err == nil && !reason.cut()
 	if s.out != nil {
 		if s.gzip != nil && orderly {
 			_ = s.out.write(s.gzip.End()) // the stream is over in any case

@@ -61,6 +61,31 @@ type CheckpointPublisher interface {
 // to be run again after a while: no failure, and not the end of the topic.
 var ErrRestart = errors.New("run again")
 
+// A SourceChange tells of a topic's source or broker.
+type SourceChange struct {
+	Topic string
+	// Broker says that it is the broker, not the source.
+	Broker bool
+	// State is the new state.
+	State SourceState
+	// Failures is how many there have been in a row.
+	Failures int
+	// Err is the last failure.
+	Err error
+}
+
+// A SourceState is the health of what feeds a topic.
+type SourceState string
+
+// The states.
+const (
+	sourceStarting SourceState = "starting" // nothing has come yet
+	SourceUp       SourceState = "up"
+	SourceFailing  SourceState = "failing" // failed, but not three times in a row
+	SourceDown     SourceState = "down"    // failed three times in a row or more
+	SourceEnded    SourceState = "ended"   // nothing will come any more
+)
+
 // SourceHealth tells how a topic's source (or broker) does.
 type SourceHealth struct {
 	State    SourceState

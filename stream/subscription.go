@@ -25,8 +25,8 @@ type Subscription struct {
 	// Resume is the last event ID that the reader has; the zero ID asks for
 	// everything held. Default: nil, what comes from now on.
 	Resume *ID
-	// Last asks a reader who does not resume for the newest events first, so
-	// many; with subjects that are not prefixes, so many of each.
+	// Last is how many of the newest events a reader gets first who does not
+	// resume; with subjects, how many of each subject that occurs.
 	Last int
 	// Identity says who reads: a name, never a secret. Telemetry exports it, and
 	// operators see it; other readers do not.
@@ -148,7 +148,7 @@ func (s *Subscription) open(ctx context.Context, hub *Hub, preset Format) (opene
 		f, ok := t.join(filter, t.format(format, formatter))
 		if !ok { // it is being removed
 			select {
-			case <-time.After(time.Millisecond):
+			case <-t.gone:
 			case <-ctx.Done():
 				return opened{}, fmt.Errorf("open %s: %w: %w", name, ErrUnavailable, ctx.Err())
 			}

@@ -10,8 +10,8 @@ import (
 	"weir/stream/internal/fanout"
 )
 
-// TopicOptions configure a topic. The zero value works; where a field is zero,
-// [HubOptions.Topic] says what holds.
+// TopicOptions configure a topic. The zero value works. A History, Bytes or Pace
+// of zero is taken from [HubOptions.Topic]; the other fields are not.
 type TopicOptions struct {
 	// History is how many events the topic keeps. Default: 4096.
 	History int
@@ -66,8 +66,8 @@ type topic struct {
 	name     string
 	opts     TopicOptions
 	log      *eventlog.Log
-	brokered bool
 	onDemand bool
+	gone     chan struct{} // closed when the topic is not the hub's any more
 
 	mu       sync.Mutex
 	formats  map[Format]*eventlog.Format
@@ -87,14 +87,14 @@ type topic struct {
 }
 
 func newTopic(h *Hub, name string, opts TopicOptions, onDemand bool) *topic {
-	t := &topic{hub: h, name: name, opts: opts, onDemand: onDemand, used: time.Now()}
+	t := &topic{hub: h, name: name, opts: opts, onDemand: onDemand, gone: make(chan struct{}), used: time.Now()}
 	log := eventlog.Options{History: opts.History, Bytes: opts.Bytes, Numbered: h.opts.Broker != nil}
 	if receive := h.opts.Hooks.Receive; receive != nil && h.opts.Broker != nil {
 		log.Receive = func(e *Event) { receive(name, e) }
 	}
 	t.log = eventlog.New(log)
 	if h.opts.Broker != nil {
-		t.brokered, t.joined = true, make(chan struct{})
+		t.joined = make(chan struct{})
 		t.broker = SourceHealth{State: sourceStarting, Since: time.Now()}
 	}
 	return t
@@ -156,8 +156,8 @@ func (t *topic) label() string { return t.opts.label(t.name) }
 // as one does that was just made on demand.
 const joinPatience = 2 * time.Second
 
-// ready waits until the log may be served, and reports whether it may: an empty
-// one, before the broker's backlog is in, would tell of gaps that are none.
+// ready waits until the log may be served, and reports whether it may: before the
+// broker's backlog is in, clients would be told of gaps that do not exist.
 func (t *topic) ready(ctx context.Context) bool {
 	if t.joined == nil {
 		return true
@@ -345,7 +345,7 @@ func (t *topic) health() TopicHealth {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	health := TopicHealth{Source: t.source, Log: log, Label: t.label(), Readers: t.readers, Ended: ended}
-	if t.brokered {
+	if t.joined != nil {
 		b := t.broker
 		health.Broker = &b
 	}

@@ -35,7 +35,7 @@ type hello struct {
 	LastEventID string `json:"last_event_id,omitempty"` // "malformed": the client gave one that is none
 	Traceparent string `json:"traceparent"`
 	Session     string `json:"session,omitempty"`
-	Position    string `json:"position"` // behind which the stream begins
+	Position    string `json:"position"` // after which the stream begins
 	Live        string `json:"live"`     // what comes up to this ID is a replay
 	Time        int64  `json:"time"`     // Unix time in ms
 }

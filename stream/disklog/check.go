@@ -15,7 +15,7 @@ import (
 //
 // What is relied on beyond the format, because bbolt writes pages so: the
 // elements of a page are followed by their keys and values, in order and without
-// holes; and what is behind them in an empty page is zero.
+// holes; and what is after them in an empty page is zero.
 const (
 	pageHeader   = 16
 	metaSize     = 64

@@ -90,7 +90,7 @@ func optional(t *bbolt.Bucket, key []byte) (value []byte, ok bool, err error) {
 	return bytes.Clone(value), true, err
 }
 
-// following returns the ID for an event that enters at now behind id: IDs rise
+// following returns the ID for an event that enters at now after id: IDs rise
 // also when the clock has gone back.
 func following(id stream.ID, now time.Time) stream.ID {
 	if at := eventlog.IDAt(now); at.Milli > id.Milli {
@@ -169,7 +169,7 @@ const (
 )
 
 // encode returns an event as it is stored: the version, the identity if it has
-// one, the attributes behind their length, the data, and room for the checksum,
+// one, the attributes after their length, the data, and room for the checksum,
 // which needs the ID.
 func encode(e *stream.Event) ([]byte, error) {
 	attrs, err := record.Attributes(e)

@@ -175,7 +175,7 @@ func (f *follower) tell(err error) {
 	}
 }
 
-// read puts into the log what the file holds behind it, or a part of that: then
+// read puts into the log what the file holds after it, or a part of that: then
 // there is more.
 func (f *follower) read() (more bool, err error) {
 	f.mu.Lock()

@@ -24,7 +24,7 @@ type part struct {
 	end    string // the reason, if the topic has ended
 }
 
-// read returns events behind an ID.
+// read returns events after an ID.
 func (b *Broker) read(topic string, after stream.ID) (p part, err error) {
 	err = b.view(topic, func(t *bbolt.Bucket) (err error) {
 		if t == nil {

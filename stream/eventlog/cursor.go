@@ -98,7 +98,7 @@ func (c *Cursor) Lag() uint64 {
 	return head - min(head, c.next.Load())
 }
 
-// Position returns the ID behind which the reader goes on: that of the newest
+// Position returns the ID after which the reader goes on: that of the newest
 // event read, or the log's last where everything up to it has been read. Before
 // a gap has been told, it is where the gap begins.
 func (c *Cursor) Position() ID {
@@ -166,7 +166,7 @@ func (c *Cursor) Peek(limit uint64) (Range, error) {
 	return Range{From: next, To: next}, nil
 }
 
-// rewound moves the cursor behind what a rewind has kept.
+// rewound moves the cursor after what a rewind has kept.
 func (c *Cursor) rewound() *Gap {
 	v, l := c.view, c.view.log
 	r := l.missed(c.epoch)
@@ -187,9 +187,9 @@ func (c *Cursor) rewound() *Gap {
 	return gap
 }
 
-// reach reports whether the log has reached the ID that the reader knows. Then
-// the cursor stands behind it, and tells a gap if the topic never gave it: the
-// reader has missed what has come meanwhile.
+// reach reports whether the log has reached the ID that the reader knows. The
+// cursor then goes on after that ID. If the topic never gave that ID, the reader has
+// missed what has come meanwhile, and is told a gap.
 func (c *Cursor) reach() bool {
 	v, l := c.view, c.view.log
 	a := c.ahead
@@ -226,7 +226,7 @@ func (c *Cursor) overtaken() *Gap {
 	return gap
 }
 
-// Advance moves the cursor behind what it has read: to the index to, where the
+// Advance moves the cursor after what it has read: to the index to, where the
 // newest entry read has the ID last. Entries of Range.First move it by their ID
 // alone.
 func (c *Cursor) Advance(to uint64, last ID) {

@@ -15,7 +15,7 @@ const (
 var GapReasons = []string{GapSlow, GapExpired, GapRestart, GapReset, GapUnknown}
 
 // A Gap tells a reader what it cannot get: the events after From, up to and
-// including To. It is an error, and the cursor goes on behind the gap.
+// including To. It is an error, and the cursor goes on after the gap.
 type Gap struct {
 	From, To ID
 	Reason   string

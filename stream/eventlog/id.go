@@ -85,7 +85,7 @@ func (id ID) Time() time.Time { return time.UnixMilli(int64(min(id.Milli, math.M
 // IDAt returns the first ID of the millisecond that t falls in.
 func IDAt(t time.Time) ID { return ID{Milli: uint64(max(t.UnixMilli(), 0))} }
 
-// Next returns the ID for an event that enters at now behind id: it never
+// Next returns the ID for an event that enters at now after id: it never
 // goes back, whatever the clock does.
 func (id ID) Next(now time.Time) ID {
 	if at := IDAt(now); at.Milli > id.Milli {

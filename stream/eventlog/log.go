@@ -22,8 +22,8 @@ var ErrClosed = errors.New("the topic has ended")
 // ErrOrder marks an ID that does not rise: see [Log.Insert].
 var ErrOrder = errors.New("event ID does not rise")
 
-// ErrTooLarge marks events that cannot be in the log together: the first would
-// have made room for the last before anybody could read it.
+// ErrTooLarge marks events that cannot be in the log together: adding the last
+// would drop the first before anybody could read it.
 var ErrTooLarge = errors.New("more than the topic's history holds")
 
 // Options configure a [Log]. The zero value works.
@@ -35,14 +35,13 @@ type Options struct {
 	// the oldest entries. The newest entry is held whatever its size. Default:
 	// DefaultBytes.
 	Bytes int64
-	// Floor is the last ID for which the log cannot vouch: the log never had
-	// what came up to it. Default: the time of New.
+	// Floor is the ID up to which the log knows nothing. Default: the time of New.
 	Floor ID
 	// Numbered says that somebody else gives the IDs, by Insert. A reader may
 	// then know an ID that the log has not reached yet.
 	Numbered bool
-	// Receive, if set, is called for each event that Insert puts in, before it
-	// can be read.
+	// Receive, if set, is called for each event that Insert puts in, before the
+	// event can be read.
 	Receive func(*Event)
 }
 
@@ -106,9 +105,9 @@ func New(opts Options) *Log {
 }
 
 // Append numbers the events and puts them in, all or none; their IDs are then
-// set. The events belong to the log from then on. An event whose Source,
-// ForeignID and Subject the log holds already is not put in again: it gets the ID of the
-// first, and its place in duplicate, which is nil when there is none, is true.
+// set. The events belong to the log from then on. An event whose Source, ForeignID
+// and Subject the log holds already is not put in again. It gets the ID of the one
+// that is held, and duplicate[i] is true; duplicate is nil if there is none.
 func (l *Log) Append(events ...*Event) (duplicate []bool, err error) {
 	l.write.Lock()
 	defer l.write.Unlock()
@@ -151,16 +150,19 @@ func (l *Log) Append(events ...*Event) (duplicate []bool, err error) {
 func (l *Log) Insert(events ...*Event) error {
 	l.write.Lock()
 	defer l.write.Unlock()
-	now, last := time.Now(), l.last
-	entries := make([]*Entry, len(events))
-	for i, e := range events {
+	last := l.last
+	for _, e := range events {
 		if !e.ID.After(last) {
 			return fmt.Errorf("%w: %s is not after %s", ErrOrder, e.ID, last)
 		}
+		last = e.ID
+	}
+	now := time.Now()
+	entries := make([]*Entry, len(events))
+	for i, e := range events {
 		if l.opts.Receive != nil {
 			l.opts.Receive(e)
 		}
-		last = e.ID
 		entries[i] = l.entry(e, now)
 	}
 	return l.push(entries)

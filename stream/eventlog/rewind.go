@@ -13,7 +13,7 @@ type rewind struct {
 // maxRewinds is how many are remembered.
 const maxRewinds = 64
 
-// Reset makes the log forget what it holds and start again behind floor, which
+// Reset makes the log forget what it holds and start again after floor, which
 // may lie before IDs that it has had. Every reader is told by a gap with the
 // reason. It is for brokers that have lost the thread: their store rewound, or
 // trimmed faster than was read. A log that has had nothing yet has nothing to

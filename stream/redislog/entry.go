@@ -102,7 +102,7 @@ var errNotification = errors.New("a notification of another form")
 
 // parseNotification reads what publish.lua writes: a line with the version, the
 // ID and the count before the publication, and the number of entries; and each
-// entry behind a line with its ID and the lengths of its attributes and data.
+// entry after a line with its ID and the lengths of its attributes and data.
 // The entries keep the text.
 func parseNotification(text []byte) (notification, error) {
 	line, rest, ok := bytes.Cut(text, []byte("\n"))

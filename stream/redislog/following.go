@@ -49,7 +49,7 @@ type position struct {
 	at    stream.ID // the newest entry that was read
 	// read is the stream's count of entries ever added when at was its newest
 	// entry. The stream has lost or regained something if, later, that and the
-	// entries behind at do not add up to the count.
+	// entries after at do not add up to the count.
 	read   int64
 	length int64 // of the stream when it was looked at last
 	looks  int

@@ -17,7 +17,7 @@ type breach struct {
 }
 
 // mend finds the newest event that the log and Redis have in common. What it
-// returns drops from the log what is behind that event, and goes on from there;
+// returns drops from the log what is after that event, and goes on from there;
 // the caller holds f.mu then. Without a suspicion the log may be whole.
 func (f *following) mend(ctx context.Context, client *redis.Client, b *breach) (func(), error) {
 	held, err := f.held()

@@ -69,7 +69,7 @@
 // Then weir -source clock:1s serves it. The table of flags in the README lists
 // the kinds: put in what weir help -markdown prints. The suite for sources checks that it
 // ends when it should, lives through a broker that is away, and leaves nothing
-// behind; in TestConformance:
+// after; in TestConformance:
 //
 //	t.Run("clock", func(t *testing.T) {
 //		streamtest.TestSource(t, func(*testing.T) stream.Source {

@@ -64,7 +64,7 @@ type File struct {
 	// Where to go on when run again in this process.
 	looked bool        // at the path, at least once
 	linked bool        // the path is a symbolic link
-	state  *checkpoint // behind what has been published; nil before the first look
+	state  *checkpoint // after what has been published; nil before the first look
 	told   string      // the fault of the path that was told last
 }
 

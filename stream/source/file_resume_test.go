@@ -34,7 +34,7 @@ func firstLife(t *testing.T, path string) *keeper {
 // and from nowhere else than where the last one stood.
 func TestFileResumes(t *testing.T) {
 	lost := func(path string, offset int) string {
-		return fmt.Sprintf("! lines may be missing: %s was read up to byte %d, and is gone with what was written behind that", path, offset)
+		return fmt.Sprintf("! lines may be missing: %s was read up to byte %d, and is gone with what was written after that", path, offset)
 	}
 	for name, test := range map[string]struct {
 		meanwhile func(t *testing.T, path string)

@@ -203,7 +203,7 @@ func TestFileTruncatedUnseen(t *testing.T) {
 			appendTo(t, path, grown)
 			run(t, f, p)
 			p.wait(t, 3)
-			p.wantSorted(t, "one", strings.TrimSuffix(grown, "\n"), "! lines may be missing: "+path+" was read up to byte 4, and is gone with what was written behind that")
+			p.wantSorted(t, "one", strings.TrimSuffix(grown, "\n"), "! lines may be missing: "+path+" was read up to byte 4, and is gone with what was written after that")
 		})
 	}
 	for name, grown := range map[string]string{"longer, at work": "a new line, and a long one\n", "as long, at work": "new\n"} {

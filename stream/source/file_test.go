@@ -99,7 +99,7 @@ func TestFileRunAgain(t *testing.T) {
 	appendTo(t, path+".other", "x") // so that the new file cannot have the place of the old one
 	appendTo(t, path, "four, of another file\n")
 	run(t, f, p)
-	p.want(t, "one", "two", "three", "! lines may be missing: "+path+" was read up to byte 14, and is gone with what was written behind that", "four, of another file")
+	p.want(t, "one", "two", "three", "! lines may be missing: "+path+" was read up to byte 14, and is gone with what was written after that", "four, of another file")
 }
 
 func TestFileErrors(t *testing.T) {

@@ -20,7 +20,7 @@ type Kind struct {
 	// EventTypes are the types of the events, which metrics tell apart. A
 	// source that leaves Event.Type empty needs none.
 	EventTypes []string
-	// Open makes a source of what stands behind the colon in "kind:argument",
+	// Open makes a source of what stands after the colon in "kind:argument",
 	// and refuses what it cannot use. It starts nothing and waits for nothing:
 	// that is for the source's Run.
 	Open func(argument string) (stream.Source, error)

@@ -41,7 +41,7 @@ func newLineReader(r io.Reader) *lineReader {
 
 // next returns the next line that has anything in it, valid until the next
 // call. It returns ErrLineTooLong once for each line that is, and then goes on
-// behind it. Any other error is the reader's; after it next may be called
+// after it. Any other error is the reader's; after it next may be called
 // again, so that a file can be read on when it has grown.
 func (l *lineReader) next() ([]byte, error) {
 	l.settle()
@@ -114,7 +114,7 @@ func (l *lineReader) settle() {
 	}
 }
 
-// rest returns what stands behind the last line end, as a line: the input has
+// rest returns what stands after the last line end, as a line: the input has
 // ended there. It is nil when there is nothing, or when it is too long.
 func (l *lineReader) rest() []byte {
 	l.settle()

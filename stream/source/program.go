@@ -73,7 +73,7 @@ func start(command string, env []string, grace time.Duration) (*program, error) 
 const maxLeft = 1 << 20
 
 // An output is the reading end of a pipe from a program. It ends when all
-// writing ends are closed; and, when the program is over, behind what the pipe
+// writing ends are closed; and, when the program is over, after what the pipe
 // held then, since something that has escaped the end may go on writing.
 type output struct {
 	file *os.File

@@ -78,7 +78,7 @@ func (w *watch) resume(ctx context.Context) error {
 			w.state = nil
 			return nil
 		}
-		w.to.Fail(fmt.Errorf("lines may be missing: %s was read up to byte %d, and is gone with what was written behind that", w.Path, gone[0].Offset))
+		w.to.Fail(fmt.Errorf("lines may be missing: %s was read up to byte %d, and is gone with what was written after that", w.Path, gone[0].Offset))
 	}
 	return nil
 }
@@ -200,7 +200,7 @@ func (s sibling) open() *tail {
 	return t
 }
 
-// end is the position behind all that the file holds.
+// end is the position after all that the file holds.
 func (s sibling) end() position {
 	t := s.open()
 	if t == nil {

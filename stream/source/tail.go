@@ -130,10 +130,10 @@ func (t *tail) readBefore(offset int64, n int) ([]byte, error) {
 // fresh reports whether no line was read of what the file holds at present.
 func (t *tail) fresh() bool { return t.base == 0 && t.lines.used == 0 }
 
-// offset is behind the last line that was read whole.
+// offset is after the last line that was read whole.
 func (t *tail) offset() int64 { return t.base + t.lines.used }
 
-// position is behind the last line that was read whole.
+// position is after the last line that was read whole.
 func (t *tail) position() position {
 	return positionAt(inode(t.info), t.offset(), t.lines.before)
 }

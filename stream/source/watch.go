@@ -244,7 +244,7 @@ func (w *watch) flush(ctx context.Context, t *tail) error {
 	return nil
 }
 
-// passOver goes on behind an event that was refused, which the publisher has
+// passOver goes on after an event that was refused, which the publisher has
 // counted.
 func (w *watch) passOver(err error, at *checkpoint) error {
 	if errors.Is(err, stream.ErrInvalid) {
@@ -254,7 +254,7 @@ func (w *watch) passOver(err error, at *checkpoint) error {
 	return err
 }
 
-// put publishes events together with where the source stands behind them, and
+// put publishes events together with where the source stands after them, and
 // waits while the broker is away.
 func (w *watch) put(ctx context.Context, at *checkpoint, events ...stream.Event) error {
 	if w.keep == nil {

@@ -18,7 +18,7 @@ type backoff struct {
 const (
 	// steady is for how long a stream must last to be no failure.
 	steady = 5 * time.Second
-	// leastGrowth is from where the time grows if retry is shorter, or 0.
+	// leastGrowth is the smallest time from which doubling starts.
 	leastGrowth = 100 * time.Millisecond
 )
 

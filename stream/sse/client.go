@@ -60,17 +60,17 @@ var ErrIdle = errors.New("sse: nothing came for too long")
 // ErrBusy ends a sequence of a [Client] that has another one under way.
 var ErrBusy = errors.New("sse: the client is being read already")
 
-// A GapError tells that messages were lost: those behind From, up to and
+// A GapError tells that messages were lost: those after From, up to and
 // including To. It is made from Weir's "gap" events, whose reasons are "slow"
 // (this client did not keep up), "expired" (the server does not keep them as
-// long), "restart", "lost" and the like. The stream goes on behind the gap.
+// long), "restart", "reset" and "unknown". The stream goes on after the gap.
 type GapError struct {
 	From, To string
 	Reason   string
 }
 
 func (e *GapError) Error() string {
-	return "sse: messages behind " + e.From + " up to " + e.To + " are lost: " + e.Reason
+	return "sse: messages after " + e.From + " up to " + e.To + " are lost: " + e.Reason
 }
 
 // Read reads the stream at an URL, and comes back by itself whenever it ends:
@@ -117,7 +117,7 @@ func NewClient(url string, options *Options) *Client {
 }
 
 // LastEventID returns the position of the Client: the ID up to which it has
-// yielded what the stream brought, and behind which it will go on. A program
+// yielded what the stream brought, and after which it will go on. A program
 // that stores it, or the ID of each message once that has been dealt with, can
 // begin there in its next run, by [Options].LastEventID.
 func (c *Client) LastEventID() string {
@@ -156,12 +156,12 @@ func (c *Client) setLastEventID(id string) {
 // ever, also if it never got in, until ctx is done. It waits for as long as the
 // server asked by "retry:", or for [Options].Retry where it did not ask. After
 // each failure in a row it waits for at least twice as long as before, beginning
-// with the shorter of the two, up to [Options].MaxRetry. By chance it waits up to
+// with the shorter of these two times, up to [Options].MaxRetry. By chance it waits up to
 // half as long again, so that not all clients come at once. A stream of less than
 // 5 s counts as a failure. Where an answer has Retry-After, that is how long the
 // Client waits.
 //
-// A loop that is left by break ends the connection. A later call goes on behind
+// A loop that is left by break ends the connection. A later call goes on after
 // the last message that was yielded. While the loop's body works nothing is
 // read: if it takes long, the server may find that this client is slow.
 func (c *Client) Messages(ctx context.Context) iter.Seq2[Message, error] {

@@ -110,7 +110,7 @@ func (d *Decoder) Next() (Message, error) {
 }
 
 // line returns the next line without its end. It does not wait for the byte
-// behind a CR: a server may send that one much later.
+// after a CR: a server may send that one much later.
 func (d *Decoder) line(limit int) ([]byte, error) {
 	scanned := d.start
 	for {

@@ -53,7 +53,7 @@ func (m Message) AppendTo(dst []byte) []byte {
 		dst = appendData(dst, m.Data)
 	}
 	// The ID comes last: some clients take it over as soon as they have read the
-	// line, so that an event that is cut off behind it would not come again.
+	// line, so that an event that is cut off after it would not come again.
 	if m.ID != "" && fieldSafe(m.ID) {
 		dst = append(dst, "id: "...)
 		dst = append(dst, m.ID...)

@@ -29,7 +29,7 @@ func (f *follower) wantEnd(t *testing.T, n int, reason string) []*stream.Event {
 	_, err := f.cursor.Next(ctx)
 	var ended *eventlog.Ended
 	if !errors.As(err, &ended) || ended.Reason != reason {
-		t.Fatalf("behind the last event came %v, want the end for the reason %q", err, reason)
+		t.Fatalf("after the last event came %v, want the end for the reason %q", err, reason)
 	}
 	return events
 }

@@ -107,7 +107,7 @@ func (b *MemoryBroker) Follow(topic string, log *eventlog.Log, report func(error
 	})
 }
 
-// catchUp puts into a follower's log what the topic holds behind it. The
+// catchUp puts into a follower's log what the topic holds after it. The
 // caller holds t.mu.
 func (t *memoryTopic) catchUp(log *eventlog.Log) {
 	from, last := t.log.Stats(), log.Last()

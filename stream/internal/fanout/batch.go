@@ -130,27 +130,26 @@ func (s *batches) clear() {
 	clear(s.held)
 }
 
-// batch returns the entries from <= index < to, or as many of them as one batch
-// holds. It returns nil when the view does not hold them any more.
-func (f *Feed) batch(from, to uint64) *Batch {
-	s := &f.shared
+// get returns the entries from <= index < to of a view in a format, or as many of
+// them as one batch holds. It returns nil when the view does not hold them any more.
+func (s *batches) get(view *eventlog.View, format *eventlog.Format, from, to uint64) *Batch {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if b := s.held[from]; b != nil && (b.to == to || b.to < to && b.full) {
 		return b
 	}
-	entries := f.view.Entries(nil, from, min(to, from+maxBatchEntries))
+	entries := view.Entries(nil, from, min(to, from+maxBatchEntries))
 	if len(entries) == 0 {
 		return nil
 	}
 	size, n := 0, 0
 	for n < len(entries) {
-		if size += len(entries[n].Wire(f.format)); size > MaxBatchBytes && n > 0 {
+		if size += len(entries[n].Wire(format)); size > MaxBatchBytes && n > 0 {
 			break
 		}
 		n++
 	}
-	b := newBatch(f.format, entries[:n:n])
+	b := newBatch(format, entries[:n:n])
 	b.from, b.to = from, from+uint64(n)
 	b.full = b.to < to
 	if s.held == nil {

@@ -12,10 +12,9 @@
 // parked, one after the other, without ever waiting for one. A member that does
 // not take all of a batch gets a goroutine until it has caught up.
 //
-// Locks, in the order in which they are taken: a log's, while it calls the feed
-// that watches it; Feed.mu; Shard.mu; then the log's again, for reading, and
-// batches.mu. A log calls its watchers while its writer's lock is held, but not
-// the one for reading.
+// Locks, in the order in which they are taken: Log.write, while the log calls a feed
+// that watches it; Feed.mu; Shard.mu; batches.mu; Entry.mu; Log.mu. Under Shard.mu a
+// parked member's connection is told what was written (Conn.Wrote).
 //
 // # Why an event waits
 //

@@ -4,7 +4,6 @@ import (
 	"hash/maphash"
 	"runtime"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"weir/stream/eventlog"
@@ -60,26 +59,11 @@ func (f *Feed) Close() {
 // View returns what the feed brings.
 func (f *Feed) View() *eventlog.View { return f.view }
 
-// A Shard is a share of a feed's connections, which see the entries below
-// released only. The turn of the shard moves released to the view's head.
-type Shard struct {
-	feed     *Feed
-	index    int
-	members  int    // guarded by Feed.mu, as is the next one
-	version  uint64 // of the feed, at the last turn
-	released atomic.Uint64
-
-	// How long writing to the shard's connections takes, in nanoseconds,
-	// smoothed; and how many shards had the last turn together, with this one.
-	sweep      atomic.Int64
-	concurrent atomic.Int32
-
-	mu      sync.Mutex
-	wake    chan struct{} // closed at the turn; nil while no reader waits
-	woken   time.Time     // of the last turn that woke readers
-	waiting int           // readers that wait on wake
-	out     int           // readers that have not come back from it, until half have
-	parked  parked
+// Join gives a cursor of the feed's view a place in the feed. Connections that
+// share something say so: those with the same text, which is not empty, are
+// written to together.
+func (f *Feed) Join(c *eventlog.Cursor, together string) Reader {
+	return Reader{Cursor: c, shard: f.join(together)}
 }
 
 var seed = maphash.MakeSeed()
@@ -119,76 +103,4 @@ func (f *Feed) leave(s *Shard) {
 	defer f.mu.Unlock()
 	s.members--
 	f.conns--
-}
-
-// A Reader is a connection's place in a feed. One goroutine may use it at a
-// time.
-type Reader struct {
-	*eventlog.Cursor
-	shard *Shard
-	on    chan struct{} // what Wait returned last
-	busy  bool          // the last turn woke it, and it has not read all since
-}
-
-// Join gives a cursor of the feed's view a place in the feed. Connections that
-// share something say so: those with the same text, which is not empty, are
-// written to together.
-func (f *Feed) Join(c *eventlog.Cursor, together string) Reader {
-	return Reader{Cursor: c, shard: f.join(together)}
-}
-
-// Leave gives the place back.
-func (r *Reader) Leave() { r.shard.feed.leave(r.shard) }
-
-// Shard is a small number: readers with the same one are seldom written to at
-// the same time.
-func (r *Reader) Shard() int { return r.shard.index }
-
-// Read returns what has been released to the connection, or nil when there is
-// nothing. It does not wait. The errors are those of [eventlog.Cursor.Next].
-func (r *Reader) Read() (*Batch, error) {
-	f := r.shard.feed
-	for {
-		found, err := r.Peek(max(r.shard.released.Load(), r.Opened()))
-		switch {
-		case err != nil:
-			return nil, err
-		case found.First != nil:
-			return newBatch(f.format, found.First), nil
-		case found.From == found.To:
-			if r.busy {
-				r.busy = false
-				r.shard.back()
-			}
-			return nil, nil
-		}
-		b := f.batch(found.From, found.To)
-		if b == nil {
-			continue // overtaken meanwhile: the cursor finds out
-		}
-		r.Advance(b.to, b.Last())
-		if b.Events < len(b.Entries) && found.From < r.Opened() {
-			if b = b.without(r.Opened()); len(b.Entries) == 0 {
-				continue
-			}
-		}
-		return b, nil
-	}
-}
-
-// Wait returns a channel that is closed when there may be more to read. Call it
-// before the Read that finds nothing, so that no turn is missed in between.
-func (r *Reader) Wait() <-chan struct{} {
-	s := r.shard
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.wake == nil {
-		s.wake = make(chan struct{})
-	}
-	if r.on != s.wake {
-		r.busy = r.on != nil
-		r.on = s.wake
-		s.waiting++
-	}
-	return s.wake
 }

@@ -24,14 +24,16 @@ const (
 	maxPace   = 20
 )
 
-// interval is how long to gather. While the processors have the time to write
-// each event by itself, it is the pace. When that would take more than a third
-// of their time, they gather anyway, and some milliseconds more save most of the
-// writes: an event then waits, for the interval and for the writing, up to
-// maxGather times the pace. When it would take more than two thirds, the
-// interval is so long that writing takes no more than one, within a limit:
-// otherwise they would write all the time, and an event would wait for longer
-// still. The second result is the time between two turns. The caller holds f.mu.
+// interval returns for how long events gather, and the time between two turns. It
+// goes by the share of the processors' time that it would take to write each event
+// by itself:
+//   - up to a third: events gather for the pace;
+//   - up to two thirds: for longer, since some milliseconds more save most of the
+//     writes. With the writing, an event waits for maxGather times the pace at most;
+//   - beyond: for as long as keeps the writing at a third, and maxPace times the pace
+//     at most.
+//
+// The caller holds f.mu.
 func (f *Feed) interval() (pace, step time.Duration) {
 	var writing time.Duration // to all connections, once
 	shards := 0
@@ -50,12 +52,6 @@ func (f *Feed) interval() (pace, step time.Duration) {
 	spare := time.Duration(min(max(share-1, 0), 1) * float64(budget)) // all of it at two thirds
 	pace = max(gather, min(spare, maxPace*f.pace))
 	return pace, pace / time.Duration(shards)
-}
-
-// record takes note of how long writing to the shard's connections took.
-func (s *Shard) record(d time.Duration) {
-	before := s.sweep.Load()
-	s.sweep.Store(before + (int64(d)-before)/8)
 }
 
 // arrivals are how often something came into a view of late.
@@ -156,29 +152,4 @@ func (f *Feed) nextTurn() (due []*Shard) {
 		}
 	}
 	return due
-}
-
-// write has what was released written to the shard's connections.
-func (s *Shard) write() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.wake != nil {
-		close(s.wake)
-		s.wake = nil
-		s.woken, s.out = time.Now(), (s.waiting+1)/2
-		s.waiting = 0
-	}
-	s.writeParked()
-}
-
-// back counts a reader that has written what it was woken for. When half are
-// back, the time is measured: among the others there may be slow ones, for which
-// nobody else is to wait. Shards that had their turn together shared the
-// processors.
-func (s *Shard) back() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.out--; s.out == 0 {
-		s.record(time.Since(s.woken) / time.Duration(max(s.concurrent.Load(), 1)))
-	}
 }

@@ -2,7 +2,7 @@
 // waiting, to notice that a client has gone, to ask whether a client
 // acknowledges, and to accept connections that do all this cheaply.
 //
-// It works on Linux. Elsewhere New returns [errors.ErrUnsupported], nothing is
+// It works on Linux. Elsewhere NewPoller returns [errors.ErrUnsupported], nothing is
 // known of peers, and a listener is passed on as it is; callers then use package
 // net alone.
 //

@@ -13,7 +13,7 @@ type PeerState struct {
 	Acked uint64
 	// Queued is how many bytes wait in the socket to be sent.
 	Queued uint32
-	// Reset says that the connection is over without a word of farewell: the peer
-	// has crashed or was cut off, or has closed it with something left unread.
+	// Reset says that a reset has ended the connection: the peer has crashed or was
+	// cut off, or has closed it with something left unread.
 	Reset bool
 }

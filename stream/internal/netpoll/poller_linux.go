@@ -7,8 +7,7 @@ import (
 )
 
 // A Poller notices when the peers of connections hang up, by epoll. The
-// runtime's own poller waits for the epoll instance, so that no thread is held
-// by it. Its methods may be called by any goroutine.
+// runtime's own poller waits for the epoll instance, so that Run blocks no thread. Its methods may be called by any goroutine.
 type Poller struct {
 	file *os.File
 	fd   int

@@ -76,7 +76,7 @@ func (t *Telemetry) BrowserHandler() http.Handler {
 			return
 		}
 		if !t.disabled {
-			t.take(b, now)
+			t.takeReports(b, now)
 		}
 		w.WriteHeader(http.StatusNoContent)
 	})

@@ -12,12 +12,10 @@ import (
 	"go.opentelemetry.io/contrib/otelconf"
 	"go.opentelemetry.io/otel/exporters/otlp/otlpmetric/otlpmetricgrpc"
 	"go.opentelemetry.io/otel/exporters/otlp/otlpmetric/otlpmetrichttp"
-	promexporter "go.opentelemetry.io/otel/exporters/prometheus"
 	sdklog "go.opentelemetry.io/otel/sdk/log"
 	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
 	"go.opentelemetry.io/otel/sdk/metric/metricdata"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
-	"go.opentelemetry.io/otel/trace"
 )
 
 const configFile = "OTEL_CONFIG_FILE"
@@ -51,16 +49,12 @@ func (t *Telemetry) startByFile(ctx context.Context, name string) error {
 	if err := observeSDK(); err != nil {
 		return err
 	}
-	scrape, err := promexporter.New(promexporter.WithRegisterer(t.registry), promexporter.WithProducer(t.newProducer(false, false)), promexporter.WithoutScopeInfo())
+	metrics, err := t.metricOptions()
 	if err != nil {
-		return fmt.Errorf("starting the metrics: %w", err)
+		return err
 	}
-	metrics := []sdkmetric.Option{sdkmetric.WithView(views()...), sdkmetric.WithReader(scrape)}
 	for _, r := range readers {
 		metrics = append(metrics, sdkmetric.WithReader(r))
-	}
-	for _, reader := range t.opts.Readers {
-		metrics = append(metrics, sdkmetric.WithReader(reader(t.newProducer(false, false))))
 	}
 	var spans []sdktrace.TracerProviderOption
 	for _, p := range t.opts.SpanProcessors {
@@ -86,8 +80,7 @@ func (t *Telemetry) startByFile(ctx context.Context, name string) error {
 	}
 	t.stop = append(t.stop, server.Shutdown, browser.Shutdown)
 	t.tracerProvider, t.meterProvider, t.propagator = server.TracerProvider(), server.MeterProvider(), server.Propagator()
-	t.tracer = t.tracerProvider.Tracer(scopeName, trace.WithInstrumentationVersion(t.opts.Version), trace.WithSchemaURL(schemaURL))
-	t.browser = browser.TracerProvider().Tracer(scopeName, trace.WithInstrumentationVersion(t.opts.Version), trace.WithSchemaURL(schemaURL))
+	t.tracer, t.browser = t.tracerOf(server.TracerProvider()), t.tracerOf(browser.TracerProvider())
 	if p, ok := server.LoggerProvider().(*sdklog.LoggerProvider); ok && logs {
 		t.logs = p
 	}
@@ -173,16 +166,8 @@ func fileExporter(ctx context.Context, e otelconf.PushMetricExporter) (sdkmetric
 			return nil, form{}, fmt.Errorf("exporter.otlp_http.tls, which is not supported: use an address with https and a well-known certificate, or the variables")
 		}
 		f := formOf(c.TemporalityPreference, c.DefaultHistogramAggregation)
-		options := []otlpmetrichttp.Option{otlpmetrichttp.WithTemporalitySelector(f.temporality), otlpmetrichttp.WithAggregationSelector(f.aggregation)}
-		if c.Endpoint != nil {
-			options = append(options, otlpmetrichttp.WithEndpointURL(*c.Endpoint))
-		}
-		if h := headersOf(c.Headers, c.HeadersList); len(h) > 0 {
-			options = append(options, otlpmetrichttp.WithHeaders(h))
-		}
-		if c.Timeout != nil {
-			options = append(options, otlpmetrichttp.WithTimeout(time.Duration(*c.Timeout)*time.Millisecond))
-		}
+		options := append([]otlpmetrichttp.Option{otlpmetrichttp.WithTemporalitySelector(f.temporality), otlpmetrichttp.WithAggregationSelector(f.aggregation)},
+			otlpOptions(c.Endpoint, headersOf(c.Headers, c.HeadersList), c.Timeout, otlpmetrichttp.WithEndpointURL, otlpmetrichttp.WithHeaders, otlpmetrichttp.WithTimeout)...)
 		if c.Compression != nil && *c.Compression == "gzip" {
 			options = append(options, otlpmetrichttp.WithCompression(otlpmetrichttp.GzipCompression))
 		}
@@ -194,21 +179,29 @@ func fileExporter(ctx context.Context, e otelconf.PushMetricExporter) (sdkmetric
 			return nil, form{}, fmt.Errorf("exporter.otlp_grpc.tls, which is not supported: use an address with https and a well-known certificate, or the variables")
 		}
 		f := formOf(c.TemporalityPreference, c.DefaultHistogramAggregation)
-		options := []otlpmetricgrpc.Option{otlpmetricgrpc.WithTemporalitySelector(f.temporality), otlpmetricgrpc.WithAggregationSelector(f.aggregation)}
-		if c.Endpoint != nil {
-			options = append(options, otlpmetricgrpc.WithEndpointURL(*c.Endpoint))
-		}
-		if h := headersOf(c.Headers, c.HeadersList); len(h) > 0 {
-			options = append(options, otlpmetricgrpc.WithHeaders(h))
-		}
-		if c.Timeout != nil {
-			options = append(options, otlpmetricgrpc.WithTimeout(time.Duration(*c.Timeout)*time.Millisecond))
-		}
+		options := append([]otlpmetricgrpc.Option{otlpmetricgrpc.WithTemporalitySelector(f.temporality), otlpmetricgrpc.WithAggregationSelector(f.aggregation)},
+			otlpOptions(c.Endpoint, headersOf(c.Headers, c.HeadersList), c.Timeout, otlpmetricgrpc.WithEndpointURL, otlpmetricgrpc.WithHeaders, otlpmetricgrpc.WithTimeout)...)
 		exporter, err := otlpmetricgrpc.New(ctx, options...)
 		return exporter, f, err
 	default:
 		return nil, form{}, fmt.Errorf("an exporter other than otlp_http and otlp_grpc")
 	}
+}
+
+// otlpOptions returns the options that both OTLP exporters have, each made by the
+// exporter's own function. What the file does not state is left out; the timeout
+// is in milliseconds.
+func otlpOptions[O any](endpoint *string, headers map[string]string, timeout *int, withEndpoint func(string) O, withHeaders func(map[string]string) O, withTimeout func(time.Duration) O) (options []O) {
+	if endpoint != nil {
+		options = append(options, withEndpoint(*endpoint))
+	}
+	if len(headers) > 0 {
+		options = append(options, withHeaders(headers))
+	}
+	if timeout != nil {
+		options = append(options, withTimeout(time.Duration(*timeout)*time.Millisecond))
+	}
+	return options
 }
 
 func formOf(temporality *otelconf.ExporterTemporalityPreference, aggregation *otelconf.ExporterDefaultHistogramAggregation) form {

@@ -2,6 +2,7 @@ package telemetry
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"net/http"
 	"sync"
@@ -217,6 +218,16 @@ func (c *connection) heartbeat(time.Time) {
 	c.topic.heartbeats.Add(1)
 }
 
+// log writes about a connection. The reason, if any, is one of a bounded set.
+func (c *connection) log(level slog.Level, message, reason string, attrs ...slog.Attr) {
+	c.t.write(c.logContext(), level, message, reason, append([]slog.Attr{
+		slog.String("node", c.t.opts.Node), slog.String("topic", c.conn.Label), slog.String("connection", c.conn.ID),
+		slog.String("session", c.session), slog.String("client", c.address()),
+	}, attrs...)...)
+}
+
+var errPanic = errors.New("panic")
+
 // disconnect is called once, last.
 func (c *connection) disconnect(reason stream.CloseReason, err error) {
 	now := time.Now()
@@ -249,23 +260,6 @@ func (c *connection) disconnect(reason stream.CloseReason, err error) {
 		attrs = append(attrs, slog.Any("error", err))
 	}
 	c.log(level, "stream closed", string(reason), attrs...)
-}
-
-// unopened ends the span of a request that was admitted, but whose client got
-// no stream: because it went, or because there is nothing left to send.
-func (x *exchange) unopened(now time.Time, reason stream.CloseReason, err error) {
-	x.set(keyCloseReason.String(string(reason)))
-	if kind := errorType(reason); kind != "" {
-		x.set(keyErrorType.String(kind))
-	}
-	switch {
-	case reason == stream.ClosePanic:
-		x.end(now, http.StatusInternalServerError, err)
-	case reason == stream.CloseEnded:
-		x.end(now, http.StatusNoContent, nil)
-	default:
-		x.end(now, http.StatusOK, err)
-	}
 }
 
 // conns are the connections that are observed, by ID: what the handler's registry

@@ -26,16 +26,6 @@ const (
 	// one for the first, and one for the slowest
 )
 
-// Values of sse.delivery.pick: why a delivery got a span.
-const (
-	pickFirst    = "first"
-	pickSlowest  = "slowest"
-	pickGapped   = "gapped"
-	pickRandom   = "random"
-	pickReported = "reported"
-	pickLate     = "late"
-)
-
 // An eventTrace is the Tag of a sampled event. It holds the span "event TOPIC"
 // open until the event's way is known, and chooses which deliveries get spans.
 // Any connection may deliver at any time.
@@ -70,33 +60,35 @@ type eventTrace struct {
 	spans     int // made, less those that the budget knows of
 }
 
-// A picked is a delivery that gets a span, and why.
-type picked struct {
-	delivery
-	why string
-}
-
-// A delivery is one event on its way to one client.
-type delivery struct {
-	conn             *connection
-	id               stream.ID
-	at, began, ended time.Time // in the log, write began, flushed
-	batch            int       // events written together
-	replay, gapped   bool
-	chance           bool // it is one of the random few, if they are not too many
-}
-
-// told is the delivery as journeys tell it.
-func (d *delivery) told(why string) journey.Delivery {
-	return journey.Delivery{
-		Connection: d.conn.conn.ID, Entered: d.at, Began: d.began, Ended: d.ended,
-		Batch: d.batch, Replay: d.replay, Gapped: d.gapped, Why: why,
-	}
-}
-
 // refTo names the event that was created in a span.
 func refTo(sc trace.SpanContext) journey.Ref {
 	return journey.Ref{Trace: sc.TraceID(), Span: sc.SpanID()}
+}
+
+// maxPublishedAgo is how old an event may be for the time since its publishing to
+// be told as its way through the broker. A node that starts reads older events,
+// which were not on their way for so long.
+const maxPublishedAgo = time.Minute
+
+// publishedAt returns when an event was published, by its publisher's clock. It
+// returns latest, the time at which this node had the event, if the clocks differ
+// or the event is older than maxPublishedAgo.
+func publishedAt(e *stream.Event, latest time.Time) time.Time {
+	at := e.Origin.Published
+	if at.IsZero() || at.After(latest) || latest.Sub(at) > maxPublishedAgo {
+		return latest
+	}
+	return at
+}
+
+// eventAttributes are the attributes of the span "event TOPIC". Node is where the
+// event was published.
+func eventAttributes(topic, node string, e *stream.Event) []attribute.KeyValue {
+	list := []attribute.KeyValue{keyTopic.String(topic), keyEventType.String(e.Type), keyNode.String(node)}
+	if e.Subject != "" {
+		list = append(list, keySubject.String(e.Subject))
+	}
+	return list
 }
 
 // newEventTrace follows an event whose span has begun.
@@ -107,6 +99,31 @@ func (t *Telemetry) newEventTrace(span trace.Span, ref journey.Ref, e journey.Ev
 	}
 	t.open.add(et)
 	return et
+}
+
+// sent is called when the event is in the log or in the broker, or was refused.
+func (et *eventTrace) sent(send trace.Span, id stream.ID, err error, began, ended time.Time) {
+	if err != nil {
+		fail(send, err)
+	} else {
+		send.SetAttributes(keyEventID.String(id.String()))
+	}
+	send.End(trace.WithTimestamp(ended))
+	et.mu.Lock()
+	et.last(ended)
+	if err == nil {
+		et.id, et.event.ID = id, id.String()
+	}
+	event := et.event
+	et.mu.Unlock()
+	if err != nil {
+		et.t.open.close(et, err)
+		return
+	}
+	et.t.journeys.Publish(et.ref, event, journey.Span{Began: began, Ended: ended})
+	if et.t.readers.of(et.event.Topic) == 0 && !et.t.brokered(et.event.Topic, et.tm) {
+		et.t.open.close(et, nil) // nobody gets it
+	}
 }
 
 // chance reports whether a delivery shall be one of the random few. There are
@@ -158,6 +175,29 @@ func (et *eventTrace) deliver(d *delivery) {
 func (et *eventTrace) slower(latency int64) bool {
 	slowest := et.slowest.Load()
 	return latency > slowest+slowest/20
+}
+
+// pickReported gives the delivery to a page that reported a span, so that what the
+// page saw is whole.
+func (et *eventTrace) pickReported(c *connection, d journey.Delivery) {
+	et.mu.Lock()
+	defer et.mu.Unlock()
+	if et.span == nil || et.reported >= maxReported || et.candidate.conn == c {
+		return
+	}
+	for i := range et.picked {
+		if et.picked[i].conn == c {
+			return
+		}
+	}
+	et.reported++
+	id := et.id
+	et.picked = append(et.picked, picked{delivery{conn: c, id: id, at: d.Entered, began: d.Began, ended: d.Ended, batch: d.Batch, replay: d.Replay, gapped: d.Gapped}, pickReported})
+}
+
+// awaitsReports reports whether pages got the event that have not told of it.
+func (et *eventTrace) awaitsReports() bool {
+	return et.reports.Load() < min(et.readers.Load(), journey.MaxReports)
 }
 
 // last notes when a step ended. The caller holds et.mu.
@@ -234,16 +274,4 @@ func (et *eventTrace) deliverSpan(d *delivery, pick string) {
 	if !d.replay {
 		d.conn.topic.exemplar(d.ended.Sub(d.at), d.ended, span)
 	}
-}
-
-func (t *Telemetry) deliverSpan(parent trace.SpanContext, d *delivery, kind string, from time.Time, pick string) trace.SpanContext {
-	_, span := t.tracer.Start(trace.ContextWithSpanContext(context.Background(), parent), "deliver "+d.conn.conn.Label,
-		trace.WithTimestamp(from),
-		trace.WithLinks(trace.Link{SpanContext: d.conn.traceContext(), Attributes: []attribute.KeyValue{keyLink.String(linkStream)}}),
-		trace.WithAttributes(
-			keyTopic.String(d.conn.conn.Topic), keyEventID.String(d.id.String()), keyConnection.String(d.conn.conn.ID), keySession.String(d.conn.session),
-			keyDeliveryKind.String(kind), keyDeliveryPick.String(pick),
-			keyDeliveryWait.Float64(d.began.Sub(from).Seconds()), keyBatchSize.Int(d.batch)))
-	span.End(trace.WithTimestamp(d.ended))
-	return span.SpanContext()
 }

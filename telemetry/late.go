@@ -11,12 +11,12 @@ import (
 	"weir/telemetry/journey"
 )
 
-// lateAfter is from when on a delivery is late: it is told of though its event was
-// not sampled, or its event's span has ended.
+// lateAfter is the latency from which a delivery is late. A late delivery is told
+// of even if its event was not sampled, or if the event's span has ended.
 const lateAfter = 250 * time.Millisecond
 
 // late tells of the event of a batch that waited longest, in a trace of its own.
-// There are so many a second and no more. An event that is open tells of its late
+// Limited to lateTraces a second. An event that is still open tells of its late
 // deliveries itself.
 func (c *connection) late(f *stream.Flush) {
 	t := c.t
@@ -31,17 +31,14 @@ func (c *connection) late(f *stream.Flush) {
 		return
 	}
 	et, _ := e.Event.Tag.(*eventTrace)
-	if et != nil && (!et.closed.Load() || et.lated.Swap(true)) || t.limited && !take(t.lates, f.Ended) {
+	if et != nil && (!et.closed.Load() || et.lated.Swap(true)) || t.limited && !allow(t.lates, f.Ended) {
 		return
 	}
 	event := e.Event
-	node, published := event.Origin.Node, event.Origin.Published
-	if published.IsZero() || published.After(e.At) || e.At.Sub(published) > maxPublishedAgo {
-		published = e.At
-	}
+	published := publishedAt(event, e.At)
 	options := []trace.SpanStartOption{
 		trace.WithTimestamp(published), trace.WithNewRoot(),
-		trace.WithAttributes(keyTopic.String(c.conn.Topic), keyEventType.String(event.Type), keyEventID.String(e.ID.String()), keyNode.String(node)),
+		trace.WithAttributes(append(eventAttributes(c.conn.Topic, event.Origin.Node, event), keyEventID.String(e.ID.String()))...),
 	}
 	if created := contextOf(event); created.IsValid() {
 		options = append(options, trace.WithLinks(link(created, linkEvent)))
@@ -55,6 +52,6 @@ func (c *connection) late(f *stream.Flush) {
 	t.events.spend(2)
 	d := delivery{conn: c, id: e.ID, at: e.At, began: f.Began, ended: f.Ended, batch: f.Events, gapped: c.gapped}
 	c.topic.exemplar(d.ended.Sub(d.at), d.ended, t.deliverSpan(sc, &d, kindLive, d.at, pickLate))
-	told := journey.Event{Topic: c.conn.Topic, ID: e.ID.String(), Type: event.Type, Subject: event.Subject, Node: node, Published: published}
+	told := journey.Event{Topic: c.conn.Topic, ID: e.ID.String(), Type: event.Type, Subject: event.Subject, Node: event.Origin.Node, Published: published}
 	t.journeys.Deliver(refTo(sc), told, d.told(pickLate))
 }

@@ -128,8 +128,3 @@ func (o *openEvents) closeAll() {
 		et.close(nil)
 	}
 }
-
-// awaitsReports reports whether pages got the event that have not told of it.
-func (et *eventTrace) awaitsReports() bool {
-	return et.reports.Load() < min(et.readers.Load(), journey.MaxReports)
-}

@@ -11,8 +11,8 @@ import (
 	"weir/telemetry/journey"
 )
 
-// take makes spans of the reports that can be true.
-func (t *Telemetry) take(b beacon, now time.Time) {
+// takeReports makes spans of the reports that can be true.
+func (t *Telemetry) takeReports(b beacon, now time.Time) {
 	c := t.proven(b)
 	if c == nil {
 		t.refuseReports(int64(len(b.Reports)), reportConnection)
@@ -128,24 +128,6 @@ func (t *Telemetry) processSpan(c *connection, created trace.SpanContext, e jour
 		trace.WithSpanKind(trace.SpanKindConsumer), trace.WithLinks(append(links, link(created, linkEvent))...), trace.WithAttributes(attributes...))
 	span.End(trace.WithTimestamp(told.Shown))
 	return span.SpanContext()
-}
-
-// pickReported gives the delivery to a page that reported a span, so that what the
-// page saw is whole.
-func (et *eventTrace) pickReported(c *connection, d journey.Delivery) {
-	et.mu.Lock()
-	defer et.mu.Unlock()
-	if et.span == nil || et.reported >= maxReported || et.candidate.conn == c {
-		return
-	}
-	for i := range et.picked {
-		if et.picked[i].conn == c {
-			return
-		}
-	}
-	et.reported++
-	id := et.id
-	et.picked = append(et.picked, picked{delivery{conn: c, id: id, at: d.Entered, began: d.Began, ended: d.Ended, batch: d.Batch, replay: d.Replay, gapped: d.Gapped}, pickReported})
 }
 
 // fits reports whether an event that was made at a time can have been received

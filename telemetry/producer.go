@@ -121,28 +121,3 @@ func (p *producer) subtract(f *family, pt *point) {
 	pt.histogram.count -= before.count
 	pt.histogram.sum -= before.sum
 }
-
-// exponential makes an exponential histogram of a point.
-func (l *layout) exponential(pt point, began, now time.Time) metricdata.ExponentialHistogramDataPoint[float64] {
-	out := metricdata.ExponentialHistogramDataPoint[float64]{
-		Attributes: pt.set, StartTime: began, Time: now, Sum: pt.histogram.sum, Count: pt.histogram.count,
-		Scale: exponentialScale, ZeroThreshold: l.threshold, Exemplars: pt.exemplars,
-	}
-	var counts []uint64
-	for i, n := range pt.histogram.counts {
-		if n == 0 {
-			continue
-		}
-		at := l.exponents[i]
-		if at < 0 {
-			out.ZeroCount += n
-			continue
-		}
-		for len(counts) <= at {
-			counts = append(counts, 0)
-		}
-		counts[at] += n
-	}
-	out.PositiveBucket = metricdata.ExponentialBucket{Offset: l.offset, Counts: counts}
-	return out
-}

@@ -109,11 +109,7 @@ func (t *Telemetry) beginEvent(ctx context.Context, topic string, e *stream.Even
 		}
 		o.ctx = decided(o.ctx)
 	}
-	attributes := append(baggageOf(ctx),
-		keyTopic.String(topic), keyEventType.String(e.Type), keyNode.String(t.opts.Node))
-	if e.Subject != "" {
-		attributes = append(attributes, keySubject.String(e.Subject))
-	}
+	attributes := append(baggageOf(ctx), eventAttributes(topic, t.opts.Node, e)...)
 	spanCtx, span := t.tracer.Start(o.ctx, "event "+tm.name, trace.WithTimestamp(now), trace.WithLinks(o.links...), trace.WithAttributes(attributes...))
 	if !span.SpanContext().IsSampled() {
 		span.End()
@@ -134,31 +130,6 @@ func (t *Telemetry) beginEvent(ctx context.Context, topic string, e *stream.Even
 	}
 	e.Tag = et
 	return et, send
-}
-
-// sent is called when the event is in the log or in the broker, or was refused.
-func (et *eventTrace) sent(send trace.Span, id stream.ID, err error, began, ended time.Time) {
-	if err != nil {
-		fail(send, err)
-	} else {
-		send.SetAttributes(keyEventID.String(id.String()))
-	}
-	send.End(trace.WithTimestamp(ended))
-	et.mu.Lock()
-	et.last(ended)
-	if err == nil {
-		et.id, et.event.ID = id, id.String()
-	}
-	event := et.event
-	et.mu.Unlock()
-	if err != nil {
-		et.t.open.close(et, err)
-		return
-	}
-	et.t.journeys.Publish(et.ref, event, journey.Span{Began: began, Ended: ended})
-	if et.t.readers.of(et.event.Topic) == 0 && !et.t.brokered(et.event.Topic, et.tm) {
-		et.t.open.close(et, nil) // nobody gets it
-	}
 }
 
 // messaging are the attributes that the semantic conventions give to what sends

@@ -46,20 +46,13 @@ func (t *Telemetry) receive(topic string, e *stream.Event) {
 
 // elsewhere begins the span of an event that another node published.
 func (t *Telemetry) elsewhere(sc trace.SpanContext, topic string, e *stream.Event, tm *topicMetrics, now time.Time) *eventTrace {
-	node, published := e.Origin.Node, e.Origin.Published
-	if published.IsZero() || published.After(now) || now.Sub(published) > maxPublishedAgo {
-		published = now // the clocks differ, or it was held by the broker for long
-	}
+	published := publishedAt(e, now)
 	_, span := t.tracer.Start(trace.ContextWithRemoteSpanContext(context.Background(), sc), "event "+tm.name, trace.WithTimestamp(published),
-		trace.WithAttributes(keyTopic.String(topic), keyEventType.String(e.Type), keyEventID.String(e.ID.String()), keyNode.String(node)))
+		trace.WithAttributes(append(eventAttributes(topic, e.Origin.Node, e), keyEventID.String(e.ID.String()))...))
 	if !span.SpanContext().IsSampled() {
 		span.End()
 		return nil
 	}
-	event := journey.Event{Topic: topic, ID: e.ID.String(), Type: e.Type, Subject: e.Subject, Node: node, Published: published}
+	event := journey.Event{Topic: topic, ID: e.ID.String(), Type: e.Type, Subject: e.Subject, Node: e.Origin.Node, Published: published}
 	return t.newEventTrace(span, refTo(sc), event, tm)
 }
-
-// maxPublishedAgo is how long ago an event may have been published for its way
-// through the broker to be told as one: a node that starts reads on from long ago.
-const maxPublishedAgo = time.Minute

@@ -1,7 +1,6 @@
 package telemetry
 
 import (
-	"errors"
 	"log/slog"
 	"net/http"
 	"time"
@@ -11,11 +10,6 @@ import (
 	"weir/stream"
 )
 
-// schemaURL says by which version of the registry the names are to be read.
-const schemaURL = "https://weir.example/schemas/sse/1.0.0"
-
-var errPanic = errors.New("panic")
-
 // refused logs a request for a stream that was refused.
 func (t *Telemetry) refused(r *http.Request, topic string, refusal *stream.Refusal) {
 	ctx := r.Context()
@@ -24,14 +18,6 @@ func (t *Telemetry) refused(r *http.Request, topic string, refusal *stream.Refus
 	}
 	t.write(ctx, slog.LevelInfo, "stream refused", refusal.Reason, slog.String("node", t.opts.Node), slog.String("topic", topic),
 		slog.String("client", t.opts.Client(r)), slog.Int("status", refusal.Status))
-}
-
-// log writes about a connection. The reason, if any, is one of a bounded set.
-func (c *connection) log(level slog.Level, message, reason string, attrs ...slog.Attr) {
-	c.t.write(c.logContext(), level, message, reason, append([]slog.Attr{
-		slog.String("node", c.t.opts.Node), slog.String("topic", c.conn.Label), slog.String("connection", c.conn.ID),
-		slog.String("session", c.session), slog.String("client", c.address()),
-	}, attrs...)...)
 }
 
 // readable writes a duration as people do: three digits, and a unit.

@@ -179,7 +179,7 @@ func (x *exchange) start(admitted bool) {
 		}
 	}
 	switch followed := x.trusted && x.remote.IsValid(); {
-	case quiet[x.route], x.t.limited && !admitted && !followed && !take(x.t.requests, x.began):
+	case quiet[x.route], x.t.limited && !admitted && !followed && !allow(x.t.requests, x.began):
 		x.ctx, x.span = ctx, trace.SpanFromContext(context.Background()) // spared what makes one
 		return
 	default:
@@ -235,6 +235,23 @@ func (x *exchange) end(now time.Time, status int, err error) {
 	x.t.metrics.request.Record(x.ctx, now.Sub(x.began).Seconds(), x.t.measured(measurementOf(x.r, x.route, status))...)
 	x.span.End(trace.WithTimestamp(now))
 	x.r, x.span, x.ctx, x.attributes = nil, nil, nil, nil // a stream's context holds x
+}
+
+// unopened ends the span of a request that was admitted, but whose client got
+// no stream: because it went, or because there is nothing left to send.
+func (x *exchange) unopened(now time.Time, reason stream.CloseReason, err error) {
+	x.set(keyCloseReason.String(string(reason)))
+	if kind := errorType(reason); kind != "" {
+		x.set(keyErrorType.String(kind))
+	}
+	switch {
+	case reason == stream.ClosePanic:
+		x.end(now, http.StatusInternalServerError, err)
+	case reason == stream.CloseEnded:
+		x.end(now, http.StatusNoContent, nil)
+	default:
+		x.end(now, http.StatusOK, err)
+	}
 }
 
 // attributeLists are for exchanges: a list for each would be a fifth of the

@@ -13,8 +13,9 @@ import (
 // How many traces begin a second at most. Each limit lets a second's worth come
 // at once.
 const (
-	// DefaultEventTraces is for the traces of events. For long, fewer begin: their
-	// spans are counted, so that a node sends less than a hundred a second.
+	// DefaultEventTraces is for the traces of events. Sustained, about a quarter of
+	// them begin: their spans are counted, so that a node sends less than a hundred
+	// a second.
 	DefaultEventTraces = 50
 	// requestTraces is for requests other than streams. They tell less: an event
 	// that a request without a span publishes has a trace of its own.
@@ -36,10 +37,10 @@ func perSecond(n int) *rate.Limiter {
 // known how many it has.
 const eventSpans = 6
 
-// A budget bounds the traces of events, and their spans: so many traces may begin
-// in a second, and for long so many that their spans are a quarter of that times
-// eventSpans a second, but enough that a few events a second are all traced. Any
-// goroutine may use it.
+// A budget bounds the traces of events, and their spans. At most so many traces
+// begin in one second. Sustained, their spans are bounded to those of a quarter of
+// so many traces with eventSpans each, but a few events a second are all traced.
+// Any goroutine may use it.
 type budget struct {
 	traces      *rate.Limiter
 	rate, burst float64 // spans a second, spans
@@ -65,7 +66,7 @@ func (b *budget) take(now time.Time) bool {
 		}
 		b.at = now
 	}
-	if b.tokens < eventSpans || !take(b.traces, now) {
+	if b.tokens < eventSpans || !allow(b.traces, now) {
 		return false
 	}
 	b.tokens -= eventSpans
@@ -80,8 +81,8 @@ func (b *budget) spend(spans int) {
 	b.tokens = max(-b.burst, min(b.burst, b.tokens-float64(spans)))
 }
 
-// take takes a token at a time, if there is one.
-func take(l *rate.Limiter, now time.Time) bool { return l.AllowN(now, 1) }
+// allow takes a token of a limiter at a time, and reports whether there was one.
+func allow(l *rate.Limiter, now time.Time) bool { return l.AllowN(now, 1) }
 
 type decidedKey struct{}
 
@@ -100,7 +101,7 @@ func (s *sampler) ShouldSample(p sdktrace.SamplingParameters) sdktrace.SamplingR
 	parent := trace.SpanContextFromContext(p.ParentContext)
 	sample := parent.IsSampled()
 	if !parent.IsValid() {
-		sample = p.ParentContext.Value(decidedKey{}) != nil || take(s.requests, time.Now())
+		sample = p.ParentContext.Value(decidedKey{}) != nil || allow(s.requests, time.Now())
 	}
 	result := sdktrace.SamplingResult{Decision: sdktrace.Drop, Tracestate: parent.TraceState()}
 	if sample {

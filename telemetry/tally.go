@@ -122,35 +122,3 @@ type sums struct {
 	bytes, replayed int64
 	latency         histogram
 }
-
-// total returns what all tallies of a topic have counted.
-func (tm *topicMetrics) total() (total sums) {
-	total.latency.counts = make([]uint64, len(tm.m.deliveries.layout.bounds)+1)
-	for i := range tm.tallies {
-		t := tm.tallies[i].Load()
-		if t == nil {
-			continue
-		}
-		t.mu.Lock()
-		t.settle()
-		total.bytes += t.bytes
-		total.replayed += t.replayed
-		total.latency.sum += t.sum.Seconds()
-		for i, n := range t.buckets {
-			total.latency.counts[i] += n
-			total.latency.count += n
-		}
-		t.mu.Unlock()
-	}
-	return total
-}
-
-// tally returns the tally of a shard, made with its first delivery.
-func (tm *topicMetrics) tally(shard int) *tally {
-	at := &tm.tallies[shard%tallies]
-	if t := at.Load(); t != nil {
-		return t
-	}
-	at.CompareAndSwap(nil, newTally(tm.m.deliveries.layout))
-	return at.Load()
-}

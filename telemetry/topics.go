@@ -130,6 +130,38 @@ func (tm *topicMetrics) deliveryPoint() point {
 	return p
 }
 
+// total returns what all tallies of a topic have counted.
+func (tm *topicMetrics) total() (total sums) {
+	total.latency.counts = make([]uint64, len(tm.m.deliveries.layout.bounds)+1)
+	for i := range tm.tallies {
+		t := tm.tallies[i].Load()
+		if t == nil {
+			continue
+		}
+		t.mu.Lock()
+		t.settle()
+		total.bytes += t.bytes
+		total.replayed += t.replayed
+		total.latency.sum += t.sum.Seconds()
+		for i, n := range t.buckets {
+			total.latency.counts[i] += n
+			total.latency.count += n
+		}
+		t.mu.Unlock()
+	}
+	return total
+}
+
+// tally returns the tally of a shard, made with its first delivery.
+func (tm *topicMetrics) tally(shard int) *tally {
+	at := &tm.tallies[shard%tallies]
+	if t := at.Load(); t != nil {
+		return t
+	}
+	at.CompareAndSwap(nil, newTally(tm.m.deliveries.layout))
+	return at.Load()
+}
+
 // add counts under a value of a bounded set, or else under _OTHER.
 func add(counters map[string]*counter, value string, n int64) {
 	c := counters[value]

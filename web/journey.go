@@ -83,12 +83,8 @@ func (s *Server) journey(w http.ResponseWriter, r *http.Request, who *viewer) {
 		WriteProblem(w, r, problem(http.StatusBadRequest, "trace_id", "A trace ID is 32 lower-case hexadecimal digits."))
 		return
 	}
-	form := formOf(w, r)
-	if form == formPage {
-		s.page(w, r)
-		return
-	}
-	if who.turnedAway(w, r) {
+	form, answered := s.traceForm(w, r, who)
+	if answered {
 		return
 	}
 	query := r.URL.Query()

@@ -112,12 +112,8 @@ func (t *Templates) Traces(w io.Writer, list TraceList) error {
 // traces is GET /traces. A browser that navigates there gets the page, which asks
 // for the fragment.
 func (s *Server) traces(w http.ResponseWriter, r *http.Request, who *viewer) {
-	form := formOf(w, r)
-	if form == formPage {
-		s.page(w, r)
-		return
-	}
-	if who.turnedAway(w, r) {
+	form, answered := s.traceForm(w, r, who)
+	if answered {
 		return
 	}
 	list, refusal := s.traceList(r, who)
@@ -130,6 +126,18 @@ func (s *Server) traces(w http.ResponseWriter, r *http.Request, who *viewer) {
 		return
 	}
 	s.html(w, r, http.StatusOK, func(b *bytes.Buffer) error { return s.opts.Page.Templates.Traces(b, list) })
+}
+
+// traceForm returns in which form a request about traces is to be answered. It
+// answers the request itself if a browser navigates, by the page, or if the viewer
+// has no right.
+func (s *Server) traceForm(w http.ResponseWriter, r *http.Request, who *viewer) (form int, answered bool) {
+	form = formOf(w, r)
+	if form == formPage {
+		s.page(w, r)
+		return form, true
+	}
+	return form, who.turnedAway(w, r)
 }
 
 func (s *Server) traceList(r *http.Request, who *viewer) (TraceList, *stream.Refusal) {

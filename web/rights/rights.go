@@ -246,8 +246,6 @@ func (r *Rights) bearer(ctx context.Context, word string, action Action) (*Holde
 	return nil, unauthorized("token", "The token is not valid.")
 }
 
-func (t *token) holder() *Holder { return &Holder{Identity: t.name, grants: t.grants} }
-
 // A Ticket lets a client that cannot send headers subscribe to a topic.
 type Ticket struct {
 	Text    string

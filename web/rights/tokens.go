@@ -53,6 +53,9 @@ func derive(secret []byte, label string) []byte {
 	return mac.Sum(nil)
 }
 
+// holder is whoever shows the token.
+func (t *token) holder() *Holder { return &Holder{Identity: t.name, grants: t.grants} }
+
 // needed reports whether some token allows the action.
 func (t *tokens) needed(action Action) bool {
 	return slices.ContainsFunc(t.list, func(one *token) bool { return one.grants[action] != nil })

@@ -140,13 +140,19 @@ func (h *Hub) Topics() []string {
 func (h *Hub) First() string { return h.topics.first() }
 
 // Label returns what stands for a topic in metrics, logs and the names of
-// spans: TopicOptions.Label or the name, and "" for a topic that is not there.
+// spans: TopicOptions.Label or the name. For a topic that is not there it is the
+// label under which it would be made on demand, or "".
 func (h *Hub) Label(name string) string {
 	t, err := h.topics.get(name)
-	if err != nil {
-		return ""
+	if err == nil {
+		return t.label()
 	}
-	return t.label()
+	if h.opts.OnDemand != nil && eventlog.CheckTopic(name) == nil {
+		if opts, ok := h.opts.OnDemand(name); ok {
+			return opts.Label
+		}
+	}
+	return ""
 }
 
 // demand returns a topic, and makes it where OnDemand allows it. The error wraps

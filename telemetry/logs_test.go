@@ -205,3 +205,23 @@ func TestLogsTellThePatternOfTopicsOnDemand(t *testing.T) {
 		}
 	})
 }
+
+// A topic that cannot be made, since there are as many as there may be, counts under
+// its pattern; one that nobody may make counts as any other.
+func TestTopicsTooMany(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := newRig(t, telemetry.Options{}, stream.HubOptions{
+			OnDemand: func(topic string) (stream.TopicOptions, bool) {
+				return stream.TopicOptions{Label: "run.*", Max: 1}, strings.HasPrefix(topic, "run.")
+			},
+		})
+		for _, topic := range []string{"run.1", "run.2", "run.3", "other"} {
+			c := r.connect("/sse-stream?topic="+topic, nil, nil)
+			synctest.Wait()
+			c.leave()
+		}
+		r.expect("sse.server.rejected_connections", "sse.reject.reason=max_topics,sse.topic=run.*", 2)
+		r.expect("sse.server.rejected_connections", "sse.reject.reason=topic,sse.topic=_OTHER", 1)
+		r.close()
+	})
+}

@@ -64,10 +64,14 @@ func run(ctx context.Context, o options, out io.Writer) error {
 	server := &http.Server{Handler: c}
 	go func() { _ = server.Serve(l) }() // it ends with the program
 	defer server.Close()
-	weir, address, err := startWeir(ctx, dir, "http://"+l.Addr().String())
+	weir, address, wait, err := startWeir(ctx, dir, "http://"+l.Addr().String())
 	if err != nil {
 		return err
 	}
+	defer func() {
+		cancel()
+		wait()
+	}()
 	stream := address + "/sse-stream?topic=bench&format=json"
 	if err := openPages(ctx, address, stream, o.pages); err != nil {
 		return err
@@ -127,11 +131,12 @@ func print(out io.Writer, o options, seconds float64, n counts) {
 
 const token = "otlp"
 
-// startWeir builds Weir and runs it until the context is done.
-func startWeir(ctx context.Context, dir, endpoint string) (binary, address string, err error) {
+// startWeir builds Weir and runs it until the context is done; wait returns when it
+// has ended.
+func startWeir(ctx context.Context, dir, endpoint string) (binary, address string, wait func(), err error) {
 	binary = filepath.Join(dir, "weir")
 	if text, err := exec.CommandContext(ctx, "go", "build", "-o", binary, "weir/cmd/weir").CombinedOutput(); err != nil {
-		return "", "", fmt.Errorf("building weir: %w\n%s", err, text)
+		return "", "", nil, fmt.Errorf("building weir: %w\n%s", err, text)
 	}
 	cmd := exec.CommandContext(ctx, binary, "-addr", "127.0.0.1:0", "-source", "bench=http", "-publish-token", token, "-publish-rate", "0",
 		"-max-conns-per-client", "0", "-connect-rate", "0", "-max-sockets-per-client", "0", "-trusted-proxy", "127.0.0.1")
@@ -139,13 +144,13 @@ func startWeir(ctx context.Context, dir, endpoint string) (binary, address strin
 		"OTEL_EXPORTER_OTLP_ENDPOINT="+endpoint)
 	stdout, err := cmd.StdoutPipe()
 	if err != nil {
-		return "", "", err
+		return "", "", nil, err
 	}
 	if err := cmd.Start(); err != nil {
-		return "", "", err
+		return "", "", nil, err
 	}
 	if _, err := fmt.Fscanf(stdout, "listening on %s\n", &address); err != nil {
-		return "", "", fmt.Errorf("weir did not start: %w", err)
+		return "", "", nil, fmt.Errorf("weir did not start: %w", err)
 	}
-	return binary, address, nil
+	return binary, address, func() { _ = cmd.Wait() }, nil // it is killed
 }

@@ -36,10 +36,10 @@ func TestStreamAndEventInJaeger(t *testing.T) {
 	weir, log := startWeir(t, "OTEL_EXPORTER_OTLP_ENDPOINT="+j.otlp)
 	page := openPage(t, weir)
 	do(t, page, chromedp.Click(chromedp.CSS("#connect"), chromedp.NodeVisible))
-	wait(t, page, `document.body.dataset.state === 'connected' && document.querySelectorAll('#sse-feed .data-item[data-traceparent]').length >= 2`)
+	wait(t, page, `document.body.dataset.state === 'connected' && document.querySelectorAll('#sse-feed .data-item[data-traceparent]:not([data-replayed])').length >= 2`)
 	connection := evaluate[string](t, page, `document.getElementById('stream-connection').textContent.trim()`)
 	type item struct{ ID, Traceparent string }
-	events := evaluate[[]item](t, page, `[...document.querySelectorAll('#sse-feed .data-item[data-traceparent]')].map((e) => ({ id: e.dataset.id, traceparent: e.dataset.traceparent }))`)
+	events := evaluate[[]item](t, page, `[...document.querySelectorAll('#sse-feed .data-item[data-traceparent]:not([data-replayed])')].map((e) => ({ id: e.dataset.id, traceparent: e.dataset.traceparent }))`)
 
 	t.Run("the stream while it is open", func(t *testing.T) {
 		var tr trace

@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"testing/synctest"
 
 	"weir/stream"
 	"weir/telemetry"
@@ -17,18 +18,20 @@ func FuzzBeacon(f *testing.F) {
 	f.Add(`{"reports":null}`)
 	f.Add(`[]`)
 	f.Fuzz(func(t *testing.T, body string) {
-		r := newRig(t, telemetry.Options{}, stream.HubOptions{})
-		c := r.connect("/sse-stream", nil, nil)
-		r.publish("1")
-		page := c.page(r)
-		text := strings.NewReplacer("CONNECTION", page.connection, "PROOF", page.proof, "NOW", "1.7e12").Replace(body)
-		w := page.post(strings.NewReader(text), nil)
-		switch w.Code {
-		case http.StatusNoContent, http.StatusBadRequest, http.StatusRequestEntityTooLarge:
-		default:
-			t.Errorf("%q: %d %q", text, w.Code, w.Body)
-		}
-		c.cancel()
-		r.close()
+		synctest.Test(t, func(t *testing.T) {
+			r := newRig(t, telemetry.Options{}, stream.HubOptions{})
+			c := r.connect("/sse-stream", nil, nil)
+			r.publish("1")
+			page := c.page(r)
+			text := strings.NewReplacer("CONNECTION", page.connection, "PROOF", page.proof, "NOW", "1.7e12").Replace(body)
+			w := page.post(strings.NewReader(text), nil)
+			switch w.Code {
+			case http.StatusNoContent, http.StatusBadRequest, http.StatusRequestEntityTooLarge:
+			default:
+				t.Errorf("%q: %d %q", text, w.Code, w.Body)
+			}
+			c.cancel()
+			r.close()
+		})
 	})
 }

@@ -133,7 +133,8 @@ func (p *publisher) ask(to *node, client *http.Client, first, n int) (ids []stre
 	}
 	defer resp.Body.Close()
 	switch {
-	case resp.StatusCode == http.StatusServiceUnavailable:
+	case resp.StatusCode == http.StatusServiceUnavailable, resp.StatusCode == http.StatusTooManyRequests:
+		// The latter where many wait for a disk or a Redis that does not answer.
 		return nil, 0, refused
 	case resp.StatusCode == http.StatusBadRequest && time.Since(began) > 2*time.Second:
 		// On a machine that stood still, the time for a request may be over before

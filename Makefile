@@ -103,7 +103,7 @@ fuzz: ## fuzz every target for FUZZTIME (50000x) each
 	@grep -rHoE --include='*_test.go' --exclude-dir=node_modules '^func Fuzz[A-Za-z0-9_]+' cmd stream telemetry web | sort | \
 	while IFS=: read -r file func; do \
 		echo "» $${func#func }, $(FUZZTIME)"; \
-		go test -run '^$$' -fuzz "^$${func#func }\$$" -fuzztime $(FUZZTIME) "./$$(dirname "$$file")" </dev/null; \
+		go test -run '^$$' -fuzz "^$${func#func }\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 100x "./$$(dirname "$$file")" </dev/null; \
 	done
 
 .PHONY: soak

@@ -57,7 +57,6 @@ func TestClusterConformance(t *testing.T) {
 		return openBroker(t, redislog.Options{URL: url, MaxLen: 10000})
 	}
 	streamtest.TestBroker(t, open)
-	streamtest.TestBrokerMore(t, open)
 }
 
 // Topics of all shards go round, nodes see each other, the first event of a new

@@ -14,5 +14,4 @@ func TestConformance(t *testing.T) {
 		return openBroker(t, redislog.Options{URL: s.url(), MaxLen: 10000})
 	}
 	streamtest.TestBroker(t, open)
-	streamtest.TestBrokerMore(t, open)
 }

@@ -39,6 +39,9 @@ func TestBroker(t *testing.T, open func(t *testing.T) stream.Broker) {
 		{"End", testEnd},
 		{"EndedBefore", testEndedBefore},
 		{"Checkpoint", testCheckpoint},
+		{"Duplicate", testDuplicate},
+		{"DuplicateRace", testDuplicateRace},
+		{"ManyTopics", testManyTopics},
 	} {
 		t.Run(part.name, func(t *testing.T) { part.test(t, open(t)) })
 	}

@@ -12,14 +12,6 @@ import (
 	"weir/stream/eventlog"
 )
 
-// TestBrokerMore is the newest part of [TestBroker]: publications that are
-// repeated, and many topics.
-func TestBrokerMore(t *testing.T, open func(t *testing.T) stream.Broker) {
-	t.Run("Duplicate", func(t *testing.T) { testDuplicate(t, open(t)) })
-	t.Run("DuplicateRace", func(t *testing.T) { testDuplicateRace(t, open(t)) })
-	t.Run("ManyTopics", func(t *testing.T) { testManyTopics(t, open(t)) })
-}
-
 // fromElsewhere returns an event that its publisher gave an ID of its own.
 func fromElsewhere(source, id string, n int) *stream.Event {
 	e := numbered(n)

@@ -10,5 +10,4 @@ import (
 func TestMemoryBroker(t *testing.T) {
 	open := func(*testing.T) stream.Broker { return new(streamtest.MemoryBroker) }
 	streamtest.TestBroker(t, open)
-	streamtest.TestBrokerMore(t, open)
 }

@@ -46,21 +46,23 @@ func (r *results) goals() []goal {
 		below := func(what string, v, limit float64, unit string) {
 			add(v <= limit, fmt.Sprintf("%s at most %s%s", what, strconv.FormatFloat(limit, 'f', -1, 64), unit), figure(v)+unit)
 		}
-		lean := e.Server == "weir"
-		if lean { // the figures of speed are promised for the default transport
-			switch e.Scenario {
-			case "single":
-				if m.Ratio > 0 {
-					below("CPU a delivery", m.Ratio, 0.80, " × floor")
-				}
-			case "high":
-				if m.Ratio > 0 {
-					below("CPU a delivery", m.Ratio, 0.15, " × floor")
-				}
-				below("p99", m.P99, 25, " ms")
-			case "few":
-				below("p99", m.P99, 15, " ms")
+		ratio := func(limit float64) {
+			if m.Ratio > 0 {
+				below("CPU a delivery", m.Ratio, limit, " × floor")
 			}
+		}
+		switch e.Scenario + " " + e.Server {
+		case "single weir":
+			ratio(0.70)
+		case "high weir":
+			ratio(0.15)
+			below("p99", m.P99, 25, " ms")
+		case "high weir-nethttp":
+			ratio(0.40)
+		case "http2 weir":
+			ratio(1)
+		case "few weir":
+			below("p99", m.P99, 15, " ms")
 		}
 		switch e.Scenario {
 		case "slow":
@@ -82,10 +84,10 @@ func (r *results) goals() []goal {
 				below("CPU a request", m.CPU/few.Median.CPU, 1.5, " × that with 100 topics")
 			}
 		case "idle":
-			if lean {
-				below("memory a connection", m.Memory/1e3, 6, " kB")
+			if e.Server == "weir" {
+				below("memory a connection", m.Memory/1e3, 5, " kB")
 			} else if base := r.find(e.Scenario, "floor"); base != nil {
-				below("memory a connection", m.Memory/1e3, math.Round(base.Median.Memory/100)/10, " kB, the floor's")
+				below("memory a connection", m.Memory/1e3, math.Round(1.4*base.Median.Memory/100)/10, " kB, 1.4 × the floor's")
 			}
 		}
 	}

@@ -1,17 +1,20 @@
 package e2e_test
 
 import (
+	"fmt"
 	"math"
+	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/chromedp/cdproto/network"
 	"github.com/chromedp/chromedp"
 )
 
-const observe = `void (window.seen = { lcp: 0, cls: 0, long: [] },
+const observe = `void (window.seen = { lcp: 0, cls: 0, around: 0, long: [] },
 	new PerformanceObserver((list) => { for (const e of list.getEntries()) seen.lcp = e.startTime }).observe({ type: 'largest-contentful-paint', buffered: true }),
-	new PerformanceObserver((list) => { for (const e of list.getEntries()) if (!e.hadRecentInput) seen.cls += e.value }).observe({ type: 'layout-shift', buffered: true }),
+	new PerformanceObserver((list) => { for (const e of list.getEntries()) if (!e.hadRecentInput) { seen.cls += e.value; if (e.sources.some(({ node }) => node?.isConnected && !document.getElementById('sse-feed').contains(node))) seen.around += e.value } }).observe({ type: 'layout-shift', buffered: true }),
 	new PerformanceObserver((list) => { for (const e of list.getEntries()) seen.long.push(Math.round(e.duration)) }).observe({ type: 'longtask', buffered: true }))`
 
 // The first load is small, quick and quiet: nothing moves under a reader.
@@ -93,6 +96,49 @@ func TestTenThousandEvents(t *testing.T) {
 		t.Errorf("the heap grew from %.1f to %.1f MB", before/1e6, after/1e6)
 	}
 	contiguous(t, p.seqs(), next-50, next)
+}
+
+// Nothing moves under a reader who holds a full feed, however fast it is, nor
+// around one that is followed. The rows of one that is followed go up: as much
+// leaves it at the top as comes in below, which a browser counts as a shift.
+func TestFullFeedStandsStill(t *testing.T) {
+	s := startServer(t, "-source", "t=http", "-publish-rate", "0")
+	p := openPage(t, s.url())
+	p.connect()
+	next := 0
+	publish := func(rounds, batch int) {
+		for range rounds {
+			var events []string
+			for range batch {
+				events = append(events, fmt.Sprintf(`{"seq":%d,"note":%q}`, next, strings.Repeat("some words ", next%25)))
+				next++
+			}
+			s.publish("t", events...)
+			p.wait(`new Promise((r) => requestAnimationFrame(() => r(true)))`)
+		}
+		p.total(next)
+	}
+	publish(12, 5)
+	p.wait(`document.querySelector('#charts canvas') && document.querySelectorAll('#sse-feed .data-item').length === 50`)
+	p.run(observe)
+	for _, width := range []int64{1280, 360} {
+		p.do(chromedp.EmulateViewport(width, 900))
+		p.run(`document.getElementById('sse-feed').scrollIntoView({ block: 'center' })`)
+		for _, held := range []bool{false, true} {
+			p.run(`document.getElementById('jump').click(); if (%v) document.getElementById('sse-feed').scrollTop -= 400`, held)
+			p.wait(`document.getElementById('follow').getAttribute('aria-pressed') === '%v'`, !held)
+			pause(700 * time.Millisecond) // what follows a reader's own doing is not counted
+			p.run(`seen.cls = seen.around = 0`)
+			publish(25, 1)
+			publish(25, 9)
+			cls := eval[float64](p, `seen.cls`)
+			around := eval[float64](p, `seen.around`)
+			t.Logf("%d px, held %v: CLS %.4f in 250 events, %.4f around the feed", width, held, cls, around)
+			if around > 0.02 || held && cls > 0.02 {
+				t.Errorf("at %d px, held %v, the page moves: CLS %.3f in 250 events, %.3f around the feed", width, held, cls, around)
+			}
+		}
+	}
 }
 
 // Views and topics that are switched to and fro leave nothing behind.

@@ -7,10 +7,10 @@ import (
 	"github.com/chromedp/chromedp"
 )
 
-// Eight tabs on one topic are one stream, and go on when the first one goes.
+// Tabs on one topic are one stream, and go on when the first one goes.
 func TestTabsShareOneStream(t *testing.T) {
 	s := startServer(t, "-source", "t=http")
-	shareOneStream(t, s, s.url())
+	shareOneStream(t, s, s.url(), 8)
 }
 
 // Web Locks are for https and localhost. By another name, over plain HTTP, tabs
@@ -18,7 +18,7 @@ func TestTabsShareOneStream(t *testing.T) {
 func TestTabsShareOneStreamWithoutLocks(t *testing.T) {
 	s := startServer(t, "-source", "t=http", "-host", "evil.test")
 	_, port, _ := strings.Cut(s.addr, ":")
-	tabs := shareOneStream(t, s, "http://evil.test:"+port)
+	tabs := shareOneStream(t, s, "http://evil.test:"+port, 4)
 	if eval[bool](tabs[0], `Boolean(navigator.locks)`) {
 		t.Fatal("this page has Web Locks")
 	}
@@ -38,11 +38,11 @@ func TestTabsShareOneStreamWithoutLocks(t *testing.T) {
 	s.connections(1)
 }
 
-func shareOneStream(t *testing.T, s *server, url string) []*page {
+func shareOneStream(t *testing.T, s *server, url string, n int) []*page {
 	t.Helper()
 	first := openPage(t, url)
 	tabs := []*page{first}
-	for range 7 {
+	for range n - 1 {
 		tabs = append(tabs, first.openBeside(url))
 	}
 	for _, p := range tabs {
@@ -56,7 +56,7 @@ func shareOneStream(t *testing.T, s *server, url string) []*page {
 		p.latest(2)
 		p.total(3)
 	}
-	tabs[7].wait(`document.getElementById('stream-tabs').textContent === '8 tabs'`)
+	tabs[n-1].wait(`document.getElementById('stream-tabs').textContent === '%d tabs'`, n)
 	// The one that leads goes; the next one goes on where it was.
 	first.run(`document.getElementById('disconnect').click()`)
 	first.state("disconnected")

@@ -5,7 +5,7 @@
 // steal | signal}, use). It is null where tabs cannot hear each other.
 export const locks = navigator.locks ?? (typeof BroadcastChannel === 'undefined' ? null : { request: (name, options, use) => new LockRequest(name, options, use).done });
 
-const ANSWER = 250; // ms in which a holder answers
+const ANSWER = 400; // ms in which a holder answers
 const RETRY = 2000; // ms between two looks whether the holder is still there
 
 class LockRequest {

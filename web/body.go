@@ -9,7 +9,6 @@ import (
 	"mime"
 	"net/http"
 	"strings"
-	"time"
 	"unicode/utf8"
 
 	"weir/stream"
@@ -102,7 +101,6 @@ func (s *Server) readBody(w http.ResponseWriter, r *http.Request) ([]byte, *stre
 	case err != nil:
 		return nil, problem(http.StatusBadRequest, "body", "The body did not arrive whole.")
 	}
-	_ = http.NewResponseController(w).SetReadDeadline(time.Time{}) // storing may take longer
 	return body, nil
 }
 

@@ -75,11 +75,11 @@ const (
 // errorType is the error.type of a connection that ended in a fault, else "".
 func errorType(reason stream.CloseReason) string {
 	switch reason {
-	case stream.CloseSlow, stream.CloseReason("vanished"):
+	case stream.CloseSlow, closeVanished:
 		return "timeout"
-	case stream.CloseReason("reset"):
+	case closeReset:
 		return "reset"
-	case stream.CloseReason("error"):
+	case closeError:
 		return "write"
 	case stream.ClosePanic:
 		return "panic"

@@ -18,19 +18,19 @@ import (
 	"weir/telemetry/journey"
 )
 
-// lastWords is how long after its end a stream's page may tell what it showed.
+// lastWords is how long after the end of a stream its page may still report.
 const lastWords = 30 * time.Second
 
-// A connection observes one stream. Its hooks are called by the goroutine that
-// has the stream; the timer of the segments runs beside it. There may be tens
-// of thousands, so it holds what it must and no span: a segment's span is made
-// when the segment ends.
+// A connection observes one stream. The stream's owner calls its hooks; the timer
+// of the segments runs in a goroutine of its own. There may be tens of thousands of
+// connections, so each holds as little as it can, and no span: a segment's span is
+// made when the segment ends.
 type connection struct {
 	// What every delivery needs comes first, in one cache line.
 	topic   *topicMetrics
 	slowest atomic.Int64 // latency within the segment, in nanoseconds
-	live    bool         // the replay is over; of the goroutine that has the stream, as is the next
-	gapped  bool         // the next event comes behind a gap
+	live    bool         // the replay is over; like gapped, used by the stream's owner alone
+	gapped  bool         // the next event is the first after a gap
 	reports atomic.Bool  // the page on the other end tells when events were shown
 	reader  atomic.Pointer[journey.Reader]
 

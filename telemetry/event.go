@@ -20,7 +20,7 @@ import (
 const (
 	maxRandom   = 3
 	maxGapped   = 2
-	maxReported = 1 // the reader's that reported, if it has none
+	maxReported = 1 // to a page that reported, if that delivery has no span yet
 	// maxProcess is how many pages get a span, beside those that were late.
 	maxProcess = 3
 	// one for the first, and one for the slowest
@@ -34,17 +34,17 @@ type eventTrace struct {
 	tm   *topicMetrics
 	ref  journey.Ref       // that the event's readers get: on each node the same
 	sc   trace.SpanContext // of this node's event span, the parent of the others
-	odds uint64            // that a delivery is one of the random few, of 1<<32
+	odds uint64            // of a delivery to be one of the random few: odds in 1<<32
 
 	begun   atomic.Bool  // there has been a delivery
 	closed  atomic.Bool  // the event span has ended
-	lated   atomic.Bool  // a delivery after that has been told of
+	lated   atomic.Bool  // a late delivery has been told of since then
 	slowest atomic.Int64 // latency of the candidate, in nanoseconds
 	readers atomic.Int32 // deliveries to pages that report
-	reports atomic.Int32 // of pages
+	reports atomic.Int32 // reports of pages that have come
 
-	due   time.Time // when it may be closed; guarded by the mutex of t.open, as is the next
-	limit time.Time // when it must be
+	due   time.Time // when the event may be closed; like limit, guarded by t.open.mu
+	limit time.Time // when the event must be closed
 
 	mu        sync.Mutex
 	span      trace.Span        // the event's; nil when closed

@@ -86,3 +86,12 @@ func FlushHook(t *Telemetry, topic string) func(*stream.Flush) {
 	c := &connection{t: t, conn: &stream.Conn{Topic: topic, Label: topic}, topic: t.metrics.topic(topic), live: true}
 	return c.flush
 }
+
+// What telemetry calls what package stream has no exported constants for.
+var (
+	RespelledReasons = []stream.CloseReason{closeReset, closeVanished, closeError}
+	SourceStarting   = sourceStarting
+)
+
+// ErrorType is the error.type of a connection that ended for a reason.
+var ErrorType = errorType

@@ -10,10 +10,11 @@ import (
 	"go.opentelemetry.io/otel/trace"
 )
 
-// A family is a histogram with its series. It is kept here and not by the SDK for
-// two reasons: a series of a bounded set is there at 0 before its first value, so
-// that an increase() does not miss that; and deliveries, of which there are a
-// million a second, are added up by the way. Readers get it by a producer.
+// A family is a histogram with its series. Weir keeps it, not the SDK, for two
+// reasons. A series of a bounded set exists at 0 before its first value, so that
+// increase() does not miss that value. And deliveries, of which there may be a
+// million a second, are added up only when somebody reads. Readers get a family
+// from a producer.
 type family struct {
 	name, unit, description string
 	layout                  *layout
@@ -68,7 +69,7 @@ func (s *series) exemplar(value float64, at time.Time, span trace.SpanContext) {
 	s.keep(value, at, span)
 }
 
-// keep is exemplar; the caller holds s.mu.
+// keep does what exemplar does. The caller holds s.mu.
 func (s *series) keep(value float64, at time.Time, span trace.SpanContext) {
 	if !span.IsSampled() {
 		return

@@ -33,7 +33,7 @@ func (t *Telemetry) passOn(ctx context.Context, _ string, e *stream.Event) func(
 	return nil
 }
 
-// reject notes a refusal. The span gets it from the middleware.
+// reject counts and logs a refusal. The middleware puts the reason on the span.
 func (t *Telemetry) reject(r *http.Request, refusal *stream.Refusal) {
 	tm := t.topicOf(cmp.Or(r.PathValue("topic"), r.URL.Query().Get("topic")))
 	add(tm.rejected, refusal.Reason, 1)
@@ -59,7 +59,7 @@ func (t *Telemetry) source(c stream.SourceChange) {
 		t.logger().LogAttrs(context.Background(), level, message, attrs...)
 	}
 	switch c.State {
-	case "starting":
+	case sourceStarting:
 		log(slog.LevelDebug, what+" starting")
 	case stream.SourceUp:
 		log(up, what+" up")

@@ -9,10 +9,9 @@ import (
 	"go.opentelemetry.io/otel/sdk/metric/metricdata"
 )
 
-// A layout is the buckets of a histogram, such that both an explicit and an
-// exponential histogram can be made of them: where an exporter wants exponential
-// ones, the boundaries of both kinds are told apart. Bucket i has the values above
-// bounds[i-1], up to bounds[i].
+// A layout is the buckets of a histogram. Bucket i has the values above bounds[i-1],
+// up to bounds[i]. Where an exporter wants exponential histograms, bounds has the
+// boundaries of both kinds, so that either kind can be made of the same counts.
 type layout struct {
 	bounds   []float64
 	explicit []float64 // boundaries of the explicit histogram
@@ -22,10 +21,8 @@ type layout struct {
 	offset    int32 // index of the first exponential bucket
 	threshold float64
 
-	// For times: the boundaries in nanoseconds, and for each number of bits of one
-	// the lowest bucket that it can be in.
-	times []time.Duration
-	first [65]int
+	times []time.Duration // bounds, as durations
+	first [65]int         // first[n]: the lowest bucket for durations of n bits
 }
 
 // exponentialScale makes each bucket 2^(1/4) times as wide as the one before: a

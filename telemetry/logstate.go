@@ -14,7 +14,7 @@ type logState struct {
 	source, broker                  stream.SourceState
 }
 
-// noLoss is what time_to_loss is at most: nobody waits for longer.
+// noLoss is the greatest time_to_loss that is told. Nobody plans for longer.
 const noLoss = 24 * time.Hour
 
 // growth is how fast the logs grow.
@@ -60,8 +60,8 @@ func (t *Telemetry) label(topic string) string {
 	return topic
 }
 
-// topicOf returns the counters of a topic. A topic that is not there counts as
-// one that was asked for and is not.
+// topicOf returns the counters of a topic. A topic that does not exist counts under
+// _OTHER.
 func (t *Telemetry) topicOf(topic string) *topicMetrics {
 	if label := t.label(topic); label != "" {
 		return t.metrics.topic(label)
@@ -69,7 +69,7 @@ func (t *Telemetry) topicOf(topic string) *topicMetrics {
 	return t.metrics.topic(other)
 }
 
-// knowTopics sees to it that the series of each topic are there.
+// knowTopics makes the series of each topic that has none yet.
 func (t *Telemetry) knowTopics() {
 	t.metrics.topic(other)
 	if h := t.handler.Load(); h != nil {
@@ -106,8 +106,10 @@ func (t *Telemetry) observeLogs(lags map[string]int64, tell func(label string, l
 	}
 }
 
-// lags returns the greatest lag of each topic. What waits in this system's buffers
-// because the client does not take it counts, too: by how large its events were.
+// lags returns the greatest lag of each label, in events. It counts the entries that
+// were not written yet. It adds an estimate of the events in the bytes that the
+// client has not taken from this system's buffers, by the mean size of the events
+// so far.
 func (t *Telemetry) lags() map[string]int64 {
 	lags := make(map[string]int64)
 	if h := t.handler.Load(); h != nil {

@@ -8,8 +8,8 @@ import (
 	"weir/telemetry/journey"
 )
 
-// How long an event is held open. Its span is told when its way is known: when
-// the slowest delivery is, and the pages that report have reported.
+// How long an event is held open. Its span ends when its way is known: when the
+// slowest delivery is known, and the pages that report have reported.
 const (
 	// slowestAfter is how long after its first delivery an event's slowest is
 	// chosen.
@@ -19,11 +19,11 @@ const (
 	reportsAfter = 3 * time.Second
 	// heardAfter is how long the first delivery is awaited.
 	heardAfter = 2 * time.Second
-	// closeEvery is how much later all that may be, so that several are closed at
-	// once: a timer for each would wake the process as often again as events come.
+	// closeEvery is the sweep interval; events are closed up to this much late. A
+	// timer for each event would wake the process as often again as events come.
 	closeEvery = 250 * time.Millisecond
-	// maxOpen is how many events are held open; when there are more, the oldest
-	// is closed as it is.
+	// maxOpen is how many events are held open. Beyond it the oldest event is closed
+	// with what is known of it.
 	maxOpen = 2048
 )
 
@@ -33,7 +33,7 @@ type openEvents struct {
 	mu      sync.Mutex
 	byRef   map[journey.Ref]*eventTrace
 	queue   []*eventTrace // in the order in which they were added
-	closing bool          // sweep will run
+	closing bool          // a timer will call sweep
 }
 
 // add holds an event open.

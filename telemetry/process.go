@@ -88,7 +88,7 @@ func (t *Telemetry) process(c *connection, r report, claim claim, now time.Time)
 	}
 	span := t.processSpan(c, sc, e, told)
 	if d, ok := c.reader.Load().Find(refTo(sc)); ok && d.Replay {
-		return "" // how long it waited for its reader is no latency
+		return "" // the time that a replayed event waited for its reader is no latency
 	}
 	ctx := trace.ContextWithSpanContext(context.Background(), span)
 	c.topic.clientDelivery.Record(ctx, told.Received.Sub(created).Seconds())

@@ -19,14 +19,14 @@ type origin struct {
 	ctx    context.Context // has the parent, if any
 	parent trace.SpanContext
 	links  []trace.Link
-	// follow says that the parent's sampling decision holds: somebody with a right
-	// to publish made it.
+	// follow says that the parent's sampling decision holds, since somebody with a
+	// right to publish took it.
 	follow bool
 }
 
 // origin finds out which trace an event belongs to. The event's own trace context
 // wins, then the one in ctx: that of the request that publishes, or the caller's.
-// Of somebody who need not show a right it becomes a link.
+// If the publisher showed no right, the context becomes a link.
 func (t *Telemetry) origin(ctx context.Context, e *stream.Event) origin {
 	x := exchangeOf(ctx)
 	trusted := x == nil || x.trusted
@@ -99,7 +99,7 @@ func (t *Telemetry) exemplarContext(et *eventTrace) context.Context {
 // sampled.
 func (t *Telemetry) beginEvent(ctx context.Context, topic string, e *stream.Event, tm *topicMetrics, now time.Time) (*eventTrace, trace.Span) {
 	o := t.origin(ctx, e)
-	setContext(e, trace.SpanContext{}) // nobody else shall have to deal with it
+	setContext(e, trace.SpanContext{}) // an unsampled event carries no context to its readers
 	if t.limited {
 		if !t.sample(&o, now) {
 			if o.follow {

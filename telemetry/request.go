@@ -25,10 +25,10 @@ var quiet = map[string]bool{
 	"/telemetry/browser": true, "/traces": true, "/traces/{trace_id}": true,
 }
 
-// An exchange is a request and its answer. The goroutine that serves the request
-// has it, until a stream is admitted: from then on whoever has the stream does,
-// which on the lean transport goes on when the request has been served. The span of
-// an exchange ends with the answer; for a stream, with the first flush.
+// An exchange is a request and its answer. Owned by the request's goroutine; after
+// a stream is admitted, by the stream's owner, which on the lean transport is
+// another goroutine. The span of an exchange ends with the answer; for a stream,
+// with the first flush.
 type exchange struct {
 	http.ResponseWriter
 	t      *Telemetry
@@ -43,8 +43,8 @@ type exchange struct {
 	remote  trace.SpanContext // of the client, when it is trusted
 	trusted bool
 	refusal *stream.Refusal
-	// attributes are the span's, which gets them all at its end: each time that
-	// it gets some, it makes room anew.
+	// attributes are the span's. The span gets all of them at its end, since it
+	// makes room anew each time that it gets some.
 	attributes *[]attribute.KeyValue // nil when the span is not sampled
 }
 

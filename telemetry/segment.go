@@ -39,22 +39,22 @@ func nextAge(age time.Duration) time.Duration {
 	return (age/segmentEvery + 1) * segmentEvery
 }
 
-// segments are the parts of an open stream that become spans. They are told of
-// while the stream is open: an exporter sees a span when it ends.
+// segments are the parts of an open stream that become spans. Each ends while the
+// stream is open, because an exporter sees a span only when it has ended.
 type segments struct {
 	mu       sync.Mutex
 	timer    *time.Timer // nil when the stream has no segments
 	opened   time.Time
-	began    time.Duration // after opened: the segment
+	began    time.Duration // when the segment began, after opened
 	number   int
 	before   counts  // at the beginning of the segment
-	parent   spanRef // root of the present trace; not valid before the first segment of a later trace
+	parent   spanRef // root of the present trace; zero until the first segment of a new trace has ended
 	previous spanRef // the last segment
 	lost     []lostEvents
-	blocked  time.Duration // until the segment began
+	blocked  time.Duration // time blocked in writing before the segment began
 }
 
-// lostEvents are a gap that the client was told of.
+// lostEvents describe one gap that the client was told of.
 type lostEvents struct {
 	at       time.Time
 	reason   string

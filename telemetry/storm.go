@@ -7,15 +7,15 @@ import (
 	"time"
 )
 
-// How much is written of one kind of record: so many within a second, and then one
-// that counts the rest.
+// How many records of one kind are written: stormLines in each stormEvery, and then
+// one that counts the others.
 const (
 	stormLines = 20
 	stormEvery = time.Second
 )
 
-// A storm sums up records of which there are very many: thousands of clients come
-// at once, or go. A kind is a message and its reason, of which there are few.
+// A storm sums up records that come in very large numbers, as when thousands of
+// clients come at once. A kind is a message with its reason; there are few kinds.
 type storm struct {
 	mu    sync.Mutex
 	kinds map[string]*squall
@@ -24,8 +24,8 @@ type storm struct {
 // A squall is the present second of a kind.
 type squall struct{ lines, more int }
 
-// pass reports whether a record is to be written. Of those that are not, tell is
-// called with their number when the second is over.
+// pass reports whether a record is to be written. When the second is over, tell is
+// called with the number of those that were not.
 func (s *storm) pass(kind string, tell func(more int)) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()

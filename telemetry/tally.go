@@ -8,22 +8,22 @@ import (
 	"weir/stream/eventlog"
 )
 
-// A tally has the counts of a share of a topic's deliveries: of the connections
-// in one shard. They are written to one after the other, so the tally stays in
-// the cache of the processor that does it; a counter for each connection would
-// not be there, and one for all would wander between the processors.
+// A tally counts the deliveries to the connections of a topic that are in one
+// shard. These connections are written to one after the other, so the tally stays
+// in the cache of the processor that writes. A counter for each connection would
+// not be in the cache, and one counter for all would wander between processors.
 type tally struct {
 	layout *layout
 
 	mu              sync.Mutex
 	bytes, replayed int64
 	sum             time.Duration // of the latencies
-	buckets         []uint64      // likewise
+	buckets         []uint64      // deliveries by latency
 	run             run
 	_               [64]byte // the next tally is another processor's
 }
 
-// tallies is how many a topic has.
+// tallies is how many tallies a topic has.
 const tallies = 16
 
 func newTally(l *layout) *tally {
@@ -39,11 +39,11 @@ type run struct {
 	batch  **eventlog.Entry // the first of the entries, which all deliveries share
 	since  stream.ID        // events up to it do not count: how long they waited in the log is not the stream's latency
 	first  time.Time        // when the first event that counts entered
-	events int              // that count
-	behind time.Duration    // how much later than the first they entered, added up
+	events int              // how many count
+	behind time.Duration    // how much later than the first each of them entered, added up
 
-	// The ages of the first event, from oldest's to longest's, at which the
-	// events are in these buckets, of which those from lowest to highest are used.
+	// While the first event's age lies between from and until, every event of the
+	// run stays in the bucket counted here. Only buckets lowest to highest are used.
 	from, until     time.Duration
 	buckets         []uint32
 	lowest, highest int

@@ -18,15 +18,16 @@ import (
 // versions are the values of network.protocol.version.
 var versions = [...]string{"1.0", "1.1", "2", "3"}
 
-// topics are the counters of each topic that there is.
+// topics are the counters of each label: of a topic, or of all topics on demand of
+// one pattern.
 type topics struct {
 	m       *metrics
 	types   []string // event types that are told apart
 	rejects []string // reasons of refusals
-	byName  sync.Map // of *topicMetrics; the names are the server's
+	byName  sync.Map // *topicMetrics by label; the labels are the server's
 }
 
-// topicMetrics count what happens on one topic.
+// topicMetrics count what happens on the topics of one label.
 type topicMetrics struct {
 	m              *metrics
 	name           string
@@ -41,8 +42,8 @@ type topicMetrics struct {
 
 	connections [len(versions)]atomic.Int64
 	heartbeats  atomic.Int64
-	brokered    atomic.Bool // its events come through a broker
-	known       atomic.Bool // brokered is
+	brokered    atomic.Bool // the events come through a broker
+	known       atomic.Bool // brokered has been found out
 	tallies     [tallies]atomic.Pointer[tally]
 
 	delivery, fanout, replay, publish, publishFailed,
@@ -60,7 +61,7 @@ type counter struct {
 	option metric.MeasurementOption
 }
 
-// topic returns the counters of a topic, whose name is the server's own.
+// topic returns the counters of a label, which is the server's own.
 func (ts *topics) topic(name string) *topicMetrics {
 	if tm, ok := ts.byName.Load(name); ok {
 		return tm.(*topicMetrics)
@@ -108,7 +109,7 @@ func (ts *topics) all() func(yield func(*topicMetrics) bool) {
 	}
 }
 
-// series are the histograms of the topic but its deliveries.
+// series are the histograms of the label, apart from that of the deliveries.
 func (tm *topicMetrics) series() []*series {
 	if tm.name == other {
 		return nil
@@ -203,7 +204,7 @@ func (tm *topicMetrics) closed(ctx context.Context, reason stream.CloseReason, a
 	}
 }
 
-// exemplar leads from the histogram of deliveries to one.
+// exemplar notes the span of a delivery, to which its bucket of the histogram leads.
 func (tm *topicMetrics) exemplar(d time.Duration, at time.Time, span trace.SpanContext) {
 	tm.delivery.exemplar(max(d, 0).Seconds(), at, span)
 }

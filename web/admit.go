@@ -129,7 +129,7 @@ func namedTopic(r *http.Request) string {
 	return r.URL.Query().Get("topic")
 }
 
-// stream reads off what the stream's handler does not expect.
+// stream discards a small request body and removes its read deadline.
 func (s *Server) stream(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Method == http.MethodGet && r.ContentLength != 0 {
@@ -146,5 +146,5 @@ func (s *Server) stream(next http.Handler) http.Handler {
 	})
 }
 
-// maxStreamBody is how large a body is passed over that a GET should not have.
+// maxStreamBody is the largest body of a GET that is discarded.
 const maxStreamBody = 4 << 10

@@ -16,9 +16,9 @@ const (
 	pieceBytes = 16 << 10
 )
 
-// answer bounds what answers other than streams hold of the server: how many
-// there are at once, and for how long a client may let one wait that it does
-// not read. It stands outside of everything else that a route does.
+// answer bounds the answers other than streams: how many there are at once, and for
+// how long a client may leave its answer unread. It encloses everything else that a
+// route does.
 func (s *Server) answer(slots *limits.Slots, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		release, shortage := slots.Take(s.client(r))

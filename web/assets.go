@@ -21,10 +21,10 @@ var distFS embed.FS
 //go:embed templates/*.html
 var templateFS embed.FS
 
-// Dist holds the built assets (style sheet, scripts, icon), as they are served
+// dist holds the built assets (style sheet, scripts, icon), as they are served
 // under /assets/. The build puts a hash of its content into each file's name, and
 // a compressed copy beside it.
-var Dist = sub(distFS, "dist")
+var dist = sub(distFS, "dist")
 
 func sub(fsys fs.FS, dir string) fs.FS {
 	s, err := fs.Sub(fsys, dir)
@@ -53,7 +53,7 @@ func hasAssets(names map[string]string) bool {
 // templates: "app.js" is "app-3f2a91c0.js".
 var manifest = sync.OnceValue(func() map[string]string {
 	var names map[string]string
-	text, err := fs.ReadFile(Dist, "manifest.json")
+	text, err := fs.ReadFile(dist, "manifest.json")
 	if err != nil || json.Unmarshal(text, &names) != nil {
 		return nil // nothing was built
 	}
@@ -73,7 +73,7 @@ var encodings = []encoding{{"br", ".br"}, {"gzip", ".gz"}}
 // need never ask again.
 func (s *Server) asset(w http.ResponseWriter, r *http.Request) {
 	name := strings.TrimPrefix(r.URL.Path, "/assets/")
-	content, err := fs.ReadFile(Dist, name)
+	content, err := fs.ReadFile(dist, name)
 	if err != nil || strings.HasPrefix(path.Base(name), ".") || name == "manifest.json" || path.Ext(name) == ".br" || path.Ext(name) == ".gz" {
 		notFound(w, r)
 		return
@@ -87,7 +87,7 @@ func (s *Server) asset(w http.ResponseWriter, r *http.Request) {
 		if !accepts(accepted, e.name) {
 			continue
 		}
-		if packed, err := fs.ReadFile(Dist, name+e.suffix); err == nil {
+		if packed, err := fs.ReadFile(dist, name+e.suffix); err == nil {
 			h.Set("Content-Encoding", e.name)
 			content = packed
 			break

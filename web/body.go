@@ -21,10 +21,10 @@ const maxPublishEvents = 10_000
 // of JSON, XML and text are taken as they are: see readerOf.
 const accepted = "application/json, application/x-ndjson, application/cloudevents+json, application/cloudevents-batch+json or text/plain"
 
-// readEvents reads the body as its content type says. None says that there may
-// be no body.
-func (s *Server) readEvents(w http.ResponseWriter, r *http.Request, none bool) ([]stream.Event, *stream.Refusal) {
-	if none && r.ContentLength == 0 {
+// readEvents reads the body as its content type says. If the body is optional, an
+// empty one has no events.
+func (s *Server) readEvents(w http.ResponseWriter, r *http.Request, optional bool) ([]stream.Event, *stream.Refusal) {
+	if optional && r.ContentLength == 0 {
 		return nil, nil
 	}
 	read, refusal := readerOf(r.Header)
@@ -35,7 +35,7 @@ func (s *Server) readEvents(w http.ResponseWriter, r *http.Request, none bool) (
 	if refusal != nil {
 		return nil, refusal
 	}
-	if none && len(body) == 0 {
+	if optional && len(body) == 0 {
 		return nil, nil
 	}
 	events, err := read(body)
@@ -115,7 +115,7 @@ func readText(body []byte) ([]stream.Event, error) {
 	return []stream.Event{{ContentType: stream.Text, Data: body}}, nil
 }
 
-// readAny takes what says nothing of itself for JSON, if it is, and for text.
+// readAny reads a body whose type is not told: as JSON if it is JSON, else as text.
 func readAny(body []byte) ([]stream.Event, error) {
 	if len(body) == 0 {
 		return nil, errors.New("the body is empty")

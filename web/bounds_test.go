@@ -149,9 +149,9 @@ func TestSocketsThatAreNotRead(t *testing.T) {
 		t.Skip("waits for a deadline")
 	}
 	large := strings.Repeat("x", 8<<20)
-	before := web.Dist
-	web.Dist = overlay{before, fstest.MapFS{"test.txt": {Data: []byte(large)}}}
-	t.Cleanup(func() { web.Dist = before })
+	before := web.Dist()
+	web.SetDist(overlay{before, fstest.MapFS{"test.txt": {Data: []byte(large)}}})
+	t.Cleanup(func() { web.SetDist(before) })
 	s := newSite(t, func(o *web.Options) { o.Limits.Sockets, o.Limits.SocketsPerClient = 40, 30 })
 	addr := s.serve(t)
 	for range 260 {

@@ -41,8 +41,8 @@ func isAddress(s string) bool {
 }
 
 // allows reports whether the value of a header Host is one of the server's own.
-// An address is no name that somebody else can point here; allowed says whether
-// any of them will do.
+// An address cannot be pointed here by somebody else, as a name can. With anyAddress
+// every address is allowed.
 func (h Hosts) allows(host string, anyAddress bool) bool {
 	if host == "" {
 		return true // HTTP/1.0: no browser

@@ -297,14 +297,14 @@ func TestPageWithoutAssets(t *testing.T) {
 
 func TestPageAssets(t *testing.T) {
 	if !web.HasAssets() {
-		if _, err := fs.Stat(web.Dist, ".keep"); err != nil {
+		if _, err := fs.Stat(web.Dist(), ".keep"); err != nil {
 			t.Errorf("neither assets nor their placeholder are embedded: %v", err)
 		}
 		return
 	}
 	html := page(t, web.Page{Topics: []string{"sensor"}, Topic: "sensor", HasAssets: true})
 	for _, m := range regexp.MustCompile(`/assets/([^"]+)`).FindAllStringSubmatch(html, -1) {
-		if _, err := fs.Stat(web.Dist, m[1]); err != nil {
+		if _, err := fs.Stat(web.Dist(), m[1]); err != nil {
 			t.Errorf("the page asks for an asset that was not built: %v", err)
 		}
 	}

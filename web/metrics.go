@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// metrics is GET /sse-metrics: the guide's four figures, and what else is
-// cheap to tell.
+// metrics is GET /sse-metrics: active_connections, total_events_sent,
+// average_connection_duration and error_rate, and what else is cheap to tell.
 func (s *Server) metrics(w http.ResponseWriter, r *http.Request) {
 	totals := s.opts.Stream.Totals()
 	conns := s.opts.Stream.Conns()

@@ -10,7 +10,7 @@ import (
 	"weir/web/rights"
 )
 
-// DefaultMaxBody is the largest body that publish takes, in bytes.
+// DefaultMaxBody is the default of Limits.MaxBody.
 const DefaultMaxBody = 1 << 20
 
 // Options configure a [Server]. Hub and Stream are required; all else may be
@@ -33,7 +33,7 @@ type Options struct {
 	Logger *slog.Logger
 }
 
-// Access says who may.
+// Access says who may read and publish, and from where.
 type Access struct {
 	// Rights say who may publish and subscribe. Default: nobody publishes,
 	// everybody subscribes.
@@ -49,7 +49,7 @@ type Access struct {
 	Hosts Hosts
 }
 
-// Limits say how much.
+// Limits bound what clients may take of the server.
 type Limits struct {
 	limits.Limits
 	// Proxies may say who the client is.

@@ -36,9 +36,9 @@ func playRefusal(r *http.Request) *stream.Refusal {
 	return nil
 }
 
-// foreign reports whether a page of another site had the request made. A link to
-// a page here is followed: the browser shows it, and the other site sees nothing
-// of it.
+// foreign reports whether a page of another site caused the request. Following a
+// link from there to a page here is not foreign: the browser shows the page, and the
+// other site sees nothing of it.
 func foreign(r *http.Request) bool {
 	h := r.Header
 	linked := (r.Method == http.MethodGet || r.Method == http.MethodHead) &&

@@ -16,13 +16,13 @@ import (
 
 // The assets of a checkout in which none were built are not enough for a test.
 func init() {
-	web.Dist = overlay{web.Dist, fstest.MapFS{
+	web.SetDist(overlay{web.Dist(), fstest.MapFS{
 		"test.txt":    {Data: []byte("tested")},
 		"test.css":    {Data: []byte("as it is")},
 		"test.css.br": {Data: []byte("as br")},
 		"test.css.gz": {Data: []byte("as gzip")},
 		".test-keep":  {Data: []byte("hidden")},
-	}}
+	}})
 }
 
 type overlay struct {

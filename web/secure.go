@@ -14,9 +14,9 @@ const contentSecurityPolicy = "default-src 'none'; script-src 'self'; style-src 
 // bodyTimeout is how long the body of a request may take to arrive.
 const bodyTimeout = 30 * time.Second
 
-// secure puts the security headers on every answer. It bounds how long a body
-// may take to arrive, on every route: net/http reads off a body that the
-// handler did not want, and would wait for it for ever. And it turns away who
+// secure puts the security headers on every answer. On every route it bounds how
+// long a body may take to arrive: net/http reads a body to its end even if the
+// handler did not want it, and would wait for ever. It also turns away requests that
 // came by a spare socket.
 func secure(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

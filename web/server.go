@@ -71,15 +71,11 @@ func (s *Server) BoundSockets(server *http.Server) {
 	}
 }
 
-// Sockets returns how many sockets are open, of how many clients, and how many
-// beyond the bound.
-func (s *Server) Sockets() (total, clients, spare int) { return s.sockets.Taken() }
-
-// EndRevoked ends the streams of whom the right to read has been taken from. It
-// is called after [rights.Rights.Reload].
+// EndRevoked ends the streams whose right to read has gone. It is called after
+// [rights.Rights.Reload].
 func (s *Server) EndRevoked() {
 	s.endRevoked()
-	// A stream that was admitted a moment before may not have been among them.
+	// A stream that was admitted a moment before may not be in the list yet.
 	time.AfterFunc(revokeAgain, s.endRevoked)
 }
 
@@ -93,10 +89,6 @@ func (s *Server) endRevoked() {
 		}
 	}
 }
-
-// Slots returns how many slots of the limits are taken, in all and by how many
-// clients.
-func (s *Server) Slots() (total, clients int) { return s.slots.Taken() }
 
 // Handler returns the public routes.
 func (s *Server) Handler() http.Handler {

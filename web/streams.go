@@ -19,13 +19,13 @@ import (
 // Bounds of the picture of the streams.
 const (
 	frameEvery  = 250 * time.Millisecond // between two frames
-	frameShare  = 20                     // a frame may take one part in so many of a processor
+	frameShare  = 20                     // making frames may take 1/frameShare of a processor
 	frameWhole  = 5 * time.Second        // between two frames that tell everything
 	maxWatchers = 32
 	maxReaders  = 1000 // in the picture; the others are counted
 	maxBands    = 50
 	maxTopics   = 1000 // that are looked at
-	shortID     = 8    // of a connection's ID: enough to tell them apart, too little to speak for one
+	shortID     = 8    // characters of a connection's ID that are shown: enough to tell connections apart, too few to claim to be one
 )
 
 // watched serves the picture of the streams: GET /streams, which is a stream of
@@ -128,7 +128,8 @@ func (p *watched) run() {
 			}
 		}
 		if len(conns) > 0 {
-			// One who comes while a frame is made may miss it: so twice.
+			// A watcher that connects during a frame may miss it, so each gets two full
+			// ones.
 			whole := began.Sub(f.wholeAt) > frameWhole
 			for _, c := range conns {
 				if watchers[c.ID] < 2 {
@@ -233,7 +234,7 @@ func (f *framer) topics(fr *frame, conns []*stream.Conn, now time.Time) {
 		streams[c.Topic]++
 	}
 	all := f.server.opts.Hub.Health()
-	// Of those that were made on demand, there may be a million: those that have readers.
+	// Of topics on demand only those with readers: there may be a million others.
 	for name := range streams {
 		if len(all) == maxTopics {
 			break
@@ -287,7 +288,7 @@ func (f *framer) rate(name string, log eventlog.Stats, now time.Time) float64 {
 
 func (f *framer) readers(fr *frame, conns []*stream.Conn, now time.Time) {
 	if len(conns) > maxReaders {
-		// Who is behind is in the picture first.
+		// The readers furthest behind are in the picture.
 		slices.SortStableFunc(conns, func(a, b *stream.Conn) int { return cmp.Compare(b.Lag(), a.Lag()) })
 		fr.More = len(conns) - maxReaders
 		conns = conns[:maxReaders]

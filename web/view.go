@@ -15,11 +15,11 @@ const (
 	operators                 // whoever reaches the admin listener
 )
 
-// A viewer is who looks. Without a right, where reading needs one, its Holder
-// may nothing.
+// A viewer is who looks. Without a right, where reading needs one, its Holder allows
+// nothing.
 type viewer struct {
 	*rights.Holder
-	operator bool            // it is by the admin listener
+	operator bool            // the request came by the admin listener
 	refusal  *stream.Refusal // why the viewer has no right
 }
 
@@ -43,8 +43,8 @@ func (s *Server) view(to audience, f func(http.ResponseWriter, *http.Request, *v
 	}
 }
 
-// viewer returns who the request shows to be, or a Holder that may nothing and
-// why.
+// viewer returns who the request shows to be, or a Holder that allows nothing, and
+// the reason.
 func (s *Server) viewer(r *http.Request) (*rights.Holder, *stream.Refusal) {
 	access := s.opts.Access.Rights
 	if !access.Needed(rights.Subscribe) {

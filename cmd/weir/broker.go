@@ -14,7 +14,7 @@ import (
 	"weir/telemetry"
 )
 
-// A carrier is what keeps events beyond this process, if anything does.
+// A carrier keeps events beyond this process: Redis, the disk, or nothing.
 type carrier struct {
 	broker stream.Broker // nil: the logs in memory alone
 	kind   telemetry.BrokerKind
@@ -64,9 +64,8 @@ func openRedis(ctx context.Context, cfg *config, stderr io.Writer, logger *slog.
 	}
 }
 
-// redisLimits returns what Redis keeps of a topic that is made on demand. It
-// lives on in Redis as long as on a node without readers and events, and as long
-// as any node has it.
+// redisLimits returns what Redis keeps of a topic that is made on demand. On-demand
+// topics expire in Redis after the same idle time, counted over all nodes.
 func (c *config) redisLimits() func(topic string) redislog.Limits {
 	demanded := c.onDemand()
 	if demanded == nil {
@@ -87,7 +86,7 @@ func (c *config) redisLimits() func(topic string) redislog.Limits {
 	}
 }
 
-// diskLimits are the same on disk.
+// diskLimits returns what the disk keeps of a topic that is made on demand.
 func (c *config) diskLimits() func(topic string) disklog.Limits {
 	limits := c.redisLimits()
 	if limits == nil {

@@ -34,7 +34,7 @@ type faultLog struct {
 	closed bool
 }
 
-// recentFaults are those of a kind since the last that was logged.
+// recentFaults are the faults of a kind since the last that was logged.
 type recentFaults struct {
 	level slog.Level
 	count int

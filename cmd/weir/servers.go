@@ -36,8 +36,8 @@ type servers struct {
 	serving      sync.WaitGroup
 }
 
-// openServers serves the administrators, and sees to it that an address in use
-// is one clear line and not half a start.
+// openServers begins to serve the administrators. It tries the public address, so
+// that an address in use ends the start with one clear line.
 func openServers(cfg *config, secrets *secrets, logger *slog.Logger) (*servers, error) {
 	s := &servers{cfg: cfg, secrets: secrets, faults: newFaultLog(logger), failed: make(chan error, 2)}
 	if !strings.HasSuffix(cfg.addr, ":0") {
@@ -45,7 +45,7 @@ func openServers(cfg *config, secrets *secrets, logger *slog.Logger) (*servers, 
 		if err != nil {
 			return nil, err
 		}
-		if err := l.Close(); err != nil { // clients shall not wait: nobody is refused at a start
+		if err := l.Close(); err != nil { // closed again, so that clients are refused, not left in the backlog, until we serve
 			return nil, err
 		}
 	}

@@ -15,7 +15,7 @@ const (
 	// process ends whatever hangs. The parts have shorter deadlines of their
 	// own, which add up to less.
 	endPatience = 20 * time.Second
-	// lastMoment is what parts that do not hang have after a second signal.
+	// lastMoment is how long parts may still take to end after a second signal.
 	lastMoment = 90 * time.Millisecond
 )
 

@@ -11,7 +11,7 @@ import (
 // streams.
 const descriptorsBeside = 64
 
-// warn tells of settings that work, and are not what is wanted.
+// warn logs settings that work, but are probably not what is wanted.
 func (c *config) warn(logger *slog.Logger) {
 	if !web.HasAssets() {
 		logger.Warn("the page was not built into this binary: build one with make build")

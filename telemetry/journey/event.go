@@ -47,7 +47,7 @@ type Delivery struct {
 	// Gapped says that events were lost to the client just before.
 	Gapped bool
 	// Why says why the delivery is remembered: first, slowest, gapped, random,
-	// late, or "" for the reader's own.
+	// reported, late, or "" for the reader's own.
 	Why string
 }
 

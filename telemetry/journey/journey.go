@@ -39,12 +39,12 @@ type Journey struct {
 	Connection string
 	// Own says that the reader is the one that was asked for.
 	Own bool
-	// Start is when the first step began, and Total how long until the last one
-	// had ended.
+	// Start is when the first step began. Total is the time from then until the last
+	// step ended.
 	Start time.Time
 	Total time.Duration
-	// Steps are in the order of their beginning. Those of which nothing is known
-	// are left out.
+	// Steps are in the order in which they began. Steps of which nothing is known are
+	// left out.
 	Steps []Step
 	// Others are the other readers that are known, each by its connection.
 	Others []string

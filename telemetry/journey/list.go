@@ -9,7 +9,7 @@ import (
 // MaxList is how many events a list has at most.
 const MaxList = 200
 
-// A ListQuery says which events a list is of.
+// A ListQuery says which events are listed.
 type ListQuery struct {
 	// Topic is the events' topic. Default: any.
 	Topic string
@@ -89,8 +89,8 @@ type end struct {
 
 func (e end) total() time.Duration { return max(0, e.ended.Sub(e.of.start())) }
 
-// list returns so many events that a query is of, the newest first. The caller
-// holds s.mu.
+// list returns up to limit events that match q, the newest first. The caller holds
+// s.mu.
 func (s *Store) list(q ListQuery, limit int) (list []end) {
 	for i := len(s.order) - 1; i >= s.head; i-- {
 		events := s.order[i].events

@@ -9,7 +9,8 @@ import (
 const (
 	// maxReaders is how many readers are remembered; the oldest makes room.
 	maxReaders = 256
-	// remembered is how many deliveries of one are. The page shows fifty events.
+	// remembered is how many deliveries to one reader are remembered. The page shows
+	// fifty events.
 	remembered = 128
 )
 
@@ -30,8 +31,8 @@ type own struct {
 	busy            time.Duration
 }
 
-// readers are those of the open connections that have a page on the other end,
-// and of some that are over.
+// readers are the readers of open connections that have a page on the other end,
+// and of some connections that have ended.
 type readers struct {
 	mu    sync.Mutex
 	byID  map[string]*Reader

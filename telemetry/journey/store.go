@@ -46,8 +46,8 @@ type Store struct {
 	readers readers
 }
 
-// NewStore returns a store of a node. Its bounds are a number of traces, and how
-// many bytes of memory they take, about; 0 means the default.
+// NewStore returns the store of a node. It holds at most so many traces, in about so
+// many bytes of memory; 0 means the default.
 func NewStore(node string, traces, bytes int) *Store {
 	if traces <= 0 {
 		traces = defaultTraces
@@ -115,8 +115,8 @@ func (s *Store) Deliver(ref Ref, e Event, d Delivery) {
 	}
 }
 
-// Report notes what a page tells of an event: what fits makes of it, if that can
-// be so. published is when the event was published, or was first heard of here.
+// Report notes what a page tells of an event. fits corrects the report's times, or
+// rejects them. published is when the event was published, or was first heard of here.
 // The error is ErrUnknown, ErrTime or ErrTooMany.
 func (s *Store) Report(ref Ref, id string, fits func(e Event, published time.Time) (Report, bool)) (Event, Report, error) {
 	s.mu.Lock()
@@ -145,8 +145,8 @@ func (s *Store) Report(ref Ref, id string, fits func(e Event, published time.Tim
 	return r.Event, report, nil
 }
 
-// Held returns how many traces are held, how large the store takes itself to be,
-// and since when: what began earlier has made room.
+// Held returns how many traces are held, about how many bytes they take, and when
+// the oldest of them began.
 func (s *Store) Held() (traces, bytes int, since time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

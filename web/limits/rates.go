@@ -9,11 +9,11 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// MaxClients is how many clients a [Rates] remembers.
-const MaxClients = 1 << 16
+// maxClients is how many clients a [Rates] remembers.
+const maxClients = 1 << 16
 
 // Rates bounds how often each client may do something: a token bucket a
-// client. It remembers at most [MaxClients]. A newcomer beyond them takes the
+// client. It remembers at most maxClients. A newcomer beyond them takes the
 // place of the client that has been idle for longest: a flood of new addresses
 // refuses nobody else, and does not make the server forget who is busy.
 // Methods may be called by any goroutine.
@@ -67,9 +67,8 @@ func (l *Rates) bucket(key netip.Addr, now time.Time) *bucket {
 	return b
 }
 
-// forget makes room for one. It also forgets up to two clients whose buckets
-// are full again, for whom that makes no difference: the table shrinks after a
-// flood.
+// forget makes room for one client. It forgets up to two clients whose buckets are
+// full again, which makes no difference to them: so the table shrinks after a flood.
 func (l *Rates) forget(now time.Time) {
 	for range 2 {
 		e := l.recent.Back()
@@ -77,17 +76,10 @@ func (l *Rates) forget(now time.Time) {
 			return
 		}
 		b := e.Value.(*bucket)
-		if b.TokensAt(now) < float64(l.burst) && len(l.clients) < MaxClients {
+		if b.TokensAt(now) < float64(l.burst) && len(l.clients) < maxClients {
 			return
 		}
 		l.recent.Remove(e)
 		delete(l.clients, b.key)
 	}
-}
-
-// Known returns how many clients are remembered.
-func (l *Rates) Known() int {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return len(l.clients)
 }

@@ -37,12 +37,13 @@ func (s *Slots) Take(client netip.Addr) (release func(), shortage Shortage) {
 	return s.take(client, true)
 }
 
-// take leaves the bound for each client out when one is false.
-func (s *Slots) take(client netip.Addr, one bool) (release func(), shortage Shortage) {
+// take does what Take does. With countClient false the bound for each client does
+// not hold.
+func (s *Slots) take(client netip.Addr, countClient bool) (release func(), shortage Shortage) {
 	key := Key(client)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if one && s.perClient > 0 && s.client[key] >= s.perClient {
+	if countClient && s.perClient > 0 && s.client[key] >= s.perClient {
 		return nil, PerClient
 	}
 	if s.inAll > 0 && s.total >= s.inAll {

@@ -10,14 +10,14 @@ import (
 )
 
 // Sockets bounds the sockets of a server, in all and for each client. It is
-// wired by two fields of [http.Server]: ConnContext and ConnState.
+// wired to a server by two fields of [http.Server]: ConnContext and ConnState.
 //
-// Beyond a bound a few sockets more are let in as spare ones: each is told by
-// its first answer that there is no room, and is closed soon; only a probe is
-// answered as usual. So a flood of sockets is refused in words that its sender
-// understands, and does not make the server look dead. Beyond the spare ones,
-// and beyond a client's share of them, a socket is closed at once: it takes many
-// clients to leave none to one that probes.
+// Beyond a bound a few more sockets are let in as spare ones. The first answer on a
+// spare socket says that there is no room, and the socket is closed soon; only
+// probes are answered as usual. So a flood of sockets is refused in words, and the
+// server does not look dead. Beyond the spare sockets, and beyond a client's share
+// of them, a socket is closed at once. Only many clients together can use up the
+// spare sockets that a probe needs.
 type Sockets struct {
 	slots, spare *Slots
 	proxies      Proxies
@@ -27,24 +27,24 @@ type Sockets struct {
 // spareLife is how long a spare socket may last.
 const spareLife = 5 * time.Second
 
-// NewSockets returns the bounds for sockets in all and of one client; 0 is
-// none. The trusted proxies are bounded by the first alone: their sockets are
-// other clients'.
+// NewSockets bounds the sockets in all and those of one client; 0 is no bound.
+// Trusted proxies have no bound for one client: their sockets carry the requests of
+// others.
 func NewSockets(inAll, perClient int, proxies Proxies) *Sockets {
-	spare := SpareSockets(inAll)
+	spare := spareSockets(inAll)
 	return &Sockets{slots: NewSlots(inAll, perClient), spare: NewSlots(spare, max(spare/8, 2)), proxies: proxies}
 }
 
-// SpareSockets returns how many sockets beyond a bound are let in to be told
+// spareSockets returns how many sockets beyond a bound are let in to be told
 // that there is no room.
-func SpareSockets(inAll int) int { return min(max(inAll/8, 4), 32) }
+func spareSockets(inAll int) int { return min(max(inAll/8, 4), 32) }
 
 // A Socket is one connection of a client, which may carry many requests.
 type Socket struct {
 	shortage Shortage
 	refused  bool // not even a spare one
 	release  func()
-	hijacked bool // since ConnState said so; read by the goroutine that hijacked
+	hijacked bool // set by ConnState(StateHijacked), in the goroutine that hijacks and later reads it
 }
 
 type socketKey struct{}
@@ -139,7 +139,7 @@ func DefaultSockets(openFiles uint64, l Limits) (inAll, perClient int) {
 	if openFiles > 0 && openFiles < 1<<30 {
 		files := int(openFiles)
 		most := files - min(max(files/4, 16), 256)
-		most = max(most-SpareSockets(most), 8)
+		most = max(most-spareSockets(most), 8)
 		if inAll == 0 || inAll > most {
 			inAll = most
 		}

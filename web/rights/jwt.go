@@ -9,7 +9,7 @@ import (
 const (
 	// maxJWT bounds a token before anything is made of it.
 	maxJWT = 8 << 10
-	// skew is how far the clock of who signs may be ahead of ours.
+	// skew is how far the signer's clock may be ahead of ours.
 	skew = 30 * time.Second
 )
 
@@ -26,8 +26,8 @@ type claims struct {
 // looksLikeJWT reports whether a word has the form of a JSON Web Token.
 func looksLikeJWT(word string) bool { return strings.Count(word, ".") == 2 }
 
-// identity makes a name for operators of a token's subject. It is no name that a
-// token of the token file has.
+// identity makes a name for operators of a token's subject. It never looks like
+// "token N", the names of file tokens.
 func identity(subject string) string {
 	subject = strings.Map(func(r rune) rune {
 		if !unicode.IsPrint(r) {

@@ -27,10 +27,10 @@ const (
 	keysTimeout = 4 * time.Second
 )
 
-// A keySource has the present keys: those of a file, which are read when the
-// process is told to reload, or those of a URL, which are fetched again when
-// they are old or a token names one that is not among them. While the URL does
-// not answer, the keys stay as they were.
+// A keySource has the present keys. Keys of a file are read when the process is
+// told to reload. Keys of a URL are fetched again when they are old, or when a token
+// names a key that is not among them. While the URL does not answer, the keys stay
+// as they were.
 type keySource struct {
 	place  string
 	remote bool
@@ -63,8 +63,8 @@ func newKeySource(place string, logger *slog.Logger) (*keySource, error) {
 	return k, nil
 }
 
-// trustedURL refuses to take keys by a way on which anybody could put in their
-// own.
+// trustedURL returns an error for a URL that is neither https nor on this machine:
+// on the way from there anybody could put in keys of their own.
 func trustedURL(u *url.URL) error {
 	addr, err := netip.ParseAddr(u.Hostname())
 	if u.Scheme == "https" || u.Hostname() == "localhost" || err == nil && addr.IsLoopback() {
@@ -95,8 +95,8 @@ func (k *keySource) reload() error {
 	return nil
 }
 
-// refresh fetches the keys, or waits for the attempt that is under way. It
-// reports false when it is too early for another attempt, and for how long.
+// refresh fetches the keys, or waits for the attempt that is under way. tried is
+// false if no attempt was made or ctx ended first; wait says when to ask again.
 func (k *keySource) refresh(ctx context.Context) (tried bool, wait time.Duration) {
 	k.mu.Lock()
 	if k.fetching == nil {
@@ -118,8 +118,8 @@ func (k *keySource) refresh(ctx context.Context) (tried bool, wait time.Duration
 	}
 }
 
-// fetch has a goroutine of its own, which ends by the client's timeout: whoever
-// waits may go, the others still want the keys.
+// fetch runs in a goroutine of its own, which the client's timeout bounds. It goes
+// on when the request that caused it has ended, because others wait for the keys.
 func (k *keySource) fetch(began time.Time, done chan struct{}) {
 	set, err := k.get()
 	if err != nil {

@@ -65,9 +65,9 @@ func New(opts Options) (*Rights, error) {
 	return r, nil
 }
 
-// Reload reads the files again. When one is faulty, the error says where, and
-// the rights stay as they were. So they do when the last right to subscribe
-// would go: taking a token back must not open the streams to everybody.
+// Reload reads the files again. When a file is faulty, the error says where, and
+// the rights stay as they were. They also stay when the last right to subscribe
+// would go, since taking a token back must not open the streams to everybody.
 //
 // Streams that were opened by a token that is gone are the caller's to end: see
 // [Rights.Holds].
@@ -82,7 +82,7 @@ func (r *Rights) Reload() error {
 		return err
 	}
 	if r.Needed(Subscribe) && !t.needed(Subscribe) && r.keys == nil {
-		return errors.New("no token to subscribe is left, which would let everybody read: give another, or restart to mean that")
+		return errors.New("no token to subscribe is left, which would let everybody read: add another token, or restart Weir if everybody should read")
 	}
 	if r.keys != nil {
 		if err := r.keys.reload(); err != nil {
@@ -254,10 +254,10 @@ type Ticket struct {
 	Holder  *Holder // who asked for it
 }
 
-// Ticket makes a ticket from the token in the header Authorization, for the
-// topic that choose names, knowing who asks; "" is none. A JSON Web Token is its
-// own ticket: there is no secret that all nodes share by which another could be
-// made, and its end is in it.
+// Ticket makes a ticket from the token in the header Authorization. choose picks the
+// topic, given the holder; "" is none. A JSON Web Token is its own ticket: the nodes
+// share no secret by which another could be made, and the token says when it
+// expires.
 func (r *Rights) Ticket(req *http.Request, choose func(*Holder) string) (Ticket, *Denial) {
 	word := bearer(req)
 	if word == "" {

@@ -301,7 +301,7 @@ func (fakeTraces) Held() (int, int, time.Time) { return 1, 100, time.Unix(0, 0) 
 func TestRefusedMethodsNameTheOthers(t *testing.T) {
 	s := newSite(t, nil)
 	for _, path := range []string{"/", "/publish", "/t/one", "/ticket", "/sse-health"} {
-		w := s.do("DELETE", path, "", "Accept", "text/plain")
+		w := s.do("PATCH", path, "", "Accept", "text/plain")
 		if w.Code != http.StatusMethodNotAllowed {
 			t.Errorf("%s: %d", path, w.Code)
 		}

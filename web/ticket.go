@@ -22,7 +22,7 @@ func (s *Server) ticket(w http.ResponseWriter, r *http.Request) {
 		return
 	case r.Method != http.MethodPost:
 		w.Header().Set("Allow", "POST, DELETE")
-		WriteProblem(w, r, problem(http.StatusMethodNotAllowed, "method", "A ticket is made with POST."))
+		WriteProblem(w, r, problem(http.StatusMethodNotAllowed, "method", "A ticket is made with POST. DELETE takes the cookie away."))
 		return
 	}
 	if !s.opts.Access.Rights.Needed(rights.Subscribe) {

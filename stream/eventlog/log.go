@@ -3,6 +3,7 @@ package eventlog
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -296,6 +297,26 @@ func (l *Log) Close(reason string) {
 
 // All returns the view of everything in the log.
 func (l *Log) All() *View { return &l.all }
+
+// View returns the view of what a filter lets through, and counts a reader in.
+func (l *Log) View(f Filter) *View {
+	if len(f) == 0 {
+		return &l.all
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	v := l.views.all[f.key()]
+	if v == nil {
+		v = &View{log: l, filter: f}
+		v.floor, v.why = l.evicted.floor(f)
+		v.fill()
+		l.views.put(v)
+	}
+	if v.readers++; v.readers == 1 {
+		l.views.idle = slices.DeleteFunc(l.views.idle, func(o *View) bool { return o == v })
+	}
+	return v
+}
 
 // Ended returns why the log was closed, or "" while it is open.
 func (l *Log) Ended() string {

@@ -182,6 +182,33 @@ func (v *View) From(id ID) *Cursor {
 	return c
 }
 
+// Leave counts a reader out.
+func (v *View) Leave() {
+	if v.filter == nil {
+		return
+	}
+	v.log.mu.Lock()
+	defer v.log.mu.Unlock()
+	s := &v.log.views
+	if v.readers--; v.readers > 0 {
+		return
+	}
+	if s.idle = append(s.idle, v); len(s.idle) > maxIdle {
+		s.remove(s.idle[0])
+		s.idle = s.idle[1:]
+	}
+}
+
+// fill takes over what the log holds.
+func (v *View) fill() {
+	l := v.log
+	for i := l.all.tail; i < l.all.head; i++ {
+		if e := l.all.at(i); e.Event == nil || v.filter.Match(e.Event.Subject) {
+			v.push(e)
+		}
+	}
+}
+
 // The caller of what follows holds the log's mu.
 
 func (v *View) held() int { return int(v.head - v.tail) }

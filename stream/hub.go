@@ -296,7 +296,8 @@ const endPatience = 10 * time.Second
 // EndTopic ends a topic for good: clients that have all of it are told not to
 // come back. With a broker the end is stored there, so that it holds on every
 // node and after a restart; the error then wraps ErrUnavailable when the end
-// could not be stored. Ending a topic again changes nothing.
+// could not be stored. Ending a topic again changes nothing. One that was made on
+// demand is removed after its IdleTTL, and that it had ended is forgotten then.
 func (h *Hub) EndTopic(name, reason string) error {
 	t, err := h.topics.get(name)
 	if err != nil {

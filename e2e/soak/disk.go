@@ -38,6 +38,9 @@ func (s *soak) disk(_ context.Context, dir string) (*stage, error) {
 	g := newStage("disk", n).fed(500*time.Millisecond, s.fault)
 	g.steady, g.churn = 6, 10
 	g.with = s.fileLines(n, path)
+	if s.length < rotatesFrozen {
+		g.with.lines.pause = func() bool { return !gate.well() }
+	}
 	g.disasters = []calamity{
 		{"the disk frozen, and the node says so", func(ctx context.Context) error {
 			gate.set(frozen)
@@ -73,6 +76,10 @@ func (s *soak) disk(_ context.Context, dir string) (*stage, error) {
 	}
 	return g, nil
 }
+
+// rotatesFrozen is the least length of a soak in which the file is rotated while
+// the disk takes nothing, too.
+const rotatesFrozen = 10 * time.Minute
 
 // suffers checks what is told of a disk that takes nothing: the node lives, is
 // not ready, and refuses what is published, within its time.

@@ -31,6 +31,12 @@ func (g *gate) set(state diskState) {
 	g.changed = make(chan struct{})
 }
 
+func (g *gate) well() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.state == well
+}
+
 // decide returns what becomes of a call, once that is known.
 func (g *gate) decide(call string) error {
 	for {

@@ -45,6 +45,7 @@ type lineWriter struct {
 	path   string
 	ledger *ledger
 	fault  func(format string, args ...any)
+	pause  func() bool // says when not to rotate; nil: always
 
 	mu        sync.Mutex
 	file      *os.File
@@ -66,7 +67,7 @@ func (w *lineWriter) run(ctx context.Context) {
 	next := time.Now().Add(between(2*time.Second, 8*time.Second))
 	for ctx.Err() == nil {
 		w.write(1 + rand.IntN(4))
-		if time.Now().After(next) {
+		if time.Now().After(next) && (w.pause == nil || !w.pause()) {
 			w.rotateNow()
 			next = time.Now().Add(between(2*time.Second, 8*time.Second))
 		}

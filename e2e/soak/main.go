@@ -14,7 +14,8 @@
 //   - disk (Linux only): a node with -data. The disk freezes, or is full; the node
 //     is killed.
 //   - file: a topic of the same node, fed by the lines of a file, which is rotated
-//     by renaming and by copying, also while the node is dead.
+//     by renaming and by copying, also while the node is dead, and in runs of ten
+//     minutes and more while the disk takes nothing.
 //   - few files, no files: nodes with 256 and 128 descriptors, with bounded sockets
 //     and without, to which 300 sockets come that do not read.
 //

@@ -3,7 +3,6 @@
 package source_test
 
 import (
-	"context"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -11,11 +10,9 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
-	"weir/stream"
 	"weir/stream/source"
 )
 
@@ -161,55 +158,6 @@ func TestFileRotatedUnseen(t *testing.T) {
 				}
 			}
 			r.wantAll(p)
-		})
-	}
-}
-
-// A gatedKeeper takes nothing while the gate is locked, as a broker that hangs.
-type gatedKeeper struct {
-	*keeper
-	gate sync.RWMutex
-}
-
-func (k *gatedKeeper) PublishCheckpoint(ctx context.Context, checkpoint []byte, events ...stream.Event) error {
-	k.gate.RLock()
-	defer k.gate.RUnlock()
-	return k.keeper.PublishCheckpoint(ctx, checkpoint, events...)
-}
-
-// However the file is rotated while the broker holds the source up, each line
-// comes once, in the order of the file.
-func TestFileRotatedWhileHeldUp(t *testing.T) {
-	for seed := range uint64(8) {
-		t.Run(fmt.Sprint(seed), func(t *testing.T) {
-			t.Parallel()
-			path := filepath.Join(t.TempDir(), "log")
-			appendTo(t, path, "")
-			f := &source.File{Path: path, Interval: time.Millisecond, Quiet: 50 * time.Millisecond}
-			p := &gatedKeeper{keeper: newKeeper()}
-			look(t, f, p)
-			run(t, f, p)
-			r := &rotator{t: t, path: path, rand: rand.New(rand.NewPCG(seed, 1))}
-			r.open(os.O_APPEND)
-			ctx, stop := context.WithCancel(t.Context())
-			var holding sync.WaitGroup
-			holding.Go(func() {
-				some := rand.New(rand.NewPCG(seed, 2))
-				for ctx.Err() == nil {
-					p.gate.Lock()
-					time.Sleep(time.Duration(some.IntN(60)) * time.Millisecond)
-					p.gate.Unlock()
-					time.Sleep(time.Duration(some.IntN(5000)) * time.Microsecond)
-				}
-			})
-			for range 30 {
-				r.write()
-				time.Sleep(time.Duration(r.rand.IntN(8)) * time.Millisecond)
-				r.rotate()
-			}
-			stop()
-			holding.Wait()
-			r.wantAll(p.sink)
 		})
 	}
 }

@@ -49,7 +49,11 @@ func (w *watch) find(now time.Time) error {
 		t.close()
 		return err
 	}
-	t.begun = now.Add(-timesOfFiles)
+	// A copy of it may have been made already, as far as it could be since the file
+	// before it was written last.
+	if t.begun = w.written; t.begun.IsZero() {
+		t.begun = now.Add(-timesOfFiles)
+	}
 	w.current = t
 	w.between(now)
 	return nil
@@ -91,7 +95,8 @@ func (w *watch) unseen(since, until time.Time, before []position, present *tail)
 	for try := 1; ; try++ {
 		files := w.siblings()
 		for _, s := range files {
-			if !s.rotated || s.written.Before(since) || !until.IsZero() && s.written.After(until) || w.knows(s) || present.begins(s.end()) ||
+			// One that is empty may be a copy that is just being made.
+			if !s.rotated || s.size == 0 || s.written.Before(since) || !until.IsZero() && s.written.After(until) || w.knows(s) || present.begins(s.end()) ||
 				slices.ContainsFunc(before, func(p position) bool { return p.Inode == s.inode && s.holds(p) }) {
 				continue
 			}

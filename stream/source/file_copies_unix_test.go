@@ -3,6 +3,7 @@
 package source_test
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -13,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"weir/stream"
 	"weir/stream/source"
 )
 
@@ -158,6 +160,58 @@ func TestFileRotatedUnseen(t *testing.T) {
 				}
 			}
 			r.wantAll(p)
+		})
+	}
+}
+
+// A gatedKeeper lets each publication wait, as a broker does that hangs.
+type gatedKeeper struct {
+	*keeper
+	waits chan struct{} // a publication does
+	goOn  chan struct{} // one may go on; closed: all may
+}
+
+func (k *gatedKeeper) PublishCheckpoint(ctx context.Context, checkpoint []byte, events ...stream.Event) error {
+	select {
+	case k.waits <- struct{}{}:
+	case <-k.goOn:
+	}
+	<-k.goOn
+	return k.keeper.PublishCheckpoint(ctx, checkpoint, events...)
+}
+
+// However the file is rotated while the broker holds the source up, again and
+// again, each line comes once, in the order of the file.
+func TestFileRotatedWhileHeldUp(t *testing.T) {
+	for seed := range uint64(20) {
+		t.Run(fmt.Sprint(seed), func(t *testing.T) {
+			t.Parallel()
+			path := filepath.Join(t.TempDir(), "log")
+			appendTo(t, path, "")
+			f := &source.File{Path: path, Interval: time.Millisecond}
+			look(t, f, newSink())
+			p := &gatedKeeper{keeper: newKeeper(), waits: make(chan struct{}), goOn: make(chan struct{})}
+			run(t, f, p)
+			r := &rotator{t: t, path: path, rand: rand.New(rand.NewPCG(seed, 1))}
+			r.open(os.O_APPEND)
+			r.write()
+			for range 25 {
+				select {
+				case <-p.waits:
+				case <-time.After(30 * time.Second):
+					t.Fatal("nothing is published")
+				}
+				r.done = append(r.done, "held up")
+				time.Sleep(2 * time.Millisecond) // longer than the time between two looks
+				for range r.rand.IntN(4) {
+					r.write()
+					r.rotate()
+				}
+				r.write()
+				p.goOn <- struct{}{}
+			}
+			close(p.goOn)
+			r.wantAll(p.sink)
 		})
 	}
 }

@@ -22,6 +22,7 @@ type tail struct {
 	looked  time.Time // the last look
 	changed time.Time // the last one at which it had changed
 	lost    time.Time // when it lost its name; zero: it has it
+	cut     bool      // it was cut off, and that has not been dealt with
 }
 
 // openTail opens a regular file; it is read from its beginning until seek.

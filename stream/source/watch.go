@@ -64,11 +64,14 @@ func (w *watch) tails() []*tail {
 
 // look publishes what there is. An error ends the run.
 func (w *watch) look(ctx context.Context) error {
-	now, beside := time.Now(), w.beside
-	fault := w.find(now)
+	now := time.Now()
+	fault, err := w.notice(now)
+	if err != nil {
+		return err
+	}
 	w.note()
 	for _, t := range w.tails() {
-		if held, err := w.follow(ctx, t, now, beside); held || err != nil {
+		if held, err := w.follow(ctx, t, now); held || err != nil {
 			return err // what stands in the others comes later
 		}
 	}
@@ -81,43 +84,63 @@ func (w *watch) look(ctx context.Context) error {
 	return w.tell(fault, now)
 }
 
-// follow publishes what a file has to read. beside are the ends of the rotated
-// files that were there before this look.
-func (w *watch) follow(ctx context.Context, t *tail, now time.Time, beside []position) (held bool, err error) {
+// notice finds out what has happened to the files: which one has the name, which
+// were cut off, and which copies were made before that. It publishes nothing, so
+// that it goes on while the broker holds a publication up: what is noticed in time
+// cannot be missed. fault is why no file is followed under the name.
+func (w *watch) notice(now time.Time) (fault, err error) {
+	beside := w.beside
+	fault = w.find(now)
+	for _, t := range w.tails() {
+		if err := w.noticeCut(t, now, beside); err != nil {
+			return nil, err
+		}
+	}
+	return fault, nil
+}
+
+// noticeCut finds the copies that were made of a file before it was cut off. They
+// are read before it. beside are the ends of the rotated files that were there
+// before.
+func (w *watch) noticeCut(t *tail, now time.Time, beside []position) error {
 	before := t.looked
 	cut, err := t.truncated(now)
 	if err != nil {
-		return false, err
+		return err
 	}
 	var copies []*tail
-	if cut && !t.fresh() {
+	if cut = cut || t.cut; cut && !t.fresh() {
 		if c := w.copyOf(t.position(), before); c != nil {
 			copies = []*tail{c}
 		}
 	} else if t.fresh() && !t.begun.IsZero() && t.changed.Equal(now) {
 		// What has been replaced cannot be told by what was read of it.
 		if copies, err = w.copiesOf(t, beside); err != nil {
-			return false, err
+			return err
 		}
 	}
-	if len(copies) > 0 {
-		if err := w.catchUp(ctx, t, copies, now, beside); err != nil {
-			return false, err
-		}
-		cut = true
-	} else if cut {
-		if err := w.last(ctx, t); err != nil {
-			return false, err
-		}
-		t.begun = now.Add(-timesOfFiles)
+	if t.cut = cut && len(copies) == 0; len(copies) == 0 {
+		return nil
 	}
-	if cut {
-		if err := t.seek(0, nil); err != nil {
-			return false, err
-		}
-		w.unsaved = true
+	if err := t.seek(0, nil); err != nil {
+		return err
 	}
-	return w.drain(ctx, t)
+	w.unsaved = true
+	for len(copies) > 0 {
+		for _, c := range copies {
+			c.lost = now
+		}
+		at := slices.Index(w.old, t)
+		if at < 0 {
+			at = len(w.old)
+		}
+		w.old = slices.Insert(w.old, at, copies...)
+		t.begun = copies[len(copies)-1].info.ModTime()
+		if copies, err = w.copiesOf(t, beside); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // copiesOf opens the copies that were made of a file since it was begun anew,
@@ -130,30 +153,19 @@ func (w *watch) copiesOf(t *tail, beside []position) ([]*tail, error) {
 	return w.unseen(t.begun, info.ModTime(), beside, t), nil
 }
 
-// catchUp publishes what is left in the copies of a file that was cut off, and
-// what stands in those that are made of it while this goes on: the broker may
-// hold it up.
-func (w *watch) catchUp(ctx context.Context, t *tail, copies []*tail, now time.Time, beside []position) (err error) {
-	for len(copies) > 0 {
-		at := slices.Index(w.old, t) // before it, since they are older
-		if at < 0 {
-			at = len(w.old)
+// follow publishes what a file has to read.
+func (w *watch) follow(ctx context.Context, t *tail, now time.Time) (held bool, err error) {
+	if t.cut { // and no copy was made
+		if err := w.last(ctx, t); err != nil {
+			return false, err
 		}
-		w.old = slices.Insert(w.old, at, copies...)
-		for _, c := range copies {
-			c.lost = now
-			for held := true; held; {
-				if held, err = w.drain(ctx, c); err != nil {
-					return err
-				}
-			}
+		t.cut, t.begun = false, now.Add(-timesOfFiles)
+		if err := t.seek(0, nil); err != nil {
+			return false, err
 		}
-		t.begun = copies[len(copies)-1].info.ModTime()
-		if copies, err = w.copiesOf(t, beside); err != nil {
-			return err
-		}
+		w.unsaved = true
 	}
-	return nil
+	return w.drain(ctx, t)
 }
 
 // drain publishes the lines that have ended. When the broker has held it up, it
@@ -236,7 +248,9 @@ func (w *watch) flush(ctx context.Context, t *tail) error {
 			return err
 		}
 		at := w.snapshot()
-		at.Files[len(w.over)+slices.Index(w.tails(), t)] = positionAt(inode(t.info), ends[i], before)
+		if t.offset() >= ends[i] { // it was not cut off meanwhile
+			at.Files[len(w.over)+slices.Index(w.tails(), t)] = positionAt(inode(t.info), ends[i], before)
+		}
 		if err := w.passOver(w.put(ctx, at, e), at); err != nil {
 			return err
 		}
@@ -255,31 +269,40 @@ func (w *watch) passOver(err error, at *checkpoint) error {
 }
 
 // put publishes events together with where the source stands after them, and
-// waits while the broker is away.
+// waits while the broker is away. Meanwhile it goes on to look at the files.
 func (w *watch) put(ctx context.Context, at *checkpoint, events ...stream.Event) error {
-	if w.keep == nil {
-		err := retry(ctx, func() error { return w.to.Publish(ctx, events...) })
-		if err == nil {
-			w.state = at
+	publish := func() error { return w.to.Publish(ctx, events...) }
+	if w.keep != nil {
+		code, again := at.encode(), false
+		publish = func() error {
+			if again { // what failed may be in nevertheless
+				if stored, err := w.keep.Checkpoint(ctx); err != nil || bytes.Equal(stored, code) {
+					return err
+				}
+			}
+			again = true
+			return w.keep.PublishCheckpoint(ctx, code, events...)
 		}
-		return err
 	}
-	code, again := at.encode(), false
-	began := time.Now()
-	defer func() { w.held = w.held || time.Since(began) > w.interval }()
-	err := retry(ctx, func() error {
-		if again { // what failed may be in nevertheless
-			if stored, err := w.keep.Checkpoint(ctx); err != nil || bytes.Equal(stored, code) {
-				return err
+	done := make(chan error, 1)
+	go func() { done <- retry(ctx, publish) }()
+	looks := time.NewTicker(w.interval)
+	defer looks.Stop()
+	unsaved := false // by what is noticed meanwhile
+	for {
+		select {
+		case err := <-done:
+			if err == nil {
+				w.state, w.unsaved = at, unsaved
+			}
+			return err
+		case <-looks.C:
+			w.held, unsaved = true, true
+			if _, err := w.notice(time.Now()); err != nil {
+				w.to.Fail(err) // the next look comes upon it again
 			}
 		}
-		again = true
-		return w.keep.PublishCheckpoint(ctx, code, events...)
-	})
-	if err == nil {
-		w.state, w.unsaved = at, false
 	}
-	return err
 }
 
 // note remembers where the source stands, for when it is run again.
@@ -323,7 +346,7 @@ func (w *watch) giveUp(ctx context.Context, now time.Time) error {
 		w.over = append(w.over, t.position())
 		w.over[len(w.over)-1].Over = true
 		w.over = w.over[max(0, len(w.over)-maxOver):]
-		w.old = slices.Delete(w.old, i, i+1)
+		w.old = slices.DeleteFunc(w.old, func(o *tail) bool { return o == t }) // it may have moved
 		t.close()
 		w.note()
 		w.unsaved = true

@@ -2,6 +2,7 @@ package stream
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"maps"
 	"math/rand/v2"
@@ -29,7 +30,9 @@ type Handler struct {
 	// Subscribe says what a request reads: who, what, and until when. It is asked
 	// first, for HEAD too, and before any answer tells of a topic. It may call
 	// ParseSubscription and change what that returns. A *Refusal as the error
-	// refuses the request; any other error is logged and answered by 500.
+	// refuses the request; any other error is logged and answered by 500, at which
+	// an EventSource gives up: for a fault that will pass, such as a store of
+	// sessions that is away, return a *Refusal with status 503.
 	// Default: ParseSubscription.
 	Subscribe func(r *http.Request) (*Subscription, error)
 	// Format is what a client gets that names none. Default: FormatData.
@@ -141,6 +144,9 @@ func (h *Handler) admit(w http.ResponseWriter, r *http.Request) (*session, *Refu
 		subscribe = ParseSubscription
 	}
 	sub, err := subscribe(r)
+	if sub == nil && err == nil {
+		err = errors.New("Handler.Subscribe returned neither a subscription nor an error")
+	}
 	if err != nil {
 		return nil, asRefusal(r.Context(), h.logger(), err)
 	}

@@ -55,7 +55,8 @@ func NewHub(opts HubOptions) *Hub {
 const closePatience = 10 * time.Second
 
 // Close ends the hub's sources and followers and waits for them. The topics do
-// not end by it: clients shall come back to the next process. A source that has
+// not end by it: clients shall come back to the next process. Publish fails from
+// then on. A broker is left open, for whoever opened it to close afterwards. A source that has
 // not returned after 10 s is left behind, which is logged: its Publish fails
 // from when Close is called.
 func (h *Hub) Close() {
@@ -159,8 +160,14 @@ func (h *Hub) Label(name string) string {
 // ErrNoTopic or ErrTooMany.
 func (h *Hub) demand(name string) (*topic, error) {
 	t, err := h.topics.get(name)
-	if err == nil || h.opts.OnDemand == nil || eventlog.CheckTopic(name) != nil {
-		return t, err
+	if err == nil {
+		return t, nil
+	}
+	if bad := eventlog.CheckTopic(name); bad != nil {
+		return nil, fmt.Errorf("%w: %w", ErrNoTopic, bad)
+	}
+	if h.opts.OnDemand == nil {
+		return nil, err
 	}
 	opts, ok := h.opts.OnDemand(name)
 	if !ok {
@@ -202,6 +209,9 @@ func (h *Hub) Publish(ctx context.Context, topic string, events ...Event) ([]ID,
 // Submit is Publish for more than events: a publication can also end the
 // topic, and keep a checkpoint. Its events belong to the hub from then on.
 func (h *Hub) Submit(ctx context.Context, topic string, p *Publication) error {
+	if h.ctx.Err() != nil { // what is kept by this process alone would be lost in silence
+		return fmt.Errorf("publish to %s: %w: the hub is closed", topic, ErrClosed)
+	}
 	t, err := h.demand(topic)
 	for err == nil && !t.touch() { // it is being removed
 		select {

@@ -17,7 +17,8 @@ import (
 // [Handler.Subscribe] to return.
 type Refusal struct {
 	// Status is the HTTP status. With 429 and 503 the refusal is one that will
-	// pass.
+	// pass. Who accepts nothing but an event stream, as every EventSource, would give
+	// up at a status: it is told by a stream of one stream-error, and comes back.
 	Status int
 	// Reason is one of a bounded set, fit for a metric's attribute.
 	Reason string

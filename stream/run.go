@@ -3,7 +3,6 @@ package stream
 import (
 	"context"
 	"errors"
-	"fmt"
 	"math/rand/v2"
 	"runtime/debug"
 	"sync"
@@ -144,9 +143,6 @@ func (p *publisher) Checkpoint(ctx context.Context) ([]byte, error) {
 // PublishCheckpoint implements [CheckpointPublisher]. A place without events
 // says nothing of how the source does.
 func (p *publisher) PublishCheckpoint(ctx context.Context, checkpoint []byte, events ...Event) error {
-	if p.topic.hub.ctx.Err() != nil { // told to loops that do not look at their context
-		return fmt.Errorf("publish to %s: %w: the hub is closed", p.topic.name, ErrClosed)
-	}
 	publication := &Publication{Checkpoint: checkpoint, Events: make([]*Event, len(events))}
 	for i, e := range events {
 		publication.Events[i] = &e

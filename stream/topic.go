@@ -13,10 +13,11 @@ import (
 // TopicOptions configure a topic. The zero value works. A History, Bytes or Pace
 // of zero is taken from [HubOptions.Topic]; the other fields are not.
 type TopicOptions struct {
-	// History is how many events the topic keeps. Default: 4096.
+	// History is how many events the topic keeps in this process. A broker has a
+	// bound of its own for what it keeps. Default: 4096.
 	History int
 	// Bytes bounds what the topic keeps in memory: events, with all their
-	// encodings. Default: 64 MiB.
+	// encodings. The newest event is kept whatever its size. Default: 64 MiB.
 	Bytes int64
 	// Pace is how long connections gather events, to write them together. An event
 	// that comes within this time of the last write waits until the time is over;

@@ -30,15 +30,15 @@ func checkName(what, name string, most int) error {
 	case name == "":
 		return fmt.Errorf("%w: the %s is empty", ErrBadName, what)
 	case len(name) > most:
-		return fmt.Errorf("%w: a %s has %d bytes at most", ErrBadName, what, most)
+		return fmt.Errorf("%w: a %s has %d bytes at most, not %d", ErrBadName, what, most, len(name))
 	case name[0] == '$':
 		return fmt.Errorf("%w: a %s does not begin with $", ErrBadName, what)
 	case name == ".", name == "..":
 		return fmt.Errorf("%w: %s cannot stand in a URL", ErrBadName, name)
 	}
-	for i := range len(name) {
+	for i, r := range name {
 		if !nameByte(name[i]) {
-			return fmt.Errorf("%w: %s %.80q has %q in it; letters, digits and -._~!$&'()+;:@ are allowed", ErrBadName, what, name, name[i])
+			return fmt.Errorf("%w: %s %.80q has %q in it; the letters a to z and A to Z, digits and -._~!$&'()+;:@ are allowed", ErrBadName, what, name, r)
 		}
 	}
 	return nil

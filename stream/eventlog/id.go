@@ -54,6 +54,15 @@ func parseDecimal(s string) (uint64, error) {
 // String returns the ID as "milliseconds-sequence".
 func (id ID) String() string { return string(id.AppendTo(nil)) }
 
+// MarshalText implements [encoding.TextMarshaler]: in JSON an ID is its text.
+func (id ID) MarshalText() ([]byte, error) { return id.AppendTo(nil), nil }
+
+// UnmarshalText implements [encoding.TextUnmarshaler], by [ParseID].
+func (id *ID) UnmarshalText(text []byte) (err error) {
+	*id, err = ParseID(string(text))
+	return err
+}
+
 // AppendTo appends the text of the ID to dst.
 func (id ID) AppendTo(dst []byte) []byte {
 	dst = strconv.AppendUint(dst, id.Milli, 10)

@@ -298,7 +298,7 @@ func (w *watch) put(ctx context.Context, at *checkpoint, events ...stream.Event)
 			return err
 		case <-looks.C:
 			w.held, unsaved = true, true
-			if _, err := w.notice(time.Now()); err != nil {
+			if _, err := w.notice(time.Now()); err != nil { // the next look tells of the name
 				w.to.Fail(err) // the next look comes upon it again
 			}
 		}

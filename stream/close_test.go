@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"strings"
@@ -103,5 +104,38 @@ func TestCloseIsNotHeldUp(t *testing.T) {
 				return s.handler.Totals().Closed[stream.CloseRevoked] == 1
 			})
 		})
+	}
+}
+
+// A program's Done that panics leaves no connection behind.
+func TestDoneMayPanic(t *testing.T) {
+	onEveryTransport(t, func(t *testing.T, open func(stream.HubOptions, *stream.Handler) *site) {
+		s := open(stream.HubOptions{}, &stream.Handler{Logger: slog.New(slog.DiscardHandler), Subscribe: func(r *http.Request) (*stream.Subscription, error) {
+			return &stream.Subscription{Topic: "a", Done: func() { panic(http.ErrAbortHandler) }}, nil
+		}})
+		resp, err := s.client.Get(s.url)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = resp.Body.Close()
+		until(t, "the connection to be gone", func() bool { return s.handler.Active() == 0 })
+	})
+}
+
+// Of a User-Agent a part is kept, with each stream.
+func TestLongUserAgent(t *testing.T) {
+	s := newSite(t, stream.HubOptions{}, &stream.Handler{}, stream.NewListener, false, 1<<20)
+	r, err := http.NewRequestWithContext(t.Context(), "GET", s.url, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header.Set("User-Agent", strings.Repeat("x", 30_000))
+	resp, err := s.client.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if c := s.handler.Conns(); len(c) != 1 || len(c[0].UserAgent) != 256 {
+		t.Errorf("%d connections, with %d bytes of User-Agent", len(c), len(c[0].UserAgent))
 	}
 }

@@ -21,7 +21,8 @@ const (
 
 // A Formatter appends the data of an event to dst, and returns it with the
 // event's name on the wire, "" for none. It is called once for each event that
-// anybody reads in the format, by any goroutine, and must not change the event.
+// anybody reads in the format, by any goroutine, while locks of the topic are held:
+// it must be quick, must not change the event, and must not publish or ask the hub.
 type Formatter func(dst []byte, topic string, e *Event) (name string, data []byte, err error)
 
 func formatData(dst []byte, _ string, e *Event) (string, []byte, error) {

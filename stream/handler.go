@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	"weir/stream/internal/fanout"
@@ -163,13 +164,12 @@ func (h *Handler) admit(w http.ResponseWriter, r *http.Request) (*session, *Refu
 	if h.Draining() {
 		return nil, h.drainRefusal()
 	}
-	o, err := sub.open(r.Context(), h.Hub, h.Format)
+	o, err := sub.open(r.Context(), h.Hub, h.Format, r.Method == http.MethodHead)
 	if err != nil {
 		return nil, asRefusal(r.Context(), h.logger(), err)
 	}
-	if r.Method == http.MethodHead {
-		o.topic.leave(o.feed)
-		return nil, nil
+	if o.feed == nil {
+		return nil, nil // HEAD
 	}
 	s := h.session(r, sub, o)
 	if !h.conns.enter(&s.conn) {
@@ -233,7 +233,7 @@ func (h *Handler) session(r *http.Request, sub *Subscription, o opened) *session
 	now := time.Now()
 	s := &session{h: h, opened: o, malformed: sub.malformed, conn: Conn{
 		ID: newConnID(), Topic: o.topic.name, Label: o.topic.label(), Subjects: sub.Subjects, Format: o.format,
-		Identity: sub.Identity, Value: sub.Value, Protocol: protocol, Client: sub.Client, UserAgent: r.UserAgent(), Started: now,
+		Identity: sub.Identity, Value: sub.Value, Protocol: protocol, Client: sub.Client, UserAgent: clip(r.UserAgent()), Started: now,
 	}}
 	c := &s.conn
 	c.s = s
@@ -273,6 +273,13 @@ func (h *Handler) Timing() (heartbeat, retry time.Duration) {
 }
 
 func (h *Handler) heartbeat() time.Duration { return or(h.Heartbeat, defaultHeartbeat) }
+
+// maxUserAgent bounds what is kept of a User-Agent with each stream.
+const maxUserAgent = 256
+
+func clip(userAgent string) string {
+	return strings.ToValidUTF8(strings.Clone(userAgent[:min(len(userAgent), maxUserAgent)]), "\ufffd")
+}
 
 func or(d, fallback time.Duration) time.Duration {
 	if d > 0 {

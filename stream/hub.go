@@ -224,6 +224,7 @@ func (h *Hub) Submit(ctx context.Context, topic string, p *Publication) error {
 	if err != nil {
 		return err
 	}
+	topic = t.name
 	for i, e := range p.Events {
 		if err := complete(e, topic); err != nil {
 			if len(p.Events) > 1 {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 )
@@ -38,8 +39,8 @@ func (r *registry) put(name string, opts TopicOptions, onDemand bool, build func
 	if t := r.topics[name]; t != nil {
 		return t, false, nil
 	}
-	if label := opts.label(name); !onDemand {
-		r.order = append(r.order, name)
+	if label := opts.label(strings.Clone(name)); !onDemand {
+		r.order = append(r.order, strings.Clone(name))
 	} else {
 		if opts.Max > 0 && r.demanded[label] >= opts.Max {
 			return nil, false, ErrTooMany
@@ -54,7 +55,7 @@ func (r *registry) put(name string, opts TopicOptions, onDemand bool, build func
 		r.topics = make(map[string]*topic)
 	}
 	t = build()
-	r.topics[name] = t
+	r.topics[t.name] = t
 	return t, true, nil
 }
 

@@ -287,13 +287,15 @@ func (s *session) end(reason CloseReason, err error) {
 // leave gives back what the session has taken. Its slot comes first: who sees
 // that the stream is gone finds its place free.
 func (s *session) leave(reason CloseReason) {
-	if s.done != nil {
-		s.done()
+	defer func() { // also when the program's own function panics
+		s.member.Leave()
+		s.opened.topic.leave(s.opened.feed)
+		s.h.conns.leave(&s.conn, reason)
+	}()
+	if done := s.done; done != nil {
 		s.done = nil
+		done()
 	}
-	s.member.Leave()
-	s.opened.topic.leave(s.opened.feed)
-	s.h.conns.leave(&s.conn, reason)
 }
 
 // finished reports whether the topic has ended and this client, who has been

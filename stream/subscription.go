@@ -125,8 +125,9 @@ type opened struct {
 }
 
 // open finds what the subscription asks for; preset is the format where it names
-// none. The error is a Refusal or one of the hub's.
-func (s *Subscription) open(ctx context.Context, hub *Hub, preset Format) (opened, error) {
+// none. Who only asks whether there is something to read gets no feed. The error is
+// a Refusal or one of the hub's.
+func (s *Subscription) open(ctx context.Context, hub *Hub, preset Format, onlyAsks bool) (opened, error) {
 	filter, err := eventlog.ParseFilter(s.Subjects)
 	if err != nil {
 		return opened{}, badQuery(rejectSubject, fmt.Sprintf("The filter subject= is refused: %v.", err))
@@ -144,6 +145,10 @@ func (s *Subscription) open(ctx context.Context, hub *Hub, preset Format) (opene
 		}
 		if !t.ready(ctx) {
 			return opened{}, fmt.Errorf("open %s: %w", name, ErrUnavailable)
+		}
+		if onlyAsks {
+			t.touch()
+			return opened{}, nil
 		}
 		f, ok := t.join(filter, t.format(format, formatter))
 		if !ok { // it is being removed

@@ -88,6 +88,7 @@ type topic struct {
 }
 
 func newTopic(h *Hub, name string, opts TopicOptions, onDemand bool) *topic {
+	name = strings.Clone(name) // not a piece of a request, which would be kept with it
 	t := &topic{hub: h, name: name, opts: opts, onDemand: onDemand, gone: make(chan struct{}), used: time.Now()}
 	log := eventlog.Options{History: opts.History, Bytes: opts.Bytes, Numbered: h.opts.Broker != nil}
 	if receive := h.opts.Hooks.Receive; receive != nil && h.opts.Broker != nil {
@@ -183,7 +184,9 @@ func (t *topic) ready(ctx context.Context) bool {
 func (t *topic) touch() bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.used = time.Now()
+	if t.log.Ended() == "" { // a publication to a topic that has ended keeps nothing alive
+		t.used = time.Now()
+	}
 	return !t.removed
 }
 

@@ -108,11 +108,20 @@ func readJSONEvent(body []byte) ([]stream.Event, error) {
 	if err := wellFormed(body); err != nil {
 		return nil, err
 	}
-	return []stream.Event{{Data: bytes.TrimSpace(body)}}, nil
+	return []stream.Event{{Data: compact(bytes.TrimSpace(body), cap(body))}}, nil
+}
+
+// compact returns data without what it is a piece of, so many bytes, where that is
+// much more and would be kept with it.
+func compact(data []byte, of int) []byte {
+	if of > len(data)+len(data)/4+512 {
+		return bytes.Clone(data)
+	}
+	return data
 }
 
 func readText(body []byte) ([]stream.Event, error) {
-	return []stream.Event{{ContentType: stream.Text, Data: body}}, nil
+	return []stream.Event{{ContentType: stream.Text, Data: compact(body, cap(body))}}, nil
 }
 
 // readAny reads a body whose type is not told: as JSON if it is JSON, else as text.
@@ -142,7 +151,7 @@ func readNDJSON(body []byte) ([]stream.Event, error) {
 		if len(events) == maxPublishEvents {
 			return nil, fmt.Errorf("line %d: a request carries at most %d events", number, maxPublishEvents)
 		}
-		events = append(events, stream.Event{Data: line})
+		events = append(events, stream.Event{Data: bytes.Clone(line)}) // not a piece of the body, which would be kept with it
 	}
 	if len(events) == 0 {
 		return nil, errors.New("the body has no event")

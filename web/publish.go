@@ -47,8 +47,10 @@ func (s *Server) publishTo(w http.ResponseWriter, r *http.Request, topic string)
 		return
 	}
 	p, refusal := s.readPublication(w, r)
-	if refusal == nil {
-		refusal = mayPublish(who, topic, p)
+	if refusal == nil { // once more: the right may have ended while the body came
+		if who, refusal = s.holder(r, topic); refusal == nil {
+			refusal = mayPublish(who, topic, p)
+		}
 	}
 	if refusal != nil {
 		WriteProblem(w, r, refusal)
@@ -93,6 +95,11 @@ func (s *Server) publisher(r *http.Request, topic string) (*rights.Holder, *stre
 		return nil, problemLater(http.StatusTooManyRequests, "publish_rate",
 			"Too many requests to publish came from your address. Send several events in one request, as application/x-ndjson.", wait)
 	}
+	return s.holder(r, topic)
+}
+
+// holder returns who publishes, by what the request shows now.
+func (s *Server) holder(r *http.Request, topic string) (*rights.Holder, *stream.Refusal) {
 	if s.opts.Access.Play {
 		return rights.Anybody(rights.Publish), nil
 	}
@@ -117,7 +124,8 @@ func (s *Server) readPublication(w http.ResponseWriter, r *http.Request) (*strea
 	default:
 		return nil, problem(http.StatusBadRequest, "close", "close is 1, which ends the topic behind these events.")
 	}
-	subject, name := query.Get("subject"), query.Get("name")
+	// Not pieces of the request, which would be kept with the events.
+	subject, name := strings.Clone(query.Get("subject")), strings.Clone(query.Get("name"))
 	if subject != "" {
 		if err := eventlog.CheckSubject(subject); err != nil {
 			return nil, problem(http.StatusBadRequest, "subject", "The subject is refused: "+err.Error()+".")

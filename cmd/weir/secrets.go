@@ -71,6 +71,7 @@ func (s *secrets) reload() {
 	defer s.mu.Unlock()
 	if s.reading {
 		s.again = true
+		s.logger.Warn("the files are being read: they are read once more after that")
 		return
 	}
 	s.reading = true

@@ -151,8 +151,8 @@ func (e *Event) IsJSON() bool {
 }
 
 // ControlEvents are the names of the messages that a server sends beside events.
-// "error" is not sent, but a browser would take it for an error of its own.
-var ControlEvents = []string{"connected", "gap", "stream-error", "ping", "close", "error"}
+// "error" and "open" are not sent, but a browser would take them for its own.
+var ControlEvents = []string{"connected", "gap", "stream-error", "ping", "close", "error", "open"}
 
 func isControl(r rune) bool { return r < 0x20 || r == 0x7f }
 

@@ -74,9 +74,24 @@ func ParseFilter(patterns []string) (Filter, error) {
 	return slices.Compact(f), nil
 }
 
-// Match reports whether the filter lets a subject through.
+// Match reports whether the filter, in the form of ParseFilter, lets a subject
+// through. It looks up the subject and each of its prefixes: what that costs hardly
+// depends on how many patterns there are.
 func (f Filter) Match(subject string) bool {
-	return len(f) == 0 || slices.ContainsFunc(f, func(p string) bool { return MatchPattern(p, subject) })
+	if len(f) == 0 {
+		return true
+	}
+	if _, is := slices.BinarySearch(f, subject); is {
+		return true
+	}
+	for i := range len(subject) {
+		if subject[i] == '.' && i+1 < len(subject) {
+			if _, is := slices.BinarySearch(f, subject[:i+1]+"*"); is {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // MatchPattern reports whether one pattern matches a name: the name itself, a

@@ -3,6 +3,9 @@ package eventlog_test
 import (
 	"errors"
 	"math"
+	"math/rand/v2"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -70,6 +73,38 @@ func TestIDOrder(t *testing.T) {
 			if got := a.Compare(b); got != want {
 				t.Errorf("%v.Compare(%v) = %d, want %d", a, b, got, want)
 			}
+		}
+	}
+}
+
+// A filter lets through what one of its patterns matches, however many there are.
+func TestFilterMatchesAsItsPatterns(t *testing.T) {
+	words := []string{"a", "b", "eu", "eu-1", "x~", "a.b"}
+	random := rand.New(rand.NewPCG(1, 2))
+	name := func() string {
+		var parts []string
+		for range 1 + random.IntN(3) {
+			parts = append(parts, words[random.IntN(len(words))])
+		}
+		return strings.Join(parts, ".")
+	}
+	for range 20_000 {
+		var patterns []string
+		for range 1 + random.IntN(5) {
+			p := name()
+			if random.IntN(2) == 0 {
+				p += ".*"
+			}
+			patterns = append(patterns, p)
+		}
+		filter, err := eventlog.ParseFilter(patterns)
+		if err != nil {
+			t.Fatal(err)
+		}
+		subject := name()
+		want := slices.ContainsFunc(patterns, func(p string) bool { return eventlog.MatchPattern(p, subject) })
+		if filter.Match(subject) != want {
+			t.Fatalf("%q lets %q through: %t", patterns, subject, !want)
 		}
 	}
 }

@@ -20,6 +20,7 @@ type View struct {
 	why        string // what a reader is told that is behind the floor
 	watchers   []*func()
 	readers    int
+	round      uint64 // of views.of, in which it was found last
 }
 
 // Watch has f called soon after each change of the view, until stop is called:

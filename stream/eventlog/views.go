@@ -8,7 +8,7 @@ import (
 
 // maxIdle is how many views without readers a log keeps. Their readers come
 // back soon, as a rule, and a view that is there need not be made.
-const maxIdle = 1024
+const maxIdle = 64
 
 // views are the views of a log by subject. The caller of the methods holds the
 // log's mu.
@@ -17,6 +17,7 @@ type views struct {
 	bySubject map[string][]*View // with the subject as a pattern
 	byPrefix  map[string][]*View // with the prefix, its dot included, as a pattern
 	idle      []*View            // without readers, for the longest first
+	round     uint64             // of looking for the views of an entry
 }
 
 func (s *views) put(v *View) {
@@ -65,15 +66,14 @@ func (s *views) of(e *Entry) iter.Seq[*View] {
 			return
 		}
 		subject := e.Event.Subject
-		var several []*View // with several patterns: one might be found twice
+		s.round++
+		round := s.round
 		visit := func(found []*View) bool {
 			for _, v := range found {
-				if len(v.filter) > 1 {
-					if slices.Contains(several, v) {
-						continue
-					}
-					several = append(several, v)
+				if v.round == round {
+					continue // by another of its patterns
 				}
+				v.round = round
 				if !yield(v) {
 					return false
 				}

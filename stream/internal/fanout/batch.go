@@ -2,6 +2,7 @@ package fanout
 
 import (
 	"sync"
+	"time"
 
 	"weir/stream/eventlog"
 )
@@ -115,19 +116,39 @@ func (b *Batch) without(index uint64) *Batch {
 }
 
 // batches are the batches that connections share which stand at the same
-// entry, by its index. All that keep up, and most that lag, stand at a few.
+// entry, by its index. All that keep up, and most that lag, stand at a few. They
+// are memory beside the log's, and so they are few, none has a large event, and they
+// are dropped after a second: a reader of a quiet topic leaves nothing behind.
 type batches struct {
-	mu   sync.Mutex
-	held map[uint64]*Batch
+	mu    sync.Mutex
+	held  map[uint64]*Batch
+	timer *time.Timer // drops them
 }
 
-// maxShared bounds how many batches are shared at a time.
-const maxShared = 64
+// Bounds of what is shared at a time, and for how long where no event comes.
+const (
+	maxShared   = 16
+	sharedFor   = time.Second
+	maxOneShare = 2 * MaxBatchBytes
+)
 
 func (s *batches) clear() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	clear(s.held)
+}
+
+// hold shares a batch. The caller holds s.mu.
+func (s *batches) hold(b *Batch) {
+	if len(s.held) == 0 {
+		if s.held == nil {
+			s.held = make(map[uint64]*Batch)
+			s.timer = time.AfterFunc(sharedFor, s.clear)
+		} else {
+			s.timer.Reset(sharedFor)
+		}
+	}
+	s.held[b.from] = b
 }
 
 // get returns the entries from <= index < to of a view in a format, or as many of
@@ -152,11 +173,8 @@ func (s *batches) get(view *eventlog.View, format *eventlog.Format, from, to uin
 	b := newBatch(format, entries[:n:n])
 	b.from, b.to = from, from+uint64(n)
 	b.full = b.to < to
-	if s.held == nil {
-		s.held = make(map[uint64]*Batch)
-	}
-	if _, is := s.held[from]; is || len(s.held) < maxShared {
-		s.held[from] = b
+	if _, is := s.held[from]; size <= maxOneShare && (is || len(s.held) < maxShared) {
+		s.hold(b)
 	}
 	return b
 }

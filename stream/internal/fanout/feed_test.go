@@ -1,6 +1,7 @@
 package fanout
 
 import (
+	"bytes"
 	"errors"
 	"strings"
 	"testing"
@@ -168,4 +169,42 @@ func TestNotParkedWithSomethingToTell(t *testing.T) {
 		}
 		feed.Close()
 	}
+}
+
+// What is shared is few, small, and soon gone where nothing comes.
+func TestSharedBatchesGo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := eventlog.New(eventlog.Options{})
+		for range 100 {
+			if _, err := l.Append(&eventlog.Event{Type: "t", Source: "/s", Data: bytes.Repeat([]byte("x"), 60<<10)}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if _, err := l.Append(&eventlog.Event{Type: "t", Source: "/s", Data: bytes.Repeat([]byte("x"), 1<<20)}); err != nil {
+			t.Fatal(err)
+		}
+		feed := New(l.All(), text, 0)
+		defer feed.Close()
+		r := feed.Join(l.All().From(eventlog.ID{}), "")
+		defer r.Leave()
+		for n := 0; n < 101; {
+			b, err := r.next(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			n += b.Events
+		}
+		size := 0
+		for _, b := range feed.shared.held {
+			size += len(b.Bytes(Encoding{}))
+		}
+		if n := len(feed.shared.held); n == 0 || n > maxShared || size > maxShared*maxOneShare {
+			t.Errorf("%d batches of %d bytes are shared", n, size)
+		}
+		time.Sleep(sharedFor)
+		synctest.Wait()
+		if n := len(feed.shared.held); n != 0 {
+			t.Errorf("%d batches are left", n)
+		}
+	})
 }

@@ -67,7 +67,7 @@ web/dist/LICENSES.txt: web/node_modules/.installed $(PAGE)
 
 .PHONY: test
 test: ## everything that a change must pass: lint, unit tests with -race, a short fuzz, the browser suite
-	@.ci/parts 'make test' deps assets -- fmt+vet+staticcheck+scripts unit fuzz e2e clients
+	@FUZZTIME=10000x .ci/parts 'make test' deps assets -- fmt+vet+staticcheck+scripts unit fuzz e2e clients
 
 .PHONY: deps
 deps: ## install what the tests run (Chromium, Firefox, nginx, Redis, Python, promtool, systemd-analyze, cc), or say what is missing

@@ -2,6 +2,7 @@ package stream
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -299,8 +300,8 @@ func (t *topic) changed(health *SourceHealth, state SourceState, err error) {
 // store stores a publication: in the broker, or without one in the log.
 func (t *topic) store(ctx context.Context, p *Publication) error {
 	if broker := t.hub.opts.Broker; broker != nil {
-		if t.log.Ended() != "" {
-			return ErrClosed
+		if t.log.Ended() != "" && !slices.ContainsFunc(p.Events, func(e *Event) bool { return e.ForeignID != "" }) {
+			return ErrClosed // else the broker knows whether the events are in already
 		}
 		if err := t.log.Fits(p.Events); err != nil {
 			return err // every node's log would lose the beginning

@@ -2,6 +2,7 @@ package stream_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -143,6 +144,17 @@ func TestPublishOnce(t *testing.T) {
 				}
 				if n := hub.Health()["a"].Log.Entries; n != 1 {
 					t.Errorf("%d entries", n)
+				}
+				// Whoever did not hear the answer asks again, though the topic has ended.
+				if err := hub.EndTopic("a", "over"); err != nil {
+					t.Fatal(err)
+				}
+				synctest.Wait()
+				if a, b := once(), once(); a != b {
+					t.Errorf("after the end the same event is in as %v and %v", a, b)
+				}
+				if _, err := hub.Publish(t.Context(), "a", stream.Event{Source: "/shop", ForeignID: "8", Data: []byte("1")}); !errors.Is(err, stream.ErrClosed) {
+					t.Errorf("another event after the end: %v", err)
 				}
 			})
 		})

@@ -45,8 +45,7 @@ func (b *Broker) openTopic(topics *bbolt.Bucket, name string) (t *topic, err err
 // put writes what a request carries.
 func (t *topic) put(r *request, now time.Time) error {
 	if t.bucket.Get(endKey) != nil {
-		r.err = stream.ErrClosed
-		return nil
+		return t.putAgain(r)
 	}
 	r.ids = make([]stream.ID, len(r.values))
 	for i, value := range r.values {
@@ -73,6 +72,45 @@ func (t *topic) put(r *request, now time.Time) error {
 	return nil
 }
 
+// putAgain answers a request to a topic that has ended: with the IDs of its events
+// if all are in already, as for a publisher that did not hear the first answer.
+func (t *topic) putAgain(r *request) error {
+	for _, value := range r.values {
+		who, indexed, _, err := split(value)
+		if err != nil {
+			return err
+		}
+		id, is, err := stream.ID{}, false, error(nil)
+		if indexed && t.index != nil {
+			if id, is, err = t.held(who); err != nil {
+				return err
+			}
+		}
+		if !is {
+			r.ids, r.duplicate = nil, nil
+			break
+		}
+		r.ids, r.duplicate = append(r.ids, id), append(r.duplicate, true)
+	}
+	if len(r.ids) == 0 {
+		r.err = stream.ErrClosed
+	}
+	return nil
+}
+
+// held returns the ID of the event of an identity, if it is in.
+func (t *topic) held(who identity) (id stream.ID, is bool, err error) {
+	held := t.index.Get(who[:])
+	if held == nil {
+		return stream.ID{}, false, nil
+	}
+	first, err := unseal(held, who[:])
+	if err != nil || len(first) != idSize {
+		return stream.ID{}, false, damage("the index of events")
+	}
+	return readID(first), true, nil
+}
+
 // add puts an event in, unless one of the same identity is held.
 func (t *topic) add(value []byte, now time.Time) (id stream.ID, duplicate bool, err error) {
 	who, indexed, _, err := split(value)
@@ -85,12 +123,8 @@ func (t *topic) add(value []byte, now time.Time) (id stream.ID, duplicate bool, 
 		}
 	}
 	if indexed {
-		if held := t.index.Get(who[:]); held != nil {
-			first, err := unseal(held, who[:])
-			if err != nil || len(first) != idSize {
-				return stream.ID{}, false, damage("the index of events")
-			}
-			return readID(first), true, nil
+		if id, is, err := t.held(who); is || err != nil {
+			return id, is, err
 		}
 	}
 	t.last = following(t.last, now)

@@ -143,6 +143,9 @@ func (l *Log) Append(events ...*Event) (duplicate []bool, err error) {
 		e.ID = last
 		entries = append(entries, l.entry(e, now))
 	}
+	if len(entries) == 0 && len(events) > 0 {
+		return duplicate, nil // all are in, also where the log has ended since
+	}
 	return duplicate, l.push(entries)
 }
 

@@ -31,9 +31,33 @@ for i = 1, #info, 2 do
 	end
 end
 local state = redis.call('HMGET', side, 'ended', 'bytes', 'mark', 'half', 'turn')
-if state[1] then
-	return redis.error_reply('ENDED the topic has ended')
+local function held(key)
+	for i = 1, 2 do
+		local id = redis.call('HGET', index[i], key)
+		if id and #redis.call('XRANGE', stream, id, id) == 1 then
+			return id
+		end
+	end
 end
+
+if state[1] then
+	-- Only what is in already gets an answer: a publisher may have missed the first.
+	local ids, again = {}, {}
+	for i = 11, #ARGV, 3 do
+		local id = ARGV[i] ~= '' and held(ARGV[i])
+		if not id then
+			ids = {}
+			break
+		end
+		ids[#ids + 1], again[#again + 1] = id, '1'
+	end
+	if #ids == 0 then
+		return redis.error_reply('ENDED the topic has ended')
+	end
+	return {ids, table.concat(again)}
+end
+local half = tonumber(state[4] or 1)
+
 if ARGV[7] ~= '' and state[5] then
 	-- The source of the same process has gone on from an older checkpoint.
 	local process, turn = string.match(state[5], '^(.*) (%d+)$')
@@ -42,8 +66,6 @@ if ARGV[7] ~= '' and state[5] then
 		return redis.error_reply('LATE the source has gone on without this')
 	end
 end
-local half = tonumber(state[4] or 1)
-
 -- Bytes are counted from the beginning of the topic. A mark says how many there
 -- were before a certain entry; what lies between two marks goes at once.
 local total, mark = tonumber(state[2] or 0), tonumber(state[3])
@@ -56,15 +78,6 @@ if not mark and not fresh then
 end
 
 local function number(n) return string.format('%.0f', n) end
-
-local function held(key)
-	for i = 1, 2 do
-		local id = redis.call('HGET', index[i], key)
-		if id and #redis.call('XRANGE', stream, id, id) == 1 then
-			return id
-		end
-	end
-end
 
 local ids, again, parts, size, last = {}, {}, {}, 0, nil
 local marked, indexed = false, false

@@ -2,6 +2,7 @@ package streamtest
 
 import (
 	"context"
+	"errors"
 	"runtime"
 	"slices"
 	"strconv"
@@ -79,6 +80,12 @@ func testDuplicate(t *testing.T, b stream.Broker) {
 	want("about that subject again", &stream.Publication{Events: []*stream.Event{about("eu", -1), about("", -1)}}, subject, first[0])
 	want("with the end", &stream.Publication{Events: []*stream.Event{fromElsewhere("/a", "1", -1), numbered(9)}, End: "over"}, first[0], nil)
 	wantRange(t, f.wantEnd(t, 10, "over"), 0)
+	// Whoever did not hear the answer to the last events may ask again.
+	want("again after the end", &stream.Publication{Events: []*stream.Event{about("eu", -1), fromElsewhere("/a", "1", -1)}, End: "over"}, subject, first[0])
+	late := &stream.Publication{Events: []*stream.Event{fromElsewhere("/a", "1", -1), numbered(11)}}
+	if err := b.Publish(context.Background(), topic, late); !errors.Is(err, stream.ErrClosed) {
+		t.Errorf("something new after the end: %v, want ErrClosed", err)
+	}
 }
 
 // testDuplicateRace publishes the same events from many sides at once.

@@ -86,3 +86,20 @@ func TestPlayThroughABareProxy(t *testing.T) {
 		}
 	}
 }
+
+// Another site's page makes no profiles, and what a query says twice is refused.
+func TestForeignPagesMakeNoProfiles(t *testing.T) {
+	s := newSite(t, func(o *web.Options) { o.Admin, o.Access.Rights = true, mustRights(t, secret, "", "") })
+	for site, want := range map[string]int{"cross-site": http.StatusForbidden, "none": http.StatusOK} {
+		r := adminRequest("GET", "/debug/pprof/heap?debug=1")
+		r.Header.Set("Sec-Fetch-Site", site)
+		if w := ask(s.server.AdminHandler(), r); w.Code != want {
+			t.Errorf("%s: %d", site, w.Code)
+		}
+	}
+	for _, twice := range []string{"close=0&close=1", "topic=two", "subject=a&subject=b", "name=a&name=b"} {
+		if w := s.do("POST", "/publish?topic=one&"+twice, "1", withToken()...); w.Code != http.StatusBadRequest || s.entries("one") != 0 {
+			t.Errorf("%s: %d", twice, w.Code)
+		}
+	}
+}

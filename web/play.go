@@ -60,6 +60,18 @@ func foreign(r *http.Request) bool {
 	return false
 }
 
+// ownPages refuses what another site's page has asked for: to make a profile takes
+// processor time, though that page does not see it.
+func ownPages(next http.HandlerFunc) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		if foreign(r) {
+			WriteProblem(w, r, problem(http.StatusForbidden, "origin", "Another site's page may not ask for this."))
+			return
+		}
+		next(w, r)
+	}
+}
+
 // isPage reports whether a browser that goes to a path gets a page, and nothing
 // happens by that.
 func isPage(path string) bool {

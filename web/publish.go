@@ -116,6 +116,11 @@ func (s *Server) readPublication(w http.ResponseWriter, r *http.Request) (*strea
 	if err != nil {
 		return nil, problem(http.StatusBadRequest, "query", "The query of the address is malformed.")
 	}
+	for _, name := range []string{"topic", "subject", "name", "close"} {
+		if len(query[name]) > 1 {
+			return nil, problem(http.StatusBadRequest, "query", "The parameter "+name+" may stand once.")
+		}
+	}
 	p := &stream.Publication{}
 	switch query.Get("close") {
 	case "", "0", "false":

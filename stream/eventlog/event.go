@@ -96,7 +96,7 @@ func (e *Event) Validate() error {
 			return fmt.Errorf("%w: attribute %s has control characters or is not UTF-8", ErrInvalid, attr.name)
 		}
 	}
-	if slices.Contains(ControlEvents, e.Name) {
+	if slices.Contains(ControlEvents, strings.TrimSpace(e.Name)) { // some clients trim it
 		return fmt.Errorf("%w: the name %s is kept for the server's own messages", ErrInvalid, e.Name)
 	}
 	if year := e.Time.UTC().Year(); !e.Time.IsZero() && (year < 0 || year > 9999) {

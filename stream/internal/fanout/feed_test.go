@@ -194,16 +194,20 @@ func TestSharedBatchesGo(t *testing.T) {
 			}
 			n += b.Events
 		}
-		size := 0
-		for _, b := range feed.shared.held {
-			size += len(b.Bytes(Encoding{}))
+		shared := func() (n, size int) {
+			feed.shared.mu.Lock()
+			defer feed.shared.mu.Unlock()
+			for _, b := range feed.shared.held {
+				size += len(b.Bytes(Encoding{}))
+			}
+			return len(feed.shared.held), size
 		}
-		if n := len(feed.shared.held); n == 0 || n > maxShared || size > maxShared*maxOneShare {
+		if n, size := shared(); n == 0 || n > maxShared || size > maxShared*maxOneShare {
 			t.Errorf("%d batches of %d bytes are shared", n, size)
 		}
 		time.Sleep(sharedFor)
 		synctest.Wait()
-		if n := len(feed.shared.held); n != 0 {
+		if n, _ := shared(); n != 0 {
 			t.Errorf("%d batches are left", n)
 		}
 	})

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 )
@@ -39,23 +38,20 @@ func (r *registry) put(name string, opts TopicOptions, onDemand bool, build func
 	if t := r.topics[name]; t != nil {
 		return t, false, nil
 	}
-	if label := opts.label(strings.Clone(name)); !onDemand {
-		r.order = append(r.order, strings.Clone(name))
-	} else {
-		if opts.Max > 0 && r.demanded[label] >= opts.Max {
-			return nil, false, ErrTooMany
-		}
-		if r.demanded == nil {
-			r.demanded = make(map[string]int)
-		}
-		r.demanded[label]++
-		r.sweepLater(opts.IdleTTL)
-	}
-	if r.topics == nil {
-		r.topics = make(map[string]*topic)
+	if onDemand && opts.Max > 0 && r.demanded[opts.label(name)] >= opts.Max {
+		return nil, false, ErrTooMany
 	}
 	t = build()
+	if r.topics == nil {
+		r.topics, r.demanded = make(map[string]*topic), make(map[string]int)
+	}
 	r.topics[t.name] = t
+	if onDemand {
+		r.demanded[t.label()]++
+		r.sweepLater(opts.IdleTTL)
+	} else {
+		r.order = append(r.order, t.name)
+	}
 	return t, true, nil
 }
 

@@ -214,10 +214,8 @@ func (h *Hub) Submit(ctx context.Context, topic string, p *Publication) error {
 	}
 	t, err := h.demand(topic)
 	for err == nil && !t.touch() { // it is being removed
-		select {
-		case <-t.gone:
-		case <-ctx.Done():
-			return fmt.Errorf("publish to %s: %w", topic, ctx.Err())
+		if err := t.awaitGone(ctx); err != nil {
+			return fmt.Errorf("publish to %s: %w", topic, err)
 		}
 		t, err = h.demand(topic)
 	}

@@ -152,10 +152,8 @@ func (s *Subscription) open(ctx context.Context, hub *Hub, preset Format, onlyAs
 		}
 		f, ok := t.join(filter, t.format(format, formatter))
 		if !ok { // it is being removed
-			select {
-			case <-t.gone:
-			case <-ctx.Done():
-				return opened{}, fmt.Errorf("open %s: %w: %w", name, ErrUnavailable, ctx.Err())
+			if err := t.awaitGone(ctx); err != nil {
+				return opened{}, fmt.Errorf("open %s: %w: %w", name, ErrUnavailable, err)
 			}
 			continue
 		}

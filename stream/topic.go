@@ -126,7 +126,7 @@ func (t *topic) join(filter eventlog.Filter, format *eventlog.Format) (*feed, bo
 		view.Leave()
 		return nil, false
 	}
-	key := feedKey{strings.Join(filter, ","), format}
+	key := feedKey{filter.String(), format}
 	f := t.feeds[key]
 	if f == nil {
 		f = &feed{Feed: fanout.New(view, format, t.opts.Pace), key: key}
@@ -179,6 +179,16 @@ func (t *topic) ready(ctx context.Context) bool {
 	case <-ctx.Done():
 	}
 	return false
+}
+
+// awaitGone waits until a topic that is being removed is not the hub's any more.
+func (t *topic) awaitGone(ctx context.Context) error {
+	select {
+	case <-t.gone:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
 
 // touch says that the topic is in use, and reports whether it is still there.

@@ -104,4 +104,5 @@ func MatchPattern(pattern, name string) bool {
 	return is && strings.HasSuffix(prefix, ".") && len(name) > len(prefix) && strings.HasPrefix(name, prefix)
 }
 
-func (f Filter) key() string { return strings.Join(f, ",") }
+// String returns the patterns, joined: it is the same for the same filter alone.
+func (f Filter) String() string { return strings.Join(f, ",") }

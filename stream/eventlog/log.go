@@ -308,7 +308,7 @@ func (l *Log) View(f Filter) *View {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	v := l.views.all[f.key()]
+	v := l.views.all[f.String()]
 	if v == nil {
 		v = &View{log: l, filter: f}
 		v.floor, v.why = l.evicted.floor(f)

@@ -24,7 +24,7 @@ func (s *views) put(v *View) {
 	if s.all == nil {
 		s.all, s.bySubject, s.byPrefix = make(map[string]*View), make(map[string][]*View), make(map[string][]*View)
 	}
-	s.all[v.filter.key()] = v
+	s.all[v.filter.String()] = v
 	for _, p := range v.filter {
 		m, key := s.place(p)
 		m[key] = append(m[key], v)
@@ -32,7 +32,7 @@ func (s *views) put(v *View) {
 }
 
 func (s *views) remove(v *View) {
-	delete(s.all, v.filter.key())
+	delete(s.all, v.filter.String())
 	for _, p := range v.filter {
 		m, key := s.place(p)
 		if m[key] = slices.DeleteFunc(m[key], func(o *View) bool { return o == v }); len(m[key]) == 0 {

@@ -276,8 +276,8 @@ func TestVersionsOfHTTP(t *testing.T) {
 		proto  string
 	}{
 		"h2c":                {over(func(p *http.Protocols) { p.SetUnencryptedHTTP2(true) }), nil, "HTTP/2.0"},
-		"HTTP/2 over TLS":    {over(func(p *http.Protocols) { p.SetHTTP2(true) }), []string{"-tls-cert", certFile, "-tls-key", keyFile}, "HTTP/2.0"},
-		"HTTP/1.1 over TLS":  {over(func(p *http.Protocols) { p.SetHTTP1(true) }), []string{"-tls-cert", certFile, "-tls-key", keyFile}, "HTTP/1.1"},
+		"HTTP/2 over TLS":    {over(func(p *http.Protocols) { p.SetHTTP2(true) }), []string{"-tls-cert", cert.File, "-tls-key", cert.KeyFile}, "HTTP/2.0"},
+		"HTTP/1.1 over TLS":  {over(func(p *http.Protocols) { p.SetHTTP1(true) }), []string{"-tls-cert", cert.File, "-tls-key", cert.KeyFile}, "HTTP/1.1"},
 		"HTTP/1.1 in clear":  {over(func(p *http.Protocols) { p.SetHTTP1(true) }), nil, "HTTP/1.1"},
 		"by net/http":        {over(func(p *http.Protocols) { p.SetHTTP1(true) }), []string{"-transport", "net/http", "-write-timeout", "300ms"}, "HTTP/1.1"},
 		"with a short write": {over(func(p *http.Protocols) { p.SetUnencryptedHTTP2(true) }), []string{"-write-timeout", "300ms"}, "HTTP/2.0"},

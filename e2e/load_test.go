@@ -152,7 +152,7 @@ func TestSeventhTabIsToldWhyItWaits(t *testing.T) {
 // Over HTTP/2 there is no such limit.
 func TestHTTP2OverTLS(t *testing.T) {
 	t.Parallel()
-	s := startServer(t, append(topics(8), "-retry", "400ms", "-tls-cert", certFile, "-tls-key", keyFile)...)
+	s := startServer(t, append(topics(8), "-retry", "400ms", "-tls-cert", cert.File, "-tls-key", cert.KeyFile)...)
 	tabs := besides(t, s, 8)
 	publish := func(from, to int) {
 		for i := range tabs {
@@ -195,7 +195,7 @@ func TestHTTP2OverTLS(t *testing.T) {
 // idle for longer than the write timeout.
 func TestIdleHTTP2StreamStaysOpen(t *testing.T) {
 	t.Parallel()
-	s := startServer(t, "-source", "t=http", "-write-timeout", "1s", "-heartbeat", "3s", "-tls-cert", certFile, "-tls-key", keyFile)
+	s := startServer(t, "-source", "t=http", "-write-timeout", "1s", "-heartbeat", "3s", "-tls-cert", cert.File, "-tls-key", cert.KeyFile)
 	p := openPage(t, s.url())
 	p.connect()
 	s.publish("t", seq(0, 1)...)

@@ -2,6 +2,7 @@ package e2e_test
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"flag"
 	"fmt"
@@ -13,6 +14,8 @@ import (
 	"time"
 
 	"github.com/chromedp/chromedp"
+
+	"weir/e2e/certificate"
 )
 
 var (
@@ -93,13 +96,18 @@ func findBrowser() (string, error) {
 	return "", fmt.Errorf("no browser found (looked for %s): install the package chromium of your system, for example apt-get install chromium", strings.Join(names, ", "))
 }
 
+// cert is the certificate of servers with TLS; roots trusts it.
+var (
+	cert  *certificate.Certificate
+	roots = x509.NewCertPool()
+)
+
 func startBrowser() (func(), error) {
 	path, err := findBrowser()
 	if err != nil {
 		return nil, err
 	}
-	pin, err := makeCertificate()
-	if err != nil {
+	if cert, err = certificate.Make(workDir, roots); err != nil {
 		return nil, err
 	}
 	opts := append(chromedp.DefaultExecAllocatorOptions[:],
@@ -109,7 +117,7 @@ func startBrowser() (func(), error) {
 		chromedp.Flag("disable-quic", true),
 		chromedp.Flag("host-resolver-rules", "MAP evil.test 127.0.0.1"), // a foreign page, and a name that was rebound
 		chromedp.Flag("disable-component-update", true),
-		chromedp.Flag("ignore-certificate-errors-spki-list", pin),
+		chromedp.Flag("ignore-certificate-errors-spki-list", cert.Pin),
 		chromedp.WindowSize(1280, 900),
 	)
 	if os.Getuid() == 0 {

@@ -84,7 +84,7 @@ func startSite(t *testing.T) *site {
 func (s *site) startApp(t *testing.T) {
 	t.Helper()
 	cmd := exec.Command(s.binary, "-addr", s.addr, "-weir", s.proxy.URL(), "-key", s.key)
-	cmd.Env = append(harness.CleanEnv(), "APP_TOKEN="+token, "SSL_CERT_FILE="+harness.CertFile)
+	cmd.Env = append(harness.CleanEnv(), "APP_TOKEN="+token, "SSL_CERT_FILE="+harness.Cert.File)
 	s.app = harness.Start(t, "app", cmd)
 	s.app.Listens(t, s.addr)
 }

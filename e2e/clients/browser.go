@@ -35,7 +35,7 @@ func startBrowser(ctx context.Context, m *matrix) (*browser, error) {
 	opts := append(chromedp.DefaultExecAllocatorOptions[:],
 		chromedp.ExecPath(path), chromedp.UserDataDir(filepath.Join(m.dir, "profile")), chromedp.DisableGPU,
 		chromedp.Flag("disable-quic", true), chromedp.Flag("disable-component-update", true),
-		chromedp.Flag("ignore-certificate-errors-spki-list", m.cert.pin))
+		chromedp.Flag("ignore-certificate-errors-spki-list", m.cert.Pin))
 	if os.Getuid() == 0 {
 		opts = append(opts, chromedp.NoSandbox)
 	}

@@ -16,6 +16,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"weir/e2e/certificate"
 )
 
 // patience is how long a condition may take to come true.
@@ -94,7 +96,7 @@ type matrix struct {
 	here    string // this folder
 	root    string // the repository
 	goRead  string // the program of golang/
-	cert    certificate
+	cert    *certificate.Certificate
 	browser *browser
 	clients []client
 	table   *table
@@ -121,7 +123,7 @@ func newMatrix(ctx context.Context, c config, dir string, out io.Writer) (*matri
 	if err := build(filepath.Join(m.here, "golang"), m.goRead, "."); err != nil {
 		return nil, err
 	}
-	if m.cert, err = makeCertificate(dir); err != nil {
+	if m.cert, err = certificate.Make(dir, nil); err != nil {
 		return nil, err
 	}
 	for _, c := range allClients {

@@ -172,7 +172,7 @@ func (r *row) startReader(c client, scheme, addr string) (*reader, error) {
 func (r *row) startCommand(reader *reader, name string, args ...string) error {
 	ctx, cancel := context.WithCancel(r.ctx)
 	cmd := exec.CommandContext(ctx, name, args...)
-	cmd.Env = append(os.Environ(), "NODE_EXTRA_CA_CERTS="+r.cert.cert, "SSL_CERT_FILE="+r.cert.cert)
+	cmd.Env = append(os.Environ(), "NODE_EXTRA_CA_CERTS="+r.cert.File, "SSL_CERT_FILE="+r.cert.File)
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		cancel()

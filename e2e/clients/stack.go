@@ -4,17 +4,8 @@ package main
 
 import (
 	"bufio"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/sha256"
-	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/base64"
-	"encoding/pem"
 	"errors"
 	"fmt"
-	"math/big"
 	"net"
 	"os"
 	"os/exec"
@@ -22,43 +13,6 @@ import (
 	"regexp"
 	"time"
 )
-
-// A certificate is for 127.0.0.1, and signed by nobody but itself.
-type certificate struct {
-	cert, key string // files
-	pin       string // the hash by which the browser is told to trust it
-}
-
-func makeCertificate(dir string) (c certificate, err error) {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		return c, err
-	}
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(time.Now().UnixNano()), Subject: pkix.Name{CommonName: "weir clients"},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(24 * time.Hour),
-		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
-		KeyUsage:    x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
-		IsCA: true, BasicConstraintsValid: true, // or Python does not take it as a root
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
-	if err != nil {
-		return c, err
-	}
-	parsed, err := x509.ParseCertificate(der)
-	if err != nil {
-		return c, err
-	}
-	private, err := x509.MarshalPKCS8PrivateKey(key)
-	if err != nil {
-		return c, err
-	}
-	hash := sha256.Sum256(parsed.RawSubjectPublicKeyInfo)
-	c = certificate{filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem"), base64.StdEncoding.EncodeToString(hash[:])}
-	return c, errors.Join(
-		os.WriteFile(c.cert, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), 0o644),
-		os.WriteFile(c.key, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private}), 0o600))
-}
 
 // startRedis runs a Redis in dir, and returns its address.
 func startRedis(dir string) (*process, string, error) {
@@ -125,7 +79,7 @@ func (m *matrix) startNginx(dir string, servers ...*server) (*process, string, e
 	}
 	files := map[string]string{
 		"nginx.conf":         string(main),
-		"weir/listen.conf":   fmt.Sprintf("listen %s ssl http2;\nssl_certificate %s;\nssl_certificate_key %s;\naccess_log access.log weir;\n%s", addr, m.cert.cert, m.cert.key, temp),
+		"weir/listen.conf":   fmt.Sprintf("listen %s ssl http2;\nssl_certificate %s;\nssl_certificate_key %s;\naccess_log access.log weir;\n%s", addr, m.cert.File, m.cert.KeyFile, temp),
 		"weir/redirect.conf": fmt.Sprintf("listen %s;\naccess_log off;\n%s", plain, temp),
 		"weir/nodes.conf":    nodes,
 	}

@@ -30,7 +30,7 @@ func OpenTab(t *testing.T, url string) *Tab {
 		chromedp.DisableGPU,
 		chromedp.Flag("disable-quic", true),
 		chromedp.Flag("disable-component-update", true),
-		chromedp.Flag("ignore-certificate-errors-spki-list", pin),
+		chromedp.Flag("ignore-certificate-errors-spki-list", Cert.Pin),
 		chromedp.WindowSize(1280, 900),
 	)
 	if os.Getuid() == 0 {

@@ -1,6 +1,7 @@
 package harness
 
 import (
+	"crypto/x509"
 	"errors"
 	"flag"
 	"fmt"
@@ -9,6 +10,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"weir/e2e/certificate"
 )
 
 var prebuilt = flag.String("binary", "", "test this `file` in place of a server built from the source")
@@ -17,7 +20,16 @@ var (
 	// Binary is the server under test.
 	Binary  string
 	workDir string // for everything that the run leaves behind
+
+	// Cert is the certificate of nginx, and Roots trusts it.
+	Cert  *certificate.Certificate
+	Roots = x509.NewCertPool()
 )
+
+func makeCertificate() (err error) {
+	Cert, err = certificate.Make(workDir, Roots)
+	return err
+}
 
 // Main is what a TestMain calls: it builds the server and makes the certificate,
 // runs the tests, and tidies up. It returns the exit status.

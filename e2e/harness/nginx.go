@@ -53,7 +53,7 @@ func StartSite(t *testing.T, locations string, nodes ...*Node) *Proxy {
 		t.Fatal(err)
 	}
 	p.write(t, "nginx.conf", string(main))
-	p.write(t, "weir/listen.conf", fmt.Sprintf("listen %s ssl http2;\nssl_certificate %s;\nssl_certificate_key %s;\naccess_log access.log weir;\n%s%s", p.Addr, CertFile, keyFile, temp, locations))
+	p.write(t, "weir/listen.conf", fmt.Sprintf("listen %s ssl http2;\nssl_certificate %s;\nssl_certificate_key %s;\naccess_log access.log weir;\n%s%s", p.Addr, Cert.File, Cert.KeyFile, temp, locations))
 	p.write(t, "weir/redirect.conf", fmt.Sprintf("listen %s;\naccess_log off;\n%s", p.Plain, temp))
 	p.write(t, "weir/nodes.conf", servers)
 	p.Start(t)

@@ -46,7 +46,7 @@ func (b *observedBroker) Publish(ctx context.Context, topic string, p *stream.Pu
 	began := time.Now()
 	err := b.Broker.Publish(ctx, topic, p)
 	ended := time.Now()
-	tm := b.t.topicOf(topic)
+	tm := b.t.metrics.of(topic)
 	tm.brokered.Store(true)
 	exemplar := context.Background()
 	for _, e := range p.Events {

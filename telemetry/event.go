@@ -121,7 +121,7 @@ func (et *eventTrace) sent(send trace.Span, id stream.ID, err error, began, ende
 		return
 	}
 	et.t.journeys.Publish(et.ref, event, journey.Span{Began: began, Ended: ended})
-	if et.t.readers.of(et.event.Topic) == 0 && !et.t.brokered(et.event.Topic, et.tm) {
+	if et.t.readers.of(et.event.Topic) == 0 && !et.tm.throughBroker(et.event.Topic) {
 		et.t.open.close(et, nil) // nobody gets it
 	}
 }

@@ -35,7 +35,7 @@ func (t *Telemetry) passOn(ctx context.Context, _ string, e *stream.Event) func(
 
 // reject counts and logs a refusal. The middleware puts the reason on the span.
 func (t *Telemetry) reject(r *http.Request, refusal *stream.Refusal) {
-	tm := t.topicOf(cmp.Or(r.PathValue("topic"), r.URL.Query().Get("topic")))
+	tm := t.metrics.of(cmp.Or(r.PathValue("topic"), r.URL.Query().Get("topic")))
 	add(tm.rejected, refusal.Reason, 1)
 	if x := exchangeOf(r.Context()); x != nil {
 		x.refusal = refusal
@@ -49,7 +49,7 @@ func (t *Telemetry) source(c stream.SourceChange) {
 	if c.Broker {
 		what = "broker"
 	}
-	label := cmp.Or(t.label(c.Topic), other)
+	label := cmp.Or(t.handler.label(c.Topic), other)
 	up := slog.LevelInfo
 	if label != c.Topic { // made on demand: there may be very many
 		up = slog.LevelDebug

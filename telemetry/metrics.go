@@ -3,8 +3,8 @@ package telemetry
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"net/http"
-	"slices"
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"go.opentelemetry.io/otel/attribute"
@@ -12,64 +12,37 @@ import (
 	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
 	"go.opentelemetry.io/otel/sdk/metric/exemplar"
 	"go.opentelemetry.io/otel/semconv/v1.43.0/httpconv"
-
-	"weir/stream"
-)
-
-// Boundaries of histograms.
-var (
-	deliveryBounds = []float64{.00005, .0001, .00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60}
-	publishBounds  = []float64{.00005, .0001, .00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10}
-	clientBounds   = []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60}
-	ageBounds      = []float64{1, 5, 15, 60, 300, 900, 3600, 10800, 21600, 43200, 86400}
-	countBounds    = []float64{0, 1, 2, 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10000, 25000}
-	requestBounds  = []float64{.005, .01, .025, .05, .075, .1, .25, .5, .75, 1, 2.5, 5, 7.5, 10} // those of the semantic conventions
 )
 
 // metrics are the instruments. What happens at every delivery is counted in
 // tallies, which are added up when they are read; counters are plain numbers that
 // are observed, so that each series is there from the start, at 0.
 type metrics struct {
-	topics
-
-	// families are the histograms, in the order in which they are given.
-	families []*family
-	deliveries, publishing, brokering, durations,
-	fanout, replay, clientDelivery, clientRender *family
+	*topics
 
 	request metric.Float64Histogram
 	reports map[string]*counter // by sse.report.reason
 }
 
-func (t *Telemetry) setMetrics() error {
-	m := &metrics{reports: make(map[string]*counter)}
-	m.topics = topics{m: m, types: t.opts.EventTypes, rejects: slices.Concat([]string{other}, stream.RejectReasons, t.opts.RejectReasons)}
-	t.metrics = m
-	histogram := func(name, unit, description string, bounds []float64) *family {
-		f := &family{name: name, unit: unit, description: description, layout: newLayout(bounds, t.exponential)}
-		m.families = append(m.families, f)
-		return f
-	}
-	m.deliveries = histogram("sse.server.delivery.duration", "s", "From the entry of an event into the log to its flush to a client; replays do not count.", deliveryBounds)
-	m.publishing = histogram("sse.server.publish.duration", "s", "From the publishing of an event until it is in the log, or acknowledged by the broker.", publishBounds)
-	m.brokering = histogram("sse.server.broker.publish.duration", "s", "How long the broker took to store what was published.", publishBounds)
-	m.durations = histogram("sse.server.connection.duration", "s", "How long connections were open.", ageBounds)
-	m.fanout = histogram("sse.server.fanout.size", "{connection}", "Connections that were open to a topic when an event entered it.", countBounds)
-	m.replay = histogram("sse.server.replay.size", "{event}", "Events that a client got again when it came back.", countBounds)
-	m.clientDelivery = histogram("sse.client.delivery.duration", "s", "From the publishing of an event to its arrival in the browser.", clientBounds)
-	m.clientRender = histogram("sse.client.render.duration", "s", "From the arrival of an event in the browser until it was on screen.", clientBounds)
+// newMetrics makes the numbers. What counts them may begin; [metrics.register] has
+// them read.
+func newMetrics(ts *topics) *metrics {
+	m := &metrics{topics: ts, reports: make(map[string]*counter)}
 	for _, reason := range reportReasons {
 		m.reports[reason] = &counter{option: withSet(keyReportReason.String(reason))}
 	}
-	meter := t.meterProvider.Meter(scopeName, metric.WithInstrumentationVersion(t.opts.Version), metric.WithSchemaURL(schemaURL))
+	return m
+}
+
+// register makes the instruments, and what is read when somebody reads the metrics.
+func (m *metrics) register(meter metric.Meter) error {
 	request, err := httpconv.NewServerRequestDuration(meter, metric.WithExplicitBucketBoundaries(requestBounds...))
 	m.request = request.Inst()
-	return errors.Join(err, t.observe(meter))
+	return errors.Join(err, m.observe(meter))
 }
 
 // observe registers what is read when somebody reads the metrics.
-func (t *Telemetry) observe(meter metric.Meter) error {
-	m := t.metrics
+func (m *metrics) observe(meter metric.Meter) error {
 	var errs []error
 	var all []metric.Observable
 	counts := func(name, unit, description string) metric.Int64ObservableCounter {
@@ -105,8 +78,8 @@ func (t *Telemetry) observe(meter metric.Meter) error {
 	restarts := counts("sse.server.source.restarts", "{restart}", "How often a topic's source was run again.")
 
 	_, err = meter.RegisterCallback(func(_ context.Context, o metric.Observer) error {
-		t.knowTopics()
-		lags := t.lags()
+		m.know()
+		lags := m.handler.lags()
 		for _, c := range m.reports {
 			o.ObserveInt64(reports, c.Load(), c.option)
 		}
@@ -136,7 +109,7 @@ func (t *Telemetry) observe(meter metric.Meter) error {
 				o.ObserveInt64(active, tm.connections[i].Load(), tm.byVersion[i])
 			}
 		}
-		t.observeLogs(lags, func(name string, l logState) {
+		m.handler.logs(lags, func(name string, l logState) {
 			tm := m.topic(name)
 			o.ObserveFloat64(loss, l.timeToLoss, tm.option)
 			o.ObserveInt64(size, l.bytes, tm.option)
@@ -167,12 +140,13 @@ func is(b bool) int64 {
 // MetricsHandler serves the metrics to Prometheus, in its text format or, for
 // who asks, in OpenMetrics with exemplars.
 func (t *Telemetry) MetricsHandler() http.Handler {
-	return promhttp.HandlerFor(t.registry, promhttp.HandlerOpts{EnableOpenMetrics: true, ErrorHandling: promhttp.ContinueOnError, ErrorLog: promLog{t}})
+	return promhttp.HandlerFor(t.registry, promhttp.HandlerOpts{EnableOpenMetrics: true, ErrorHandling: promhttp.ContinueOnError, ErrorLog: promLog{t.logger}})
 }
 
-type promLog struct{ t *Telemetry }
+// A promLog takes what goes wrong when the metrics are served.
+type promLog struct{ logger func() *slog.Logger }
 
-func (l promLog) Println(v ...any) { l.t.logger().Error("serving the metrics failed", "error", v) }
+func (l promLog) Println(v ...any) { l.logger().Error("serving the metrics failed", "error", v) }
 
 // views keep the attributes of the HTTP metrics bounded.
 func views() []sdkmetric.View {

@@ -50,7 +50,7 @@ func (p *producer) Produce(context.Context) ([]metricdata.ScopeMetrics, error) {
 	if m == nil {
 		return nil, nil
 	}
-	p.t.knowTopics()
+	m.know()
 	now := time.Now()
 	points := make(map[*family][]point)
 	for tm := range m.all() {
@@ -62,7 +62,7 @@ func (p *producer) Produce(context.Context) ([]metricdata.ScopeMetrics, error) {
 		}
 	}
 	scope := metricdata.ScopeMetrics{Scope: instrumentation.Scope{Name: scopeName, Version: p.t.opts.Version, SchemaURL: schemaURL}}
-	for _, f := range m.families {
+	for _, f := range m.families.all {
 		if len(points[f]) > 0 {
 			scope.Metrics = append(scope.Metrics, metricdata.Metrics{Name: f.name, Description: f.description, Unit: f.unit, Data: p.data(f, points[f], now)})
 		}

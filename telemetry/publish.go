@@ -65,7 +65,7 @@ func (t *Telemetry) sample(o *origin, now time.Time) bool {
 
 // publish is called before an event enters.
 func (t *Telemetry) publish(ctx context.Context, topic string, e *stream.Event) func(stream.ID, error) {
-	tm := t.topicOf(topic)
+	tm := t.metrics.of(topic)
 	began := time.Now()
 	e.Origin = eventlog.Origin{Node: t.opts.Node, Published: began}
 	et, send := t.beginEvent(ctx, topic, e, tm, began)
@@ -77,7 +77,7 @@ func (t *Telemetry) publish(ctx context.Context, topic string, e *stream.Event) 
 			add(tm.dropped, dropReason(err), 1)
 		} else {
 			published.Add(1)
-			if !t.brokered(topic, tm) { // else it is counted when it comes back
+			if !tm.throughBroker(topic) { // else it is counted when it comes back
 				tm.fanout.Record(t.exemplarContext(et), float64(t.readers.of(topic)))
 			}
 		}
@@ -156,21 +156,6 @@ func baggageOf(ctx context.Context) (attributes []attribute.KeyValue) {
 		}
 	}
 	return attributes
-}
-
-// brokered reports whether the events of a topic come through a broker.
-func (t *Telemetry) brokered(topic string, tm *topicMetrics) bool {
-	if !tm.known.Load() {
-		h := t.handler.Load()
-		if h == nil {
-			return tm.brokered.Load()
-		}
-		if health, err := h.Hub.TopicHealth(topic); err == nil {
-			tm.brokered.Store(health.Broker != nil)
-			tm.known.Store(true)
-		}
-	}
-	return tm.brokered.Load()
 }
 
 // dropReason is the sse.drop.reason of an event that was refused.

@@ -15,7 +15,7 @@ import (
 // of this node's, which begins when it was published: so it encloses what
 // happens here, and is itself a child of the publishing node's.
 func (t *Telemetry) receive(topic string, e *stream.Event) {
-	tm := t.topicOf(topic)
+	tm := t.metrics.of(topic)
 	tm.brokered.Store(true)
 	tm.fanout.Record(context.Background(), float64(t.readers.of(topic)))
 	sc := contextOf(e)

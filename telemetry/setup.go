@@ -8,9 +8,9 @@ import (
 	"log/slog"
 	"net/http"
 	"os"
+	"slices"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/go-logr/logr"
@@ -103,9 +103,8 @@ type Telemetry struct {
 	conns          conns
 	readers        readers
 	sessions       sessions
-	growth         growth
 	storm          storm
-	handler        atomic.Pointer[stream.Handler]
+	handler        observedHandler
 	measurements   sync.Map // of measurement to []metric.RecordOption
 
 	mu   sync.Mutex
@@ -203,6 +202,15 @@ func (t *Telemetry) Shutdown(ctx context.Context) error {
 	}
 	work.Wait()
 	return errors.Join(errs...)
+}
+
+// setMetrics makes the metrics, for readers that are there already.
+func (t *Telemetry) setMetrics() error {
+	t.metrics = newMetrics(&topics{
+		families: newFamilies(t.exponential), handler: &t.handler,
+		types: t.opts.EventTypes, rejects: slices.Concat([]string{other}, stream.RejectReasons, t.opts.RejectReasons),
+	})
+	return t.metrics.register(t.meterProvider.Meter(scopeName, metric.WithInstrumentationVersion(t.opts.Version), metric.WithSchemaURL(schemaURL)))
 }
 
 func (t *Telemetry) logger() *slog.Logger {

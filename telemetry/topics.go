@@ -21,7 +21,8 @@ var versions = [...]string{"1.0", "1.1", "2", "3"}
 // topics are the counters of each label: of a topic, or of all topics on demand of
 // one pattern.
 type topics struct {
-	m       *metrics
+	families
+	handler *observedHandler
 	types   []string // event types that are told apart
 	rejects []string // reasons of refusals
 	byName  sync.Map // *topicMetrics by label; the labels are the server's
@@ -29,7 +30,7 @@ type topics struct {
 
 // topicMetrics count what happens on the topics of one label.
 type topicMetrics struct {
-	m              *metrics
+	handler        *observedHandler
 	name           string
 	option         metric.MeasurementOption // the topic
 	live, replayed metric.MeasurementOption // topic and kind
@@ -61,6 +62,23 @@ type counter struct {
 	option metric.MeasurementOption
 }
 
+// of returns the counters of a topic. A topic that does not exist counts under
+// _OTHER.
+func (ts *topics) of(topic string) *topicMetrics {
+	if label := ts.handler.label(topic); label != "" {
+		return ts.topic(label)
+	}
+	return ts.topic(other)
+}
+
+// know makes the series of each topic that has none yet.
+func (ts *topics) know() {
+	ts.topic(other)
+	for _, name := range ts.handler.topics() {
+		ts.of(name)
+	}
+}
+
 // topic returns the counters of a label, which is the server's own.
 func (ts *topics) topic(name string) *topicMetrics {
 	if tm, ok := ts.byName.Load(name); ok {
@@ -68,13 +86,13 @@ func (ts *topics) topic(name string) *topicMetrics {
 	}
 	topic := keyTopic.String(name)
 	tm := &topicMetrics{
-		m: ts.m, name: name, option: withSet(topic),
+		handler: ts.handler, name: name, option: withSet(topic),
 		live: withSet(topic, keyDeliveryKind.String(kindLive)), replayed: withSet(topic, keyDeliveryKind.String(kindReplay)),
 		states: make(map[stream.SourceState]metric.MeasurementOption), durations: make(map[stream.CloseReason]*series),
-		delivery: newSeries(ts.m.deliveries, topic), fanout: newSeries(ts.m.fanout, topic), replay: newSeries(ts.m.replay, topic),
-		publish: newSeries(ts.m.publishing, topic), publishFailed: newSeries(ts.m.publishing, topic, keyErrorType.String("publish")),
-		broker:         newSeries(ts.m.brokering, topic),
-		clientDelivery: newSeries(ts.m.clientDelivery, topic), clientRender: newSeries(ts.m.clientRender, topic),
+		delivery: newSeries(ts.deliveries, topic), fanout: newSeries(ts.fanout, topic), replay: newSeries(ts.replay, topic),
+		publish: newSeries(ts.publishing, topic), publishFailed: newSeries(ts.publishing, topic, keyErrorType.String("publish")),
+		broker:         newSeries(ts.brokering, topic),
+		clientDelivery: newSeries(ts.clientDelivery, topic), clientRender: newSeries(ts.clientRender, topic),
 	}
 	counters := func(key attribute.Key, values []string) map[string]*counter {
 		all := make(map[string]*counter, len(values))
@@ -97,7 +115,7 @@ func (ts *topics) topic(name string) *topicMetrics {
 		if kind := errorType(reason); kind != "" {
 			kvs = append(kvs, keyErrorType.String(kind))
 		}
-		tm.durations[reason] = newSeries(ts.m.durations, kvs...)
+		tm.durations[reason] = newSeries(ts.durations, kvs...)
 	}
 	actual, _ := ts.byName.LoadOrStore(name, tm)
 	return actual.(*topicMetrics)
@@ -133,7 +151,7 @@ func (tm *topicMetrics) deliveryPoint() point {
 
 // total returns what all tallies of a topic have counted.
 func (tm *topicMetrics) total() (total sums) {
-	total.latency.counts = make([]uint64, len(tm.m.deliveries.layout.bounds)+1)
+	total.latency.counts = make([]uint64, len(tm.delivery.family.layout.bounds)+1)
 	for i := range tm.tallies {
 		t := tm.tallies[i].Load()
 		if t == nil {
@@ -159,8 +177,20 @@ func (tm *topicMetrics) tally(shard int) *tally {
 	if t := at.Load(); t != nil {
 		return t
 	}
-	at.CompareAndSwap(nil, newTally(tm.m.deliveries.layout))
+	at.CompareAndSwap(nil, newTally(tm.delivery.family.layout))
 	return at.Load()
+}
+
+// throughBroker reports whether the events of one of the label's topics come
+// through a broker.
+func (tm *topicMetrics) throughBroker(topic string) bool {
+	if !tm.known.Load() {
+		if has, known := tm.handler.hasBroker(topic); known {
+			tm.brokered.Store(has)
+			tm.known.Store(true)
+		}
+	}
+	return tm.brokered.Load()
 }
 
 // add counts under a value of a bounded set, or else under _OTHER.

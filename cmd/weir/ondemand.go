@@ -28,7 +28,7 @@ func (c *config) demandSettings() []setting {
 	return []setting{
 		{name: "topics", value: "PATTERN", many: true, group: groupServing, usage: "create topics on first use: NAME, or a pattern such as run.*; options after commas; may be given more than once" +
 			"\nttl=DURATION: remove a topic after this long without readers and events, and forget that it had ended (default 1h)" +
-			"\nmax=N: at most this many at once (default 100000)" +
+			"\nmax=N: at most this many at once; beyond it, those without events and readers make room (default 100000)" +
 			"\nhistory=N, bytes=N: in place of -history and -history-bytes", set: c.addDemand},
 		{name: "play", group: groupServing, usage: "any topic, and no tokens: for trying things out, on a loopback address alone; requests through proxies that show themselves (by a header, or HTTP/1.0), or from other sites' pages, are refused", set: boolean(&c.play)},
 	}

@@ -2,18 +2,17 @@ package main
 
 import (
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"log/slog"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"weir/web/rights"
 )
 
-// reloadPatience is how long reading tokens and the certificate may take before
-// that is told. A file may be a FIFO, or lie on a disk that hangs.
-const reloadPatience = 5 * time.Second
+// maxCertificate is the largest file of a certificate or key, in bytes.
+const maxCertificate = 1 << 20
 
 // secrets are the tokens and the certificate, which SIGHUP reads again.
 type secrets struct {
@@ -32,24 +31,18 @@ type secrets struct {
 
 func loadSecrets(cfg *config, logger *slog.Logger) (*secrets, error) {
 	s := &secrets{cfg: cfg, logger: logger}
-	read := make(chan error, 1)
-	go func() {
-		pair, err := cfg.certificate()
-		if err == nil {
-			s.access, err = rights.New(cfg.rights)
-		}
+	pair, err := cfg.certificate()
+	if err == nil {
 		s.cert.Store(pair)
-		read <- err
-	}()
-	select {
-	case err := <-read:
-		if err != nil {
-			return nil, usageError{err}
-		}
-		return s, nil
-	case <-time.After(reloadPatience):
-		return nil, setupError{fmt.Errorf("tokens and certificate cannot be read within %v", reloadPatience)}
+		s.access, err = rights.New(cfg.rights)
 	}
+	switch {
+	case errors.Is(err, rights.ErrSilent):
+		return nil, setupError{err}
+	case err != nil:
+		return nil, usageError{err}
+	}
+	return s, nil
 }
 
 // certificate reads the certificate; it is nil without TLS.
@@ -57,7 +50,14 @@ func (c *config) certificate() (*tls.Certificate, error) {
 	if c.tlsCert == "" {
 		return nil, nil
 	}
-	pair, err := tls.LoadX509KeyPair(c.tlsCert, c.tlsKey)
+	var pair tls.Certificate
+	cert, err := rights.ReadFile(c.tlsCert, maxCertificate)
+	if err == nil {
+		var key []byte
+		if key, err = rights.ReadFile(c.tlsKey, maxCertificate); err == nil {
+			pair, err = tls.X509KeyPair(cert, key)
+		}
+	}
 	if err != nil {
 		return nil, fmt.Errorf("-tls-cert and -tls-key: %w", err)
 	}
@@ -87,10 +87,6 @@ func (s *secrets) reload() {
 }
 
 func (s *secrets) read() {
-	late := time.AfterFunc(reloadPatience, func() {
-		s.logger.Error("reload hangs, the old settings stay: a file may be a FIFO, or its disk does not answer", "after", reloadPatience.String())
-	})
-	defer late.Stop()
 	pair, err := s.cfg.certificate()
 	if err == nil {
 		err = s.access.Reload()

@@ -77,7 +77,7 @@ func trustedURL(u *url.URL) error {
 // later.
 func (k *keySource) reload() error {
 	if !k.remote {
-		text, err := readFile(k.place, maxKeyFile)
+		text, err := ReadFile(k.place, maxKeyFile)
 		if err != nil {
 			return err
 		}

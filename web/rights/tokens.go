@@ -4,10 +4,7 @@ import (
 	"crypto/hmac"
 	"crypto/sha256"
 	"crypto/subtle"
-	"errors"
 	"fmt"
-	"io"
-	"os"
 	"slices"
 	"strings"
 )
@@ -86,7 +83,7 @@ func readTokens(publish, subscribe, file string, name func(hash [sha256.Size]byt
 	if file == "" {
 		return t, nil
 	}
-	text, err := readFile(file, maxTokenFile)
+	text, err := ReadFile(file, maxTokenFile)
 	if err != nil {
 		return nil, fmt.Errorf("token file: %w", err)
 	}
@@ -137,18 +134,4 @@ func parseTokens(text string, add func(action Action, word string, allowed grant
 		add(action, fields[1], allowed)
 	}
 	return nil
-}
-
-// readFile reads a regular file of at most so many bytes.
-func readFile(name string, most int64) ([]byte, error) {
-	f, err := os.Open(name)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	text, err := io.ReadAll(io.LimitReader(f, most+1))
-	if err == nil && int64(len(text)) > most {
-		err = errors.New("it is too large")
-	}
-	return text, err
 }

@@ -1,6 +1,7 @@
 package stream_test
 
 import (
+	"errors"
 	"fmt"
 	"net/http/httptest"
 	"runtime"
@@ -119,4 +120,38 @@ func TestReadersAreForgotten(t *testing.T) {
 		}
 	}
 	runtime.KeepAlive(handler)
+}
+
+// Who may read cannot use up all names: a topic that holds nothing and that nobody
+// reads makes room for another. One with an event or a reader does not, nor one
+// that was asked for just now.
+func TestUnusedTopicsMakeRoom(t *testing.T) {
+	demand := onDemand("run", stream.TopicOptions{Max: 3})
+	bubble(t, stream.HubOptions{OnDemand: demand}, &stream.Handler{Heartbeat: 24 * time.Hour}, func(t *testing.T, f *fixture) {
+		publish := func(topic string) error {
+			_, err := f.hub.Publish(t.Context(), topic, stream.Event{Data: []byte("1")})
+			return err
+		}
+		if err := publish("run.held"); err != nil {
+			t.Fatal(err)
+		}
+		reader := f.subscribe(t, "?topic=run.read")
+		f.subscribe(t, "?topic=run.left").close()
+		time.Sleep(time.Second)
+		if err := publish("run.new"); !errors.Is(err, stream.ErrTooMany) {
+			t.Errorf("one second after a topic was left, another is made: %v", err)
+		}
+		time.Sleep(time.Minute)
+		if err := publish("run.new"); err != nil {
+			t.Errorf("a minute after it was left: %v", err)
+		}
+		time.Sleep(time.Minute)
+		if err := publish("run.newer"); !errors.Is(err, stream.ErrTooMany) {
+			t.Errorf("a topic with events or a reader made room: %v", err)
+		}
+		if err := publish("run.read"); err != nil {
+			t.Error(err)
+		}
+		reader.want(t, "message")
+	})
 }

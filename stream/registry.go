@@ -17,6 +17,7 @@ type registry struct {
 	demanded map[string]int // topics on demand, by label
 	sweeper  *time.Timer    // calls sweep; nil before there is anything to sweep
 	sweepAt  time.Time      // when it will; zero: it will not
+	roomAt   time.Time      // when makeRoom last looked
 	closed   bool
 }
 
@@ -35,10 +36,14 @@ func (r *registry) get(name string) (*topic, error) {
 func (r *registry) put(name string, opts TopicOptions, onDemand bool, build func() *topic) (t *topic, made bool, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	full := func() bool { return onDemand && opts.Max > 0 && r.demanded[opts.label(name)] >= opts.Max }
+	if r.topics[name] == nil && full() {
+		r.makeRoom(opts.label(name))
+	}
 	if t := r.topics[name]; t != nil {
 		return t, false, nil
 	}
-	if onDemand && opts.Max > 0 && r.demanded[opts.label(name)] >= opts.Max {
+	if full() {
 		return nil, false, ErrTooMany
 	}
 	t = build()
@@ -115,6 +120,28 @@ func (r *registry) close() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.closed = true
+}
+
+// makeRoom removes the topics of a label that hold nothing and that nobody reads:
+// whoever may read could otherwise use up all names by asking for each of them once.
+// The caller holds r.mu, which is given up for a while.
+func (r *registry) makeRoom(label string) {
+	now := time.Now()
+	if now.Sub(r.roomAt) < sweepEvery {
+		return // it looks at every topic
+	}
+	r.roomAt = now
+	var unused []*topic
+	for _, t := range r.topics {
+		if t.onDemand && t.label() == label && t.unused(now) {
+			unused = append(unused, t)
+		}
+	}
+	r.mu.Unlock()
+	defer r.mu.Lock()
+	for _, t := range unused {
+		r.forget(t)
+	}
 }
 
 // sweepEvery is the least time between two sweeps.

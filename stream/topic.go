@@ -31,7 +31,8 @@ type TopicOptions struct {
 	// give topics that are made on demand one label for all. Default: the name.
 	Label string
 	// Max is how many topics with the same label there may be, of those that are
-	// made on demand. Default: 0, as many as are asked for.
+	// made on demand. When there are as many, those that hold no event and have no
+	// reader make room for new ones. Default: 0, as many as are asked for.
 	Max int
 	// IdleTTL is after how long without readers and events a topic that was made
 	// on demand is removed, also one that has ended: its name is free again then.
@@ -208,6 +209,30 @@ func (t *topic) idle(now time.Time) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.readers > 0 || now.Sub(t.used) < t.opts.IdleTTL || now.Sub(last) < t.opts.IdleTTL {
+		return false
+	}
+	t.removed = true
+	return true
+}
+
+// unusedFor is for how long a topic is kept at least: whoever asked for it may be
+// about to publish or to read.
+const unusedFor = 10 * time.Second
+
+// unused reports whether a topic holds nothing that anybody could miss, and marks
+// it as removed then, as idle does.
+func (t *topic) unused(now time.Time) bool {
+	if t.joined != nil {
+		select {
+		case <-t.joined:
+		default:
+			return false // its events may be on their way
+		}
+	}
+	empty := t.log.Stats().Entries == 0 && t.log.Ended() == ""
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if !empty || t.readers > 0 || t.removed || now.Sub(t.used) < unusedFor {
 		return false
 	}
 	t.removed = true

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -105,6 +106,41 @@ func TestSecondSignal(t *testing.T) {
 			}
 			p.signal(syscall.SIGTERM)
 			t.Logf("it ended %v after the second signal", p.ends(2*time.Second))
+		})
+	}
+}
+
+// Nor does what a source has started outlive a process that is ended at once,
+// though it ignores every request to end.
+func TestSecondSignalKillsChildren(t *testing.T) {
+	pids := filepath.Join(t.TempDir(), "pids")
+	stubborn := "trap \"\" INT TERM; echo $$ >>" + pids + "; while :; do sleep 0.05; done"
+	p := newProcess(t, "-source", "g=exec:sh -c '"+stubborn+"' & sh -c '"+stubborn+"'").start().listens()
+	var started []string
+	until(t, "both to run", func() bool {
+		text, _ := os.ReadFile(pids) // there is none at first
+		started = strings.Fields(string(text))
+		return len(started) == 2
+	})
+	p.signal(syscall.SIGTERM)
+	until(t, "the server to end", func() bool {
+		conn, err := net.Dial("tcp", strings.TrimPrefix(p.url, "http://"))
+		if err == nil {
+			conn.Close()
+		}
+		return err != nil
+	})
+	p.signal(syscall.SIGTERM)
+	p.ends(10 * time.Second)
+	for _, pid := range started {
+		t.Cleanup(func() {
+			if n, err := strconv.Atoi(pid); err == nil && t.Failed() {
+				_ = syscall.Kill(n, syscall.SIGKILL)
+			}
+		})
+		until(t, "the end of "+pid, func() bool {
+			stat, err := os.ReadFile("/proc/" + pid + "/stat")
+			return err != nil || strings.Contains(string(stat), ") Z ") // nobody may collect it here
 		})
 	}
 }

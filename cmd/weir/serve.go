@@ -3,12 +3,14 @@ package main
 import (
 	"context"
 	"io"
+
+	"weir/stream/source"
 )
 
 // serve starts the parts of the server, each of which needs those before it,
 // runs until it is told to end, and ends them in the reverse order.
 func serve(ctx context.Context, cfg *config, proc *process, stdout, stderr io.Writer) error {
-	end := watchSignals(ctx, cfg.drain+endPatience, stderr)
+	end := watchSignals(ctx, cfg.drain+endPatience, source.KillAll, stderr)
 	defer end.stop()
 	tel, err := startTelemetry(ctx, cfg, stderr)
 	if err != nil {

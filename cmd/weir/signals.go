@@ -30,8 +30,8 @@ type ending struct {
 // watchSignals begins to listen for signals, until stop is called. A goroutine
 // that does nothing else ends the process soon after a second signal, or when
 // patience is over after the first, whatever the parts do then: a child, a disk
-// or a FIFO may hang.
-func watchSignals(parent context.Context, patience time.Duration, stderr io.Writer) *ending {
+// or a FIFO may hang. Just before that it calls lastly, which must not wait.
+func watchSignals(parent context.Context, patience time.Duration, lastly func(), stderr io.Writer) *ending {
 	first, cancelFirst := context.WithCancel(parent)
 	second, cancelSecond := context.WithCancel(context.WithoutCancel(parent))
 	end, hangup := make(chan os.Signal, 2), make(chan os.Signal, 1)
@@ -59,6 +59,7 @@ func watchSignals(parent context.Context, patience time.Duration, stderr io.Writ
 		case <-done:
 			return
 		}
+		lastly()
 		// Nobody may read stderr any more.
 		go fmt.Fprintf(stderr, "weir: process killed %s\n", why)
 		time.Sleep(lastMoment / 9)

@@ -94,6 +94,7 @@ func (s *Exec) Run(ctx context.Context, p stream.Publisher) error {
 	case <-ctx.Done():
 	}
 	prog.end()
+	running.Delete(prog)
 	prog.stdout.finish()
 	prog.stderr.finish()
 	reading.Wait()

@@ -26,6 +26,8 @@ func (p *program) end() {
 	}
 }
 
+func (p *program) kill() { _ = p.cmd.Process.Kill() } // it may have ended
+
 // readNow has nothing to do: pipes have no deadlines here.
 func readNow(*os.File, []byte) (int, error) { return 0, io.EOF }
 

@@ -34,6 +34,9 @@ func (p *program) end() {
 	}
 }
 
+// kill kills the group at once.
+func (p *program) kill() { _ = syscall.Kill(-p.cmd.Process.Pid, syscall.SIGKILL) } // it may have ended
+
 // gone waits until the group is empty, for the time of grace. There is nothing
 // that tells of the end of a group, so it looks every few milliseconds.
 func (p *program) gone() bool {

@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
+	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -65,7 +66,20 @@ func start(command string, env []string, grace time.Duration) (*program, error) 
 		return nil, err
 	}
 	closeAll(files[0], files[3], files[5])
+	running.Store(prog, nil)
 	return prog, nil
+}
+
+// running are the programs that have been started and not been ended yet.
+var running sync.Map // of *program
+
+// KillAll kills every program that is running, with what is in its process group,
+// and waits for nothing. It is for a process that ends at once: what is not killed
+// goes on without it. Sources that are told to end do that by themselves.
+func KillAll() {
+	for p := range running.Range {
+		p.(*program).kill()
+	}
 }
 
 // maxLeft is how much a pipe may hold that nobody writes to any more, where the

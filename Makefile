@@ -128,7 +128,7 @@ staticcheck:
 	@go tool staticcheck -tags jaeger ./...
 scripts:
 	@for f in web/src/*.js web/test/*.mjs web/build.js e2e/clients/*.js e2e/clients/npm/*.mjs; do node --check "$$f"; done
-	@node --test web/test/units.test.mjs >/dev/null || node --test web/test/units.test.mjs
+	@node --test web/test/*.test.mjs >/dev/null || node --test web/test/*.test.mjs
 	@bash -n .ci/run; bash -n .ci/parts; bash -n .ci/deps; bash -n .ci/jaeger; bash -n .ci/film
 
 .PHONY: vuln

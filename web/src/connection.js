@@ -224,7 +224,6 @@ export class Connection {
     }
     if (!this.frozenUntil || run !== this.#run) return;
     this.frozenUntil = 0;
-    this.#heard = Date.now();
     this.#on.change();
   }
 
@@ -320,7 +319,7 @@ export class Connection {
     if (this.state === 'connected') {
       const patience = this.#patience();
       this.#heard = Math.min(this.#heard, Date.now() - patience + 1.25 * this.heartbeat + 500);
-    } else if (this.#wanted || this.gaveUp) {
+    } else if (this.#wanted) {
       this.attempt = 0;
       this.#open();
     }

@@ -1,6 +1,8 @@
 // One of a browser's tabs leads. Web Locks say which, but a page has them over
 // https and on localhost alone; elsewhere the tabs agree over a BroadcastChannel.
 
+import { now } from './clock.js';
+
 // locks has of navigator.locks what stream.js needs: request(name, {ifAvailable |
 // steal | signal}, use). It is null where tabs cannot hear each other.
 export const locks = navigator.locks ?? (typeof BroadcastChannel === 'undefined' ? null : { request: (name, options, use) => new LockRequest(name, options, use).done });
@@ -11,7 +13,7 @@ const RETRY = 2000; // ms between two looks whether the holder is still there
 class LockRequest {
   done;
 
-  #id = Math.random().toString(36).slice(2);
+  #id = `${now().toFixed(3)} ${Math.random().toString(36).slice(2)}`; // who asked first has the first name
   #channel;
   #state = 'asking'; // or waiting, holding, over
   #options;
@@ -45,7 +47,7 @@ class LockRequest {
     if (this.#state === 'over' || from === this.#id) return;
     const first = this.#id < from;
     switch (type) {
-      case 'ask': // of two who ask at one time, the first by name has it
+      case 'ask': // of two who ask, the first by name has it
         if (this.#state === 'holding' || (this.#state === 'asking' && first)) this.#channel.postMessage({ type: 'held', from: this.#id });
         break;
       case 'held':

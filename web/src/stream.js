@@ -45,6 +45,8 @@ export class Stream {
   #welcomed = false;
   #heardAt = 0; // from the leader
   #watch = 0;
+  #endCatchUp = () => {};
+  #disposed = new AbortController();
 
   // name tells streams apart; the rest is for Connection. on has change(), and
   // message(message, {startedAt, receivedAt}).
@@ -54,6 +56,8 @@ export class Stream {
     this.#options = options;
     this.maxAttempts = options.maxAttempts ?? 8;
     this.#on = on;
+    // Who has given up tries again when the network is back.
+    addEventListener('online', () => { if (this.gaveUp) this.connect(); }, { signal: this.#disposed.signal });
   }
 
   connect() {
@@ -93,6 +97,7 @@ export class Stream {
   }
 
   dispose() {
+    this.#disposed.abort();
     this.wanted = false;
     this.#leave();
   }
@@ -132,6 +137,7 @@ export class Stream {
 
   #leave() {
     clearInterval(this.#watch);
+    this.#endCatchUp();
     this.#connection?.dispose();
     if (this.#connection) this.#post({ type: 'left' });
     else this.#post({ type: 'bye', from: ME });
@@ -141,6 +147,7 @@ export class Stream {
     this.#followers.clear();
     this.#kept = [];
     this.tabs = 1;
+    if (channel) channel.onmessage = null; // what others say no longer concerns this tab
     // What was said last goes out before the next one leads.
     setTimeout(() => {
       joined?.abort();
@@ -164,6 +171,7 @@ export class Stream {
   #lead() {
     if (!this.wanted) return;
     clearInterval(this.#watch);
+    this.#endCatchUp(); // to lead is to go on behind the last event, too
     this.leads = true;
     this.#kept = [];
     const connection = new Connection(this.#options, {
@@ -311,7 +319,9 @@ export class Stream {
 
   async #begin({ fields, greeting, kept, missing, tabs }) {
     this.tabs = tabs;
+    const joined = this.#joined;
     if (missing) await this.#catchUp(missing);
+    if (this.#joined !== joined || this.#connection) return; // it has left meanwhile, or leads
     this.#welcomed = true;
     this.#set(fields);
     if (greeting) this.#deliver(greeting.message, { ...greeting.times, mine: false });
@@ -323,6 +333,7 @@ export class Stream {
   // #catchUp reads what came between the last event here and the first that the
   // leader keeps, by a connection of its own, which ends with that.
   #catchUp(until) {
+    this.#endCatchUp();
     return new Promise((resolve) => {
       const own = new Connection(this.#options, {
         change: () => { if (own.state === 'error') finish(); },
@@ -335,6 +346,7 @@ export class Stream {
         own.dispose();
         resolve();
       };
+      this.#endCatchUp = finish;
       own.lastID = this.lastID;
       own.connect();
     });

@@ -1,4 +1,4 @@
-// What needs no browser of the page’s scripts: node --test web/test/units.test.mjs
+// What needs no browser of the page’s scripts: node --test web/test/*.test.mjs
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 

@@ -67,7 +67,7 @@ func (b *observedBroker) span(et *eventTrace, tm *topicMetrics, began, ended tim
 		return
 	}
 	et.spans++
-	_, span := b.t.tracer.Start(trace.ContextWithSpanContext(context.Background(), et.send), b.kind.Operation+" "+tm.name,
+	_, span := b.t.rec.tracer.Start(trace.ContextWithSpanContext(context.Background(), et.send), b.kind.Operation+" "+tm.name,
 		trace.WithTimestamp(began), trace.WithSpanKind(trace.SpanKindClient),
 		trace.WithAttributes(keyTopic.String(et.event.Topic), keyDBSystem.String(b.kind.System), keyDBOperation.String(b.kind.Operation)))
 	if err != nil {

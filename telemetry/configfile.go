@@ -80,7 +80,7 @@ func (t *Telemetry) startByFile(ctx context.Context, name string) error {
 	}
 	t.stop = append(t.stop, server.Shutdown, browser.Shutdown)
 	t.tracerProvider, t.meterProvider, t.propagator = server.TracerProvider(), server.MeterProvider(), server.Propagator()
-	t.tracer, t.browser = t.tracerOf(server.TracerProvider()), t.tracerOf(browser.TracerProvider())
+	t.rec.tracer, t.rec.browser = t.tracerOf(server.TracerProvider()), t.tracerOf(browser.TracerProvider())
 	if p, ok := server.LoggerProvider().(*sdklog.LoggerProvider); ok && logs {
 		t.logs = p
 	}

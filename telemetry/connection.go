@@ -27,12 +27,12 @@ const lastWords = 30 * time.Second
 // made when the segment ends.
 type connection struct {
 	// What every delivery needs comes first, in one cache line.
-	topic   *topicMetrics
-	slowest atomic.Int64 // latency within the segment, in nanoseconds
-	live    bool         // the replay is over; like gapped, used by the stream's owner alone
-	gapped  bool         // the next event is the first after a gap
-	reports atomic.Bool  // the page on the other end tells when events were shown
-	reader  atomic.Pointer[journey.Reader]
+	topic     *topicMetrics
+	slowest   atomic.Int64 // latency within the segment, in nanoseconds
+	live      bool         // the replay is over; like gapped, used by the stream's owner alone
+	gapped    bool         // the next event is the first after a gap
+	reporting atomic.Bool  // the page on the other end tells when events were shown
+	reader    atomic.Pointer[journey.Reader]
 
 	t        *Telemetry
 	conn     *stream.Conn
@@ -82,7 +82,7 @@ func (t *Telemetry) connect(r *http.Request, conn *stream.Conn) stream.ConnHooks
 		c.exchange.set(keyResumedFrom.String(conn.ResumedFrom.String()))
 	}
 	if r.Header.Get("Sec-Fetch-Site") == "same-origin" { // a page of this server, which may ask for its own journeys
-		c.reader.Store(t.journeys.Reader(conn.ID))
+		c.reader.Store(t.rec.journeys.Reader(conn.ID))
 	}
 	c.topic.opened(conn.Protocol, +1)
 	t.readers.add(conn.Topic, +1)
@@ -190,8 +190,8 @@ func (c *connection) deliver(f *stream.Flush) {
 		d := delivery{conn: c, id: e.ID, at: e.At, began: f.Began, ended: f.Ended, batch: f.Events, replay: replay, gapped: c.gapped, chance: chance && !replay}
 		if reader != nil {
 			reader.Deliver(et.ref, d.told(""))
-			if open && !replay && c.reports.Load() {
-				et.readers.Add(1)
+			if open && !replay && c.reporting.Load() {
+				et.awaited.Add(1)
 			}
 		}
 		if open && et.wants(latency, c.gapped, chance) {

@@ -43,7 +43,7 @@
 // of a trace of its own: a collector that decides about a trace some seconds after
 // it began would have decided about the stream's long ago.
 //
-// An event is held open until its way is known: a second after its first
+// An event is pending until its way is known: a second after its first
 // delivery, or up to three when pages that report got it. So its span encloses the
 // others. What comes later has a trace of its own, linked to the event.
 //

@@ -26,25 +26,36 @@ const (
 	// one for the first, and one for the slowest
 )
 
+// How long an event is pending. Its span ends when its way is known: when the slowest
+// delivery is known, and the pages that report have reported.
+const (
+	// slowestAfter is how long after its first delivery an event's slowest is
+	// chosen.
+	slowestAfter = time.Second
+	// reportsAfter is how long after its first delivery the reports of pages are
+	// awaited. A page sends them once a second.
+	reportsAfter = 3 * time.Second
+	// heardAfter is how long the first delivery is awaited.
+	heardAfter = 2 * time.Second
+)
+
 // An eventTrace is the Tag of a sampled event. It holds the span "event TOPIC"
 // open until the event's way is known, and chooses which deliveries get spans.
 // Any connection may deliver at any time.
 type eventTrace struct {
-	t    *Telemetry
+	rec  *recorder
 	tm   *topicMetrics
 	ref  journey.Ref       // that the event's readers get: on each node the same
 	sc   trace.SpanContext // of this node's event span, the parent of the others
 	odds uint64            // of a delivery to be one of the random few: odds in 1<<32
 
-	begun   atomic.Bool  // there has been a delivery
-	closed  atomic.Bool  // the event span has ended
-	lated   atomic.Bool  // a late delivery has been told of since then
-	slowest atomic.Int64 // latency of the candidate, in nanoseconds
-	readers atomic.Int32 // deliveries to pages that report
-	reports atomic.Int32 // reports of pages that have come
-
-	due   time.Time // when the event may be closed; like limit, guarded by t.open.mu
-	limit time.Time // when the event must be closed
+	since   time.Time                 // when it became pending
+	first   atomic.Pointer[time.Time] // when it was first delivered; nil: not yet
+	closed  atomic.Bool               // the event span has ended
+	lated   atomic.Bool               // a late delivery has been told of since then
+	slowest atomic.Int64              // latency of the candidate, in nanoseconds
+	awaited atomic.Int32              // deliveries to pages that report
+	reports atomic.Int32              // reports of pages that have come
 
 	mu        sync.Mutex
 	span      trace.Span        // the event's; nil when closed
@@ -54,9 +65,9 @@ type eventTrace struct {
 	ended     time.Time // of the last step that is known
 	candidate delivery  // for the slowest
 	picked    []picked  // that get their spans when the event is closed
-	random    int
+	random    int       // like gapped and reported: how many are picked for that
 	gapped    int
-	reported  int // deliveries picked because of them
+	reported  int
 	spans     int // made, less those that the budget knows of
 }
 
@@ -91,14 +102,23 @@ func eventAttributes(topic, node string, e *stream.Event) []attribute.KeyValue {
 	return list
 }
 
-// newEventTrace follows an event whose span has begun.
-func (t *Telemetry) newEventTrace(span trace.Span, ref journey.Ref, e journey.Event, tm *topicMetrics) *eventTrace {
-	et := &eventTrace{t: t, tm: tm, ref: ref, sc: span.SpanContext(), span: span, event: e, ended: e.Published, spans: 1}
-	if expected := t.readers.of(e.Topic); expected > 0 {
-		et.odds = uint64(min(float64(maxRandom)/float64(expected), 1) * (1<<32 - 1))
+// newEventTrace follows an event whose span has begun. The number of its topic's
+// readers is how many deliveries are expected.
+func newEventTrace(rec *recorder, span trace.Span, ref journey.Ref, e journey.Event, tm *topicMetrics, readers int) *eventTrace {
+	et := &eventTrace{rec: rec, tm: tm, ref: ref, sc: span.SpanContext(), span: span, event: e, ended: e.Published, spans: 1, since: time.Now()}
+	if readers > 0 {
+		et.odds = uint64(min(float64(maxRandom)/float64(readers), 1) * (1<<32 - 1))
 	}
-	t.open.add(et)
 	return et
+}
+
+// context has the event's span, so that a histogram's exemplar leads to it. A nil
+// eventTrace has none.
+func (et *eventTrace) context() context.Context {
+	if et == nil {
+		return context.Background()
+	}
+	return trace.ContextWithSpanContext(context.Background(), et.sc)
 }
 
 // sent is called when the event is in the log or in the broker, or was refused.
@@ -116,13 +136,8 @@ func (et *eventTrace) sent(send trace.Span, id stream.ID, err error, began, ende
 	}
 	event := et.event
 	et.mu.Unlock()
-	if err != nil {
-		et.t.open.close(et, err)
-		return
-	}
-	et.t.journeys.Publish(et.ref, event, journey.Span{Began: began, Ended: ended})
-	if et.t.readers.of(et.event.Topic) == 0 && !et.tm.throughBroker(et.event.Topic) {
-		et.t.open.close(et, nil) // nobody gets it
+	if err == nil {
+		et.rec.journeys.Publish(et.ref, event, journey.Span{Began: began, Ended: ended})
 	}
 }
 
@@ -133,7 +148,7 @@ func (et *eventTrace) chance() bool { return uint64(rand.Uint32()) < et.odds }
 
 // wants reports whether a delivery may be picked: most are not, and cost no lock.
 func (et *eventTrace) wants(latency int64, gapped, chance bool) bool {
-	return chance || gapped || et.slower(latency) || !et.begun.Load()
+	return chance || gapped || et.slower(latency) || et.first.Load() == nil
 }
 
 // deliver is called for the deliveries that may be picked, while the event is
@@ -147,9 +162,10 @@ func (et *eventTrace) deliver(d *delivery) {
 	}
 	et.last(d.ended)
 	switch {
-	case !et.begun.Swap(true):
+	case et.first.Load() == nil:
+		at := d.ended
+		et.first.Store(&at)
 		et.slowest.Store(max(latency, 1)) // the candidate must be slower
-		et.t.open.delivered(et, d.ended)
 		// The spans come later, when many are made one after the other: in the
 		// middle of a fan-out each would cost several times as much.
 		et.picked = append(et.picked, picked{*d, pickFirst})
@@ -166,7 +182,7 @@ func (et *eventTrace) deliver(d *delivery) {
 	default:
 		return
 	}
-	et.t.journeys.Deliver(et.ref, et.event, d.told(et.picked[len(et.picked)-1].why))
+	et.rec.journeys.Deliver(et.ref, et.event, d.told(et.picked[len(et.picked)-1].why))
 }
 
 // slower reports whether a delivery is to take the place of the slowest so far:
@@ -195,9 +211,18 @@ func (et *eventTrace) pickReported(c *connection, d journey.Delivery) {
 	et.picked = append(et.picked, picked{delivery{conn: c, id: id, at: d.Entered, began: d.Began, ended: d.Ended, batch: d.Batch, replay: d.Replay, gapped: d.Gapped}, pickReported})
 }
 
+// known reports whether the event's way is known, or waited for no longer.
+func (et *eventTrace) known(now time.Time) bool {
+	first := et.first.Load()
+	if first == nil {
+		return !now.Before(et.since.Add(heardAfter))
+	}
+	return !now.Before(first.Add(slowestAfter)) && (!et.awaitsReports() || !now.Before(first.Add(reportsAfter)))
+}
+
 // awaitsReports reports whether pages got the event that have not told of it.
 func (et *eventTrace) awaitsReports() bool {
-	return et.reports.Load() < min(et.readers.Load(), journey.MaxReports)
+	return et.reports.Load() < min(et.awaited.Load(), journey.MaxReports)
 }
 
 // last notes when a step ended. The caller holds et.mu.
@@ -239,7 +264,7 @@ func (et *eventTrace) close(err error) {
 	}
 	if et.candidate.conn != nil {
 		et.picked = append(et.picked, picked{et.candidate, pickSlowest})
-		et.t.journeys.Deliver(et.ref, et.event, et.candidate.told(pickSlowest))
+		et.rec.journeys.Deliver(et.ref, et.event, et.candidate.told(pickSlowest))
 	}
 	for i := range et.picked {
 		et.deliverSpan(&et.picked[i].delivery, et.picked[i].why)
@@ -251,7 +276,7 @@ func (et *eventTrace) close(err error) {
 		fail(et.span, err)
 	}
 	et.span.End(trace.WithTimestamp(et.ended))
-	et.t.events.spend(et.spans + len(et.picked))
+	et.rec.budget.spend(et.spans + len(et.picked))
 	et.span, et.candidate, et.picked = nil, delivery{}, nil
 	et.closed.Store(true)
 }
@@ -270,7 +295,7 @@ func (et *eventTrace) deliverSpan(d *delivery, pick string) {
 	if d.replay {
 		kind, from = kindReplay, d.began
 	}
-	span := et.t.deliverSpan(et.sc, d, kind, from, pick)
+	span := et.rec.deliver(et.sc, d, kind, from, pick)
 	if !d.replay {
 		d.conn.topic.exemplar(d.ended.Sub(d.at), d.ended, span)
 	}

@@ -65,14 +65,7 @@ var TerminalHandler = newTextHandler
 
 // LimitJourneys replaces the store of recent traces by a smaller one.
 func (t *Telemetry) LimitJourneys(traces, bytes int) {
-	t.journeys = journey.NewStore(t.opts.Node, traces, bytes)
-}
-
-// OpenEvents returns how many events are held open.
-func (t *Telemetry) OpenEvents() int {
-	t.open.mu.Lock()
-	defer t.open.mu.Unlock()
-	return len(t.open.queue)
+	t.rec.journeys = journey.NewStore(t.opts.Node, traces, bytes)
 }
 
 // AsExported is the producer as an exporter gets it that asks by the environment,

@@ -43,15 +43,15 @@ func (c *connection) late(f *stream.Flush) {
 	if created := contextOf(event); created.IsValid() {
 		options = append(options, trace.WithLinks(link(created, linkEvent)))
 	}
-	_, span := t.tracer.Start(decided(context.Background()), "event "+c.conn.Label, options...)
+	_, span := t.rec.tracer.Start(decided(context.Background()), "event "+c.conn.Label, options...)
 	defer func() { span.End(trace.WithTimestamp(f.Ended)) }()
 	sc := span.SpanContext()
 	if !sc.IsSampled() {
 		return
 	}
-	t.events.spend(2)
+	t.rec.budget.spend(2)
 	d := delivery{conn: c, id: e.ID, at: e.At, began: f.Began, ended: f.Ended, batch: f.Events, gapped: c.gapped}
-	c.topic.exemplar(d.ended.Sub(d.at), d.ended, t.deliverSpan(sc, &d, kindLive, d.at, pickLate))
+	c.topic.exemplar(d.ended.Sub(d.at), d.ended, t.rec.deliver(sc, &d, kindLive, d.at, pickLate))
 	told := journey.Event{Topic: c.conn.Topic, ID: e.ID.String(), Type: event.Type, Subject: event.Subject, Node: event.Origin.Node, Published: published}
-	t.journeys.Deliver(refTo(sc), told, d.told(pickLate))
+	t.rec.journeys.Deliver(refTo(sc), told, d.told(pickLate))
 }

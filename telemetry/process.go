@@ -18,9 +18,9 @@ func (t *Telemetry) takeReports(b beacon, now time.Time) {
 		t.refuseReports(int64(len(b.Reports)), reportConnection)
 		return
 	}
-	c.reports.Store(true)
+	c.reporting.Store(true)
 	if c.reader.Load() == nil {
-		c.reader.Store(t.journeys.Reader(c.conn.ID))
+		c.reader.Store(t.rec.journeys.Reader(c.conn.ID))
 	}
 	sent, ok := epoch(b.Now)
 	skew := now.Sub(sent)
@@ -73,7 +73,7 @@ func (t *Telemetry) process(c *connection, r report, claim claim, now time.Time)
 		return reportUnknown
 	}
 	var created time.Time
-	e, told, err := t.journeys.Report(refTo(sc), r.ID, func(e journey.Event, published time.Time) (journey.Report, bool) {
+	e, told, err := t.rec.journeys.Report(refTo(sc), r.ID, func(e journey.Event, published time.Time) (journey.Report, bool) {
 		created = published
 		fits := e.Topic == c.conn.Topic && claim.fits(published, now)
 		return journey.Report{Connection: c.conn.ID, Received: claim.received, Shown: claim.shown, Busy: claim.busy}, fits
@@ -105,7 +105,7 @@ func (t *Telemetry) processSpan(c *connection, created trace.SpanContext, e jour
 		attributes = append(attributes, keyBusy.Float64(told.Busy.Seconds()))
 	}
 	links := []trace.Link{link(c.traceContext(), linkStream)}
-	et := t.open.find(refTo(created))
+	et := t.pending.find(refTo(created))
 	if et != nil {
 		et.reports.Add(1)
 	}
@@ -119,12 +119,12 @@ func (t *Telemetry) processSpan(c *connection, created trace.SpanContext, e jour
 		if d, ok := c.reader.Load().Find(et.ref); ok {
 			et.pickReported(c, d)
 		}
-		if sc := et.step(t.browser, "process "+c.conn.Label, trace.SpanKindConsumer, told.Received, told.Shown, links, attributes...); sc.IsValid() {
+		if sc := et.step(t.rec.browser, "process "+c.conn.Label, trace.SpanKindConsumer, told.Received, told.Shown, links, attributes...); sc.IsValid() {
 			return sc
 		}
 	}
-	t.events.spend(1)
-	_, span := t.browser.Start(decided(context.Background()), "process "+c.conn.Label, trace.WithNewRoot(), trace.WithTimestamp(told.Received),
+	t.rec.budget.spend(1)
+	_, span := t.rec.browser.Start(decided(context.Background()), "process "+c.conn.Label, trace.WithNewRoot(), trace.WithTimestamp(told.Received),
 		trace.WithSpanKind(trace.SpanKindConsumer), trace.WithLinks(append(links, link(created, linkEvent))...), trace.WithAttributes(attributes...))
 	span.End(trace.WithTimestamp(told.Shown))
 	return span.SpanContext()

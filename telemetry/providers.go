@@ -99,7 +99,7 @@ func (t *Telemetry) startTraces(ctx context.Context, server, browser *resource.R
 	// Both share the processors, which end once however often they are asked.
 	provider := of(server)
 	t.tracerProvider = provider
-	t.tracer, t.browser = t.tracerOf(provider), t.tracerOf(of(browser))
+	t.rec.tracer, t.rec.browser = t.tracerOf(provider), t.tracerOf(of(browser))
 	return nil
 }
 

@@ -60,7 +60,7 @@ func (t *Telemetry) sample(o *origin, now time.Time) bool {
 		return o.parent.IsSampled()
 	}
 	// Published by a request without a span, or by none, it begins a trace.
-	return (o.parent.IsSampled() || !o.parent.IsValid()) && t.events.take(now)
+	return (o.parent.IsSampled() || !o.parent.IsValid()) && t.rec.budget.take(now)
 }
 
 // publish is called before an event enters.
@@ -72,27 +72,23 @@ func (t *Telemetry) publish(ctx context.Context, topic string, e *stream.Event) 
 	published := tm.publishedAs(e.Type)
 	return func(id stream.ID, err error) {
 		ended := time.Now()
-		tm.acknowledged(t.exemplarContext(et), ended.Sub(began), err)
+		tm.acknowledged(et.context(), ended.Sub(began), err)
 		if err != nil {
 			add(tm.dropped, dropReason(err), 1)
 		} else {
 			published.Add(1)
 			if !tm.throughBroker(topic) { // else it is counted when it comes back
-				tm.fanout.Record(t.exemplarContext(et), float64(t.readers.of(topic)))
+				tm.fanout.Record(et.context(), float64(t.readers.of(topic)))
 			}
 		}
-		if et != nil {
-			et.sent(send, id, err, began, ended)
+		if et == nil {
+			return
+		}
+		et.sent(send, id, err, began, ended)
+		if err != nil || t.readers.of(topic) == 0 && !tm.throughBroker(topic) {
+			t.pending.close(et, err) // nobody gets it
 		}
 	}
-}
-
-// exemplarContext has the event's span, so that a histogram's exemplar leads to it.
-func (t *Telemetry) exemplarContext(et *eventTrace) context.Context {
-	if et == nil {
-		return context.Background()
-	}
-	return trace.ContextWithSpanContext(context.Background(), et.sc)
 }
 
 // beginEvent begins the spans of an event, or returns nil for one that is not
@@ -110,7 +106,7 @@ func (t *Telemetry) beginEvent(ctx context.Context, topic string, e *stream.Even
 		o.ctx = decided(o.ctx)
 	}
 	attributes := append(baggageOf(ctx), eventAttributes(topic, t.opts.Node, e)...)
-	spanCtx, span := t.tracer.Start(o.ctx, "event "+tm.name, trace.WithTimestamp(now), trace.WithLinks(o.links...), trace.WithAttributes(attributes...))
+	spanCtx, span := t.rec.tracer.Start(o.ctx, "event "+tm.name, trace.WithTimestamp(now), trace.WithLinks(o.links...), trace.WithAttributes(attributes...))
 	if !span.SpanContext().IsSampled() {
 		span.End()
 		if o.follow {
@@ -118,17 +114,18 @@ func (t *Telemetry) beginEvent(ctx context.Context, topic string, e *stream.Even
 		}
 		return nil, nil
 	}
-	_, send := t.tracer.Start(spanCtx, "send "+tm.name, trace.WithTimestamp(now), trace.WithSpanKind(trace.SpanKindProducer),
+	_, send := t.rec.tracer.Start(spanCtx, "send "+tm.name, trace.WithTimestamp(now), trace.WithSpanKind(trace.SpanKindProducer),
 		trace.WithAttributes(append(messaging("send", "send", topic), keyTopic.String(topic), keyBodySize.Int(len(e.Data)))...))
 	setContext(e, span.SpanContext())
 	event := journey.Event{Topic: topic, Type: e.Type, Subject: e.Subject, Node: t.opts.Node, Published: now}
-	et := t.newEventTrace(span, refTo(span.SpanContext()), event, tm)
+	et := newEventTrace(t.rec, span, refTo(span.SpanContext()), event, tm, t.readers.of(topic))
 	et.send = send.SpanContext()
 	et.spans = 2
 	if t.limited && !o.follow {
 		et.spans -= eventSpans // which it has taken already
 	}
 	e.Tag = et
+	t.pending.add(et)
 	return et, send
 }
 

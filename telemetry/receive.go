@@ -23,7 +23,7 @@ func (t *Telemetry) receive(topic string, e *stream.Event) {
 		return
 	}
 	now := time.Now()
-	et := t.open.find(refTo(sc))
+	et := t.pending.find(refTo(sc))
 	if et == nil {
 		et = t.elsewhere(sc, topic, e, tm, now)
 	}
@@ -36,23 +36,25 @@ func (t *Telemetry) receive(topic string, e *stream.Event) {
 	event := et.event
 	et.mu.Unlock()
 	ended := time.Now()
-	et.step(t.tracer, "receive "+tm.name, trace.SpanKindConsumer, now, ended, nil,
+	et.step(t.rec.tracer, "receive "+tm.name, trace.SpanKindConsumer, now, ended, nil,
 		append(messaging("receive", "receive", topic), keyTopic.String(topic), keyEventID.String(event.ID))...)
-	t.journeys.Receive(et.ref, event, journey.Span{Began: now, Ended: ended})
+	t.rec.journeys.Receive(et.ref, event, journey.Span{Began: now, Ended: ended})
 	if t.readers.of(topic) == 0 {
-		t.open.close(et, nil) // nobody gets it here
+		t.pending.close(et, nil) // nobody gets it here
 	}
 }
 
 // elsewhere begins the span of an event that another node published.
 func (t *Telemetry) elsewhere(sc trace.SpanContext, topic string, e *stream.Event, tm *topicMetrics, now time.Time) *eventTrace {
 	published := publishedAt(e, now)
-	_, span := t.tracer.Start(trace.ContextWithRemoteSpanContext(context.Background(), sc), "event "+tm.name, trace.WithTimestamp(published),
+	_, span := t.rec.tracer.Start(trace.ContextWithRemoteSpanContext(context.Background(), sc), "event "+tm.name, trace.WithTimestamp(published),
 		trace.WithAttributes(append(eventAttributes(topic, e.Origin.Node, e), keyEventID.String(e.ID.String()))...))
 	if !span.SpanContext().IsSampled() {
 		span.End()
 		return nil
 	}
 	event := journey.Event{Topic: topic, ID: e.ID.String(), Type: e.Type, Subject: e.Subject, Node: e.Origin.Node, Published: published}
-	return t.newEventTrace(span, refTo(sc), event, tm)
+	et := newEventTrace(t.rec, span, refTo(sc), event, tm, t.readers.of(topic))
+	t.pending.add(et)
+	return et
 }

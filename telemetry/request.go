@@ -185,7 +185,7 @@ func (x *exchange) start(admitted bool) {
 	default:
 		ctx = decided(ctx)
 	}
-	x.ctx, x.span = x.t.tracer.Start(ctx, method(x.r.Method)+" "+x.route, options...)
+	x.ctx, x.span = x.t.rec.tracer.Start(ctx, method(x.r.Method)+" "+x.route, options...)
 	if x.span.IsRecording() {
 		x.attributes = attributeLists.Get().(*[]attribute.KeyValue)
 		*x.attributes = x.t.appendRequest((*x.attributes)[:0], x.r, x.route)

@@ -147,7 +147,7 @@ func (c *connection) segment(now time.Time, reason stream.CloseReason, err error
 	if parent.valid() {
 		ctx = trace.ContextWithSpanContext(ctx, parent.context())
 	}
-	_, span := c.t.tracer.Start(ctx, "stream "+c.conn.Label, append(options, trace.WithLinks(links...))...)
+	_, span := c.t.rec.tracer.Start(ctx, "stream "+c.conn.Label, append(options, trace.WithLinks(links...))...)
 	for _, g := range c.lost {
 		span.AddEvent("sse.gap", trace.WithTimestamp(g.at), trace.WithAttributes(g.attributes()...))
 	}

@@ -24,13 +24,13 @@ const (
 // kind behind one address may be taken for one.
 type sessions struct {
 	mu    sync.Mutex
-	past  map[reader]pastStream
-	order []reader // those in past, in a ring once there are maxSessions
-	next  int      // place in the ring of the reader that was added first
+	past  map[visitor]pastStream
+	order []visitor // those in past, in a ring once there are maxSessions
+	next  int      // place in the ring of the visitor that was added first
 }
 
-// A reader is what a client that comes back is known by.
-type reader struct{ client, agent, topic string }
+// A visitor is what a client that comes back is known by.
+type visitor struct{ client, agent, topic string }
 
 type pastStream struct {
 	session string
@@ -47,7 +47,7 @@ func (s *sessions) begin(c *connection, r *http.Request) string {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if p, ok := s.past[reader{c.address(), c.conn.UserAgent, c.conn.Topic}]; ok && c.conn.Started.Sub(p.ended) < sessionLasts {
+	if p, ok := s.past[visitor{c.address(), c.conn.UserAgent, c.conn.Topic}]; ok && c.conn.Started.Sub(p.ended) < sessionLasts {
 		return p.session
 	}
 	return c.conn.ID
@@ -57,10 +57,10 @@ func (s *sessions) begin(c *connection, r *http.Request) string {
 func (s *sessions) end(c *connection, now time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	key := reader{c.address(), c.conn.UserAgent, c.conn.Topic}
+	key := visitor{c.address(), c.conn.UserAgent, c.conn.Topic}
 	if _, known := s.past[key]; !known {
 		if s.past == nil {
-			s.past = make(map[reader]pastStream)
+			s.past = make(map[visitor]pastStream)
 		}
 		if len(s.order) < maxSessions {
 			s.order = append(s.order, key)

@@ -87,19 +87,16 @@ type Telemetry struct {
 	limited     bool // no sampler is configured: event traces are limited here
 	exponential bool // an exporter wants exponential histograms
 
-	tracer         trace.Tracer
-	browser        trace.Tracer
 	tracerProvider trace.TracerProvider
 	meterProvider  metric.MeterProvider
 	propagator     propagation.TextMapPropagator
 	logs           *sdklog.LoggerProvider // nil unless logs are exported
 	registry       *prometheus.Registry
 	metrics        *metrics
-	journeys       *journey.Store
-	events         *budget       // spans of events
+	rec            *recorder
 	requests       *rate.Limiter // spans of requests other than streams
 	lates          *rate.Limiter // traces of events that were late
-	open           openEvents
+	pending        pendingEvents
 	conns          conns
 	readers        readers
 	sessions       sessions
@@ -149,11 +146,10 @@ func Setup(ctx context.Context, opts Options) (*Telemetry, error) {
 		disabled: strings.EqualFold(os.Getenv("OTEL_SDK_DISABLED"), "true"),
 		limited:  os.Getenv("OTEL_TRACES_SAMPLER") == "",
 		registry: prometheus.NewRegistry(),
-		events:   newBudget(opts.EventTraces),
+		rec:      &recorder{journeys: journey.NewStore(opts.Node, 0, 0), budget: newBudget(opts.EventTraces)},
 		requests: perSecond(requestTraces),
 		lates:    perSecond(min(lateTraces, max(0, opts.EventTraces))),
 	}
-	t.journeys = journey.NewStore(opts.Node, 0, 0)
 	limited := &limitedLog{logger: t.logger}
 	otel.SetErrorHandler(limited)
 	otel.SetLogger(logr.Discard()) // it repeats what the error handler gets
@@ -177,11 +173,11 @@ func Setup(ctx context.Context, opts Options) (*Telemetry, error) {
 func (t *Telemetry) disable() {
 	t.disabled = true
 	t.tracerProvider, t.meterProvider = tracenoop.NewTracerProvider(), metricnoop.NewMeterProvider()
-	t.tracer, t.browser = t.tracerProvider.Tracer(scopeName), t.tracerProvider.Tracer(scopeName)
+	t.rec.tracer, t.rec.browser = t.tracerProvider.Tracer(scopeName), t.tracerProvider.Tracer(scopeName)
 }
 
 // Journeys are the ways of the last events that were sampled, for the page.
-func (t *Telemetry) Journeys() *journey.Store { return t.journeys }
+func (t *Telemetry) Journeys() *journey.Store { return t.rec.journeys }
 
 // Observe reads the lag of the handler's connections for the metrics, and the
 // names of its topics.
@@ -190,7 +186,7 @@ func (t *Telemetry) Observe(h *stream.Handler) { t.handler.Store(h) }
 // Shutdown exports what has not been exported yet and ends the export. It
 // returns when that is done or ctx is. Calling it again changes nothing.
 func (t *Telemetry) Shutdown(ctx context.Context) error {
-	t.open.closeAll()
+	t.pending.closeAll()
 	t.mu.Lock()
 	stop := t.stop
 	t.stop = nil

@@ -3,105 +3,133 @@ package telemetry
 import (
 	"context"
 	"fmt"
-	"net/url"
 	"os"
-	"strings"
 	"sync"
 	"time"
 
 	"go.opentelemetry.io/contrib/otelconf"
-	"go.opentelemetry.io/otel/exporters/otlp/otlpmetric/otlpmetricgrpc"
-	"go.opentelemetry.io/otel/exporters/otlp/otlpmetric/otlpmetrichttp"
+	"go.opentelemetry.io/otel"
 	sdklog "go.opentelemetry.io/otel/sdk/log"
 	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
-	"go.opentelemetry.io/otel/sdk/metric/metricdata"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 )
-
-const configFile = "OTEL_CONFIG_FILE"
 
 // environment guards the process's environment while otelconf reads it: it would
 // take the file that OTEL_CONFIG_FILE names in place of what it is given.
 var environment sync.Mutex
 
-// startByFile starts what the file says that OTEL_CONFIG_FILE names, by otelconf.
-// What the page asks for is kept all the same. The other variables mean nothing
-// then, other than by ${NAME} in the file.
-func (t *Telemetry) startByFile(ctx context.Context, name string) error {
+// A configFile is the file that OTEL_CONFIG_FILE names, as otelconf reads it.
+type configFile struct {
+	name string
+	otelconf.OpenTelemetryConfiguration
+}
+
+func readConfigFile(name string) (*configFile, error) {
+	f := &configFile{name: name}
 	text, err := os.ReadFile(name)
 	if err != nil {
-		return &EnvError{Name: configFile, Value: name, Accepted: "a file that can be read: " + err.Error()}
+		return nil, f.refused("a file that can be read: " + err.Error())
 	}
 	config, err := otelconf.ParseYAML(text)
 	if err != nil {
-		return &EnvError{Name: configFile, Value: name, Accepted: "a configuration of OpenTelemetry: " + err.Error()}
+		return nil, f.refused("a configuration of OpenTelemetry: " + err.Error())
 	}
-	if config.Disabled != nil && *config.Disabled {
-		t.disable()
-		return t.setMetrics()
+	f.OpenTelemetryConfiguration = *config
+	return f, nil
+}
+
+// refused says what would be accepted in place of the file.
+func (f *configFile) refused(accepted string) error {
+	return &EnvError{Name: configVariable, Value: f.name, Accepted: accepted}
+}
+
+func (f *configFile) disabled() bool { return f.Disabled != nil && *f.Disabled }
+
+func (f *configFile) hasSampler() bool {
+	return f.TracerProvider != nil && f.TracerProvider.Sampler != nil
+}
+
+// exponential reports whether an exporter wants exponential histograms.
+func (f *configFile) exponential() bool {
+	if f.MeterProvider == nil {
+		return false
 	}
-	t.limited = config.TracerProvider == nil || config.TracerProvider.Sampler == nil
-	readers, exponential, err := t.fileReaders(ctx, config.MeterProvider)
+	for _, r := range f.MeterProvider.Readers {
+		if r.Periodic != nil && formOf(r.Periodic.Exporter).exponential {
+			return true
+		}
+	}
+	return false
+}
+
+// start starts what the file says. What the page asks for is kept all the same.
+func (f *configFile) start(ctx context.Context, o providerOptions) (*providers, error) {
+	readers, err := f.metricReaders(ctx, o.producer)
 	if err != nil {
-		return &EnvError{Name: configFile, Value: name, Accepted: "without " + err.Error()}
+		return nil, f.refused("without " + err.Error())
 	}
-	t.exponential = exponential
 	if err := observeSDK(); err != nil {
-		return err
+		return nil, err
 	}
-	metrics, err := t.metricOptions()
+	metrics, err := o.metricOptions()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	for _, r := range readers {
 		metrics = append(metrics, sdkmetric.WithReader(r))
 	}
 	var spans []sdktrace.TracerProviderOption
-	for _, p := range t.opts.SpanProcessors {
+	for _, p := range o.processors {
 		spans = append(spans, sdktrace.WithSpanProcessor(p))
 	}
+	config := f.named(o, o.service, false)
 	if config.TracerProvider == nil { // what the page asks for needs spans that nobody exports
 		config.TracerProvider = &otelconf.TracerProvider{}
 	}
-	if config.MeterProvider == nil {
-		config.MeterProvider = &otelconf.MeterProvider{}
+	meters := otelconf.MeterProvider{}
+	if config.MeterProvider != nil {
+		meters = *config.MeterProvider
 	}
-	config.MeterProvider.Readers = nil // which are made here, with the histograms
-	logs := config.LoggerProvider != nil
-	server, err := newSDK(ctx, t.named(*config, t.opts.ServiceName, false), otelconf.WithTracerProviderOptions(spans...), otelconf.WithMeterProviderOptions(metrics...))
+	meters.Readers = nil // which are made here, with the histograms
+	config.MeterProvider = &meters
+	server, err := newSDK(ctx, config, otelconf.WithTracerProviderOptions(spans...), otelconf.WithMeterProviderOptions(metrics...))
 	if err != nil {
-		return &EnvError{Name: configFile, Value: name, Accepted: "a configuration that can be followed: " + err.Error()}
+		return nil, f.refused("a configuration that can be followed: " + err.Error())
 	}
-	browserConfig := t.named(*config, browserServiceName, true)
-	browserConfig.MeterProvider, browserConfig.LoggerProvider = nil, nil
+	browserConfig := f.named(o, browserServiceName, true)
+	browserConfig.TracerProvider, browserConfig.MeterProvider, browserConfig.LoggerProvider = config.TracerProvider, nil, nil
 	browser, err := newSDK(ctx, browserConfig, otelconf.WithTracerProviderOptions(spans...))
 	if err != nil {
-		return fmt.Errorf("starting the browser's traces: %w", err)
+		return nil, fmt.Errorf("starting the browser's traces: %w", err)
 	}
-	t.stop = append(t.stop, server.Shutdown, browser.Shutdown)
-	t.tracerProvider, t.meterProvider, t.propagator = server.TracerProvider(), server.MeterProvider(), server.Propagator()
-	t.rec.tracer, t.rec.browser = t.tracerOf(server.TracerProvider()), t.tracerOf(browser.TracerProvider())
-	if p, ok := server.LoggerProvider().(*sdklog.LoggerProvider); ok && logs {
-		t.logs = p
+	otel.SetMeterProvider(server.MeterProvider())
+	p := &providers{
+		tracer: o.tracer(server.TracerProvider()), browser: o.tracer(browser.TracerProvider()),
+		meters: server.MeterProvider(), propagator: server.Propagator(),
+		stop: []func(context.Context) error{server.Shutdown, browser.Shutdown},
 	}
-	return t.startInstruments()
+	if logs, ok := server.LoggerProvider().(*sdklog.LoggerProvider); ok && f.LoggerProvider != nil {
+		p.logs = logs
+	}
+	return p, nil
 }
 
 // newSDK is otelconf.NewSDK, without a look at OTEL_CONFIG_FILE.
 func newSDK(ctx context.Context, config otelconf.OpenTelemetryConfiguration, options ...otelconf.ConfigurationOption) (otelconf.SDK, error) {
 	environment.Lock()
 	defer environment.Unlock()
-	name := os.Getenv(configFile)
-	defer os.Setenv(configFile, name) //nolint:errcheck // it was set to that
-	if err := os.Unsetenv(configFile); err != nil {
+	name := os.Getenv(configVariable)
+	defer os.Setenv(configVariable, name) //nolint:errcheck // it was set to that
+	if err := os.Unsetenv(configVariable); err != nil {
 		return otelconf.SDK{}, err
 	}
 	return otelconf.NewSDK(append(options, otelconf.WithContext(ctx), otelconf.WithOpenTelemetryConfiguration(config))...)
 }
 
-// named gives a configuration the attributes of its resource that the file does
+// named gives the configuration the attributes of its resource that the file does
 // not state, and the name of the service if that must be.
-func (t *Telemetry) named(config otelconf.OpenTelemetryConfiguration, service string, always bool) otelconf.OpenTelemetryConfiguration {
+func (f *configFile) named(o providerOptions, service string, always bool) otelconf.OpenTelemetryConfiguration {
+	config := f.OpenTelemetryConfiguration
 	r := otelconf.Resource{}
 	if config.Resource != nil {
 		r = *config.Resource
@@ -116,7 +144,7 @@ func (t *Telemetry) named(config otelconf.OpenTelemetryConfiguration, service st
 		kept = append(kept, a)
 	}
 	host, _ := os.Hostname() // empty where there is none
-	for _, a := range [][2]string{{"service.name", service}, {"service.version", t.opts.Version}, {"service.instance.id", t.opts.Node}, {"host.name", host}} {
+	for _, a := range [][2]string{{"service.name", service}, {"service.version", o.version}, {"service.instance.id", o.node}, {"host.name", host}} {
 		if !stated[a[0]] && a[1] != "" {
 			kept = append(kept, otelconf.AttributeNameValue{Name: a[0], Value: a[1]})
 		}
@@ -126,23 +154,23 @@ func (t *Telemetry) named(config otelconf.OpenTelemetryConfiguration, service st
 	return config
 }
 
-// fileReaders makes the readers of the metrics that a file asks for. otelconf's own
+// metricReaders makes the readers of the metrics that the file asks for. otelconf's own
 // would not have the histograms that are kept here.
-func (t *Telemetry) fileReaders(ctx context.Context, m *otelconf.MeterProvider) (readers []sdkmetric.Reader, exponential bool, err error) {
-	if m == nil {
-		return nil, false, nil
+func (f *configFile) metricReaders(ctx context.Context, newProducer func(delta, exponential bool) sdkmetric.Producer) (readers []sdkmetric.Reader, err error) {
+	if f.MeterProvider == nil {
+		return nil, nil
 	}
-	for i, r := range m.Readers {
+	for i, r := range f.MeterProvider.Readers {
 		where := fmt.Sprintf("meter_provider.readers[%d]", i)
 		if r.Pull != nil || r.Periodic == nil {
-			return nil, false, fmt.Errorf("%s.pull: /metrics is served anyway", where)
+			return nil, fmt.Errorf("%s.pull: /metrics is served anyway", where)
 		}
-		exporter, form, err := fileExporter(ctx, r.Periodic.Exporter)
+		exporter, err := otlpExporter(ctx, r.Periodic.Exporter)
 		if err != nil {
-			return nil, false, fmt.Errorf("%s: %w", where, err)
+			return nil, fmt.Errorf("%s: %w", where, err)
 		}
-		exponential = exponential || form.exponential
-		options := []sdkmetric.PeriodicReaderOption{sdkmetric.WithProducer(t.newProducer(form.delta, form.exponential))}
+		form := formOf(r.Periodic.Exporter)
+		options := []sdkmetric.PeriodicReaderOption{sdkmetric.WithProducer(newProducer(form.delta, form.exponential))}
 		if r.Periodic.Interval != nil {
 			options = append(options, sdkmetric.WithInterval(time.Duration(*r.Periodic.Interval)*time.Millisecond))
 		}
@@ -151,100 +179,5 @@ func (t *Telemetry) fileReaders(ctx context.Context, m *otelconf.MeterProvider) 
 		}
 		readers = append(readers, sdkmetric.NewPeriodicReader(exporter, options...))
 	}
-	return readers, exponential, nil
-}
-
-// A form is what an exporter wants of histograms.
-type form struct{ delta, exponential bool }
-
-// fileExporter makes an exporter of metrics by OTLP.
-func fileExporter(ctx context.Context, e otelconf.PushMetricExporter) (sdkmetric.Exporter, form, error) {
-	switch {
-	case e.OTLPHttp != nil:
-		c := e.OTLPHttp
-		if c.Tls != nil {
-			return nil, form{}, fmt.Errorf("exporter.otlp_http.tls, which is not supported: use an address with https and a well-known certificate, or the variables")
-		}
-		f := formOf(c.TemporalityPreference, c.DefaultHistogramAggregation)
-		options := append([]otlpmetrichttp.Option{otlpmetrichttp.WithTemporalitySelector(f.temporality), otlpmetrichttp.WithAggregationSelector(f.aggregation)},
-			otlpOptions(c.Endpoint, headersOf(c.Headers, c.HeadersList), c.Timeout, otlpmetrichttp.WithEndpointURL, otlpmetrichttp.WithHeaders, otlpmetrichttp.WithTimeout)...)
-		if c.Compression != nil && *c.Compression == "gzip" {
-			options = append(options, otlpmetrichttp.WithCompression(otlpmetrichttp.GzipCompression))
-		}
-		exporter, err := otlpmetrichttp.New(ctx, options...)
-		return exporter, f, err
-	case e.OTLPGrpc != nil:
-		c := e.OTLPGrpc
-		if c.Tls != nil {
-			return nil, form{}, fmt.Errorf("exporter.otlp_grpc.tls, which is not supported: use an address with https and a well-known certificate, or the variables")
-		}
-		f := formOf(c.TemporalityPreference, c.DefaultHistogramAggregation)
-		options := append([]otlpmetricgrpc.Option{otlpmetricgrpc.WithTemporalitySelector(f.temporality), otlpmetricgrpc.WithAggregationSelector(f.aggregation)},
-			otlpOptions(c.Endpoint, headersOf(c.Headers, c.HeadersList), c.Timeout, otlpmetricgrpc.WithEndpointURL, otlpmetricgrpc.WithHeaders, otlpmetricgrpc.WithTimeout)...)
-		exporter, err := otlpmetricgrpc.New(ctx, options...)
-		return exporter, f, err
-	default:
-		return nil, form{}, fmt.Errorf("an exporter other than otlp_http and otlp_grpc")
-	}
-}
-
-// otlpOptions returns the options that both OTLP exporters have, each made by the
-// exporter's own function. What the file does not state is left out; the timeout
-// is in milliseconds.
-func otlpOptions[O any](endpoint *string, headers map[string]string, timeout *int, withEndpoint func(string) O, withHeaders func(map[string]string) O, withTimeout func(time.Duration) O) (options []O) {
-	if endpoint != nil {
-		options = append(options, withEndpoint(*endpoint))
-	}
-	if len(headers) > 0 {
-		options = append(options, withHeaders(headers))
-	}
-	if timeout != nil {
-		options = append(options, withTimeout(time.Duration(*timeout)*time.Millisecond))
-	}
-	return options
-}
-
-func formOf(temporality *otelconf.ExporterTemporalityPreference, aggregation *otelconf.ExporterDefaultHistogramAggregation) form {
-	return form{
-		delta:       temporality != nil && *temporality != otelconf.ExporterTemporalityPreferenceCumulative,
-		exponential: aggregation != nil && *aggregation == otelconf.ExporterDefaultHistogramAggregationBase2ExponentialBucketHistogram,
-	}
-}
-
-func headersOf(pairs []otelconf.NameStringValuePair, list *string) map[string]string {
-	headers := map[string]string{}
-	if list != nil {
-		for part := range strings.SplitSeq(*list, ",") {
-			if name, value, found := strings.Cut(part, "="); found {
-				if decoded, err := url.PathUnescape(value); err == nil {
-					value = decoded
-				}
-				headers[strings.TrimSpace(name)] = strings.TrimSpace(value)
-			}
-		}
-	}
-	for _, p := range pairs {
-		if p.Value != nil {
-			headers[p.Name] = *p.Value
-		}
-	}
-	return headers
-}
-
-func (f form) temporality(kind sdkmetric.InstrumentKind) metricdata.Temporality {
-	if f.delta {
-		switch kind {
-		case sdkmetric.InstrumentKindUpDownCounter, sdkmetric.InstrumentKindObservableUpDownCounter:
-		default:
-			return metricdata.DeltaTemporality
-		}
-	}
-	return metricdata.CumulativeTemporality
-}
-
-func (f form) aggregation(kind sdkmetric.InstrumentKind) sdkmetric.Aggregation {
-	if f.exponential && kind == sdkmetric.InstrumentKindHistogram {
-		return sdkmetric.AggregationBase2ExponentialHistogram{MaxSize: 160, MaxScale: 20}
-	}
-	return sdkmetric.DefaultAggregationSelector(kind)
+	return readers, nil
 }

@@ -174,7 +174,7 @@ func (t *Telemetry) Ignored() (names []string) {
 		if !strings.HasPrefix(name, "OTEL_") || strings.HasPrefix(name, "OTEL_GO_X_") || value == "" {
 			continue
 		}
-		if _, known := checks[name]; !known || os.Getenv(configFile) != "" && name != configFile {
+		if _, known := checks[name]; !known || os.Getenv(configVariable) != "" && name != configVariable {
 			names = append(names, name)
 		}
 	}
@@ -190,8 +190,8 @@ func checkEnv() error {
 		}
 	}
 	names := slices.Sorted(maps.Keys(checks))
-	if os.Getenv(configFile) != "" {
-		names = []string{configFile} // the others mean nothing
+	if os.Getenv(configVariable) != "" {
+		names = []string{configVariable} // the others mean nothing
 	}
 	for _, name := range names {
 		value := os.Getenv(name)

@@ -71,7 +71,8 @@ func (t *Telemetry) LimitJourneys(traces, bytes int) {
 // AsExported is the producer as an exporter gets it that asks by the environment,
 // with delta temporality.
 func AsExported(p sdkmetric.Producer) sdkmetric.Producer {
-	return p.(*producer).t.newProducer(true, wantsExponential())
+	from := p.(*producer)
+	return newProducer(from.topics, from.version, true, wantsExponential())
 }
 
 // FlushHook is what a stream's deliveries call.

@@ -28,10 +28,10 @@ func (t *Telemetry) LogHandler(w io.Writer, level slog.Leveler) slog.Handler {
 		local = slog.NewJSONHandler(w, &slog.HandlerOptions{Level: level})
 	}
 	local = traced{local}
-	if t.logs == nil {
+	if t.providers.logs == nil {
 		return local
 	}
-	exported := leveled{otelslog.NewHandler(scopeName, otelslog.WithLoggerProvider(t.logs)), level}
+	exported := leveled{otelslog.NewHandler(scopeName, otelslog.WithLoggerProvider(t.providers.logs)), level}
 	return slog.NewMultiHandler(local, exported)
 }
 

@@ -83,7 +83,7 @@ func (m *metrics) observe(meter metric.Meter) error {
 		for _, c := range m.reports {
 			o.ObserveInt64(reports, c.Load(), c.option)
 		}
-		for tm := range m.all() {
+		for tm := range m.each() {
 			for _, c := range tm.rejected {
 				o.ObserveInt64(rejected, c.Load(), c.option)
 			}

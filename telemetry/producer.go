@@ -14,15 +14,16 @@ import (
 // A producer gives the histograms to one reader, in the form that the reader's
 // exporter asks for.
 type producer struct {
-	t           *Telemetry
+	topics      *topics
+	version     string // of the service
 	delta       bool
 	exponential bool
 	began       time.Time
 	before      map[*family]map[attribute.Distinct]histogram // what was given last, for delta
 }
 
-func (t *Telemetry) newProducer(delta, exponential bool) *producer {
-	return &producer{t: t, delta: delta, exponential: exponential, began: time.Now(), before: make(map[*family]map[attribute.Distinct]histogram)}
+func newProducer(ts *topics, version string, delta, exponential bool) *producer {
+	return &producer{topics: ts, version: version, delta: delta, exponential: exponential, began: time.Now(), before: make(map[*family]map[attribute.Distinct]histogram)}
 }
 
 // Forms that an OTLP exporter asks for, by the environment.
@@ -46,23 +47,20 @@ func wantsExemplars() bool {
 
 // Produce implements the producer of package sdk/metric. One reader calls it.
 func (p *producer) Produce(context.Context) ([]metricdata.ScopeMetrics, error) {
-	m := p.t.metrics
-	if m == nil {
-		return nil, nil
-	}
-	m.know()
+	ts := p.topics
+	ts.know()
 	now := time.Now()
 	points := make(map[*family][]point)
-	for tm := range m.all() {
+	for tm := range ts.each() {
 		for _, s := range tm.series() {
 			points[s.family] = append(points[s.family], s.point())
 		}
 		if tm.name != other {
-			points[m.deliveries] = append(points[m.deliveries], tm.deliveryPoint())
+			points[ts.deliveries] = append(points[ts.deliveries], tm.deliveryPoint())
 		}
 	}
-	scope := metricdata.ScopeMetrics{Scope: instrumentation.Scope{Name: scopeName, Version: p.t.opts.Version, SchemaURL: schemaURL}}
-	for _, f := range m.families.all {
+	scope := metricdata.ScopeMetrics{Scope: instrumentation.Scope{Name: scopeName, Version: p.version, SchemaURL: schemaURL}}
+	for _, f := range ts.families.all {
 		if len(points[f]) > 0 {
 			scope.Metrics = append(scope.Metrics, metricdata.Metrics{Name: f.name, Description: f.description, Unit: f.unit, Data: p.data(f, points[f], now)})
 		}

@@ -5,43 +5,127 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"sync"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"go.opentelemetry.io/contrib/exporters/autoexport"
 	"go.opentelemetry.io/contrib/instrumentation/runtime"
+	"go.opentelemetry.io/contrib/propagators/autoprop"
 	"go.opentelemetry.io/otel"
 	promexporter "go.opentelemetry.io/otel/exporters/prometheus"
+	"go.opentelemetry.io/otel/metric"
+	metricnoop "go.opentelemetry.io/otel/metric/noop"
+	"go.opentelemetry.io/otel/propagation"
 	sdklog "go.opentelemetry.io/otel/sdk/log"
 	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
 	"go.opentelemetry.io/otel/sdk/resource"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
 	"go.opentelemetry.io/otel/trace"
+	tracenoop "go.opentelemetry.io/otel/trace/noop"
+	"golang.org/x/time/rate"
 )
 
-// start starts what the variables say.
-func (t *Telemetry) start(ctx context.Context) error {
-	t.exponential = wantsExponential()
-	server, browser, err := t.resources(ctx)
+// providers make and export spans, metrics and logs, as the environment asks for.
+type providers struct {
+	tracer     trace.Tracer // of this server's spans
+	browser    trace.Tracer // of what happens in the browser
+	meters     metric.MeterProvider
+	propagator propagation.TextMapPropagator
+	logs       *sdklog.LoggerProvider // nil unless logs are exported
+
+	mu   sync.Mutex
+	stop []func(context.Context) error
+}
+
+// providerOptions are what the providers have, however the environment configures
+// them.
+type providerOptions struct {
+	service, version, node string
+	processors             []sdktrace.SpanProcessor
+	readers                []func(sdkmetric.Producer) sdkmetric.Reader
+	registry               *prometheus.Registry // for /metrics
+	requests               *rate.Limiter        // of the spans of requests
+	// producer returns what gives the histograms to one reader.
+	producer func(delta, exponential bool) sdkmetric.Producer
+}
+
+// tracer returns the tracer of everything made here.
+func (o providerOptions) tracer(p trace.TracerProvider) trace.Tracer {
+	return p.Tracer(scopeName, trace.WithInstrumentationVersion(o.version), trace.WithSchemaURL(schemaURL))
+}
+
+// metricOptions are what every provider of meters has, however it is configured:
+// the views, the reader of /metrics, and Options.Readers.
+func (o providerOptions) metricOptions() ([]sdkmetric.Option, error) {
+	scrape, err := promexporter.New(promexporter.WithRegisterer(o.registry), promexporter.WithProducer(o.producer(false, false)), promexporter.WithoutScopeInfo())
+	if err != nil {
+		return nil, fmt.Errorf("starting the metrics: %w", err)
+	}
+	options := []sdkmetric.Option{sdkmetric.WithView(views()...), sdkmetric.WithReader(scrape)}
+	for _, reader := range o.readers {
+		options = append(options, sdkmetric.WithReader(reader(o.producer(false, false))))
+	}
+	return options, nil
+}
+
+// startProviders starts what a configuration asks for.
+func startProviders(ctx context.Context, c config, o providerOptions) (*providers, error) {
+	switch {
+	case c.disabled:
+		tracer := tracenoop.NewTracerProvider().Tracer(scopeName)
+		return &providers{tracer: tracer, browser: tracer, meters: metricnoop.NewMeterProvider(), propagator: autoprop.NewTextMapPropagator()}, nil
+	case c.file != nil:
+		return c.file.start(ctx, o)
+	}
+	p := &providers{propagator: autoprop.NewTextMapPropagator()}
+	if err := p.startByVariables(ctx, c, o); err != nil {
+		_ = p.shutdown(ctx) // err says why already
+		return nil, err
+	}
+	return p, nil
+}
+
+// shutdown exports what has not been exported yet and ends the export. The second
+// call does nothing.
+func (p *providers) shutdown(ctx context.Context) error {
+	p.mu.Lock()
+	stop := p.stop
+	p.stop = nil
+	p.mu.Unlock()
+	errs := make([]error, len(stop))
+	var work sync.WaitGroup // one that cannot deliver shall not keep the others from it
+	for i, f := range stop {
+		work.Go(func() { errs[i] = f(ctx) })
+	}
+	work.Wait()
+	return errors.Join(errs...)
+}
+
+// startByVariables starts what the variables say. What has been started is in p, also
+// when it fails.
+func (p *providers) startByVariables(ctx context.Context, c config, o providerOptions) error {
+	server, browser, err := resources(ctx, o)
 	if err != nil {
 		return err
 	}
-	if err := t.startTraces(ctx, server, browser); err != nil {
+	if err := p.startTraces(ctx, c, o, server, browser); err != nil {
 		return err
 	}
-	if err := t.startMetrics(ctx, server); err != nil {
+	if err := p.startMetrics(ctx, o, server); err != nil {
 		return err
 	}
-	return t.startLogs(ctx, server)
+	return p.startLogs(ctx, server)
 }
 
 // resources say who makes the spans. The browser's times are this server's
 // clock once they are corrected, so they carry its host.name: otherwise Jaeger
 // takes the clocks for skewed and moves the spans.
-func (t *Telemetry) resources(ctx context.Context) (server, browser *resource.Resource, err error) {
+func resources(ctx context.Context, o providerOptions) (server, browser *resource.Resource, err error) {
 	server, err = resource.New(ctx, resource.WithTelemetrySDK(), resource.WithHost(),
-		resource.WithAttributes(semconv.ServiceName(t.opts.ServiceName), semconv.ServiceVersion(t.opts.Version), semconv.ServiceInstanceID(t.opts.Node)),
+		resource.WithAttributes(semconv.ServiceName(o.service), semconv.ServiceVersion(o.version), semconv.ServiceInstanceID(o.node)),
 		resource.WithFromEnv())
 	if err != nil && !errors.Is(err, resource.ErrPartialResource) && !errors.Is(err, resource.ErrSchemaURLConflict) {
 		return nil, nil, fmt.Errorf("describing this process: %w", err)
@@ -60,17 +144,17 @@ const (
 	spanDelay = time.Second
 )
 
-func (t *Telemetry) startTraces(ctx context.Context, server, browser *resource.Resource) error {
+func (p *providers) startTraces(ctx context.Context, c config, o providerOptions, server, browser *resource.Resource) error {
 	limits := sdktrace.NewSpanLimits()
 	if limits.AttributeValueLengthLimit < 0 {
 		limits.AttributeValueLengthLimit = 1024 // headers of a request are attributes
 	}
 	options := []sdktrace.TracerProviderOption{sdktrace.WithRawSpanLimits(limits)}
-	if t.limited {
-		options = append(options, sdktrace.WithSampler(&sampler{t.requests}))
+	if c.limited {
+		options = append(options, sdktrace.WithSampler(&sampler{o.requests}))
 	}
-	for _, p := range t.opts.SpanProcessors {
-		options = append(options, sdktrace.WithSpanProcessor(p))
+	for _, processor := range o.processors {
+		options = append(options, sdktrace.WithSpanProcessor(processor))
 	}
 	if exports("TRACES") || exports("LOGS") {
 		if err := observeSDK(); err != nil {
@@ -92,66 +176,42 @@ func (t *Telemetry) startTraces(ctx context.Context, server, browser *resource.R
 		options = append(options, sdktrace.WithSpanProcessor(sdktrace.NewBatchSpanProcessor(exporter, queue...)))
 	}
 	of := func(r *resource.Resource) *sdktrace.TracerProvider {
-		p := sdktrace.NewTracerProvider(append(options[:len(options):len(options)], sdktrace.WithResource(r))...)
-		t.stop = append(t.stop, p.Shutdown)
-		return p
+		provider := sdktrace.NewTracerProvider(append(options[:len(options):len(options)], sdktrace.WithResource(r))...)
+		p.stop = append(p.stop, provider.Shutdown)
+		return provider
 	}
 	// Both share the processors, which end once however often they are asked.
-	provider := of(server)
-	t.tracerProvider = provider
-	t.rec.tracer, t.rec.browser = t.tracerOf(provider), t.tracerOf(of(browser))
+	p.tracer, p.browser = o.tracer(of(server)), o.tracer(of(browser))
 	return nil
 }
 
-// tracerOf returns the tracer of everything made here.
-func (t *Telemetry) tracerOf(p trace.TracerProvider) trace.Tracer {
-	return p.Tracer(scopeName, trace.WithInstrumentationVersion(t.opts.Version), trace.WithSchemaURL(schemaURL))
-}
-
-func (t *Telemetry) startMetrics(ctx context.Context, server *resource.Resource) error {
-	options, err := t.metricOptions()
+func (p *providers) startMetrics(ctx context.Context, o providerOptions, server *resource.Resource) error {
+	options, err := o.metricOptions()
 	if err != nil {
 		return err
 	}
 	options = append(options, sdkmetric.WithResource(server))
 	if exports("METRICS") {
-		reader, err := metricReader(ctx, t.newProducer(wantsDelta(), wantsExponential()))
+		reader, err := metricReader(ctx, o.producer(wantsDelta(), wantsExponential()))
 		if err != nil {
 			return fmt.Errorf("starting the export of metrics: %w", err)
 		}
 		options = append(options, sdkmetric.WithReader(reader))
 	}
 	provider := sdkmetric.NewMeterProvider(options...)
-	t.stop = append(t.stop, provider.Shutdown)
-	t.meterProvider = provider
-	return t.startInstruments()
+	p.stop = append(p.stop, provider.Shutdown)
+	p.meters = provider
+	otel.SetMeterProvider(provider) // the SDK tells of itself there
+	return nil
 }
 
-// metricOptions are what every provider of meters has, however it is configured:
-// the views, the reader of /metrics, and Options.Readers.
-func (t *Telemetry) metricOptions() ([]sdkmetric.Option, error) {
-	scrape, err := promexporter.New(promexporter.WithRegisterer(t.registry), promexporter.WithProducer(t.newProducer(false, false)), promexporter.WithoutScopeInfo())
-	if err != nil {
-		return nil, fmt.Errorf("starting the metrics: %w", err)
-	}
-	options := []sdkmetric.Option{sdkmetric.WithView(views()...), sdkmetric.WithReader(scrape)}
-	for _, reader := range t.opts.Readers {
-		options = append(options, sdkmetric.WithReader(reader(t.newProducer(false, false))))
-	}
-	return options, nil
-}
-
-// startInstruments makes the instruments: those of the stream, of the Go runtime,
-// of the process, and of the SDK itself, which tell what it had to drop.
-func (t *Telemetry) startInstruments() error {
-	otel.SetMeterProvider(t.meterProvider)
-	if err := t.setMetrics(); err != nil {
-		return err
-	}
-	if err := runtime.Start(runtime.WithMeterProvider(t.meterProvider)); err != nil {
+// observeProcess adds the metrics of the Go runtime, of the process, and of the SDK
+// itself, which tell what it had to drop.
+func (p *providers) observeProcess(registry *prometheus.Registry) error {
+	if err := runtime.Start(runtime.WithMeterProvider(p.meters)); err != nil {
 		return fmt.Errorf("starting the metrics of the Go runtime: %w", err)
 	}
-	if err := t.registry.Register(collectors.NewProcessCollector(collectors.ProcessCollectorOpts{})); err != nil {
+	if err := registry.Register(collectors.NewProcessCollector(collectors.ProcessCollectorOpts{})); err != nil {
 		return fmt.Errorf("starting the metrics of the process: %w", err)
 	}
 	return nil
@@ -177,7 +237,7 @@ func metricReader(ctx context.Context, p sdkmetric.Producer) (sdkmetric.Reader, 
 	return autoexport.NewMetricReader(ctx)
 }
 
-func (t *Telemetry) startLogs(ctx context.Context, server *resource.Resource) error {
+func (p *providers) startLogs(ctx context.Context, server *resource.Resource) error {
 	if !exports("LOGS") {
 		return nil
 	}
@@ -185,7 +245,7 @@ func (t *Telemetry) startLogs(ctx context.Context, server *resource.Resource) er
 	if err != nil {
 		return fmt.Errorf("starting the export of logs: %w", err)
 	}
-	t.logs = sdklog.NewLoggerProvider(sdklog.WithResource(server), sdklog.WithProcessor(sdklog.NewBatchProcessor(exporter)))
-	t.stop = append(t.stop, t.logs.Shutdown)
+	p.logs = sdklog.NewLoggerProvider(sdklog.WithResource(server), sdklog.WithProcessor(sdklog.NewBatchProcessor(exporter)))
+	p.stop = append(p.stop, p.logs.Shutdown)
 	return nil
 }

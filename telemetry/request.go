@@ -139,7 +139,7 @@ func (x *exchange) Write(p []byte) (int, error) {
 // headers tell of, as OTEL_PROPAGATORS says, and its baggage is in the context.
 func (t *Telemetry) Publisher(r *http.Request) context.Context {
 	ctx := r.Context()
-	from := t.propagator.Extract(context.Background(), propagation.HeaderCarrier(r.Header))
+	from := t.providers.propagator.Extract(context.Background(), propagation.HeaderCarrier(r.Header))
 	if t.disabled {
 		return trace.ContextWithRemoteSpanContext(ctx, trace.SpanContextFromContext(from))
 	}
@@ -195,7 +195,7 @@ func (x *exchange) start(admitted bool) {
 // incoming is the trace context that a client sent, which is not trusted. For a
 // client that comes back it is that of the stream it continues.
 func (x *exchange) incoming() trace.SpanContext {
-	return trace.SpanContextFromContext(x.t.propagator.Extract(context.Background(), propagation.HeaderCarrier(x.r.Header)))
+	return trace.SpanContextFromContext(x.t.providers.propagator.Extract(context.Background(), propagation.HeaderCarrier(x.r.Header)))
 }
 
 // set gives the span attributes.

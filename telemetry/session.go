@@ -26,7 +26,7 @@ type sessions struct {
 	mu    sync.Mutex
 	past  map[visitor]pastStream
 	order []visitor // those in past, in a ring once there are maxSessions
-	next  int      // place in the ring of the visitor that was added first
+	next  int       // place in the ring of the visitor that was added first
 }
 
 // A visitor is what a client that comes back is known by.

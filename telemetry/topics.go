@@ -121,7 +121,8 @@ func (ts *topics) topic(name string) *topicMetrics {
 	return actual.(*topicMetrics)
 }
 
-func (ts *topics) all() func(yield func(*topicMetrics) bool) {
+// each goes through the counters of all labels.
+func (ts *topics) each() func(yield func(*topicMetrics) bool) {
 	return func(yield func(*topicMetrics) bool) {
 		ts.byName.Range(func(_, tm any) bool { return yield(tm.(*topicMetrics)) })
 	}

@@ -2,6 +2,7 @@ package telemetry
 
 import (
 	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/trace"
 
 	"weir/stream"
 )
@@ -71,6 +72,26 @@ const (
 	kindLive   = "live"
 	kindReplay = "replay"
 )
+
+func link(to trace.SpanContext, what string) trace.Link {
+	return trace.Link{SpanContext: to, Attributes: []attribute.KeyValue{keyLink.String(what)}}
+}
+
+// eventAttributes are the attributes of the span "event TOPIC". Node is where the
+// event was published.
+func eventAttributes(topic, node string, e *stream.Event) []attribute.KeyValue {
+	list := []attribute.KeyValue{keyTopic.String(topic), keyEventType.String(e.Type), keyNode.String(node)}
+	if e.Subject != "" {
+		list = append(list, keySubject.String(e.Subject))
+	}
+	return list
+}
+
+// messaging are the attributes that the semantic conventions give to what sends
+// or takes a message.
+func messaging(name, kind, topic string) []attribute.KeyValue {
+	return []attribute.KeyValue{keySystem.String(serviceName), keyOperation.String(name), keyOperationType.String(kind), keyDestination.String(topic)}
+}
 
 // errorType is the error.type of a connection that ended in a fault, else "".
 func errorType(reason stream.CloseReason) string {

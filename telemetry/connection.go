@@ -71,7 +71,7 @@ func (t *Telemetry) connect(r *http.Request, conn *stream.Conn) stream.ConnHooks
 	c.live = conn.ResumedFrom.IsZero()
 	c.exchange = exchangeOf(r.Context())
 	if c.exchange == nil { // no middleware
-		c.exchange = &exchange{t: t, r: r, route: streamRoute, began: conn.Started}
+		c.exchange = &exchange{requests: t.requests, r: r, route: streamRoute, began: conn.Started}
 	}
 	c.exchange.stream = true
 	c.session = t.sessions.begin(c, r)
@@ -220,8 +220,8 @@ func (c *connection) heartbeat(time.Time) {
 
 // log writes about a connection. The reason, if any, is one of a bounded set.
 func (c *connection) log(level slog.Level, message, reason string, attrs ...slog.Attr) {
-	c.t.write(c.logContext(), level, message, reason, append([]slog.Attr{
-		slog.String("node", c.t.opts.Node), slog.String("topic", c.conn.Label), slog.String("connection", c.conn.ID),
+	c.t.log.write(c.logContext(), level, message, reason, append([]slog.Attr{
+		slog.String("topic", c.conn.Label), slog.String("connection", c.conn.ID),
 		slog.String("session", c.session), slog.String("client", c.address()),
 	}, attrs...)...)
 }

@@ -4,6 +4,7 @@ import (
 	"net"
 	"net/http"
 	"strconv"
+	"sync"
 
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/metric"
@@ -23,10 +24,15 @@ func measurementOf(r *http.Request, route string, status int) measurement {
 	return measurement{method(r.Method), route, scheme(r), protocolVersion(r), status}
 }
 
-// measured returns the attributes of http.server.request.duration, made once
-// for each measurement.
-func (t *Telemetry) measured(what measurement) []metric.RecordOption {
-	if option, ok := t.measurements.Load(what); ok {
+// measurements are those that there have been, with the attributes of
+// http.server.request.duration.
+type measurements struct {
+	options sync.Map // of measurement to []metric.RecordOption
+}
+
+// option returns the attributes, made once for each measurement.
+func (m *measurements) option(what measurement) []metric.RecordOption {
+	if option, ok := m.options.Load(what); ok {
 		return option.([]metric.RecordOption)
 	}
 	attributes := []attribute.KeyValue{
@@ -37,18 +43,18 @@ func (t *Telemetry) measured(what measurement) []metric.RecordOption {
 		attributes = append(attributes, semconv.ErrorTypeKey.String(strconv.Itoa(what.status)))
 	}
 	option := []metric.RecordOption{metric.WithAttributeSet(attribute.NewSet(attributes...))}
-	t.measurements.Store(what, option)
+	m.options.Store(what, option)
 	return option
 }
 
 // appendRequest appends the attributes of a request. The query is left out: it may
 // hold a ticket.
-func (t *Telemetry) appendRequest(attributes []attribute.KeyValue, r *http.Request, route string) []attribute.KeyValue {
+func appendRequest(attributes []attribute.KeyValue, r *http.Request, route, client string) []attribute.KeyValue {
 	host, port := hostPort(r.Host)
 	attributes = append(attributes,
 		semconv.HTTPRequestMethodKey.String(method(r.Method)),
 		semconv.URLPath(r.URL.Path), semconv.URLScheme(scheme(r)), semconv.HTTPRoute(route),
-		semconv.ServerAddress(host), semconv.NetworkProtocolVersion(protocolVersion(r)), semconv.ClientAddress(t.opts.Client(r)),
+		semconv.ServerAddress(host), semconv.NetworkProtocolVersion(protocolVersion(r)), semconv.ClientAddress(client),
 	)
 	if port > 0 {
 		attributes = append(attributes, semconv.ServerPort(port))

@@ -71,37 +71,6 @@ type eventTrace struct {
 	spans     int // made, less those that the budget knows of
 }
 
-// refTo names the event that was created in a span.
-func refTo(sc trace.SpanContext) journey.Ref {
-	return journey.Ref{Trace: sc.TraceID(), Span: sc.SpanID()}
-}
-
-// maxPublishedAgo is how old an event may be for the time since its publishing to
-// be told as its way through the broker. A node that starts reads older events,
-// which were not on their way for so long.
-const maxPublishedAgo = time.Minute
-
-// publishedAt returns when an event was published, by its publisher's clock. It
-// returns latest, the time at which this node had the event, if the clocks differ
-// or the event is older than maxPublishedAgo.
-func publishedAt(e *stream.Event, latest time.Time) time.Time {
-	at := e.Origin.Published
-	if at.IsZero() || at.After(latest) || latest.Sub(at) > maxPublishedAgo {
-		return latest
-	}
-	return at
-}
-
-// eventAttributes are the attributes of the span "event TOPIC". Node is where the
-// event was published.
-func eventAttributes(topic, node string, e *stream.Event) []attribute.KeyValue {
-	list := []attribute.KeyValue{keyTopic.String(topic), keyEventType.String(e.Type), keyNode.String(node)}
-	if e.Subject != "" {
-		list = append(list, keySubject.String(e.Subject))
-	}
-	return list
-}
-
 // newEventTrace follows an event whose span has begun. The number of its topic's
 // readers is how many deliveries are expected.
 func newEventTrace(rec *recorder, span trace.Span, ref journey.Ref, e journey.Event, tm *topicMetrics, readers int) *eventTrace {
@@ -139,6 +108,23 @@ func (et *eventTrace) sent(send trace.Span, id stream.ID, err error, began, ende
 	if err == nil {
 		et.rec.journeys.Publish(et.ref, event, journey.Span{Began: began, Ended: ended})
 	}
+}
+
+// stored makes the span of the broker's part: a child of send.
+func (et *eventTrace) stored(kind BrokerKind, began, ended time.Time, err error) {
+	et.mu.Lock()
+	defer et.mu.Unlock()
+	if et.span == nil {
+		return
+	}
+	et.spans++
+	_, span := et.rec.tracer.Start(trace.ContextWithSpanContext(context.Background(), et.send), kind.Operation+" "+et.tm.name,
+		trace.WithTimestamp(began), trace.WithSpanKind(trace.SpanKindClient),
+		trace.WithAttributes(keyTopic.String(et.event.Topic), keyDBSystem.String(kind.System), keyDBOperation.String(kind.Operation)))
+	if err != nil {
+		fail(span, err)
+	}
+	span.End(trace.WithTimestamp(ended))
 }
 
 // chance reports whether a delivery shall be one of the random few. There are

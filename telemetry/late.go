@@ -31,7 +31,7 @@ func (c *connection) late(f *stream.Flush) {
 		return
 	}
 	et, _ := e.Event.Tag.(*eventTrace)
-	if et != nil && (!et.closed.Load() || et.lated.Swap(true)) || t.limited && !allow(t.lates, f.Ended) {
+	if et != nil && (!et.closed.Load() || et.lated.Swap(true)) || t.lates != nil && !allow(t.lates, f.Ended) {
 		return
 	}
 	event := e.Event

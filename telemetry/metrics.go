@@ -140,7 +140,7 @@ func is(b bool) int64 {
 // MetricsHandler serves the metrics to Prometheus, in its text format or, for
 // who asks, in OpenMetrics with exemplars.
 func (t *Telemetry) MetricsHandler() http.Handler {
-	return promhttp.HandlerFor(t.registry, promhttp.HandlerOpts{EnableOpenMetrics: true, ErrorHandling: promhttp.ContinueOnError, ErrorLog: promLog{t.logger}})
+	return promhttp.HandlerFor(t.registry, promhttp.HandlerOpts{EnableOpenMetrics: true, ErrorHandling: promhttp.ContinueOnError, ErrorLog: promLog{t.opts.logger}})
 }
 
 // A promLog takes what goes wrong when the metrics are served.

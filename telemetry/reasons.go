@@ -1,6 +1,9 @@
 package telemetry
 
 import (
+	"context"
+	"errors"
+
 	"weir/stream"
 	"weir/stream/eventlog"
 )
@@ -49,3 +52,19 @@ var (
 	reportReasons = []string{reportMethod, reportOrigin, reportMedia, reportSize, reportMalformed, reportRateLimit, reportConnection, reportUnknown, reportTime, reportDuplicate}
 	sourceStates  = []stream.SourceState{sourceStarting, stream.SourceUp, stream.SourceFailing, stream.SourceDown, stream.SourceEnded}
 )
+
+// dropReason is the sse.drop.reason of an event that was refused.
+func dropReason(err error) string {
+	switch {
+	case errors.Is(err, stream.ErrUnavailable):
+		return dropUnavailable
+	case errors.Is(err, stream.ErrClosed):
+		return dropClosed
+	case errors.Is(err, stream.ErrInvalid):
+		return dropInvalid
+	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+		return dropCanceled
+	default:
+		return dropOther
+	}
+}

@@ -2,9 +2,8 @@ package telemetry
 
 import (
 	"context"
-	"log/slog"
+	"net/http"
 	"slices"
-	"sync"
 
 	"github.com/go-logr/logr"
 	"github.com/prometheus/client_golang/prometheus"
@@ -34,21 +33,20 @@ const (
 type Telemetry struct {
 	opts     Options
 	disabled bool // by the environment
-	limited  bool // no sampler is configured: event traces are limited here
 
-	providers    *providers
-	registry     *prometheus.Registry
-	metrics      *metrics
-	rec          *recorder
-	requests     *rate.Limiter // spans of requests other than streams
-	lates        *rate.Limiter // traces of events that were late
-	pending      pendingEvents
-	conns        conns
-	readers      readers
-	sessions     sessions
-	storm        storm
-	handler      observedHandler
-	measurements sync.Map // of measurement to []metric.RecordOption
+	providers *providers
+	registry  *prometheus.Registry
+	metrics   *metrics
+	rec       *recorder
+	requests  *requests
+	intake    *intake
+	lates     *rate.Limiter // traces of events that were late; nil: a sampler decides
+	pending   pendingEvents
+	conns     conns
+	readers   readers
+	sessions  sessions
+	log       *logbook
+	handler   observedHandler
 }
 
 // Setup starts what the OTEL_* variables ask for. It returns an [*EnvError] for
@@ -66,11 +64,10 @@ func Setup(ctx context.Context, opts Options) (*Telemetry, error) {
 		return nil, err
 	}
 	t := &Telemetry{
-		opts: opts, disabled: config.disabled, limited: config.limited,
-		registry: prometheus.NewRegistry(),
-		requests: perSecond(requestTraces),
-		lates:    perSecond(min(lateTraces, max(0, opts.EventTraces))),
+		opts: opts, disabled: config.disabled, registry: prometheus.NewRegistry(),
+		log: &logbook{logger: opts.logger, node: opts.Node},
 	}
+	requestLimit := perSecond(requestTraces)
 	topics := &topics{
 		families: newFamilies(config.exponential), handler: &t.handler,
 		types: opts.EventTypes, rejects: slices.Concat([]string{other}, stream.RejectReasons, opts.RejectReasons),
@@ -78,7 +75,7 @@ func Setup(ctx context.Context, opts Options) (*Telemetry, error) {
 	t.metrics = newMetrics(topics)
 	if t.providers, err = startProviders(ctx, config, providerOptions{
 		service: opts.ServiceName, version: opts.Version, node: opts.Node,
-		processors: opts.SpanProcessors, readers: opts.Readers, registry: t.registry, requests: t.requests,
+		processors: opts.SpanProcessors, readers: opts.Readers, registry: t.registry, requests: requestLimit,
 		producer: func(delta, exponential bool) sdkmetric.Producer {
 			return newProducer(topics, opts.Version, delta, exponential)
 		},
@@ -93,6 +90,12 @@ func Setup(ctx context.Context, opts Options) (*Telemetry, error) {
 		tracer: t.providers.tracer, browser: t.providers.browser,
 		journeys: journey.NewStore(opts.Node, 0, 0), budget: newBudget(opts.EventTraces),
 	}
+	t.requests = &requests{tracer: t.providers.tracer, propagator: t.providers.propagator, client: opts.Client, duration: t.metrics.request}
+	if config.limited {
+		t.requests.limit = requestLimit
+		t.lates = perSecond(min(lateTraces, max(0, opts.EventTraces)))
+	}
+	t.intake = &intake{node: opts.Node, limited: config.limited, rec: t.rec, pending: &t.pending, topics: topics, readers: &t.readers}
 	return t, nil
 }
 
@@ -119,4 +122,46 @@ func (t *Telemetry) Shutdown(ctx context.Context) error {
 	return t.providers.shutdown(ctx)
 }
 
-func (t *Telemetry) logger() *slog.Logger { return t.opts.logger() }
+// Middleware makes the span of a request, and counts it into
+// http.server.request.duration. The route is a pattern of http.ServeMux without
+// method and host. Of a stream, the span and the duration end with the first
+// flush, or with the refusal: the stream goes on in segments.
+//
+// The trace context of a client becomes a link. [Telemetry.Publisher] makes it the
+// parent.
+//
+// A stream always gets a span, unless OTEL_TRACES_SAMPLER says otherwise. Other
+// requests, and refusals, of which there may be any number, share a limit.
+func (t *Telemetry) Middleware(route string, next http.Handler) http.Handler {
+	if t.disabled {
+		return next
+	}
+	return t.requests.middleware(route, next)
+}
+
+// Publisher returns the context of a request by somebody who has shown a right to
+// publish: the request, and what it publishes, belong to the trace that its
+// headers tell of, as OTEL_PROPAGATORS says, and its baggage is in the context.
+func (t *Telemetry) Publisher(r *http.Request) context.Context {
+	if t.disabled {
+		return t.requests.passOn(r)
+	}
+	return t.requests.publisher(r)
+}
+
+// PageTraceparent returns the trace context of a request that passed
+// [Telemetry.Middleware], for the page that answers it; "" when it is not
+// sampled.
+func (t *Telemetry) PageTraceparent(r *http.Request) string {
+	return exchangeOf(r.Context()).traceparent()
+}
+
+// Broker returns a broker that stores events as b does, and tells how long that
+// took: a client span in the trace of each sampled event, and
+// sse.server.broker.publish.duration. With nil it returns nil.
+func (t *Telemetry) Broker(b stream.Broker, kind BrokerKind) stream.Broker {
+	if b == nil || t.disabled {
+		return b
+	}
+	return observeBroker(b, kind, t.metrics.topics)
+}

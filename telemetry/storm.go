@@ -1,8 +1,6 @@
 package telemetry
 
 import (
-	"context"
-	"log/slog"
 	"sync"
 	"time"
 )
@@ -53,26 +51,5 @@ func (s *storm) over(kind string, tell func(more int)) {
 	s.mu.Unlock()
 	if more > 0 {
 		tell(more)
-	}
-}
-
-// write writes a record about a stream, unless there are too many of its kind.
-func (t *Telemetry) write(ctx context.Context, level slog.Level, message, reason string, attrs ...slog.Attr) {
-	logger := t.logger()
-	if !logger.Enabled(ctx, level) {
-		return
-	}
-	if reason != "" {
-		attrs = append(attrs, slog.String("reason", reason))
-	}
-	more := func(n int) {
-		sum := []slog.Attr{slog.String("node", t.opts.Node), slog.Int("more", n)}
-		if reason != "" {
-			sum = append(sum, slog.String("reason", reason))
-		}
-		logger.LogAttrs(context.Background(), level, message+", and more within a second", sum...)
-	}
-	if t.storm.pass(message+" "+reason, more) {
-		logger.LogAttrs(ctx, level, message, attrs...)
 	}
 }

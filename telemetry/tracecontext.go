@@ -7,6 +7,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"weir/stream"
+	"weir/telemetry/journey"
 )
 
 // contextOf returns the trace context that an event carries; one that is
@@ -38,4 +39,9 @@ func traceparent(sc trace.SpanContext) string {
 func parseContext(traceparent, tracestate string) trace.SpanContext {
 	ctx := propagation.TraceContext{}.Extract(context.Background(), propagation.MapCarrier{"traceparent": traceparent, "tracestate": tracestate})
 	return trace.SpanContextFromContext(ctx)
+}
+
+// refTo names the event that was created in a span.
+func refTo(sc trace.SpanContext) journey.Ref {
+	return journey.Ref{Trace: sc.TraceID(), Span: sc.SpanID()}
 }

@@ -1,0 +1,81 @@
+package telemetry
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"weir/stream"
+)
+
+// A logbook writes what happens to connections, sources and brokers. Any goroutine
+// may call its methods.
+type logbook struct {
+	logger func() *slog.Logger // asked each time
+	node   string
+	storm  storm
+}
+
+// write writes a record about a stream, unless there are too many of its kind. The
+// reason, if any, is one of a bounded set.
+func (l *logbook) write(ctx context.Context, level slog.Level, message, reason string, attrs ...slog.Attr) {
+	logger := l.logger()
+	if !logger.Enabled(ctx, level) {
+		return
+	}
+	attrs = append([]slog.Attr{slog.String("node", l.node)}, attrs...)
+	if reason != "" {
+		attrs = append(attrs, slog.String("reason", reason))
+	}
+	more := func(n int) {
+		sum := []slog.Attr{slog.String("node", l.node), slog.Int("more", n)}
+		if reason != "" {
+			sum = append(sum, slog.String("reason", reason))
+		}
+		logger.LogAttrs(context.Background(), level, message+", and more within a second", sum...)
+	}
+	if l.storm.pass(message+" "+reason, more) {
+		logger.LogAttrs(ctx, level, message, attrs...)
+	}
+}
+
+// source writes how a source or the broker of a topic does. The label stands for the
+// topic.
+func (l *logbook) source(c stream.SourceChange, label string) {
+	what := "source"
+	if c.Broker {
+		what = "broker"
+	}
+	up := slog.LevelInfo
+	if label != c.Topic { // made on demand: there may be very many
+		up = slog.LevelDebug
+	}
+	log := func(level slog.Level, message string, attrs ...slog.Attr) {
+		attrs = append([]slog.Attr{slog.String("topic", label)}, attrs...)
+		l.logger().LogAttrs(context.Background(), level, message, attrs...)
+	}
+	switch c.State {
+	case sourceStarting:
+		log(slog.LevelDebug, what+" starting")
+	case stream.SourceUp:
+		log(up, what+" up")
+	case stream.SourceFailing:
+		log(slog.LevelWarn, what+" failed", slog.Int("failures", c.Failures), slog.Any("error", c.Err))
+	case stream.SourceDown:
+		log(slog.LevelError, what+" down", slog.Int("failures", c.Failures), slog.Any("error", c.Err))
+	case stream.SourceEnded:
+		log(slog.LevelInfo, what+" ended")
+	}
+}
+
+// readable writes a duration as people do: three digits, and a unit.
+func readable(d time.Duration) string {
+	switch {
+	case d < time.Second:
+		return d.Round(time.Millisecond).String()
+	case d < time.Minute:
+		return d.Round(100 * time.Millisecond).String()
+	default:
+		return d.Round(time.Second).String()
+	}
+}

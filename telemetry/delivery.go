@@ -25,7 +25,7 @@ type picked struct {
 
 // A delivery is one event on its way to one client.
 type delivery struct {
-	conn             *connection
+	to               *streamTrace
 	id               stream.ID
 	at, began, ended time.Time // in the log, write began, flushed
 	batch            int       // events written together
@@ -36,7 +36,7 @@ type delivery struct {
 // told is the delivery as journeys tell it.
 func (d *delivery) told(why string) journey.Delivery {
 	return journey.Delivery{
-		Connection: d.conn.conn.ID, Entered: d.at, Began: d.began, Ended: d.ended,
+		Connection: d.to.conn.ID, Entered: d.at, Began: d.began, Ended: d.ended,
 		Batch: d.batch, Replay: d.replay, Gapped: d.gapped, Why: why,
 	}
 }

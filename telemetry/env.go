@@ -165,10 +165,8 @@ var refused = map[string]string{
 	"OTEL_EXPORTER_OTLP_METRIC_INSECURE": "unset: its name is OTEL_EXPORTER_OTLP_METRICS_INSECURE",
 }
 
-// Ignored are the OTEL_* variables that are set and mean nothing here: those that
-// are unknown, OTEL_LOG_LEVEL, and, with OTEL_CONFIG_FILE, all others. Somebody
-// should be told.
-func (t *Telemetry) Ignored() (names []string) {
+// ignoredEnv returns the OTEL_* variables that are set and mean nothing here.
+func ignoredEnv() (names []string) {
 	for _, pair := range os.Environ() {
 		name, value, _ := strings.Cut(pair, "=")
 		if !strings.HasPrefix(name, "OTEL_") || strings.HasPrefix(name, "OTEL_GO_X_") || value == "" {

@@ -181,20 +181,20 @@ func (et *eventTrace) slower(latency int64) bool {
 
 // pickReported gives the delivery to a page that reported a span, so that what the
 // page saw is whole.
-func (et *eventTrace) pickReported(c *connection, d journey.Delivery) {
+func (et *eventTrace) pickReported(to *streamTrace, d journey.Delivery) {
 	et.mu.Lock()
 	defer et.mu.Unlock()
-	if et.span == nil || et.reported >= maxReported || et.candidate.conn == c {
+	if et.span == nil || et.reported >= maxReported || et.candidate.to == to {
 		return
 	}
 	for i := range et.picked {
-		if et.picked[i].conn == c {
+		if et.picked[i].to == to {
 			return
 		}
 	}
 	et.reported++
 	id := et.id
-	et.picked = append(et.picked, picked{delivery{conn: c, id: id, at: d.Entered, began: d.Began, ended: d.Ended, batch: d.Batch, replay: d.Replay, gapped: d.Gapped}, pickReported})
+	et.picked = append(et.picked, picked{delivery{to: to, id: id, at: d.Entered, began: d.Began, ended: d.Ended, batch: d.Batch, replay: d.Replay, gapped: d.Gapped}, pickReported})
 }
 
 // known reports whether the event's way is known, or waited for no longer.
@@ -248,7 +248,7 @@ func (et *eventTrace) close(err error) {
 	if et.span == nil {
 		return
 	}
-	if et.candidate.conn != nil {
+	if et.candidate.to != nil {
 		et.picked = append(et.picked, picked{et.candidate, pickSlowest})
 		et.rec.journeys.Deliver(et.ref, et.event, et.candidate.told(pickSlowest))
 	}
@@ -283,6 +283,6 @@ func (et *eventTrace) deliverSpan(d *delivery, pick string) {
 	}
 	span := et.rec.deliver(et.sc, d, kind, from, pick)
 	if !d.replay {
-		d.conn.topic.exemplar(d.ended.Sub(d.at), d.ended, span)
+		d.to.topic.exemplar(d.ended.Sub(d.at), d.ended, span)
 	}
 }

@@ -65,7 +65,7 @@ var TerminalHandler = newTextHandler
 
 // LimitJourneys replaces the store of recent traces by a smaller one.
 func (t *Telemetry) LimitJourneys(traces, bytes int) {
-	t.rec.journeys = journey.NewStore(t.opts.Node, traces, bytes)
+	t.rec.journeys = journey.NewStore(t.intake.node, traces, bytes)
 }
 
 // AsExported is the producer as an exporter gets it that asks by the environment,
@@ -77,7 +77,8 @@ func AsExported(p sdkmetric.Producer) sdkmetric.Producer {
 
 // FlushHook is what a stream's deliveries call.
 func FlushHook(t *Telemetry, topic string) func(*stream.Flush) {
-	c := &connection{t: t, conn: &stream.Conn{Topic: topic, Label: topic}, topic: t.metrics.topic(topic), live: true}
+	c := &connection{live: true, late: t.streams.late, log: t.streams.log}
+	c.trace.conn, c.trace.topic = &stream.Conn{Topic: topic, Label: topic}, t.topics.topic(topic)
 	return c.flush
 }
 

@@ -10,14 +10,12 @@ import (
 	"time"
 
 	"go.opentelemetry.io/contrib/bridges/otelslog"
+	sdklog "go.opentelemetry.io/otel/sdk/log"
 	"go.opentelemetry.io/otel/trace"
 )
 
-// LogHandler returns a handler for slog that writes to w, for people where w is
-// a terminal and as JSON otherwise, and over OTLP too where that is configured.
-// What is below the level is left out; nil is slog.LevelInfo. A record that is
-// logged with the context of a span carries its trace_id and span_id.
-func (t *Telemetry) LogHandler(w io.Writer, level slog.Leveler) slog.Handler {
+// newLogHandler returns a handler that writes to w, and to the exporter if there is one.
+func newLogHandler(w io.Writer, level slog.Leveler, exporter *sdklog.LoggerProvider) slog.Handler {
 	if level == nil {
 		level = slog.LevelInfo
 	}
@@ -28,10 +26,10 @@ func (t *Telemetry) LogHandler(w io.Writer, level slog.Leveler) slog.Handler {
 		local = slog.NewJSONHandler(w, &slog.HandlerOptions{Level: level})
 	}
 	local = traced{local}
-	if t.providers.logs == nil {
+	if exporter == nil {
 		return local
 	}
-	exported := leveled{otelslog.NewHandler(scopeName, otelslog.WithLoggerProvider(t.providers.logs)), level}
+	exported := leveled{otelslog.NewHandler(scopeName, otelslog.WithLoggerProvider(exporter)), level}
 	return slog.NewMultiHandler(local, exported)
 }
 

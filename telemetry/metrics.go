@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/http"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/metric"
@@ -137,10 +138,9 @@ func is(b bool) int64 {
 	return 0
 }
 
-// MetricsHandler serves the metrics to Prometheus, in its text format or, for
-// who asks, in OpenMetrics with exemplars.
-func (t *Telemetry) MetricsHandler() http.Handler {
-	return promhttp.HandlerFor(t.registry, promhttp.HandlerOpts{EnableOpenMetrics: true, ErrorHandling: promhttp.ContinueOnError, ErrorLog: promLog{t.opts.logger}})
+// scrapeHandler serves a registry to Prometheus.
+func scrapeHandler(registry *prometheus.Registry, logger func() *slog.Logger) http.Handler {
+	return promhttp.HandlerFor(registry, promhttp.HandlerOpts{EnableOpenMetrics: true, ErrorHandling: promhttp.ContinueOnError, ErrorLog: promLog{logger}})
 }
 
 // A promLog takes what goes wrong when the metrics are served.

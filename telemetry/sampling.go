@@ -24,6 +24,26 @@ const (
 	lateTraces = 5
 )
 
+// limits are the bounds of the traces that begin here. Where OTEL_TRACES_SAMPLER
+// decides, there are none for requests and late events.
+type limits struct {
+	events   *budget
+	requests *rate.Limiter // of the spans of requests other than streams
+	lates    *rate.Limiter // of the traces of events that were late
+}
+
+// newLimits returns the limits, of which eventTraces is that of Options.
+func newLimits(c config, eventTraces int) limits {
+	l := limits{events: newBudget(eventTraces)}
+	switch {
+	case c.disabled:
+		l.lates = perSecond(0)
+	case c.limited:
+		l.requests, l.lates = perSecond(requestTraces), perSecond(min(lateTraces, max(0, eventTraces)))
+	}
+	return l
+}
+
 // perSecond returns a token bucket that holds one second's tokens. One of no
 // tokens gives none.
 func perSecond(n int) *rate.Limiter {

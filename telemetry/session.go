@@ -8,6 +8,8 @@ import (
 
 	"go.opentelemetry.io/otel/baggage"
 	"go.opentelemetry.io/otel/propagation"
+
+	"weir/stream"
 )
 
 // Bounds of the sessions that are remembered.
@@ -32,32 +34,36 @@ type sessions struct {
 // A visitor is what a client that comes back is known by.
 type visitor struct{ client, agent, topic string }
 
+func visitorOf(conn *stream.Conn) visitor {
+	return visitor{clientHost(conn), conn.UserAgent, conn.Topic}
+}
+
 type pastStream struct {
 	session string
 	ended   time.Time
 }
 
 // begin returns the session of a new stream.
-func (s *sessions) begin(c *connection, r *http.Request) string {
+func (s *sessions) begin(conn *stream.Conn, r *http.Request) string {
 	if id := broughtBack(r.Header); id != "" {
 		return id
 	}
-	if c.conn.ResumedFrom.IsZero() {
-		return c.conn.ID
+	if conn.ResumedFrom.IsZero() {
+		return conn.ID
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if p, ok := s.past[visitor{c.address(), c.conn.UserAgent, c.conn.Topic}]; ok && c.conn.Started.Sub(p.ended) < sessionLasts {
+	if p, ok := s.past[visitorOf(conn)]; ok && conn.Started.Sub(p.ended) < sessionLasts {
 		return p.session
 	}
-	return c.conn.ID
+	return conn.ID
 }
 
 // end remembers the session of a stream that is over.
-func (s *sessions) end(c *connection, now time.Time) {
+func (s *sessions) end(conn *stream.Conn, session string, now time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	key := visitor{c.address(), c.conn.UserAgent, c.conn.Topic}
+	key := visitorOf(conn)
 	if _, known := s.past[key]; !known {
 		if s.past == nil {
 			s.past = make(map[visitor]pastStream)
@@ -70,7 +76,7 @@ func (s *sessions) end(c *connection, now time.Time) {
 			s.next = (s.next + 1) % maxSessions
 		}
 	}
-	s.past[key] = pastStream{c.session, now}
+	s.past[key] = pastStream{session, now}
 }
 
 // broughtBack returns the session that a client names, or "".

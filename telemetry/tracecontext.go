@@ -45,3 +45,21 @@ func parseContext(traceparent, tracestate string) trace.SpanContext {
 func refTo(sc trace.SpanContext) journey.Ref {
 	return journey.Ref{Trace: sc.TraceID(), Span: sc.SpanID()}
 }
+
+// A spanRef is the context of a span made here, in less than half the space of
+// a trace.SpanContext.
+type spanRef struct {
+	trace trace.TraceID
+	span  trace.SpanID
+	flags trace.TraceFlags
+}
+
+func refOf(sc trace.SpanContext) spanRef {
+	return spanRef{sc.TraceID(), sc.SpanID(), sc.TraceFlags()}
+}
+
+func (r spanRef) valid() bool { return r.span.IsValid() }
+
+func (r spanRef) context() trace.SpanContext {
+	return trace.NewSpanContext(trace.SpanContextConfig{TraceID: r.trace, SpanID: r.span, TraceFlags: r.flags})
+}

@@ -8,7 +8,6 @@ import (
 	"mime"
 	"net/http"
 	"net/url"
-	"strconv"
 	"strings"
 	"time"
 )
@@ -54,36 +53,6 @@ type report struct {
 	Busy float64 `json:"busy"`
 }
 
-// BrowserHandler serves POST /telemetry/browser: when events arrived in a
-// browser and were on screen. It believes only pages of the same origin, that
-// prove which connection they have, of events on that connection's topic, at times
-// that can be, and not too often. Each report makes a span "process TOPIC" of
-// service weir-browser. Reports that are not believed change nothing and are
-// counted.
-func (t *Telemetry) BrowserHandler() http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		now := time.Now()
-		b, refused := t.readBeacon(w, r, now)
-		if refused != nil {
-			t.refuseReports(1, refused.reason)
-			switch refused.status {
-			case http.StatusMethodNotAllowed:
-				w.Header().Set("Allow", http.MethodPost)
-			case http.StatusTooManyRequests:
-				w.Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(max(refused.wait, time.Second).Seconds()))))
-			}
-			http.Error(w, "The report is refused: "+refused.reason+".", refused.status)
-			return
-		}
-		if !t.disabled {
-			t.takeReports(b, now)
-		}
-		w.WriteHeader(http.StatusNoContent)
-	})
-}
-
-func (t *Telemetry) refuseReports(n int64, reason string) { add(t.metrics.reports, reason, n) }
-
 // A badBeacon says why a beacon is refused as a whole.
 type badBeacon struct {
 	status int
@@ -91,15 +60,16 @@ type badBeacon struct {
 	wait   time.Duration
 }
 
-// readBeacon checks all that does not need the events.
-func (t *Telemetry) readBeacon(w http.ResponseWriter, r *http.Request, now time.Time) (b beacon, refused *badBeacon) {
+// readBeacon checks all that does not need the events. The rate says how long to wait
+// if there are too many.
+func readBeacon(w http.ResponseWriter, r *http.Request, rate func(*http.Request) time.Duration, now time.Time) (b beacon, refused *badBeacon) {
 	if r.Method != http.MethodPost {
 		return b, &badBeacon{status: http.StatusMethodNotAllowed, reason: reportMethod}
 	}
 	if !sameOrigin(r) {
 		return b, &badBeacon{status: http.StatusForbidden, reason: reportOrigin}
 	}
-	if wait := t.opts.ReportRate(r); wait > 0 {
+	if wait := rate(r); wait > 0 {
 		return b, &badBeacon{http.StatusTooManyRequests, reportRateLimit, wait}
 	}
 	if media, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || media != "application/json" {
@@ -140,4 +110,20 @@ func epoch(ms float64) (time.Time, bool) {
 	}
 	whole, part := math.Modf(ms)
 	return time.UnixMilli(int64(whole)).Add(time.Duration(part * float64(time.Millisecond))), true
+}
+
+// A claim is a report by the server's clock. The clocks may still differ by the
+// slack, which is how long the report travelled at most.
+type claim struct {
+	received, shown time.Time
+	slack, busy     time.Duration
+}
+
+// fits reports whether an event that was made at a time can have been received
+// and shown as claimed.
+func (c *claim) fits(created, now time.Time) bool {
+	if early := created.Sub(c.received); early > 0 && early <= c.slack {
+		c.received, c.shown = c.received.Add(early), c.shown.Add(early)
+	}
+	return !c.received.Before(created) && now.Sub(c.received) <= maxReportAge // take has seen that nothing is in the future
 }

@@ -1,130 +1,18 @@
 package stream_test
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"io"
 	"net/http"
 	"strings"
-	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"weir/stream"
 	"weir/stream/eventlog"
-	"weir/stream/sse"
-	"weir/stream/streamtest"
 )
-
-// A fixture is a hub of one topic, "a", behind a server in memory.
-type fixture struct {
-	hub      *stream.Hub
-	handler  *stream.Handler
-	listener *streamtest.Listener
-	client   *http.Client
-}
-
-func newFixture(t *testing.T, hub stream.HubOptions, handler *stream.Handler) *fixture {
-	t.Helper()
-	f := &fixture{hub: stream.NewHub(hub), handler: handler, listener: streamtest.NewListener()}
-	if err := f.hub.AddTopic("a"); err != nil {
-		t.Fatal(err)
-	}
-	handler.Hub = f.hub
-	server := &http.Server{Handler: handler}
-	served := make(chan error, 1)
-	go func() { served <- server.Serve(f.listener) }()
-	transport := &http.Transport{DialContext: f.listener.Dial, DisableCompression: true}
-	f.client = &http.Client{Transport: transport}
-	t.Cleanup(func() {
-		transport.CloseIdleConnections()
-		server.Close()
-		<-served
-		f.hub.Close()
-	})
-	return f
-}
-
-func (f *fixture) publish(t *testing.T, data ...string) []stream.ID {
-	t.Helper()
-	events := make([]stream.Event, len(data))
-	for i, d := range data {
-		events[i] = stream.Event{Data: []byte(d)}
-	}
-	ids, err := f.hub.Publish(t.Context(), "a", events...)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return ids
-}
-
-// A subscription is the client's side of one stream.
-type subscription struct {
-	*sse.Decoder
-	status  int
-	header  http.Header
-	body    io.ReadCloser
-	cancel  context.CancelFunc
-	hello   map[string]any
-	problem string
-}
-
-func (f *fixture) subscribe(t *testing.T, query string, header ...string) *subscription {
-	t.Helper()
-	ctx, cancel := context.WithCancel(t.Context())
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://weir/"+query, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for i := 0; i < len(header); i += 2 {
-		req.Header.Set(header[i], header[i+1])
-	}
-	resp, err := f.client.Do(req)
-	if err != nil {
-		t.Fatal(err)
-	}
-	s := &subscription{Decoder: sse.NewDecoder(resp.Body), status: resp.StatusCode, header: resp.Header, body: resp.Body, cancel: cancel}
-	t.Cleanup(s.close)
-	if resp.StatusCode != http.StatusOK {
-		b, _ := io.ReadAll(resp.Body)
-		s.problem = string(b)
-		return s
-	}
-	m := s.want(t, "connected")
-	if err := json.Unmarshal(m.Data, &s.hello); err != nil {
-		t.Fatal(err)
-	}
-	return s
-}
-
-func (s *subscription) close() { s.cancel(); s.body.Close() }
-
-func (s *subscription) want(t *testing.T, event string) sse.Message {
-	t.Helper()
-	m, err := s.Next()
-	if err != nil || m.Event != event {
-		t.Fatalf("got %s %s %s, %v; want %s", m.Event, m.ID, m.Data, err, event)
-	}
-	m.Data = append([]byte(nil), m.Data...)
-	return m
-}
-
-func (s *subscription) wantIDs(t *testing.T, ids ...stream.ID) {
-	t.Helper()
-	for _, id := range ids {
-		if m := s.want(t, "message"); m.ID != id.String() {
-			t.Fatalf("got event %s, want %s", m.ID, id)
-		}
-	}
-}
-
-// bubble runs a test of a server in a synctest bubble.
-func bubble(t *testing.T, hub stream.HubOptions, handler *stream.Handler, test func(*testing.T, *fixture)) {
-	t.Helper()
-	synctest.Test(t, func(t *testing.T) { test(t, newFixture(t, hub, handler)) })
-}
 
 func TestHeadersComeBeforeTheFirstEvent(t *testing.T) {
 	bubble(t, stream.HubOptions{}, &stream.Handler{Node: "n1", Retry: 1500 * time.Millisecond}, func(t *testing.T, f *fixture) {
@@ -242,33 +130,6 @@ func TestHeartbeatIsResetByEvents(t *testing.T) {
 	})
 }
 
-func TestCloseTellsClientsNotToComeBack(t *testing.T) {
-	bubble(t, stream.HubOptions{}, &stream.Handler{}, func(t *testing.T, f *fixture) {
-		s := f.subscribe(t, "")
-		ids := f.publish(t, `1`)
-		if err := f.hub.EndTopic("a", "input has ended"); err != nil {
-			t.Fatal(err)
-		}
-		s.wantIDs(t, ids...)
-		if m := s.want(t, "close"); string(m.Data) != `{"reason":"input has ended"}` {
-			t.Errorf("close says %s", m.Data)
-		}
-		if _, err := s.Next(); !errors.Is(err, io.EOF) {
-			t.Errorf("after close: %v", err)
-		}
-		// Who comes back all the same is told by 204, once it has everything.
-		if s := f.subscribe(t, "", "Last-Event-ID", ids[0].String()); s.status != http.StatusNoContent {
-			t.Errorf("coming back: %d", s.status)
-		}
-		fresh := f.subscribe(t, "")
-		fresh.want(t, "close")
-		synctest.Wait()
-		if n := f.handler.Active(); n != 0 {
-			t.Errorf("%d connections are left", n)
-		}
-	})
-}
-
 // A client that does not read is cut after the write deadline, and no other
 // waits for it.
 func TestSlowClientIsCut(t *testing.T) {
@@ -308,120 +169,6 @@ func TestIdleStreamLives(t *testing.T) {
 			s.want(t, "ping")
 		}
 		s.wantIDs(t, f.publish(t, `1`)...)
-	})
-}
-
-func TestDrain(t *testing.T) {
-	bubble(t, stream.HubOptions{}, &stream.Handler{}, func(t *testing.T, f *fixture) {
-		var subs []*subscription
-		for range 20 {
-			subs = append(subs, f.subscribe(t, ""))
-		}
-		start := time.Now()
-		drained := make(chan error, 1)
-		go func() { drained <- f.handler.Drain(t.Context(), 10*time.Second) }()
-		synctest.Wait()
-		if s := f.subscribe(t, ""); s.status != http.StatusServiceUnavailable || s.header.Get("Retry-After") != "10" {
-			t.Errorf("a newcomer gets %d, Retry-After %q", s.status, s.header.Get("Retry-After"))
-		}
-		var work sync.WaitGroup
-		ends := make([]time.Duration, len(subs))
-		retries := map[time.Duration]bool{}
-		var mu sync.Mutex
-		for i, s := range subs {
-			work.Go(func() {
-				s.want(t, "ping")
-				if _, err := s.Next(); !errors.Is(err, io.EOF) {
-					t.Errorf("stream %d ended with %v, want an orderly end", i, err)
-				}
-				mu.Lock()
-				defer mu.Unlock()
-				ends[i] = time.Since(start)
-				retries[s.Retry()] = true
-			})
-		}
-		work.Wait()
-		if err := <-drained; err != nil {
-			t.Error(err)
-		}
-		early, late := ends[0], ends[0]
-		for _, d := range ends {
-			early, late = min(early, d), max(late, d)
-		}
-		if late > 10*time.Second || late-early < 3*time.Second {
-			t.Errorf("streams ended from %v to %v, want them spread over 10s", early, late)
-		}
-		if len(retries) < 10 {
-			t.Errorf("20 clients were told only %d different times to come back", len(retries))
-		}
-	})
-}
-
-func TestDrainAtOnce(t *testing.T) {
-	bubble(t, stream.HubOptions{}, &stream.Handler{}, func(t *testing.T, f *fixture) {
-		s := f.subscribe(t, "")
-		ctx, cancel := context.WithCancel(t.Context())
-		cancel()
-		if err := f.handler.Drain(ctx, time.Hour); !errors.Is(err, context.Canceled) {
-			t.Errorf("Drain: %v", err)
-		}
-		s.want(t, "ping")
-		if _, err := s.Next(); !errors.Is(err, io.EOF) {
-			t.Errorf("the stream ended with %v", err)
-		}
-	})
-}
-
-func TestLifetime(t *testing.T) {
-	bubble(t, stream.HubOptions{}, &stream.Handler{Lifetime: 100 * time.Second, Heartbeat: time.Hour}, func(t *testing.T, f *fixture) {
-		s := f.subscribe(t, "")
-		start := time.Now()
-		s.want(t, "ping")
-		if _, err := s.Next(); !errors.Is(err, io.EOF) {
-			t.Fatal(err)
-		}
-		if d := time.Since(start); d < 90*time.Second || d > 110*time.Second {
-			t.Errorf("ended after %v", d)
-		}
-	})
-}
-
-// Clients that leave at every moment leave nothing behind.
-func TestDepartures(t *testing.T) {
-	released := 0
-	var mu sync.Mutex
-	subscribe := func(r *http.Request) (*stream.Subscription, error) {
-		sub, err := stream.ParseSubscription(r)
-		if err == nil {
-			sub.Done = func() { mu.Lock(); released++; mu.Unlock() }
-		}
-		return sub, err
-	}
-	bubble(t, stream.HubOptions{}, &stream.Handler{Subscribe: subscribe}, func(t *testing.T, f *fixture) {
-		f.publish(t, `1`, `2`, `3`)
-		request := "GET /?last_event_id=0 HTTP/1.1\r\nHost: weir\r\n\r\n"
-		admitted := 0
-		for reads := range 12 {
-			c, _ := f.listener.Dial(t.Context(), "", "")
-			if _, err := io.WriteString(c, request); err != nil {
-				t.Fatal(err)
-			}
-			admitted++
-			buf := make([]byte, 64)
-			for range reads {
-				if _, err := c.Read(buf); err != nil {
-					t.Fatal(err)
-				}
-			}
-			c.Close()
-			synctest.Wait()
-		}
-		if n := f.handler.Active(); n != 0 || released != admitted {
-			t.Errorf("%d connections are left, %d of %d slots released", n, released, admitted)
-		}
-		if n := f.handler.Totals().Closed[stream.CloseClient]; n != int64(admitted) {
-			t.Errorf("closed: %v, want %d by the client", f.handler.Totals().Closed, admitted)
-		}
 	})
 }
 

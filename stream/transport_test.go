@@ -1,19 +1,13 @@
 package stream_test
 
 import (
-	"bufio"
 	"compress/gzip"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
-	"net"
 	"net/http"
-	"net/http/httptest"
-	"runtime"
-	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -32,112 +26,6 @@ const (
 )
 
 // Everything here must hold on every transport, over real sockets.
-
-type site struct {
-	*fixture
-	url    string
-	server *httptest.Server
-}
-
-func onEveryTransport(t *testing.T, test func(t *testing.T, open func(stream.HubOptions, *stream.Handler) *site)) {
-	for _, c := range []struct {
-		name      string
-		transport stream.Transport
-		listen    func(net.Listener) net.Listener
-		h2        bool
-	}{
-		{"lean HTTP/1.1", stream.TransportLean, stream.NewListener, false},
-		{"lean HTTP/1.1 of package net", stream.TransportLean, ofPackageNet, false},
-		{"lean h2c", stream.TransportLean, stream.NewListener, true},
-		{"plain HTTP/1.1", stream.TransportPlain, stream.NewListener, false},
-		{"plain HTTP/1.1 of package net", stream.TransportPlain, ofPackageNet, false},
-		{"plain h2c", stream.TransportPlain, ofPackageNet, true},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			before := runtime.NumGoroutine()
-			test(t, func(hub stream.HubOptions, handler *stream.Handler) *site {
-				handler.Transport = c.transport
-				return newSite(t, hub, handler, c.listen, c.h2, before)
-			})
-		})
-	}
-}
-
-func ofPackageNet(l net.Listener) net.Listener { return l }
-
-func newSite(t *testing.T, hub stream.HubOptions, handler *stream.Handler, listen func(net.Listener) net.Listener, h2 bool, goroutines int) *site {
-	t.Helper()
-	s := &site{fixture: &fixture{hub: stream.NewHub(hub), handler: handler}}
-	if err := s.hub.AddTopic("a"); err != nil {
-		t.Fatal(err)
-	}
-	handler.Hub = s.hub
-	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("X-Test", "kept")
-		handler.ServeHTTP(w, r)
-	}))
-	server.Config.Protocols = new(http.Protocols)
-	server.Config.Protocols.SetHTTP1(true)
-	server.Config.Protocols.SetUnencryptedHTTP2(true)
-	server.Config.ConnContext = stream.ConnContext
-	server.Listener = listen(server.Listener)
-	server.Start()
-	s.url, s.server = server.URL, server
-	transport := &http.Transport{DisableCompression: true, Protocols: new(http.Protocols)}
-	transport.Protocols.SetHTTP1(!h2)
-	transport.Protocols.SetUnencryptedHTTP2(h2)
-	s.client = &http.Client{Transport: transport}
-	t.Cleanup(func() {
-		transport.CloseIdleConnections()
-		server.CloseClientConnections()
-		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
-		defer cancel()
-		if err := handler.Drain(ctx, 0); err != nil {
-			t.Errorf("%d connections are left", handler.Active())
-		}
-		server.Close()
-		s.hub.Close()
-		until(t, "the goroutines to end", func() bool { return runtime.NumGoroutine() <= goroutines })
-	})
-	return s
-}
-
-func (s *site) subscribe(t *testing.T, query string, header ...string) *subscription {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, s.url+"/"+query, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for i := 0; i < len(header); i += 2 {
-		req.Header.Set(header[i], header[i+1])
-	}
-	resp, err := s.client.Do(req)
-	if err != nil {
-		t.Fatal(err)
-	}
-	sub := &subscription{Decoder: sse.NewDecoder(resp.Body), status: resp.StatusCode, header: resp.Header, body: resp.Body, cancel: cancel}
-	t.Cleanup(sub.close)
-	if sub.status == http.StatusOK {
-		if err := json.Unmarshal(sub.want(t, "connected").Data, &sub.hello); err != nil {
-			t.Fatal(err)
-		}
-	}
-	return sub
-}
-
-// until waits for a condition, and fails after a long time.
-func until(t *testing.T, what string, met func() bool) {
-	t.Helper()
-	deadline := time.Now().Add(15 * time.Second)
-	for !met() {
-		if time.Now().After(deadline) {
-			buf := make([]byte, 1<<20)
-			t.Fatalf("waited in vain for %s\n%s", what, buf[:runtime.Stack(buf, true)])
-		}
-		time.Sleep(time.Millisecond) // between two looks, not in place of one
-	}
-}
 
 func TestTransportDelivers(t *testing.T) {
 	onEveryTransport(t, func(t *testing.T, open func(stream.HubOptions, *stream.Handler) *site) {
@@ -310,137 +198,6 @@ func TestTransportDrains(t *testing.T) {
 		if n := s.handler.Totals().Closed[closeDrain]; n != 20 {
 			t.Errorf("closed: %v", s.handler.Totals().Closed)
 		}
-	})
-}
-
-// dial opens a plain HTTP/1.1 stream whose reading the test controls.
-func (s *site) dial(t *testing.T) *net.TCPConn {
-	t.Helper()
-	c, err := net.Dial("tcp", strings.TrimPrefix(s.url, "http://"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { c.Close() })
-	tcp := c.(*net.TCPConn)
-	if _, err := io.WriteString(c, "GET / HTTP/1.1\r\nHost: weir\r\n\r\n"); err != nil {
-		t.Fatal(err)
-	}
-	return tcp
-}
-
-// One client stops reading. It is cut, it costs the others nothing, and one
-// that only pauses gets every event.
-func TestTransportSlowClients(t *testing.T) {
-	onEveryTransport(t, func(t *testing.T, open func(stream.HubOptions, *stream.Handler) *site) {
-		s := open(stream.HubOptions{Topic: stream.TopicOptions{History: 100_000, Bytes: 1 << 30}}, &stream.Handler{WriteTimeout: 3 * time.Second})
-		stopped, pausing := s.dial(t), s.dial(t)
-		live := s.subscribe(t, "")
-		until(t, "three connections", func() bool { return s.handler.Active() == 3 })
-		payload := `"` + strings.Repeat("x", 200_000) + `"`
-		var ids []stream.ID
-		lagging := func() (n int) {
-			for _, c := range s.handler.Conns() {
-				if c.Lag() > 10 { // stuck, and not just about to be served
-					n++
-				}
-			}
-			return n
-		}
-		for lagging() < 2 {
-			id := s.publish(t, payload)
-			ids = append(ids, id...)
-			live.wantIDs(t, id...)
-		}
-		resp, err := http.ReadResponse(bufio.NewReader(pausing), nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer func() { pausing.Close(); resp.Body.Close() }() // in this order: Close reads to the end
-		late := sse.NewDecoder(resp.Body)
-		if m, err := late.Next(); err != nil || m.Event != "connected" {
-			t.Fatal(m.Event, err)
-		}
-		for i, id := range ids {
-			if m, err := late.Next(); err != nil || m.ID != id.String() || len(m.Data) < 200_000 {
-				t.Fatalf("event %d: got %s with %d bytes, %v; want %s", i, m.ID, len(m.Data), err, id)
-			}
-		}
-		until(t, "the stopped client to be cut", func() bool { return s.handler.Totals().Closed[stream.CloseSlow] == 1 })
-		more := s.publish(t, "1", "2")
-		live.wantIDs(t, more...)
-		for _, id := range more {
-			if m, err := late.Next(); err != nil || m.ID != id.String() {
-				t.Fatalf("got %s, %v; want %s", m.ID, err, id)
-			}
-		}
-		stopped.Close()
-	})
-}
-
-// Clients that leave in every way leave nothing behind.
-func TestTransportDepartures(t *testing.T) {
-	onEveryTransport(t, func(t *testing.T, open func(stream.HubOptions, *stream.Handler) *site) {
-		s := open(stream.HubOptions{}, &stream.Handler{})
-		for i := range 60 {
-			c := s.dial(t)
-			switch i % 4 {
-			case 0: // at once
-			case 1: // after the headers
-				if _, err := bufio.NewReader(c).ReadString('\n'); err != nil {
-					t.Fatal(err)
-				}
-			case 2: // by a reset
-				until(t, "the connection", func() bool { return s.handler.Active() > 0 })
-				_ = c.SetLinger(0)
-			case 3: // half
-				_ = c.CloseWrite()
-				until(t, "the half-closed connection to end", func() bool { return s.handler.Active() == 0 })
-			}
-			c.Close()
-		}
-		until(t, "the connections to end", func() bool { return s.handler.Active() == 0 })
-		closed := s.handler.Totals().Closed
-		if closed[closeError]+closed[stream.CloseSlow]+closed[stream.ClosePanic] > 0 {
-			t.Errorf("closed: %v", closed)
-		}
-	})
-}
-
-func TestTransportPanicInAHook(t *testing.T) {
-	onEveryTransport(t, func(t *testing.T, open func(stream.HubOptions, *stream.Handler) *site) {
-		var mu sync.Mutex
-		var reasons []stream.CloseReason
-		first := true
-		s := open(stream.HubOptions{Hooks: stream.Hooks{Connect: func(*http.Request, *stream.Conn) stream.ConnHooks {
-			mu.Lock()
-			guilty := first
-			first = false
-			mu.Unlock()
-			return stream.ConnHooks{
-				Flush: func(*stream.Flush) {
-					if guilty {
-						panic(http.ErrAbortHandler)
-					}
-				},
-				Disconnect: func(reason stream.CloseReason, _ error) {
-					mu.Lock()
-					defer mu.Unlock()
-					reasons = append(reasons, reason)
-				},
-			}
-		}}}, &stream.Handler{})
-		guilty := s.subscribe(t, "")
-		other := s.subscribe(t, "")
-		s.publish(t, "1")
-		guilty.want(t, "message")
-		other.want(t, "message")
-		until(t, "the connection to end", func() bool {
-			mu.Lock()
-			defer mu.Unlock()
-			return slices.Equal(reasons, []stream.CloseReason{stream.ClosePanic})
-		})
-		s.publish(t, "2")
-		other.want(t, "message")
 	})
 }
 

@@ -16,12 +16,18 @@ const (
 	pieceBytes = 16 << 10
 )
 
-// answer bounds the answers other than streams: how many there are at once, and for
-// how long a client may leave its answer unread. It encloses everything else that a
-// route does.
-func (s *Server) answer(slots *limits.Slots, next http.Handler) http.Handler {
+// answers bounds the answers other than streams: how many there are at once, and for
+// how long a client may leave its answer unread.
+type answers struct {
+	slots   *limits.Slots
+	proxies limits.Proxies
+}
+
+// bound bounds the answers of a route. It encloses everything else that the route
+// does.
+func (a answers) bound(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		release, shortage := slots.Take(s.client(r))
+		release, shortage := a.slots.Take(a.proxies.Client(r))
 		switch shortage {
 		case limits.InAll:
 			WriteProblem(w, r, problemLater(http.StatusServiceUnavailable, "max_requests",

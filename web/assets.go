@@ -71,7 +71,7 @@ var encodings = []encoding{{"br", ".br"}, {"gzip", ".gz"}}
 
 // asset serves a built file. Its name changes with its content, so that a browser
 // need never ask again.
-func (s *Server) asset(w http.ResponseWriter, r *http.Request) {
+func asset(w http.ResponseWriter, r *http.Request) {
 	name := strings.TrimPrefix(r.URL.Path, "/assets/")
 	content, err := fs.ReadFile(dist, name)
 	if err != nil || strings.HasPrefix(path.Base(name), ".") || name == "manifest.json" || path.Ext(name) == ".br" || path.Ext(name) == ".gz" {
@@ -97,19 +97,4 @@ func (s *Server) asset(w http.ResponseWriter, r *http.Request) {
 	if r.Method != http.MethodHead {
 		_, _ = w.Write(content)
 	}
-}
-
-// accepts reports whether an Accept-Encoding header names a coding, and does not
-// rule it out by a weight of 0.
-func accepts(header, coding string) bool {
-	for part := range strings.SplitSeq(header, ",") {
-		name, params, _ := strings.Cut(part, ";")
-		if strings.TrimSpace(name) != coding {
-			continue
-		}
-		weight, found := strings.CutPrefix(strings.TrimSpace(params), "q=")
-		q, err := strconv.ParseFloat(strings.TrimSpace(weight), 64)
-		return !found || (err == nil && q > 0)
-	}
-	return false
 }

@@ -18,37 +18,37 @@ import (
 const maxPublishEvents = 10_000
 
 // accepted are the content types that publish takes, for messages. Other types
-// of JSON, XML and text are taken as they are: see readerOf.
+// of JSON, XML and text are taken as they are: see decoderOf.
 const accepted = "application/json, application/x-ndjson, application/cloudevents+json, application/cloudevents-batch+json or text/plain"
 
-// readEvents reads the body as its content type says. If the body is optional, an
-// empty one has no events.
-func (s *Server) readEvents(w http.ResponseWriter, r *http.Request, optional bool) ([]stream.Event, *stream.Refusal) {
+// readEvents reads the body, of at most so many bytes, as its content type says. If
+// the body is optional, an empty one has no events.
+func readEvents(w http.ResponseWriter, r *http.Request, maxBody int64, optional bool) ([]stream.Event, *stream.Refusal) {
 	if optional && r.ContentLength == 0 {
 		return nil, nil
 	}
-	read, refusal := readerOf(r.Header)
+	decode, refusal := decoderOf(r.Header)
 	if refusal != nil {
 		return nil, refusal
 	}
-	body, refusal := s.readBody(w, r)
+	body, refusal := readBody(w, r, maxBody)
 	if refusal != nil {
 		return nil, refusal
 	}
 	if optional && len(body) == 0 {
 		return nil, nil
 	}
-	events, err := read(body)
+	events, err := decode(body)
 	if err != nil {
 		return nil, problem(http.StatusBadRequest, "event", "The event is refused: "+err.Error()+".")
 	}
 	return events, nil
 }
 
-// A reader makes events of a body.
-type reader func(body []byte) ([]stream.Event, error)
+// A decoder makes events of a body.
+type decoder func(body []byte) ([]stream.Event, error)
 
-func readerOf(header http.Header) (reader, *stream.Refusal) {
+func decoderOf(header http.Header) (decoder, *stream.Refusal) {
 	if coding := header.Get("Content-Encoding"); coding != "" && !strings.EqualFold(coding, "identity") {
 		return nil, problem(http.StatusUnsupportedMediaType, "content_encoding", "A compressed body is not supported.")
 	}
@@ -62,22 +62,22 @@ func readerOf(header http.Header) (reader, *stream.Refusal) {
 	}
 	switch media {
 	case "application/cloudevents+json":
-		return readCloudEvent, nil
+		return decodeCloudEvent, nil
 	case "application/cloudevents-batch+json":
-		return readCloudEvents, nil
+		return decodeCloudEvents, nil
 	}
 	if isBinaryCloudEvent(header) {
-		return func(body []byte) ([]stream.Event, error) { return readBinaryCloudEvent(header, body) }, nil
+		return func(body []byte) ([]stream.Event, error) { return decodeBinaryCloudEvent(header, body) }, nil
 	}
 	switch {
 	case media == stream.JSON:
-		return readJSONEvent, nil
+		return decodeJSON, nil
 	case media == "application/x-ndjson":
-		return readNDJSON, nil
+		return decodeNDJSON, nil
 	case media == stream.Text:
-		return readText, nil
+		return decodeText, nil
 	case media == "", media == "application/x-www-form-urlencoded":
-		return readAny, nil // what curl -T and curl -d send
+		return decodeAny, nil // what curl -T and curl -d send
 	case strings.HasPrefix(media, "text/"), strings.HasSuffix(media, "+json"), strings.HasSuffix(media, "/xml"), strings.HasSuffix(media, "+xml"):
 		return func(body []byte) ([]stream.Event, error) {
 			return []stream.Event{{ContentType: full, Data: body}}, nil
@@ -87,14 +87,14 @@ func readerOf(header http.Header) (reader, *stream.Refusal) {
 }
 
 // readBody reads the whole body, which is bounded in size and time.
-func (s *Server) readBody(w http.ResponseWriter, r *http.Request) ([]byte, *stream.Refusal) {
+func readBody(w http.ResponseWriter, r *http.Request, maxBody int64) ([]byte, *stream.Refusal) {
 	tooLarge := func() *stream.Refusal {
-		return problem(http.StatusRequestEntityTooLarge, "body_size", fmt.Sprintf("The body is larger than %d bytes. Send fewer events at once.", s.opts.Limits.MaxBody))
+		return problem(http.StatusRequestEntityTooLarge, "body_size", fmt.Sprintf("The body is larger than %d bytes. Send fewer events at once.", maxBody))
 	}
-	if r.ContentLength > s.opts.Limits.MaxBody {
+	if r.ContentLength > maxBody {
 		return nil, tooLarge() // it need not come at all
 	}
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, s.opts.Limits.MaxBody))
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
 	switch {
 	case errors.As(err, new(*http.MaxBytesError)):
 		return nil, tooLarge()
@@ -104,7 +104,7 @@ func (s *Server) readBody(w http.ResponseWriter, r *http.Request) ([]byte, *stre
 	return body, nil
 }
 
-func readJSONEvent(body []byte) ([]stream.Event, error) {
+func decodeJSON(body []byte) ([]stream.Event, error) {
 	if err := wellFormed(body); err != nil {
 		return nil, err
 	}
@@ -120,23 +120,23 @@ func compact(data []byte, of int) []byte {
 	return data
 }
 
-func readText(body []byte) ([]stream.Event, error) {
+func decodeText(body []byte) ([]stream.Event, error) {
 	return []stream.Event{{ContentType: stream.Text, Data: compact(body, cap(body))}}, nil
 }
 
-// readAny reads a body whose type is not told: as JSON if it is JSON, else as text.
-func readAny(body []byte) ([]stream.Event, error) {
+// decodeAny reads a body whose type is not told: as JSON if it is JSON, else as text.
+func decodeAny(body []byte) ([]stream.Event, error) {
 	if len(body) == 0 {
 		return nil, errors.New("the body is empty")
 	}
 	if utf8.Valid(body) && json.Valid(body) {
-		return readJSONEvent(body)
+		return decodeJSON(body)
 	}
-	return readText(body)
+	return decodeText(body)
 }
 
-// readNDJSON reads one event a line. Empty lines are passed over.
-func readNDJSON(body []byte) ([]stream.Event, error) {
+// decodeNDJSON reads one event a line. Empty lines are passed over.
+func decodeNDJSON(body []byte) ([]stream.Event, error) {
 	var events []stream.Event
 	number := 0
 	for line := range bytes.Lines(body) {

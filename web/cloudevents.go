@@ -18,7 +18,7 @@ import (
 // its own format (structured), several of those (batch), and one whose
 // attributes are headers while the body is its data (binary).
 
-func readCloudEvent(body []byte) ([]stream.Event, error) {
+func decodeCloudEvent(body []byte) ([]stream.Event, error) {
 	if err := wellFormed(body); err != nil {
 		return nil, err
 	}
@@ -29,7 +29,7 @@ func readCloudEvent(body []byte) ([]stream.Event, error) {
 	return []stream.Event{e}, nil
 }
 
-func readCloudEvents(body []byte) ([]stream.Event, error) {
+func decodeCloudEvents(body []byte) ([]stream.Event, error) {
 	if err := wellFormed(body); err != nil {
 		return nil, err
 	}
@@ -68,7 +68,7 @@ func isBinaryCloudEvent(header http.Header) bool {
 	return false
 }
 
-func readBinaryCloudEvent(header http.Header, body []byte) ([]stream.Event, error) {
+func decodeBinaryCloudEvent(header http.Header, body []byte) ([]stream.Event, error) {
 	e := stream.Event{ContentType: header.Get("Content-Type"), Data: body}
 	var specversion, when string
 	for key, values := range header {
@@ -140,7 +140,7 @@ func settle(e *stream.Event) error {
 			e.Data = []byte("null")
 			return nil
 		}
-		events, err := readAny(e.Data)
+		events, err := decodeAny(e.Data)
 		if err == nil {
 			e.ContentType, e.Data = events[0].ContentType, events[0].Data
 		}

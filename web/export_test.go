@@ -7,7 +7,7 @@ import "io/fs"
 func (s *Server) Sockets() (total, clients, spare int) { return s.sockets.Taken() }
 
 // Slots returns how many slots of streams are taken, in all and by how many clients.
-func (s *Server) Slots() (total, clients int) { return s.slots.Taken() }
+func (s *Server) Slots() (total, clients int) { return s.admission.slots.Taken() }
 
 // Dist returns the built assets.
 func Dist() fs.FS { return dist }

@@ -51,7 +51,8 @@ type topicHealth struct {
 	Ended          string  `json:"ended,omitempty"` // why
 }
 
-type health struct {
+// A healthAnswer is what GET /sse-health answers.
+type healthAnswer struct {
 	Status            string                       `json:"status"`
 	Node              string                       `json:"node"`
 	ActiveConnections int                          `json:"active_connections"`
@@ -67,7 +68,91 @@ type health struct {
 	Cluster  any            `json:"cluster,omitempty"`
 }
 
-func (s *Server) details(c *stream.Conn, now time.Time, named bool) connectionDetails {
+// A healthHandler serves GET /sse-health.
+type healthHandler struct {
+	hub     *stream.Hub
+	streams *stream.Handler
+	gate    *gate
+	ready   *readiness
+	// segments is Observe.Segments, and cluster Observe.Cluster; may be nil.
+	segments func(connection string) int
+	cluster  func(ctx context.Context) (any, error)
+}
+
+// serve tells of the topics that who asks may read, and of their connections; with
+// ?topic= of one. Connection IDs cannot be guessed, so whoever may read and names one
+// by ?connection= sees it; the list of all is for the admin listener where there is
+// one.
+func (h *healthHandler) serve(w http.ResponseWriter, r *http.Request, who *visitor) {
+	query := r.URL.Query()
+	only := query.Get("topic")
+	publishes := only != "" && h.gate.publishesAll(r, only)
+	if rights.Shown(r) && !publishes && who.turnedAway(w, r) { // who shows nothing is told less
+		return
+	}
+	answer := healthAnswer{
+		Status: "ok", Node: h.streams.Node, ActiveConnections: h.streams.Active(),
+		ConnectionDetails: map[string]connectionDetails{}, Topics: map[string]topicHealth{},
+	}
+	if h.ready.missing(r.Context()) != nil {
+		answer.Status = "degraded"
+	}
+	if h.streams.Draining() {
+		answer.Status = "draining"
+	}
+	wanted := func(topic string) bool {
+		return (only == "" || topic == only) && (publishes || who.May(rights.Subscribe, topic))
+	}
+	streams := make(map[string]int)
+	var conns []*stream.Conn
+	for _, c := range h.streams.Conns() {
+		if wanted(c.Topic) {
+			streams[c.Topic]++
+			if who.MayAllOf(rights.Subscribe, c.Topic, c.Subjects) {
+				conns = append(conns, c)
+			}
+		}
+	}
+	if id := query.Get("connection"); id != "" {
+		// One that has just gone is no error: it is not among the open ones.
+		conns = slices.DeleteFunc(conns, func(c *stream.Conn) bool { return c.ID != id })
+	} else if h.gate.admin && !who.operator {
+		conns = nil
+	}
+	h.listConns(&answer, conns, query.Get("after"), h.gate.mayWatch(r) == nil)
+	if only == "" && who.MayAll(rights.Subscribe) {
+		answer.OnDemand = h.hub.Demanded()
+	}
+	h.listTopics(&answer, only, wanted, streams)
+	if h.cluster != nil && (who.operator || !h.gate.admin && who.MayAll(rights.Subscribe)) {
+		ctx, cancel := context.WithTimeout(r.Context(), 2*time.Second)
+		defer cancel()
+		nodes, err := h.cluster(ctx)
+		if err != nil {
+			nodes = map[string]string{"error": "the nodes cannot be asked: the broker does not answer"}
+		}
+		answer.Cluster = nodes
+	}
+	writeJSON(w, http.StatusOK, answer)
+}
+
+// listConns tells of the first connections by ID, or of the first behind one.
+func (h *healthHandler) listConns(answer *healthAnswer, conns []*stream.Conn, after string, named bool) {
+	conns = slices.DeleteFunc(conns, func(c *stream.Conn) bool { return c.ID <= after })
+	if len(conns) > maxListed {
+		slices.SortFunc(conns, func(a, b *stream.Conn) int { return strings.Compare(a.ID, b.ID) })
+		answer.MoreConnections = len(conns) - maxListed
+		conns = conns[:maxListed]
+		answer.After = conns[maxListed-1].ID
+	}
+	now := time.Now()
+	for _, c := range conns {
+		answer.ConnectionDetails[c.ID] = h.details(c, now, named)
+	}
+}
+
+// details tells of one connection; named says that also who reads is told.
+func (h *healthHandler) details(c *stream.Conn, now time.Time, named bool) connectionDetails {
 	d := connectionDetails{
 		UptimeSeconds:      now.Sub(c.Started).Seconds(),
 		LastPingSecondsAgo: max(0, now.Sub(c.LastWrite()).Seconds()),
@@ -83,106 +168,23 @@ func (s *Server) details(c *stream.Conn, now time.Time, named bool) connectionDe
 	if named {
 		d.Client, d.UserAgent, d.Identity = c.Client, short(clean(c.UserAgent), maxAgent), c.Identity
 	}
-	if s.opts.Observe.Segments != nil {
-		d.Segments = s.opts.Observe.Segments(c.ID)
+	if h.segments != nil {
+		d.Segments = h.segments(c.ID)
 	}
 	return d
 }
 
-// health is GET /sse-health. It tells of the topics that who asks may read, and
-// of their connections; with ?topic= of one. Connection IDs cannot be guessed,
-// so whoever may read and names one by ?connection= sees it; the list of all is
-// for the admin listener where there is one.
-func (s *Server) health(w http.ResponseWriter, r *http.Request, who *viewer) {
-	query := r.URL.Query()
-	only := query.Get("topic")
-	feeds := only != "" && s.feeds(r, only)
-	if rights.Shown(r) && !feeds && who.turnedAway(w, r) { // who shows nothing is told less
-		return
-	}
-	h := health{
-		Status: "ok", Node: s.opts.Stream.Node, ActiveConnections: s.opts.Stream.Active(),
-		ConnectionDetails: map[string]connectionDetails{}, Topics: map[string]topicHealth{},
-	}
-	if s.unready(r.Context()) != nil {
-		h.Status = "degraded"
-	}
-	if s.opts.Stream.Draining() {
-		h.Status = "draining"
-	}
-	wanted := func(topic string) bool {
-		return (only == "" || topic == only) && (feeds || who.May(rights.Subscribe, topic))
-	}
-	streams := make(map[string]int)
-	var conns []*stream.Conn
-	for _, c := range s.opts.Stream.Conns() {
-		if wanted(c.Topic) {
-			streams[c.Topic]++
-			if who.MayAllOf(rights.Subscribe, c.Topic, c.Subjects) {
-				conns = append(conns, c)
-			}
-		}
-	}
-	if id := query.Get("connection"); id != "" {
-		// One that has just gone is no error: it is not among the open ones.
-		conns = slices.DeleteFunc(conns, func(c *stream.Conn) bool { return c.ID != id })
-	} else if s.opts.Admin && !who.operator {
-		conns = nil
-	}
-	s.listConns(&h, conns, query.Get("after"), s.mayWatch(r) == nil)
-	if only == "" && who.MayAll(rights.Subscribe) {
-		h.OnDemand = s.opts.Hub.Demanded()
-	}
-	s.listTopics(&h, only, wanted, streams)
-	if s.opts.Observe.Cluster != nil && (who.operator || !s.opts.Admin && who.MayAll(rights.Subscribe)) {
-		ctx, cancel := context.WithTimeout(r.Context(), 2*time.Second)
-		defer cancel()
-		nodes, err := s.opts.Observe.Cluster(ctx)
-		if err != nil {
-			nodes = map[string]string{"error": "the nodes cannot be asked: the broker does not answer"}
-		}
-		h.Cluster = nodes
-	}
-	writeJSON(w, http.StatusOK, h)
-}
-
-// feeds reports whether who asks may publish to all of a topic: a publisher may see
-// whether anybody reads, and stop when nobody does.
-func (s *Server) feeds(r *http.Request, topic string) bool {
-	access := s.opts.Access.Rights
-	if !access.Needed(rights.Subscribe) || !access.Needed(rights.Publish) || !rights.Shown(r) {
-		return false
-	}
-	who, denial := access.Holder(r, rights.Publish, topic)
-	return denial == nil && who.MayAllOf(rights.Publish, topic, nil)
-}
-
-// listConns tells of the first connections by ID, or of the first behind one; named
-// says that also who reads is told.
-func (s *Server) listConns(h *health, conns []*stream.Conn, after string, named bool) {
-	conns = slices.DeleteFunc(conns, func(c *stream.Conn) bool { return c.ID <= after })
-	if len(conns) > maxListed {
-		slices.SortFunc(conns, func(a, b *stream.Conn) int { return strings.Compare(a.ID, b.ID) })
-		h.MoreConnections = len(conns) - maxListed
-		conns = conns[:maxListed]
-		h.After = conns[maxListed-1].ID
-	}
-	now := time.Now()
-	for _, c := range conns {
-		h.ConnectionDetails[c.ID] = s.details(c, now, named)
-	}
-}
-
-func (s *Server) listTopics(h *health, only string, wanted func(string) bool, streams map[string]int) {
+// listTopics tells of the topics that are wanted: of only one, if that is not empty.
+func (h *healthHandler) listTopics(answer *healthAnswer, only string, wanted func(string) bool, streams map[string]int) {
 	var all map[string]stream.TopicHealth
 	if only == "" {
-		all = s.opts.Hub.Health()
-	} else if t, err := s.opts.Hub.TopicHealth(only); err == nil { // it may be one on demand
+		all = h.hub.Health()
+	} else if t, err := h.hub.TopicHealth(only); err == nil { // it may be one on demand
 		all = map[string]stream.TopicHealth{only: t}
 	}
 	names := slices.DeleteFunc(slices.Sorted(maps.Keys(all)), func(name string) bool { return !wanted(name) })
 	if len(names) > maxListed {
-		h.MoreTopics = len(names) - maxListed
+		answer.MoreTopics = len(names) - maxListed
 		names = names[:maxListed]
 	}
 	for _, name := range names {
@@ -201,6 +203,6 @@ func (s *Server) listTopics(h *health, only string, wanted func(string) bool, st
 		if t.Source.State == stream.SourceFailing || t.Source.State == stream.SourceDown || t.Broker != nil && t.Broker.State != stream.SourceUp {
 			th.Status = "unwell"
 		}
-		h.Topics[name] = th
+		answer.Topics[name] = th
 	}
 }

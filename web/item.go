@@ -1,9 +1,7 @@
 package web
 
 import (
-	"bytes"
 	"encoding/json"
-	"io"
 	"regexp"
 	"strconv"
 	"strings"
@@ -33,9 +31,9 @@ type Item struct {
 	ContentType string // default application/json
 }
 
-// Item writes the fragment of one event: a single element of class data-item.
-func (t *Templates) Item(w io.Writer, it Item) error {
-	v := itemView{ID: clean(it.ID), Topic: clean(it.Topic), Type: clean(it.Type), Subject: clean(it.Subject), Time: it.Time.UTC(), Bytes: len(it.Data)}
+// row is the event as item.html shows it.
+func (it Item) row() itemRow {
+	v := itemRow{ID: clean(it.ID), Topic: clean(it.Topic), Type: clean(it.Type), Subject: clean(it.Subject), Time: it.Time.UTC(), Bytes: len(it.Data)}
 	if traceparentForm.MatchString(it.Traceparent) {
 		v.Traceparent = it.Traceparent
 		v.Trace = it.Traceparent[3:11]
@@ -60,12 +58,12 @@ func (t *Templates) Item(w io.Writer, it Item) error {
 	} else if isJSON && strings.HasPrefix(string(it.Data), `"`) {
 		v.JSON = false // its text is what the row shows
 	}
-	return t.render(w, "item.html", v)
+	return v
 }
 
 var traceparentForm = regexp.MustCompile(`^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$`)
 
-type itemView struct {
+type itemRow struct {
 	ID, Topic, Type    string
 	Subject            string
 	JSON               bool
@@ -81,17 +79,6 @@ type itemView struct {
 
 // Epoch is the time in milliseconds with the microseconds behind the point:
 // deliveries on one machine take less than a millisecond.
-func (v itemView) Epoch() string {
+func (v itemRow) Epoch() string {
 	return strconv.FormatFloat(float64(v.Time.UnixMicro())/1000, 'f', 3, 64)
-}
-
-// AppendEvent renders an event as the fragment that the page takes in: it is
-// the "html" format of a hub.
-func (t *Templates) AppendEvent(dst []byte, topic string, e *stream.Event) (name string, data []byte, err error) {
-	b := bytes.NewBuffer(dst)
-	err = t.Item(b, Item{
-		ID: e.ID.String(), Time: e.Time, Traceparent: e.Traceparent, Topic: topic, Type: e.Type, Subject: e.Subject,
-		Data: e.Data, ContentType: e.ContentType,
-	})
-	return "", bytes.TrimSpace(b.Bytes()), err
 }

@@ -1,19 +1,12 @@
 package web
 
 import (
-	"bytes"
 	"errors"
-	"io"
 	"math"
-	"net/http"
-	"net/url"
-	"regexp"
-	"strconv"
 	"strings"
 	"time"
 
 	"weir/telemetry/journey"
-	"weir/web/rights"
 )
 
 // A Journey is the way of one event from source to screen, as journey.html shows
@@ -37,6 +30,49 @@ type Journey struct {
 
 	TotalMS float64      `json:"total_ms"`
 	Rows    []JourneyRow `json:"steps"`
+}
+
+// minBar is the least width of a bar, in percent: a span too short to see is
+// drawn as a tick.
+const minBar = 1.5
+
+// BarX and BarWidth place the row in the waterfall, in percent. They are
+// attributes of SVG: the content security policy blocks style="…".
+func (j Journey) BarX(r JourneyRow) string {
+	return percent(min(j.share(r.StartMS), 100-minBar))
+}
+
+// BarWidth is the width that goes with [Journey.BarX].
+func (j Journey) BarWidth(r JourneyRow) string {
+	x := min(j.share(r.StartMS), 100-minBar)
+	return percent(min(max(j.share(r.DurationMS), minBar), 100-x))
+}
+
+func (j Journey) share(ms float64) float64 {
+	if !(j.TotalMS > 0) || math.IsNaN(ms) {
+		return 0
+	}
+	return max(0, min(100, 100*ms/j.TotalMS))
+}
+
+// End names where the journey ends, as far as is known.
+func (j Journey) End() string {
+	for _, r := range j.Rows {
+		if r.Service == "weir-browser" {
+			return "screen"
+		}
+	}
+	return "delivery"
+}
+
+// Ruler are the times at the lines of the waterfall: five, from its beginning to
+// its end.
+func (j Journey) Ruler() []string {
+	marks := []string{"0"}
+	for i := 1; i <= 4; i++ {
+		marks = append(marks, formatMS(j.TotalMS*float64(i)/4))
+	}
+	return marks
 }
 
 // A JourneyRow is one bar of the waterfall.
@@ -67,58 +103,8 @@ func (r JourneyRow) Label(topic string) string {
 	return strings.TrimSuffix(r.Name, " "+topic)
 }
 
-// Journey writes the fragment that fills the journey panel.
-func (t *Templates) Journey(w io.Writer, j Journey) error { return t.render(w, "journey.html", j) }
-
-var traceIDForm = regexp.MustCompile(`^[0-9a-f]{32}$`)
-
-// journey is GET /traces/{trace_id}. A browser that navigates there gets the page,
-// which asks for the fragment. ?event= chooses where a trace has several
-// events, and ?connection= is the reader's own: the answer then tells of nobody
-// else. The page shows every answer in its panel, so that also "there is none" is
-// a fragment.
-func (s *Server) journey(w http.ResponseWriter, r *http.Request, who *viewer) {
-	id := r.PathValue("trace_id")
-	if !traceIDForm.MatchString(id) {
-		WriteProblem(w, r, problem(http.StatusBadRequest, "trace_id", "A trace ID is 32 lower-case hexadecimal digits."))
-		return
-	}
-	form, answered := s.traceForm(w, r, who)
-	if answered {
-		return
-	}
-	query := r.URL.Query()
-	told, err := s.opts.Observe.Traces.Journey(journey.Query{TraceID: id, EventID: query.Get("event"), Connection: query.Get("connection")})
-	if err == nil && !who.MaySubject(rights.Subscribe, told.Topic, told.Subject) {
-		told, err = journey.Journey{}, journey.ErrNotHeld
-	}
-	j := journeyView(told, err)
-	j.TraceID, j.JaegerURL = id, jaegerTrace(s.opts.Page.JaegerUI(), id)
-	status := http.StatusOK
-	if j.Missing != "" {
-		status = http.StatusNotFound
-	}
-	if form == formJSON {
-		writeJSON(w, status, j)
-		return
-	}
-	s.html(w, r, status, func(b *bytes.Buffer) error { return s.opts.Page.Templates.Journey(b, j) })
-}
-
-// jaegerTrace returns the address of a trace in Jaeger, or "".
-func jaegerTrace(ui, id string) string {
-	if ui == "" {
-		return ""
-	}
-	link, err := url.JoinPath(ui, "trace", id)
-	if err != nil {
-		return ""
-	}
-	return link
-}
-
-// journeyView puts a journey in the page's words.
-func journeyView(j journey.Journey, err error) Journey {
+// journeyOf puts a journey in the page's words.
+func journeyOf(j journey.Journey, err error) Journey {
 	switch {
 	case errors.Is(err, journey.ErrEvicted):
 		return Journey{Missing: "This event is too long ago: only the last few are kept in memory. A collector keeps them all."}
@@ -181,59 +167,4 @@ func stepName(kind journey.StepKind, topic string) string {
 	}
 }
 
-// minBar is the least width of a bar, in percent: a span too short to see is
-// drawn as a tick.
-const minBar = 1.5
-
-// BarX and BarWidth place the row in the waterfall, in percent. They are
-// attributes of SVG: the content security policy blocks style="…".
-func (j Journey) BarX(r JourneyRow) string {
-	return percent(min(j.share(r.StartMS), 100-minBar))
-}
-
-// BarWidth is the width that goes with [Journey.BarX].
-func (j Journey) BarWidth(r JourneyRow) string {
-	x := min(j.share(r.StartMS), 100-minBar)
-	return percent(min(max(j.share(r.DurationMS), minBar), 100-x))
-}
-
-func (j Journey) share(ms float64) float64 {
-	if !(j.TotalMS > 0) || math.IsNaN(ms) {
-		return 0
-	}
-	return max(0, min(100, 100*ms/j.TotalMS))
-}
-
-func percent(f float64) string { return strconv.FormatFloat(f, 'f', 2, 64) + "%" }
-
-// End names where the journey ends, as far as is known.
-func (j Journey) End() string {
-	for _, r := range j.Rows {
-		if r.Service == "weir-browser" {
-			return "screen"
-		}
-	}
-	return "delivery"
-}
-
-// Ruler are the times at the lines of the waterfall: five, from its beginning to
-// its end.
-func (j Journey) Ruler() []string {
-	marks := []string{"0"}
-	for i := 1; i <= 4; i++ {
-		marks = append(marks, formatMS(j.TotalMS*float64(i)/4))
-	}
-	return marks
-}
-
-// pace says how bad a latency is, for its colour: "", slow or bad.
-func pace(ms float64) string {
-	switch {
-	case ms >= 1000:
-		return "bad"
-	case ms >= 100:
-		return "slow"
-	default:
-		return ""
-	}
-}
+func millis(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }

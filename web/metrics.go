@@ -4,13 +4,21 @@ import (
 	"net/http"
 	"runtime"
 	"time"
+
+	"weir/stream"
+	"weir/web/rights"
 )
 
-// metrics is GET /sse-metrics: active_connections, total_events_sent,
+// A metricsHandler serves GET /sse-metrics: active_connections, total_events_sent,
 // average_connection_duration and error_rate, and what else is cheap to tell.
-func (s *Server) metrics(w http.ResponseWriter, r *http.Request) {
-	totals := s.opts.Stream.Totals()
-	conns := s.opts.Stream.Conns()
+type metricsHandler struct {
+	streams *stream.Handler
+	started time.Time
+}
+
+func (m *metricsHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	totals := m.streams.Totals()
+	conns := m.streams.Conns()
 	events, bytes, duration, gaps := totals.Events, totals.Bytes, totals.Duration, totals.Gaps
 	now := time.Now()
 	for _, c := range conns {
@@ -38,10 +46,24 @@ func (s *Server) metrics(w http.ResponseWriter, r *http.Request) {
 		"closed_connections":          closed,
 		"total_bytes_sent":            bytes,
 		"gaps":                        gaps,
-		"uptime_seconds":              now.Sub(s.started).Seconds(),
+		"uptime_seconds":              now.Sub(m.started).Seconds(),
 		"goroutines":                  runtime.NumGoroutine(),
 	}
 	writeJSON(w, http.StatusOK, answer)
+}
+
+// forAllTopics serves metrics, which tell of every topic, to who may read them all.
+func forAllTopics(metrics http.Handler) func(http.ResponseWriter, *http.Request, *visitor) {
+	return func(w http.ResponseWriter, r *http.Request, who *visitor) {
+		if who.turnedAway(w, r) {
+			return
+		}
+		if !who.MayAll(rights.Subscribe) {
+			WriteProblem(w, r, problem(http.StatusForbidden, "topic_token", "The metrics tell of every topic, and the token is not valid for all of them."))
+			return
+		}
+		metrics.ServeHTTP(w, r)
+	}
 }
 
 func ratio(a, b float64) float64 {

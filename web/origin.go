@@ -40,6 +40,7 @@ func ParseOrigins(list string) ([]string, error) {
 
 // A sharing answers what browsers ask on behalf of pages of other origins. The
 // listed origins may send credentials; with "*" every other one may come without.
+// A nil sharing lets no other origin in.
 type sharing struct {
 	listed    map[string]bool
 	cors, all *cors.Cors // all is nil without "*"
@@ -97,25 +98,25 @@ func newSharing(lists []string) (*sharing, error) {
 	return &s, nil
 }
 
-// crossOrigin lets the listed origins in; without a list, none.
-func (s *Server) crossOrigin(next http.Handler) http.Handler {
-	if s.sharing == nil {
+// share lets pages of the listed origins in; without a list, none.
+func (s *sharing) share(next http.Handler) http.Handler {
+	if s == nil {
 		return next
 	}
 	listed, others := next, next
-	if s.sharing.cors != nil {
-		listed = s.sharing.cors.Handler(next)
+	if s.cors != nil {
+		listed = s.cors.Handler(next)
 		others = listed // which refuses them
 	}
-	if s.sharing.all != nil {
-		others = s.sharing.all.Handler(next)
+	if s.all != nil {
+		others = s.all.Handler(next)
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if s.sharing.listed[strings.ToLower(r.Header.Get("Origin"))] {
+		if s.listed[strings.ToLower(r.Header.Get("Origin"))] {
 			listed.ServeHTTP(w, r)
 			return
 		}
-		if s.sharing.all != nil && s.sharing.cors != nil {
+		if s.all != nil && s.cors != nil {
 			w.Header().Add("Vary", "Origin") // the listed ones get another answer
 		}
 		others.ServeHTTP(w, r)

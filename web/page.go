@@ -3,11 +3,12 @@ package web
 import (
 	"bytes"
 	"cmp"
-	"io"
+	"log/slog"
 	"net/http"
 	"slices"
 	"strings"
 
+	"weir/stream"
 	"weir/stream/eventlog"
 	"weir/web/rights"
 )
@@ -47,21 +48,29 @@ type Page struct {
 // maxOffered is how many topics the page offers.
 const maxOffered = 100
 
-// Page writes the page.
-func (t *Templates) Page(w io.Writer, p Page) error { return t.render(w, "index.html", p) }
+// A pageHandler serves the page.
+type pageHandler struct {
+	opts    PageOptions
+	hub     *stream.Hub
+	streams *stream.Handler
+	gate    *gate
+	// traceparent is Observe.Traceparent; may be nil.
+	traceparent func(r *http.Request) string
+	logger      *slog.Logger
+}
 
-func (s *Server) page(w http.ResponseWriter, r *http.Request) {
-	who, refusal := s.viewer(r) // who shows no right gets a page without names
-	topics := s.readable(who)
+func (h *pageHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	who, refusal := h.gate.holder(r) // who shows no right gets a page without names
+	topics := h.gate.readable(who)
 	query := r.URL.Query()
-	heartbeat, retry := s.opts.Stream.Timing()
+	heartbeat, retry := h.streams.Timing()
 	p := Page{
-		Node: s.opts.Stream.Node, Version: s.opts.Page.Version, JaegerUI: s.opts.Page.JaegerUI(),
+		Node: h.streams.Node, Version: h.opts.Version, JaegerUI: h.opts.JaegerUI(),
 		HeartbeatMS: heartbeat.Milliseconds(),
 		RetryMS:     retry.Milliseconds(),
-		HasAssets:   HasAssets(), Demands: s.opts.Page.Demands, NoDetails: s.opts.Admin && !isAdmin(r), View: "feed", Streams: s.mayWatch(r) == nil,
+		HasAssets:   HasAssets(), Demands: h.opts.Demands, NoDetails: h.gate.admin && !isAdmin(r), View: "feed", Streams: h.gate.mayWatch(r) == nil,
 	}
-	if s.opts.Access.Rights.Needed(rights.Subscribe) && !isAdmin(r) {
+	if h.gate.rights.Needed(rights.Subscribe) && !isAdmin(r) {
 		p.NeedsToken = refusal != nil
 		p.Reads, p.Publishes = who.Grants(rights.Subscribe), who.Grants(rights.Publish)
 	}
@@ -69,7 +78,7 @@ func (s *Server) page(w http.ResponseWriter, r *http.Request) {
 		p.Topic = topics[0]
 	}
 	if asked := cmp.Or(r.PathValue("topic"), query.Get("topic")); asked != "" {
-		p.Unknown = !slices.Contains(topics, asked) && !s.offers(r, who, asked)
+		p.Unknown = !slices.Contains(topics, asked) && !h.offers(r, who, asked)
 		if eventlog.CheckTopic(asked) == nil {
 			p.Topic = asked
 		}
@@ -87,20 +96,20 @@ func (s *Server) page(w http.ResponseWriter, r *http.Request) {
 	case view == "streams" || view == "traces":
 		p.View = view
 	}
-	if s.opts.Observe.Traceparent != nil {
-		p.Traceparent = s.opts.Observe.Traceparent(r)
+	if h.traceparent != nil {
+		p.Traceparent = h.traceparent(r)
 	}
-	s.html(w, r, http.StatusOK, func(b *bytes.Buffer) error { return s.opts.Page.Templates.Page(b, p) })
+	writeHTML(w, r, h.logger, http.StatusOK, func(b *bytes.Buffer) error { return h.opts.Templates.Page(b, p) })
 }
 
 // offers reports whether a topic that is not listed is one for the page: the
 // path may name one that will be, and who may read one on demand is told that
 // it is there, or will be when it is read.
-func (s *Server) offers(r *http.Request, who *rights.Holder, topic string) bool {
+func (h *pageHandler) offers(r *http.Request, who *rights.Holder, topic string) bool {
 	if topic == r.PathValue("topic") {
 		return true
 	}
-	made := slices.ContainsFunc(s.opts.Page.Demands, func(pattern string) bool { return eventlog.MatchPattern(pattern, topic) })
-	_, err := s.opts.Hub.TopicHealth(topic)
+	made := slices.ContainsFunc(h.opts.Demands, func(pattern string) bool { return eventlog.MatchPattern(pattern, topic) })
+	_, err := h.hub.TopicHealth(topic)
 	return (made || err == nil) && who.May(rights.Subscribe, topic)
 }

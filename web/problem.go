@@ -60,14 +60,6 @@ func problemLater(status int, reason, detail string, wait time.Duration) *stream
 	return &stream.Refusal{Status: status, Reason: reason, Detail: detail, RetryAfter: wait}
 }
 
-// writeJSON answers with a value that is never stored.
-func writeJSON(w http.ResponseWriter, status int, v any) {
-	w.Header().Set("Content-Type", "application/json")
-	w.Header().Set("Cache-Control", "no-store")
-	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(v) // the client has gone
-}
-
 // RefusalReasons are the reasons for which [Server.Subscribe] refuses a stream,
 // besides stream.RejectReasons: a bounded set, for metrics.
 var RefusalReasons = []string{

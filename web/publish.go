@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"net/url"
 	"strings"
@@ -17,25 +18,33 @@ import (
 // publishPatience is how long a publisher waits for its events to be stored.
 const publishPatience = 15 * time.Second
 
-// publish is POST /publish.
-func (s *Server) publish(w http.ResponseWriter, r *http.Request) {
-	s.publishTo(w, r, r.URL.Query().Get("topic"))
+// A publishHandler serves POST /publish, and what is posted to a topic's address.
+type publishHandler struct {
+	hub      *stream.Hub
+	gate     *gate
+	requests *throttle
+	maxBody  int64 // bytes
+	// observed returns the context of a request whose publisher has shown a right;
+	// may be nil.
+	observed func(r *http.Request) context.Context
+	logger   *slog.Logger
 }
 
-// publishTo puts what a request carries into a topic: all of it, or none. PUT
-// means what POST means: some programs send a file only so.
-func (s *Server) publishTo(w http.ResponseWriter, r *http.Request, topic string) {
+// ServeHTTP puts what a request carries into a topic: all of it, or none. PUT means
+// what POST means: some programs send a file only so.
+func (p *publishHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	topic := namedTopic(r)
 	if r.Method != http.MethodPost && r.Method != http.MethodPut {
 		w.Header().Set("Allow", "POST, PUT")
 		WriteProblem(w, r, problem(http.StatusMethodNotAllowed, "method", "Events are published with POST or PUT."))
 		return
 	}
-	who, refusal := s.publisher(r, topic)
+	who, refusal := p.admit(r, topic)
 	if refusal != nil {
 		WriteProblem(w, r, refusal)
 		return
 	}
-	if topics := s.opts.Hub.Topics(); topic == "" && len(topics) == 1 {
+	if topics := p.hub.Topics(); topic == "" && len(topics) == 1 {
 		if !who.May(rights.Publish, topics[0]) { // and may not know of it
 			WriteProblem(w, r, problem(http.StatusForbidden, "topic_token", "The token is not valid for the topic that the server would choose. Say which: ?topic=NAME."))
 			return
@@ -43,40 +52,40 @@ func (s *Server) publishTo(w http.ResponseWriter, r *http.Request, topic string)
 		topic = topics[0]
 	}
 	if topic == "" {
-		WriteProblem(w, r, problem(http.StatusBadRequest, "topic", "Say where to publish: ?topic=NAME."+s.names(who, rights.Publish)))
+		WriteProblem(w, r, problem(http.StatusBadRequest, "topic", "Say where to publish: ?topic=NAME."+p.gate.names(who, rights.Publish)))
 		return
 	}
-	p, refusal := s.readPublication(w, r)
+	publication, refusal := readPublication(w, r, p.maxBody)
 	if refusal == nil { // once more: the right may have ended while the body came
-		if who, refusal = s.holder(r, topic); refusal == nil {
-			refusal = mayPublish(who, topic, p)
+		if who, refusal = p.gate.publisher(r, topic); refusal == nil {
+			refusal = mayPublish(who, topic, publication)
 		}
 	}
 	if refusal != nil {
 		WriteProblem(w, r, refusal)
 		return
 	}
-	ctx, cancel := context.WithTimeout(s.traced(r, p), publishPatience)
+	ctx, cancel := context.WithTimeout(p.traced(r, publication), publishPatience)
 	defer cancel()
-	if err := s.opts.Hub.Submit(ctx, topic, p); err != nil {
-		WriteProblem(w, r, s.publishProblem(err, who))
+	if err := p.hub.Submit(ctx, topic, publication); err != nil {
+		WriteProblem(w, r, p.refusal(err, who))
 		return
 	}
-	writeJSON(w, http.StatusOK, answerOf(p))
+	writeJSON(w, http.StatusOK, answerOf(publication))
 }
 
 // traced returns the context in which to publish. Whoever may publish may also say
 // to which trace the events belong. Where nobody observes, the events carry that on.
 // With Play nobody has shown a right.
-func (s *Server) traced(r *http.Request, p *stream.Publication) context.Context {
-	if s.opts.Access.Play {
+func (p *publishHandler) traced(r *http.Request, publication *stream.Publication) context.Context {
+	if p.gate.play {
 		return r.Context()
 	}
-	if observed := s.opts.Observe.Publisher; observed != nil {
-		return observed(r)
+	if p.observed != nil {
+		return p.observed(r)
 	}
 	if parent := r.Header.Get("Traceparent"); traceparentForm.MatchString(parent) {
-		for _, e := range p.Events {
+		for _, e := range publication.Events {
 			if e.Traceparent == "" {
 				e.Traceparent, e.Tracestate = parent, r.Header.Get("Tracestate")
 			}
@@ -85,33 +94,41 @@ func (s *Server) traced(r *http.Request, p *stream.Publication) context.Context 
 	return r.Context()
 }
 
-// publisher returns who publishes.
-func (s *Server) publisher(r *http.Request, topic string) (*rights.Holder, *stream.Refusal) {
-	if !s.opts.Access.Rights.Needed(rights.Publish) && !s.opts.Access.Play {
+// admit returns who publishes.
+func (p *publishHandler) admit(r *http.Request, topic string) (*rights.Holder, *stream.Refusal) {
+	if !p.gate.rights.Needed(rights.Publish) && !p.gate.play {
 		return nil, problem(http.StatusForbidden, "publish_off", "Publishing is off. Start the server with -publish-token TOKEN (or WEIR_PUBLISH_TOKEN) to turn it on.")
 	}
-	// Before the token is looked at: the rate bounds guessing too.
-	if wait := s.publishRate.Take(s.client(r)); wait > 0 {
-		return nil, problemLater(http.StatusTooManyRequests, "publish_rate",
-			"Too many requests to publish came from your address. Send several events in one request, as application/x-ndjson.", wait)
+	if refusal := p.requests.refuse(r); refusal != nil {
+		return nil, refusal
 	}
-	return s.holder(r, topic)
+	return p.gate.publisher(r, topic)
 }
 
-// holder returns who publishes, by what the request shows now.
-func (s *Server) holder(r *http.Request, topic string) (*rights.Holder, *stream.Refusal) {
-	if s.opts.Access.Play {
-		return rights.Anybody(rights.Publish), nil
+// refusal says why the hub did not take what its holder published.
+func (p *publishHandler) refusal(err error, holder *rights.Holder) *stream.Refusal {
+	switch {
+	case errors.Is(err, stream.ErrNoTopic):
+		return problem(http.StatusNotFound, "topic", "There is no such topic."+p.gate.names(holder, rights.Publish))
+	case errors.Is(err, stream.ErrInvalid):
+		return problem(http.StatusBadRequest, "event", "The event is refused: "+err.Error()+".")
+	case errors.Is(err, stream.ErrTooLarge):
+		return problem(http.StatusRequestEntityTooLarge, "history", "Nothing of this is published: "+err.Error()+".")
+	case errors.Is(err, stream.ErrTooMany):
+		return problemLater(http.StatusTooManyRequests, "max_topics", "There are as many topics of this kind as there may be. Try again later.", 10*time.Second)
+	case errors.Is(err, stream.ErrClosed):
+		return problem(http.StatusGone, "ended", "This topic has ended; it takes no more events.")
+	case errors.Is(err, stream.ErrUnavailable), errors.Is(err, context.DeadlineExceeded):
+		p.logger.Warn("publish failed", "error", err)
+		return problemLater(http.StatusServiceUnavailable, "broker", "The event is not acknowledged: the server cannot store it now, or does not know whether it did. Try again in a moment.", 2*time.Second)
+	default:
+		p.logger.Error("publish failed", "error", err)
+		return problem(http.StatusInternalServerError, "internal", "The server could not publish the event; its log says why.")
 	}
-	who, denial := s.opts.Access.Rights.Holder(r, rights.Publish, topic)
-	if denial != nil {
-		return nil, denied(denial)
-	}
-	return who, nil
 }
 
 // readPublication reads the body, and what the query says of its events.
-func (s *Server) readPublication(w http.ResponseWriter, r *http.Request) (*stream.Publication, *stream.Refusal) {
+func readPublication(w http.ResponseWriter, r *http.Request, maxBody int64) (*stream.Publication, *stream.Refusal) {
 	query, err := url.ParseQuery(r.URL.RawQuery)
 	if err != nil {
 		return nil, problem(http.StatusBadRequest, "query", "The query of the address is malformed.")
@@ -136,7 +153,7 @@ func (s *Server) readPublication(w http.ResponseWriter, r *http.Request) (*strea
 			return nil, problem(http.StatusBadRequest, "subject", "The subject is refused: "+err.Error()+".")
 		}
 	}
-	events, refusal := s.readEvents(w, r, p.End != "")
+	events, refusal := readEvents(w, r, maxBody, p.End != "")
 	if refusal != nil {
 		return nil, refusal
 	}
@@ -198,43 +215,4 @@ func answerOf(p *stream.Publication) published {
 		answer.Duplicate, answer.Duplicates = true, nil
 	}
 	return answer
-}
-
-// names lists the topics that the holder may know of, for a message.
-func (s *Server) names(holder *rights.Holder, action rights.Action) string {
-	var names []string
-	for _, topic := range s.opts.Hub.Topics() {
-		if holder.May(action, topic) {
-			names = append(names, topic)
-		}
-	}
-	const most = 20
-	switch n := len(names); {
-	case n == 0:
-		return ""
-	case n > most:
-		return fmt.Sprintf(" Topics are: %s, and %d more.", strings.Join(names[:most], ", "), n-most)
-	}
-	return " Topics are: " + strings.Join(names, ", ") + "."
-}
-
-func (s *Server) publishProblem(err error, holder *rights.Holder) *stream.Refusal {
-	switch {
-	case errors.Is(err, stream.ErrNoTopic):
-		return problem(http.StatusNotFound, "topic", "There is no such topic."+s.names(holder, rights.Publish))
-	case errors.Is(err, stream.ErrInvalid):
-		return problem(http.StatusBadRequest, "event", "The event is refused: "+err.Error()+".")
-	case errors.Is(err, stream.ErrTooLarge):
-		return problem(http.StatusRequestEntityTooLarge, "history", "Nothing of this is published: "+err.Error()+".")
-	case errors.Is(err, stream.ErrTooMany):
-		return problemLater(http.StatusTooManyRequests, "max_topics", "There are as many topics of this kind as there may be. Try again later.", 10*time.Second)
-	case errors.Is(err, stream.ErrClosed):
-		return problem(http.StatusGone, "ended", "This topic has ended; it takes no more events.")
-	case errors.Is(err, stream.ErrUnavailable), errors.Is(err, context.DeadlineExceeded):
-		s.opts.Logger.Warn("publish failed", "error", err)
-		return problemLater(http.StatusServiceUnavailable, "broker", "The event is not acknowledged: the server cannot store it now, or does not know whether it did. Try again in a moment.", 2*time.Second)
-	default:
-		s.opts.Logger.Error("publish failed", "error", err)
-		return problem(http.StatusInternalServerError, "internal", "The server could not publish the event; its log says why.")
-	}
 }

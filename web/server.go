@@ -6,7 +6,6 @@ package web
 import (
 	"context"
 	"errors"
-	"math"
 	"net"
 	"net/http"
 	"net/http/pprof"
@@ -14,20 +13,27 @@ import (
 
 	"weir/stream"
 	"weir/web/limits"
-	"weir/web/rights"
 )
 
 // A Server is the HTTP surface of one hub.
 type Server struct {
+	// The parts that answer know the gate, and not the Server. It makes them, and says
+	// which route is whose.
 	opts    Options
-	started time.Time
-	sharing *sharing // nil: no other origins
+	sockets *limits.Sockets
+	sharing *sharing
 
-	sockets                                        *limits.Sockets
-	slots                                          *limits.Slots // open streams
-	connectRate, ticketRate, publishRate, viewRate *limits.Rates
+	gate      *gate
+	admission *admission
 
-	watched *watched
+	publishing *publishHandler
+	tickets    *ticketHandler
+	page       *pageHandler
+	health     *healthHandler
+	ready      *readiness
+	metrics    *metricsHandler
+	traces     *tracesHandler
+	picture    *picture
 }
 
 // NewServer returns the HTTP surface.
@@ -39,22 +45,40 @@ func NewServer(opts Options) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	connects := func() *limits.Rates {
-		perSecond := opts.Limits.ConnectRate
-		return limits.NewRates(perSecond, int(math.Ceil(perSecond*burstSeconds)))
+	sharing, err := newSharing(opts.Access.CORSOrigins)
+	if err != nil {
+		return nil, err
 	}
+	bounds, hub, streams, logger := opts.Limits, opts.Hub, opts.Stream, opts.Logger
+	slow := func(rates *limits.Rates, reason, detail string) *throttle {
+		return &throttle{rates: rates, proxies: bounds.Proxies, reason: reason, detail: detail}
+	}
+	gate := &gate{rights: opts.Access.Rights, play: opts.Access.Play, admin: opts.Admin, topics: hub.Topics, visits: slow(
+		connectRates(bounds.ConnectRate), "connect_rate", "Too many requests with a token came from your address within a short time. Wait a moment.")}
 	s := &Server{
-		opts: opts, started: time.Now(),
-		sockets:     limits.NewSockets(opts.Limits.Sockets, opts.Limits.SocketsPerClient, opts.Limits.Proxies),
-		slots:       limits.NewSlots(opts.Limits.Conns, opts.Limits.ConnsPerClient),
-		connectRate: connects(),
-		ticketRate:  connects(),
-		viewRate:    connects(),
-		publishRate: limits.NewRates(opts.Limits.PublishRate, int(opts.Limits.PublishRate)+1),
+		opts: opts, sharing: sharing, gate: gate,
+		sockets: limits.NewSockets(bounds.Sockets, bounds.SocketsPerClient, bounds.Proxies),
+		admission: &admission{
+			gate: gate, slots: limits.NewSlots(bounds.Conns, bounds.ConnsPerClient), perClient: bounds.ConnsPerClient, proxies: bounds.Proxies,
+			connects: slow(connectRates(bounds.ConnectRate), "connect_rate", "Too many streams were opened from your address within a short time. Wait a moment."),
+		},
+		publishing: &publishHandler{
+			hub: hub, gate: gate, maxBody: bounds.MaxBody, observed: opts.Observe.Publisher, logger: logger,
+			requests: slow(limits.NewRates(bounds.PublishRate, int(bounds.PublishRate)+1), "publish_rate", "Too many requests to publish came from your address. Send several events in one request, as application/x-ndjson."),
+		},
+		tickets: &ticketHandler{gate: gate, asks: slow(
+			connectRates(bounds.ConnectRate), "connect_rate", "Too many tickets were asked for from your address within a short time. Wait a moment.")},
+		page:    &pageHandler{opts: opts.Page, hub: hub, streams: streams, gate: gate, traceparent: opts.Observe.Traceparent, logger: logger},
+		ready:   &readiness{hub: hub, streams: streams, kept: opts.Observe.Ready, logger: logger},
+		metrics: &metricsHandler{streams: streams, started: time.Now()},
+		picture: newPicture(hub, streams, gate.mayWatch, logger),
 	}
-	s.watched = newWatched(s)
-	s.sharing, err = newSharing(opts.Access.CORSOrigins)
-	return s, err
+	s.health = &healthHandler{hub: hub, streams: streams, gate: gate, ready: s.ready, segments: opts.Observe.Segments, cluster: opts.Observe.Cluster}
+	s.traces = &tracesHandler{
+		traces: opts.Observe.Traces, gate: gate, streams: streams, page: s.page,
+		templates: opts.Page.Templates, jaegerUI: opts.Page.JaegerUI, logger: logger,
+	}
+	return s, nil
 }
 
 // BoundSockets bounds the sockets of a server that serves Handler. It is called
@@ -71,43 +95,50 @@ func (s *Server) BoundSockets(server *http.Server) {
 	}
 }
 
+// Subscribe decides what a request reads: first how often its client asks, then
+// whether it may read that, then whether there is room. It is the stream
+// handler's Subscribe.
+func (s *Server) Subscribe(r *http.Request) (*stream.Subscription, error) {
+	return s.admission.subscribe(r)
+}
+
+// Refuse answers a request that gets no stream. It is the stream handler's
+// Refuse: where everybody may know the topics, it names them.
+func (s *Server) Refuse(w http.ResponseWriter, r *http.Request, refusal *stream.Refusal) {
+	s.admission.refuse(w, r, refusal)
+}
+
 // EndRevoked ends the streams whose right to read has gone. It is called after
 // [rights.Rights.Reload].
 func (s *Server) EndRevoked() {
-	s.endRevoked()
+	end := func() { s.admission.endRevoked(s.opts.Stream.Conns()) }
+	end()
 	// A stream that was admitted a moment before may not be in the list yet.
-	time.AfterFunc(revokeAgain, s.endRevoked)
+	time.AfterFunc(revokeAgain, end)
 }
 
 // revokeAgain is longer than it takes to begin a stream.
 const revokeAgain = 5 * time.Second
 
-func (s *Server) endRevoked() {
-	for _, c := range s.opts.Stream.Conns() {
-		if !s.opts.Access.Rights.Holds(c.Identity, c.Topic, c.Subjects) {
-			c.Close(stream.CloseRevoked)
-		}
-	}
-}
-
 // Handler returns the public routes.
 func (s *Server) Handler() http.Handler {
+	streams := withoutBody(s.opts.Stream)
 	m := s.newRoutes()
-	m.mux.Handle("/sse-stream", s.crossOrigin(s.opts.Observe.Instrument("/sse-stream", s.stream(s.opts.Stream))))
-	m.mux.Handle(topicRoute, s.topicAddress(m))
+	m.stream("/sse-stream", streams)
+	m.topic(s.publishing, s.page, streams)
 	m.own("/{$}", get(s.page))
-	m.own("/assets/", get(s.asset))
-	m.shared("/publish", http.HandlerFunc(s.publish))
-	m.shared("/ticket", http.HandlerFunc(s.ticket))
-	m.shared("/sse-health", getHandler(s.view(public, s.health)))
+	m.own("/assets/", get(http.HandlerFunc(asset)))
+	m.shared("/publish", s.publishing)
+	m.shared("/ticket", s.tickets)
+	m.shared("/sse-health", get(s.gate.visit(s.health.serve)))
 	m.shared("/sse-metrics", get(s.metrics))
-	m.probe("/livez", get(livez))
-	m.probe("/readyz", get(s.readyz))
+	m.probe("/livez", get(http.HandlerFunc(livez)))
+	m.probe("/readyz", get(s.ready))
 	if s.opts.Observe.Browser != nil {
 		m.own("/telemetry/browser", s.opts.Observe.Browser)
 	}
 	if !s.opts.Admin {
-		s.operatorRoutes(m, public)
+		s.operatorRoutes(m)
 	}
 	m.own("/", http.HandlerFunc(notFound))
 	var h http.Handler = m.mux
@@ -125,11 +156,11 @@ func (s *Server) Handler() http.Handler {
 // tokens may stand there.
 func (s *Server) AdminHandler() http.Handler {
 	m := s.newRoutes()
-	s.operatorRoutes(m, operators)
-	m.own("/sse-health", getHandler(s.view(operators, s.health)))
+	s.operatorRoutes(m)
+	m.own("/sse-health", get(s.gate.visit(s.health.serve)))
 	m.own("/sse-metrics", get(s.metrics))
-	m.probe("/livez", get(livez))
-	m.probe("/readyz", get(s.readyz))
+	m.probe("/livez", get(http.HandlerFunc(livez)))
+	m.probe("/readyz", get(s.ready))
 	m.plain("/debug/pprof/", ownPages(pprof.Index))
 	m.plain("/debug/pprof/cmdline", notFound)
 	m.plain("/debug/pprof/profile", ownPages(pprof.Profile))
@@ -137,78 +168,24 @@ func (s *Server) AdminHandler() http.Handler {
 	m.plain("/debug/pprof/trace", ownPages(pprof.Trace))
 	// The page is here too, with the views for operators alone.
 	m.own("/{$}", get(s.page))
-	m.own("/assets/", get(s.asset))
+	m.own("/assets/", get(http.HandlerFunc(asset)))
 	m.plain("/", notFound)
 	return secure(s.opts.Access.Hosts.guard(true, asAdmin(m.mux)))
 }
 
 // operatorRoutes are on the admin listener where there is one.
-func (s *Server) operatorRoutes(m routes, to audience) {
-	m.mux.Handle("/streams", getHandler(s.watched))
+func (s *Server) operatorRoutes(m routes) {
+	m.mux.Handle("/streams", get(s.picture))
 	if metrics := s.opts.Observe.Metrics; metrics != nil {
-		m.own("/metrics", getHandler(s.view(to, func(w http.ResponseWriter, r *http.Request, who *viewer) {
-			if who.turnedAway(w, r) {
-				return
-			}
-			if !who.MayAll(rights.Subscribe) {
-				WriteProblem(w, r, problem(http.StatusForbidden, "topic_token", "The metrics tell of every topic, and the token is not valid for all of them."))
-				return
-			}
-			metrics.ServeHTTP(w, r)
-		})))
+		m.own("/metrics", get(s.gate.visit(forAllTopics(metrics))))
 	}
 	if s.opts.Observe.Traces != nil {
-		m.own("/traces", getHandler(s.view(to, s.traces)))
-		m.own("/traces/{trace_id}", getHandler(s.view(to, s.journey)))
+		m.own("/traces", get(s.gate.visit(s.traces.list)))
+		m.own("/traces/{trace_id}", get(s.gate.visit(s.traces.journey)))
 	}
-}
-
-// routes is what one listener serves. Its answers have slots of their own, so
-// that operators are answered while clients wait.
-type routes struct {
-	mux   *http.ServeMux
-	s     *Server
-	slots *limits.Slots
 }
 
 func (s *Server) newRoutes() routes {
-	return routes{http.NewServeMux(), s, limits.NewSlots(s.opts.Limits.Requests, s.opts.Limits.RequestsPerClient)}
-}
-
-// own serves a path to pages of this site.
-func (m routes) own(path string, h http.Handler) {
-	m.mux.Handle(path, m.s.answer(m.slots, m.s.opts.Observe.Instrument(path, h)))
-}
-
-// shared serves a path to pages of the origins that are let in, too.
-func (m routes) shared(path string, h http.Handler) {
-	m.mux.Handle(path, m.s.answer(m.slots, m.s.crossOrigin(m.s.opts.Observe.Instrument(path, h))))
-}
-
-// probe serves a path however many requests wait.
-func (m routes) probe(path string, h http.Handler) {
-	m.mux.Handle(path, deadline(m.s.opts.Observe.Instrument(path, h)))
-}
-
-// plain serves a path that is not observed.
-func (m routes) plain(path string, h http.HandlerFunc) {
-	m.mux.Handle(path, m.s.answer(m.slots, h))
-}
-
-func get(f http.HandlerFunc) http.Handler { return getHandler(f) }
-
-// getHandler refuses what is neither GET nor HEAD.
-func getHandler(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.Method != http.MethodGet && r.Method != http.MethodHead {
-			w.Header().Set("Allow", "GET, HEAD")
-			WriteProblem(w, r, problem(http.StatusMethodNotAllowed, "method", "This address is read with GET."))
-			return
-		}
-		next.ServeHTTP(w, r)
-	})
-}
-
-func notFound(w http.ResponseWriter, r *http.Request) {
-	WriteProblem(w, r, problem(http.StatusNotFound, "path", "There is nothing at this address. The page is at /, the stream at /sse-stream."))
+	slots := limits.NewSlots(s.opts.Limits.Requests, s.opts.Limits.RequestsPerClient)
+	return routes{http.NewServeMux(), answers{slots, s.opts.Limits.Proxies}, s.sharing, s.opts.Observe.Instrument}
 }

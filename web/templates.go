@@ -2,12 +2,12 @@ package web
 
 import (
 	"bytes"
-	"compress/gzip"
 	"fmt"
 	"html/template"
 	"io"
 	"io/fs"
-	"net/http"
+
+	"weir/stream"
 )
 
 // A Templates renders the HTML of the page. Its methods may be called
@@ -37,30 +37,27 @@ func (t *Templates) render(w io.Writer, name string, data any) error {
 	return err
 }
 
-// worthPacking is from how many bytes on HTML is compressed: what fits into a packet
-// is not.
-const worthPacking = 1400
+// Page writes the page.
+func (t *Templates) Page(w io.Writer, p Page) error { return t.render(w, "index.html", p) }
 
-// html renders to a buffer first, so that a failure does not leave half a page.
-func (s *Server) html(w http.ResponseWriter, r *http.Request, status int, render func(*bytes.Buffer) error) {
-	var b bytes.Buffer
-	if err := render(&b); err != nil {
-		s.opts.Logger.ErrorContext(r.Context(), "rendering failed", "path", r.URL.Path, "error", err)
-		WriteProblem(w, r, problem(http.StatusInternalServerError, "internal", "The server could not render this; its log says why."))
-		return
-	}
-	h := w.Header()
-	h.Set("Content-Type", "text/html; charset=utf-8")
-	h.Set("Cache-Control", "no-store")
-	h.Add("Vary", "Accept-Encoding")
-	if b.Len() < worthPacking || !accepts(r.Header.Get("Accept-Encoding"), "gzip") {
-		w.WriteHeader(status)
-		_, _ = w.Write(b.Bytes())
-		return
-	}
-	h.Set("Content-Encoding", "gzip")
-	w.WriteHeader(status)
-	pack := gzip.NewWriter(w)
-	_, _ = pack.Write(b.Bytes()) // the client has gone
-	_ = pack.Close()
+// Item writes the fragment of one event: a single element of class data-item.
+func (t *Templates) Item(w io.Writer, it Item) error { return t.render(w, "item.html", it.row()) }
+
+// AppendEvent renders an event as the fragment that the page takes in: it is
+// the "html" format of a hub.
+func (t *Templates) AppendEvent(dst []byte, topic string, e *stream.Event) (name string, data []byte, err error) {
+	b := bytes.NewBuffer(dst)
+	err = t.Item(b, Item{
+		ID: e.ID.String(), Time: e.Time, Traceparent: e.Traceparent, Topic: topic, Type: e.Type, Subject: e.Subject,
+		Data: e.Data, ContentType: e.ContentType,
+	})
+	return "", bytes.TrimSpace(b.Bytes()), err
+}
+
+// Journey writes the fragment that fills the journey panel.
+func (t *Templates) Journey(w io.Writer, j Journey) error { return t.render(w, "journey.html", j) }
+
+// Traces writes the fragment of the list.
+func (t *Templates) Traces(w io.Writer, list TraceList) error {
+	return t.render(w, "traces.html", list)
 }

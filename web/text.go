@@ -111,3 +111,17 @@ func formatShare(pct float64) string {
 	}
 	return strconv.FormatFloat(math.Round(pct), 'f', 0, 64) + " %"
 }
+
+func percent(f float64) string { return strconv.FormatFloat(f, 'f', 2, 64) + "%" }
+
+// pace says how bad a latency is, for its colour: "", slow or bad.
+func pace(ms float64) string {
+	switch {
+	case ms >= 1000:
+		return "bad"
+	case ms >= 100:
+		return "slow"
+	default:
+		return ""
+	}
+}

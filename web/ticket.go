@@ -8,10 +8,15 @@ import (
 	"weir/web/rights"
 )
 
-// ticket is /ticket. POST makes a credential for a client that cannot send the
-// header; with keep=1 the token itself is kept in the cookie besides, for as long as
-// the browser is open, as the page asks for it. DELETE takes the cookie away.
-func (s *Server) ticket(w http.ResponseWriter, r *http.Request) {
+// A ticketHandler serves /ticket. POST makes a credential for a client that cannot
+// send the header; with keep=1 the token itself is kept in the cookie besides, for as
+// long as the browser is open, as the page asks for it. DELETE takes the cookie away.
+type ticketHandler struct {
+	gate *gate
+	asks *throttle
+}
+
+func (t *ticketHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case r.Method == http.MethodDelete && rights.SameOrigin(r):
 		http.SetCookie(w, &http.Cookie{Name: rights.Cookie, Path: "/", MaxAge: -1, HttpOnly: true})
@@ -25,21 +30,19 @@ func (s *Server) ticket(w http.ResponseWriter, r *http.Request) {
 		WriteProblem(w, r, problem(http.StatusMethodNotAllowed, "method", "A ticket is made with POST. DELETE takes the cookie away."))
 		return
 	}
-	if !s.opts.Access.Rights.Needed(rights.Subscribe) {
+	if !t.gate.rights.Needed(rights.Subscribe) {
 		WriteProblem(w, r, problem(http.StatusNotFound, "ticket_off", "No ticket is needed: everybody may subscribe."))
 		return
 	}
-	// Before the token is looked at: the rate bounds guessing too.
-	if wait := s.ticketRate.Take(s.client(r)); wait > 0 {
-		WriteProblem(w, r, problemLater(http.StatusTooManyRequests, "connect_rate",
-			"Too many tickets were asked for from your address within a short time. Wait a moment.", wait))
+	if refusal := t.asks.refuse(r); refusal != nil {
+		WriteProblem(w, r, refusal)
 		return
 	}
-	t, denial := s.opts.Access.Rights.Ticket(r, func(who *rights.Holder) string {
+	made, denial := t.gate.rights.Ticket(r, func(who *rights.Holder) string {
 		if topic := r.URL.Query().Get("topic"); topic != "" {
 			return topic
 		}
-		if topics := s.readable(who); len(topics) > 0 {
+		if topics := t.gate.readable(who); len(topics) > 0 {
 			return topics[0]
 		}
 		return ""
@@ -52,10 +55,10 @@ func (s *Server) ticket(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	writeJSON(w, http.StatusOK, map[string]any{
-		"ticket": t.Text, "topic": t.Topic, "expires": t.Expires.UTC().Format(time.RFC3339),
-		"topics": s.readable(t.Holder),
+		"ticket": made.Text, "topic": made.Topic, "expires": made.Expires.UTC().Format(time.RFC3339),
+		"topics": t.gate.readable(made.Holder),
 		"allows": map[rights.Action][]string{
-			rights.Subscribe: t.Holder.Grants(rights.Subscribe), rights.Publish: t.Holder.Grants(rights.Publish),
+			rights.Subscribe: made.Holder.Grants(rights.Subscribe), rights.Publish: made.Holder.Grants(rights.Publish),
 		},
 	})
 }

@@ -13,14 +13,9 @@ import (
 // reads the stream, and a browser that goes there gets the page.
 const topicRoute = "/t/{topic}"
 
-// topicAddress serves topicRoute.
-func (s *Server) topicAddress(m routes) http.Handler {
-	publish := s.answer(m.slots, s.opts.Observe.Instrument(topicRoute, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		s.publishTo(w, r, r.PathValue("topic"))
-	})))
-	page := s.answer(m.slots, s.opts.Observe.Instrument(topicRoute, http.HandlerFunc(s.page)))
-	read := s.opts.Observe.Instrument(topicRoute, s.stream(s.opts.Stream))
-	return s.crossOrigin(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+// topicAddress serves topicRoute, by what a request is for.
+func topicAddress(publish, page, read http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Add("Vary", "Accept")
 		if err := eventlog.CheckTopic(r.PathValue("topic")); err != nil {
 			WriteProblem(w, r, problem(http.StatusNotFound, "topic", fmt.Sprintf("There can be no such topic: %v.", err)))
@@ -39,7 +34,7 @@ func (s *Server) topicAddress(m routes) http.Handler {
 			w.Header().Set("Allow", "GET, HEAD, POST, PUT")
 			WriteProblem(w, r, problem(http.StatusMethodNotAllowed, "method", "A topic is read with GET, and published to with POST or PUT."))
 		}
-	}))
+	})
 }
 
 // navigates reports whether a browser goes to the address, rather than a page or

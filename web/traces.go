@@ -4,10 +4,10 @@ import (
 	"bytes"
 	"cmp"
 	"fmt"
-	"io"
-	"math"
+	"log/slog"
 	"net/http"
 	"net/url"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -35,88 +35,25 @@ const (
 	sortSlowest = "slowest"
 )
 
-// A TraceList is what traces.html shows, and what GET /traces answers as JSON.
-type TraceList struct {
-	// Topics are those that there are to choose from.
-	Topics []string `json:"topics"`
-	// Topic, Sort, MinMS and Limit are what was asked for. Sort is newest or
-	// slowest.
-	Topic string  `json:"topic,omitempty"`
-	Sort  string  `json:"sort"`
-	MinMS float64 `json:"min_ms,omitempty"`
-	Limit int     `json:"limit"`
-	// Node is the server that answers. Held is how many traces it holds of which
-	// who asks may know, and Since what time it has them.
-	Node   string      `json:"node"`
-	Held   int         `json:"held"`
-	Since  time.Time   `json:"since"`
-	Traces []TraceLine `json:"traces"`
+// A tracesHandler serves GET /traces and GET /traces/{trace_id}. A browser that
+// navigates there gets the page, which asks for the fragment.
+type tracesHandler struct {
+	traces    Traces
+	gate      *gate
+	streams   *stream.Handler // whose node answers
+	page      http.Handler
+	templates *Templates
+	jaegerUI  func() string
+	logger    *slog.Logger
 }
 
-// A TraceLine is one event in a list.
-type TraceLine struct {
-	TraceID string    `json:"trace_id"`
-	EventID string    `json:"event_id"`
-	Topic   string    `json:"topic"`
-	Type    string    `json:"type,omitempty"`
-	Subject string    `json:"subject,omitempty"`
-	Node    string    `json:"node,omitempty"` // that published it
-	Time    time.Time `json:"time"`           // of its publishing
-	// TotalMS is the time from publishing to the last known step, which Last
-	// names: send, receive, deliver or process (on screen).
-	TotalMS float64 `json:"total_ms"`
-	Last    string  `json:"last"`
-	// Readers is how many readers are known, of however many there were.
-	Readers int `json:"readers"`
-	// Rows are the steps of the reader that was last, for a small waterfall.
-	Rows []JourneyRow `json:"steps"`
-	// URL is the journey's address. JaegerURL leads to the trace in Jaeger; ""
-	// when there is none.
-	URL       string `json:"url"`
-	JaegerURL string `json:"jaeger_url,omitempty"`
-}
-
-// BarX and BarWidth place a row in the line's waterfall: see [Journey.BarX].
-func (l TraceLine) BarX(r JourneyRow) string { return Journey{TotalMS: l.TotalMS}.BarX(r) }
-
-// BarWidth is the width that goes with [TraceLine.BarX].
-func (l TraceLine) BarWidth(r JourneyRow) string { return Journey{TotalMS: l.TotalMS}.BarWidth(r) }
-
-// Share is how long the line's waterfall is beside that of the longest: by the
-// logarithm, since an event may take a thousand times as long as the next.
-func (l TraceLine) Share(longestMS float64) string {
-	const least, floorMS = 0.08, 0.01
-	share := 1.0
-	if longestMS > floorMS {
-		share = math.Log(max(l.TotalMS, floorMS)/floorMS) / math.Log(longestMS/floorMS)
-	}
-	return percent(100 * (least + (1-least)*share))
-}
-
-// LongestMS is the longest time in the list.
-func (l TraceList) LongestMS() (longest float64) {
-	for _, line := range l.Traces {
-		longest = max(longest, line.TotalMS)
-	}
-	return longest
-}
-
-// Epoch is Time in milliseconds.
-func (l TraceLine) Epoch() int64 { return l.Time.UnixMilli() }
-
-// Traces writes the fragment of the list.
-func (t *Templates) Traces(w io.Writer, list TraceList) error {
-	return t.render(w, "traces.html", list)
-}
-
-// traces is GET /traces. A browser that navigates there gets the page, which asks
-// for the fragment.
-func (s *Server) traces(w http.ResponseWriter, r *http.Request, who *viewer) {
-	form, answered := s.traceForm(w, r, who)
+// list is GET /traces.
+func (t *tracesHandler) list(w http.ResponseWriter, r *http.Request, who *visitor) {
+	form, answered := t.form(w, r, who)
 	if answered {
 		return
 	}
-	list, refusal := s.traceList(r, who)
+	list, refusal := t.asked(r, who)
 	if refusal != nil {
 		WriteProblem(w, r, refusal)
 		return
@@ -125,22 +62,23 @@ func (s *Server) traces(w http.ResponseWriter, r *http.Request, who *viewer) {
 		writeJSON(w, http.StatusOK, list)
 		return
 	}
-	s.html(w, r, http.StatusOK, func(b *bytes.Buffer) error { return s.opts.Page.Templates.Traces(b, list) })
+	writeHTML(w, r, t.logger, http.StatusOK, func(b *bytes.Buffer) error { return t.templates.Traces(b, list) })
 }
 
-// traceForm returns in which form a request about traces is to be answered. It
-// answers the request itself if a browser navigates, by the page, or if the viewer
+// form returns in which form a request about traces is to be answered. It
+// answers the request itself if a browser navigates, by the page, or if the visitor
 // has no right.
-func (s *Server) traceForm(w http.ResponseWriter, r *http.Request, who *viewer) (form int, answered bool) {
+func (t *tracesHandler) form(w http.ResponseWriter, r *http.Request, who *visitor) (form int, answered bool) {
 	form = formOf(w, r)
 	if form == formPage {
-		s.page(w, r)
+		t.page.ServeHTTP(w, r)
 		return form, true
 	}
 	return form, who.turnedAway(w, r)
 }
 
-func (s *Server) traceList(r *http.Request, who *viewer) (TraceList, *stream.Refusal) {
+// asked returns the list that a request asks for.
+func (t *tracesHandler) asked(r *http.Request, who *visitor) (TraceList, *stream.Refusal) {
 	query := r.URL.Query()
 	q := journey.ListQuery{Topic: query.Get("topic"), Limit: defaultTraces}
 	if text := query.Get("min"); text != "" {
@@ -157,25 +95,25 @@ func (s *Server) traceList(r *http.Request, who *viewer) (TraceList, *stream.Ref
 		}
 		q.Limit = n
 	}
-	list := TraceList{Topics: s.readable(who.Holder), Topic: q.Topic, Sort: cmp.Or(query.Get("sort"), sortNewest), MinMS: millis(q.Min), Limit: q.Limit, Node: s.opts.Stream.Node}
-	list.Held, _, list.Since = s.opts.Observe.Traces.Held()
+	list := TraceList{Topics: t.gate.readable(who.Holder), Topic: q.Topic, Sort: cmp.Or(query.Get("sort"), sortNewest), MinMS: millis(q.Min), Limit: q.Limit, Node: t.streams.Node}
+	list.Held, _, list.Since = t.traces.Held()
 	if !who.MayAll(rights.Subscribe) {
 		q.May = func(topic, subject string) bool { return who.MaySubject(rights.Subscribe, topic, subject) }
-		list.Held = s.opts.Observe.Traces.HeldOf(q.May)
+		list.Held = t.traces.HeldOf(q.May)
 	}
 	switch list.Sort {
 	case sortNewest:
-		list.Traces = s.traceLines(s.opts.Observe.Traces.Recent(q))
+		list.Traces = t.lines(t.traces.Recent(q))
 	case sortSlowest:
-		list.Traces = s.traceLines(s.opts.Observe.Traces.Slowest(q))
+		list.Traces = t.lines(t.traces.Slowest(q))
 	default:
 		return TraceList{}, problem(http.StatusBadRequest, "sort", "sort is newest or slowest.")
 	}
 	return list, nil
 }
 
-func (s *Server) traceLines(events []journey.Summary) []TraceLine {
-	jaeger := s.opts.Page.JaegerUI()
+func (t *tracesHandler) lines(events []journey.Summary) []TraceLine {
+	jaeger := t.jaegerUI()
 	lines := make([]TraceLine, 0, len(events))
 	for _, e := range events {
 		id := e.Ref.TraceID()
@@ -189,7 +127,39 @@ func (s *Server) traceLines(events []journey.Summary) []TraceLine {
 	return lines
 }
 
-func millis(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
+var traceIDForm = regexp.MustCompile(`^[0-9a-f]{32}$`)
+
+// journey is GET /traces/{trace_id}. ?event= chooses where a trace has several
+// events, and ?connection= is the reader's own: the answer then tells of nobody
+// else. The page shows every answer in its panel, so that also "there is none" is
+// a fragment.
+func (t *tracesHandler) journey(w http.ResponseWriter, r *http.Request, who *visitor) {
+	id := r.PathValue("trace_id")
+	if !traceIDForm.MatchString(id) {
+		WriteProblem(w, r, problem(http.StatusBadRequest, "trace_id", "A trace ID is 32 lower-case hexadecimal digits."))
+		return
+	}
+	form, answered := t.form(w, r, who)
+	if answered {
+		return
+	}
+	query := r.URL.Query()
+	told, err := t.traces.Journey(journey.Query{TraceID: id, EventID: query.Get("event"), Connection: query.Get("connection")})
+	if err == nil && !who.MaySubject(rights.Subscribe, told.Topic, told.Subject) {
+		told, err = journey.Journey{}, journey.ErrNotHeld
+	}
+	j := journeyOf(told, err)
+	j.TraceID, j.JaegerURL = id, jaegerTrace(t.jaegerUI(), id)
+	status := http.StatusOK
+	if j.Missing != "" {
+		status = http.StatusNotFound
+	}
+	if form == formJSON {
+		writeJSON(w, status, j)
+		return
+	}
+	writeHTML(w, r, t.logger, status, func(b *bytes.Buffer) error { return t.templates.Journey(b, j) })
+}
 
 // Forms of an answer.
 const (
@@ -213,4 +183,16 @@ func formOf(w http.ResponseWriter, r *http.Request) int {
 	default:
 		return formFragment
 	}
+}
+
+// jaegerTrace returns the address of a trace in Jaeger, or "".
+func jaegerTrace(ui, id string) string {
+	if ui == "" {
+		return ""
+	}
+	link, err := url.JoinPath(ui, "trace", id)
+	if err != nil {
+		return ""
+	}
+	return link
 }

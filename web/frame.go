@@ -2,175 +2,22 @@ package web
 
 import (
 	"cmp"
-	"context"
 	"encoding/json"
-	"net"
-	"net/http"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"weir/stream"
 	"weir/stream/eventlog"
-	"weir/web/rights"
 )
 
-// Bounds of the picture of the streams.
+// Bounds of one frame.
 const (
-	frameEvery  = 250 * time.Millisecond // between two frames
-	frameShare  = 20                     // making frames may take 1/frameShare of a processor
-	frameWhole  = 5 * time.Second        // between two frames that tell everything
-	maxWatchers = 32
-	maxReaders  = 1000 // in the picture; the others are counted
-	maxBands    = 50
-	maxTopics   = 1000 // that are looked at
-	shortID     = 8    // characters of a connection's ID that are shown: enough to tell connections apart, too few to claim to be one
+	maxReaders = 1000 // in the picture; the others are counted
+	maxBands   = 50
+	maxTopics  = 1000 // that are looked at
+	shortID    = 8    // characters of a connection's ID that are shown: enough to tell connections apart, too few to claim to be one
 )
-
-// watched serves the picture of the streams: GET /streams, which is a stream of
-// its own. It is made only while somebody looks, once for all who do, and says
-// what has changed since the frame before.
-type watched struct {
-	server  *Server
-	hub     *stream.Hub
-	handler *stream.Handler
-
-	mu      sync.Mutex
-	running bool
-}
-
-const watchTopic = "streams"
-
-func newWatched(s *Server) *watched {
-	hub := stream.NewHub(stream.HubOptions{Topic: stream.TopicOptions{History: 64}, Logger: s.opts.Logger})
-	_ = hub.AddTopic(watchTopic) // the name is valid and free
-	main := s.opts.Stream
-	return &watched{server: s, hub: hub, handler: &stream.Handler{
-		Hub: hub, Format: stream.FormatJSON, Node: main.Node, Heartbeat: main.Heartbeat, WriteTimeout: main.WriteTimeout, Retry: main.Retry,
-		Compress: true, Logger: s.opts.Logger, Refuse: WriteProblem,
-	}}
-}
-
-// mayWatch says why a request may not see everybody's streams, or returns nil: on
-// the admin address, with a right to read all topics, and where nobody needs a
-// right to read, on a loopback address that no proxy has made public.
-func (s *Server) mayWatch(r *http.Request) *stream.Refusal {
-	if isAdmin(r) {
-		return nil
-	}
-	if s.opts.Admin {
-		return problem(http.StatusForbidden, "streams", "Everybody's streams are shown on the admin address.")
-	}
-	who, refusal := s.viewer(r)
-	switch {
-	case refusal != nil:
-		return refusal
-	case !s.opts.Access.Rights.Needed(rights.Subscribe):
-		if addr, _ := r.Context().Value(http.LocalAddrContextKey).(*net.TCPAddr); addr != nil && addr.IP.IsLoopback() && !forwarded(r) {
-			return nil
-		}
-		return problem(http.StatusForbidden, "streams", "Everybody's streams are shown on the admin address, and on a loopback address.")
-	case !who.MayAll(rights.Subscribe):
-		return problem(http.StatusForbidden, "topic_token", "The streams of every topic are shown, and the token is not valid for all of them.")
-	}
-	return nil
-}
-
-type adminKey struct{}
-
-// asAdmin marks the requests that came to the admin address.
-func asAdmin(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), adminKey{}, true)))
-	})
-}
-
-func isAdmin(r *http.Request) bool { return r.Context().Value(adminKey{}) != nil }
-
-func (p *watched) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if refusal := p.server.mayWatch(r); refusal != nil {
-		WriteProblem(w, r, refusal)
-		return
-	}
-	if p.handler.Active() >= maxWatchers {
-		WriteProblem(w, r, problemLater(http.StatusServiceUnavailable, "max_watchers", "As many look at the streams as may at one time. Try again later.", 10*time.Second))
-		return
-	}
-	p.mu.Lock()
-	if !p.running {
-		p.running = true
-		go p.run()
-	}
-	p.mu.Unlock()
-	p.handler.ServeHTTP(w, r)
-}
-
-// run makes frames until nobody has looked for a while.
-func (p *watched) run() {
-	f := &framer{server: p.server, seen: make(map[string]*seenReader), heads: make(map[string][]headAt)}
-	watchers := make(map[string]int) // by connection: frames that told everything since it was first seen
-	for idle := 0; ; {
-		began := time.Now()
-		if p.server.opts.Stream.Draining() {
-			_ = p.handler.Drain(context.Background(), 0) // there is no deadline to miss
-		}
-		conns := p.handler.Conns()
-		if len(conns) > 0 {
-			idle = 0
-		} else if idle++; idle > 20 {
-			p.mu.Lock()
-			p.running = p.handler.Active() > 0
-			running := p.running
-			p.mu.Unlock()
-			if !running {
-				return
-			}
-		}
-		if len(conns) > 0 {
-			// A watcher that connects during a frame may miss it, so each gets two full
-			// ones.
-			whole := began.Sub(f.wholeAt) > frameWhole
-			for _, c := range conns {
-				if watchers[c.ID] < 2 {
-					watchers[c.ID]++
-					whole = true
-				}
-			}
-			if len(watchers) > 4*maxWatchers {
-				clear(watchers)
-			}
-			// A frame that is lost is made up for by the next.
-			_, _ = p.hub.Publish(context.Background(), watchTopic, stream.Event{Type: "weir.streams", Data: f.frame(began, whole)})
-		}
-		time.Sleep(max(frameEvery-time.Since(began), frameShare*time.Since(began)))
-	}
-}
-
-// A framer makes the frames of the picture, each from the one before.
-type framer struct {
-	server  *Server
-	wholeAt time.Time
-	askedAt time.Time
-	next    int // number of the next reader
-	seen    map[string]*seenReader
-	heads   map[string][]headAt // by topic: the last minute, for its rate
-}
-
-type seenReader struct {
-	n           int
-	lag         uint64
-	events      int64
-	idle        int64
-	unread      int64
-	named       bool // in a frame since the last whole one
-	told, there bool
-}
-
-type headAt struct {
-	at   time.Time
-	head uint64
-}
 
 // A frame is what has changed. A whole one is told as if nothing were known.
 type frame struct {
@@ -210,6 +57,36 @@ type readerOpen struct {
 	Started  int64  `json:"started"` // ms
 }
 
+// A framer makes the frames of the picture, each from the one before.
+type framer struct {
+	hub     *stream.Hub
+	streams *stream.Handler
+	wholeAt time.Time
+	askedAt time.Time
+	next    int // number of the next reader
+	seen    map[string]*seenReader
+	heads   map[string][]headAt // by topic: the last minute, for its rate
+}
+
+func newFramer(hub *stream.Hub, streams *stream.Handler) *framer {
+	return &framer{hub: hub, streams: streams, seen: make(map[string]*seenReader), heads: make(map[string][]headAt)}
+}
+
+type seenReader struct {
+	n           int
+	lag         uint64
+	events      int64
+	idle        int64
+	unread      int64
+	named       bool // in a frame since the last whole one
+	told, there bool
+}
+
+type headAt struct {
+	at   time.Time
+	head uint64
+}
+
 func (f *framer) frame(now time.Time, whole bool) []byte {
 	fr := frame{Full: whole, Time: now.UnixMilli()}
 	if whole {
@@ -218,7 +95,7 @@ func (f *framer) frame(now time.Time, whole bool) []byte {
 			known.named, known.told = false, false // a reader keeps its number
 		}
 	}
-	conns := f.server.opts.Stream.Conns()
+	conns := f.streams.Conns()
 	f.topics(&fr, conns, now)
 	f.readers(&fr, conns, now)
 	text, err := json.Marshal(fr)
@@ -233,13 +110,13 @@ func (f *framer) topics(fr *frame, conns []*stream.Conn, now time.Time) {
 	for _, c := range conns {
 		streams[c.Topic]++
 	}
-	all := f.server.opts.Hub.Health()
+	all := f.hub.Health()
 	// Of topics on demand only those with readers: there may be a million others.
 	for name := range streams {
 		if len(all) == maxTopics {
 			break
 		}
-		if t, err := f.server.opts.Hub.TopicHealth(name); err == nil {
+		if t, err := f.hub.TopicHealth(name); err == nil {
 			all[name] = t
 		}
 	}

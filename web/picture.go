@@ -1,0 +1,104 @@
+package web
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"sync"
+	"time"
+
+	"weir/stream"
+)
+
+// Bounds of the picture.
+const (
+	frameEvery  = 250 * time.Millisecond // between two frames
+	frameShare  = 20                     // making frames may take 1/frameShare of a processor
+	frameWhole  = 5 * time.Second        // between two frames that tell everything
+	maxWatchers = 32
+)
+
+// A picture shows everybody's streams: GET /streams, which is a stream of its own.
+// The picture is made only while somebody looks, once for all who do, and says what
+// has changed since the frame before.
+type picture struct {
+	hub     *stream.Hub
+	streams *stream.Handler                       // that are shown
+	refuse  func(r *http.Request) *stream.Refusal // says why a request may not look, or nil
+	frames  *stream.Hub                           // takes the frames
+	handler *stream.Handler                       // serves them
+
+	mu      sync.Mutex
+	running bool
+}
+
+// watchTopic is the one topic of the hub that takes the frames.
+const watchTopic = "streams"
+
+func newPicture(hub *stream.Hub, streams *stream.Handler, refuse func(r *http.Request) *stream.Refusal, logger *slog.Logger) *picture {
+	frames := stream.NewHub(stream.HubOptions{Topic: stream.TopicOptions{History: 64}, Logger: logger})
+	_ = frames.AddTopic(watchTopic) // the name is valid and free
+	return &picture{hub: hub, streams: streams, refuse: refuse, frames: frames, handler: &stream.Handler{
+		Hub: frames, Format: stream.FormatJSON, Node: streams.Node, Heartbeat: streams.Heartbeat, WriteTimeout: streams.WriteTimeout, Retry: streams.Retry,
+		Compress: true, Logger: logger, Refuse: WriteProblem,
+	}}
+}
+
+func (p *picture) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if refusal := p.refuse(r); refusal != nil {
+		WriteProblem(w, r, refusal)
+		return
+	}
+	if p.handler.Active() >= maxWatchers {
+		WriteProblem(w, r, problemLater(http.StatusServiceUnavailable, "max_watchers", "As many look at the streams as may at one time. Try again later.", 10*time.Second))
+		return
+	}
+	p.mu.Lock()
+	if !p.running {
+		p.running = true
+		go p.run()
+	}
+	p.mu.Unlock()
+	p.handler.ServeHTTP(w, r)
+}
+
+// run makes frames until nobody has looked for a while.
+func (p *picture) run() {
+	f := newFramer(p.hub, p.streams)
+	watchers := make(map[string]int) // by connection: frames that told everything since it was first seen
+	for idle := 0; ; {
+		began := time.Now()
+		if p.streams.Draining() {
+			_ = p.handler.Drain(context.Background(), 0) // there is no deadline to miss
+		}
+		conns := p.handler.Conns()
+		if len(conns) > 0 {
+			idle = 0
+		} else if idle++; idle > 20 {
+			p.mu.Lock()
+			p.running = p.handler.Active() > 0
+			running := p.running
+			p.mu.Unlock()
+			if !running {
+				return
+			}
+		}
+		if len(conns) > 0 {
+			// A watcher that connects during a frame may miss it, so each gets two full
+			// ones.
+			whole := began.Sub(f.wholeAt) > frameWhole
+			for _, c := range conns {
+				if watchers[c.ID] < 2 {
+					watchers[c.ID]++
+					whole = true
+				}
+			}
+			if len(watchers) > 4*maxWatchers {
+				clear(watchers)
+			}
+			// A frame that is lost is made up for by the next.
+			_, _ = p.frames.Publish(context.Background(), watchTopic, stream.Event{Type: "weir.streams", Data: f.frame(began, whole)})
+		}
+		time.Sleep(max(frameEvery-time.Since(began), frameShare*time.Since(began)))
+	}
+}

@@ -2,7 +2,6 @@ package web
 
 import (
 	"fmt"
-	"io"
 	"net/http"
 	"time"
 
@@ -10,6 +9,23 @@ import (
 	"weir/web/limits"
 	"weir/web/rights"
 )
+
+// The reasons for which an admission refuses a stream, besides those of package
+// rights.
+const (
+	rejectConnectRate       = "connect_rate"
+	rejectMaxConns          = "max_conns"
+	rejectMaxConnsPerClient = "max_conns_per_client"
+	rejectSubjectToken      = "subject_token"
+)
+
+// RefusalReasons are the reasons for which [Server.Subscribe] refuses a stream,
+// besides stream.RejectReasons: a bounded set, for metrics.
+var RefusalReasons = []string{
+	rejectConnectRate, rejectMaxConns, rejectMaxConnsPerClient,
+	rights.ReasonToken, rights.ReasonTokenExpired, rights.ReasonTopicToken, rejectSubjectToken,
+	rights.ReasonTicket, rights.ReasonKeys, rights.ReasonCookieOrigin,
+}
 
 // An admission decides which requests get a stream, and ends the streams whose
 // right has gone.
@@ -66,7 +82,7 @@ func allowSubjects(holder *rights.Holder, sub *stream.Subscription) *stream.Refu
 	}
 	for _, subject := range sub.Subjects {
 		if !holder.MaySubject(rights.Subscribe, sub.Topic, subject) {
-			return problem(http.StatusForbidden, "subject_token", fmt.Sprintf("The credential is not valid for subject %.80q of this topic.", subject))
+			return problem(http.StatusForbidden, rejectSubjectToken, fmt.Sprintf("The credential is not valid for subject %.80q of this topic.", subject))
 		}
 	}
 	return nil
@@ -77,10 +93,10 @@ func (a *admission) slot(r *http.Request) (release func(), refusal *stream.Refus
 	leave, shortage := a.slots.Take(a.proxies.Client(r))
 	switch shortage {
 	case limits.InAll:
-		return nil, problemLater(http.StatusServiceUnavailable, "max_conns",
+		return nil, problemLater(http.StatusServiceUnavailable, rejectMaxConns,
 			"This server has as many streams open as it may have. Try again later.", 10*time.Second)
 	case limits.PerClient:
-		return nil, problemLater(http.StatusTooManyRequests, "max_conns_per_client",
+		return nil, problemLater(http.StatusTooManyRequests, rejectMaxConnsPerClient,
 			fmt.Sprintf("Your address has %d streams open, which is as many as it may have. Close one, for example in another tab.", a.perClient), 10*time.Second)
 	}
 	socket := limits.SocketOf(r.Context()) // the request itself must not be kept for as long as the stream lasts
@@ -92,7 +108,7 @@ func (a *admission) slot(r *http.Request) (release func(), refusal *stream.Refus
 
 // refuse is [Server.Refuse].
 func (a *admission) refuse(w http.ResponseWriter, r *http.Request, refusal *stream.Refusal) {
-	if refusal.Reason == "topic" && refusal.Status == http.StatusNotFound && !a.gate.rights.Needed(rights.Subscribe) {
+	if refusal.Reason == rejectTopic && refusal.Status == http.StatusNotFound && !a.gate.rights.Needed(rights.Subscribe) {
 		named := *refusal
 		named.Detail += a.gate.names(rights.Anybody(rights.Subscribe), rights.Subscribe)
 		refusal = &named
@@ -107,24 +123,4 @@ func (a *admission) endRevoked(conns []*stream.Conn) {
 			c.Close(stream.CloseRevoked)
 		}
 	}
-}
-
-// maxStreamBody is the largest body of a GET that is discarded.
-const maxStreamBody = 4 << 10
-
-// withoutBody discards a small request body and removes its read deadline.
-func withoutBody(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.Method == http.MethodGet && r.ContentLength != 0 {
-			// A body means nothing here. It is read off, so that the deadline
-			// for it does not meet the open stream.
-			if n, err := io.Copy(io.Discard, io.LimitReader(r.Body, maxStreamBody+1)); err != nil || n > maxStreamBody {
-				WriteProblem(w, r, problem(http.StatusBadRequest, "body", "A request for a stream has no body."))
-				return
-			}
-			// Where a writer has no deadlines, there is none to take off.
-			_ = http.NewResponseController(w).SetReadDeadline(time.Time{})
-		}
-		next.ServeHTTP(w, r)
-	})
 }

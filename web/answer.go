@@ -30,11 +30,11 @@ func (a answers) bound(next http.Handler) http.Handler {
 		release, shortage := a.slots.Take(a.proxies.Client(r))
 		switch shortage {
 		case limits.InAll:
-			WriteProblem(w, r, problemLater(http.StatusServiceUnavailable, "max_requests",
+			WriteProblem(w, r, problemLater(http.StatusServiceUnavailable, rejectMaxRequests,
 				"This server has as many requests to answer as it may have at once. Try again in a moment.", 2*time.Second))
 			return
 		case limits.PerClient:
-			WriteProblem(w, r, problemLater(http.StatusTooManyRequests, "max_requests_per_client",
+			WriteProblem(w, r, problemLater(http.StatusTooManyRequests, rejectMaxRequestsPerClient,
 				"Your address has as many requests waiting as it may have at once. Read their answers first.", 2*time.Second))
 			return
 		}

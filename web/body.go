@@ -40,7 +40,7 @@ func readEvents(w http.ResponseWriter, r *http.Request, maxBody int64, optional 
 	}
 	events, err := decode(body)
 	if err != nil {
-		return nil, problem(http.StatusBadRequest, "event", "The event is refused: "+err.Error()+".")
+		return nil, problem(http.StatusBadRequest, rejectEvent, "The event is refused: "+err.Error()+".")
 	}
 	return events, nil
 }
@@ -50,15 +50,15 @@ type decoder func(body []byte) ([]stream.Event, error)
 
 func decoderOf(header http.Header) (decoder, *stream.Refusal) {
 	if coding := header.Get("Content-Encoding"); coding != "" && !strings.EqualFold(coding, "identity") {
-		return nil, problem(http.StatusUnsupportedMediaType, "content_encoding", "A compressed body is not supported.")
+		return nil, problem(http.StatusUnsupportedMediaType, rejectContentEncoding, "A compressed body is not supported.")
 	}
 	full := header.Get("Content-Type")
 	media, params, err := mime.ParseMediaType(full)
 	if err != nil && full != "" {
-		return nil, problem(http.StatusUnsupportedMediaType, "content_type", "Say with Content-Type what the body is: "+accepted+".")
+		return nil, problem(http.StatusUnsupportedMediaType, rejectContentType, "Say with Content-Type what the body is: "+accepted+".")
 	}
 	if charset := params["charset"]; charset != "" && !strings.EqualFold(charset, "utf-8") && !strings.EqualFold(charset, "utf8") {
-		return nil, problem(http.StatusUnsupportedMediaType, "content_type", fmt.Sprintf("The charset %.40q is not supported, only UTF-8 is.", charset))
+		return nil, problem(http.StatusUnsupportedMediaType, rejectContentType, fmt.Sprintf("The charset %.40q is not supported, only UTF-8 is.", charset))
 	}
 	switch media {
 	case "application/cloudevents+json":
@@ -83,13 +83,13 @@ func decoderOf(header http.Header) (decoder, *stream.Refusal) {
 			return []stream.Event{{ContentType: full, Data: body}}, nil
 		}, nil
 	}
-	return nil, problem(http.StatusUnsupportedMediaType, "content_type", fmt.Sprintf("The content type %.80q is not supported. Send %s.", media, accepted))
+	return nil, problem(http.StatusUnsupportedMediaType, rejectContentType, fmt.Sprintf("The content type %.80q is not supported. Send %s.", media, accepted))
 }
 
 // readBody reads the whole body, which is bounded in size and time.
 func readBody(w http.ResponseWriter, r *http.Request, maxBody int64) ([]byte, *stream.Refusal) {
 	tooLarge := func() *stream.Refusal {
-		return problem(http.StatusRequestEntityTooLarge, "body_size", fmt.Sprintf("The body is larger than %d bytes. Send fewer events at once.", maxBody))
+		return problem(http.StatusRequestEntityTooLarge, rejectBodySize, fmt.Sprintf("The body is larger than %d bytes. Send fewer events at once.", maxBody))
 	}
 	if r.ContentLength > maxBody {
 		return nil, tooLarge() // it need not come at all
@@ -99,7 +99,7 @@ func readBody(w http.ResponseWriter, r *http.Request, maxBody int64) ([]byte, *s
 	case errors.As(err, new(*http.MaxBytesError)):
 		return nil, tooLarge()
 	case err != nil:
-		return nil, problem(http.StatusBadRequest, "body", "The body did not arrive whole.")
+		return nil, problem(http.StatusBadRequest, rejectBody, "The body did not arrive whole.")
 	}
 	return body, nil
 }

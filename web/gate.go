@@ -107,7 +107,7 @@ func (g *gate) mayWatch(r *http.Request) *stream.Refusal {
 		return nil
 	}
 	if g.admin {
-		return problem(http.StatusForbidden, "streams", "Everybody's streams are shown on the admin address.")
+		return problem(http.StatusForbidden, rejectStreams, "Everybody's streams are shown on the admin address.")
 	}
 	who, refusal := g.holder(r)
 	switch {
@@ -117,9 +117,9 @@ func (g *gate) mayWatch(r *http.Request) *stream.Refusal {
 		if addr, _ := r.Context().Value(http.LocalAddrContextKey).(*net.TCPAddr); addr != nil && addr.IP.IsLoopback() && !forwarded(r) {
 			return nil
 		}
-		return problem(http.StatusForbidden, "streams", "Everybody's streams are shown on the admin address, and on a loopback address.")
+		return problem(http.StatusForbidden, rejectStreams, "Everybody's streams are shown on the admin address, and on a loopback address.")
 	case !who.MayAll(rights.Subscribe):
-		return problem(http.StatusForbidden, "topic_token", "The streams of every topic are shown, and the token is not valid for all of them.")
+		return problem(http.StatusForbidden, rights.ReasonTopicToken, "The streams of every topic are shown, and the token is not valid for all of them.")
 	}
 	return nil
 }

@@ -59,7 +59,7 @@ func forAllTopics(metrics http.Handler) func(http.ResponseWriter, *http.Request,
 			return
 		}
 		if !who.MayAll(rights.Subscribe) {
-			WriteProblem(w, r, problem(http.StatusForbidden, "topic_token", "The metrics tell of every topic, and the token is not valid for all of them."))
+			WriteProblem(w, r, problem(http.StatusForbidden, rights.ReasonTopicToken, "The metrics tell of every topic, and the token is not valid for all of them."))
 			return
 		}
 		metrics.ServeHTTP(w, r)

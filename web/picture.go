@@ -50,7 +50,7 @@ func (p *picture) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if p.handler.Active() >= maxWatchers {
-		WriteProblem(w, r, problemLater(http.StatusServiceUnavailable, "max_watchers", "As many look at the streams as may at one time. Try again later.", 10*time.Second))
+		WriteProblem(w, r, problemLater(http.StatusServiceUnavailable, rejectMaxWatchers, "As many look at the streams as may at one time. Try again later.", 10*time.Second))
 		return
 	}
 	p.mu.Lock()

@@ -25,13 +25,13 @@ func playground(next http.Handler) http.Handler {
 
 func playRefusal(r *http.Request) *stream.Refusal {
 	if forwarded(r) {
-		return problem(http.StatusForbidden, "play_forwarded", "This server was started with -play, which is for this machine alone; a proxy stands in front of it. Start it with tokens instead.")
+		return problem(http.StatusForbidden, rejectPlayForwarded, "This server was started with -play, which is for this machine alone; a proxy stands in front of it. Start it with tokens instead.")
 	}
 	if addr, err := netip.ParseAddrPort(r.RemoteAddr); err == nil && !addr.Addr().Unmap().IsLoopback() {
-		return problem(http.StatusForbidden, "play_remote", "This server was started with -play, which is for its own machine alone.")
+		return problem(http.StatusForbidden, rejectPlayRemote, "This server was started with -play, which is for its own machine alone.")
 	}
 	if foreign(r) {
-		return problem(http.StatusForbidden, "play_origin", "This server was started with -play, and another site's page asked. Only its own page may, and programs on this machine.")
+		return problem(http.StatusForbidden, rejectPlayOrigin, "This server was started with -play, and another site's page asked. Only its own page may, and programs on this machine.")
 	}
 	return nil
 }
@@ -65,7 +65,7 @@ func foreign(r *http.Request) bool {
 func ownPages(next http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		if foreign(r) {
-			WriteProblem(w, r, problem(http.StatusForbidden, "origin", "Another site's page may not ask for this."))
+			WriteProblem(w, r, problem(http.StatusForbidden, rejectOrigin, "Another site's page may not ask for this."))
 			return
 		}
 		next(w, r)

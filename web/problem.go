@@ -59,10 +59,3 @@ func problem(status int, reason, detail string) *stream.Refusal {
 func problemLater(status int, reason, detail string, wait time.Duration) *stream.Refusal {
 	return &stream.Refusal{Status: status, Reason: reason, Detail: detail, RetryAfter: wait}
 }
-
-// RefusalReasons are the reasons for which [Server.Subscribe] refuses a stream,
-// besides stream.RejectReasons: a bounded set, for metrics.
-var RefusalReasons = []string{
-	"connect_rate", "max_conns", "max_conns_per_client",
-	"token", "token_expired", "topic_token", "subject_token", "ticket", "keys", "cookie_origin",
-}

@@ -36,7 +36,7 @@ func (p *publishHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	topic := namedTopic(r)
 	if r.Method != http.MethodPost && r.Method != http.MethodPut {
 		w.Header().Set("Allow", "POST, PUT")
-		WriteProblem(w, r, problem(http.StatusMethodNotAllowed, "method", "Events are published with POST or PUT."))
+		WriteProblem(w, r, problem(http.StatusMethodNotAllowed, rejectMethod, "Events are published with POST or PUT."))
 		return
 	}
 	who, refusal := p.admit(r, topic)
@@ -46,13 +46,13 @@ func (p *publishHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	if topics := p.hub.Topics(); topic == "" && len(topics) == 1 {
 		if !who.May(rights.Publish, topics[0]) { // and may not know of it
-			WriteProblem(w, r, problem(http.StatusForbidden, "topic_token", "The token is not valid for the topic that the server would choose. Say which: ?topic=NAME."))
+			WriteProblem(w, r, problem(http.StatusForbidden, rights.ReasonTopicToken, "The token is not valid for the topic that the server would choose. Say which: ?topic=NAME."))
 			return
 		}
 		topic = topics[0]
 	}
 	if topic == "" {
-		WriteProblem(w, r, problem(http.StatusBadRequest, "topic", "Say where to publish: ?topic=NAME."+p.gate.names(who, rights.Publish)))
+		WriteProblem(w, r, problem(http.StatusBadRequest, rejectTopic, "Say where to publish: ?topic=NAME."+p.gate.names(who, rights.Publish)))
 		return
 	}
 	publication, refusal := readPublication(w, r, p.maxBody)
@@ -97,7 +97,7 @@ func (p *publishHandler) traced(r *http.Request, publication *stream.Publication
 // admit returns who publishes.
 func (p *publishHandler) admit(r *http.Request, topic string) (*rights.Holder, *stream.Refusal) {
 	if !p.gate.rights.Needed(rights.Publish) && !p.gate.play {
-		return nil, problem(http.StatusForbidden, "publish_off", "Publishing is off. Start the server with -publish-token TOKEN (or WEIR_PUBLISH_TOKEN) to turn it on.")
+		return nil, problem(http.StatusForbidden, rejectPublishOff, "Publishing is off. Start the server with -publish-token TOKEN (or WEIR_PUBLISH_TOKEN) to turn it on.")
 	}
 	if refusal := p.requests.refuse(r); refusal != nil {
 		return nil, refusal
@@ -109,21 +109,21 @@ func (p *publishHandler) admit(r *http.Request, topic string) (*rights.Holder, *
 func (p *publishHandler) refusal(err error, holder *rights.Holder) *stream.Refusal {
 	switch {
 	case errors.Is(err, stream.ErrNoTopic):
-		return problem(http.StatusNotFound, "topic", "There is no such topic."+p.gate.names(holder, rights.Publish))
+		return problem(http.StatusNotFound, rejectTopic, "There is no such topic."+p.gate.names(holder, rights.Publish))
 	case errors.Is(err, stream.ErrInvalid):
-		return problem(http.StatusBadRequest, "event", "The event is refused: "+err.Error()+".")
+		return problem(http.StatusBadRequest, rejectEvent, "The event is refused: "+err.Error()+".")
 	case errors.Is(err, stream.ErrTooLarge):
-		return problem(http.StatusRequestEntityTooLarge, "history", "Nothing of this is published: "+err.Error()+".")
+		return problem(http.StatusRequestEntityTooLarge, rejectHistory, "Nothing of this is published: "+err.Error()+".")
 	case errors.Is(err, stream.ErrTooMany):
-		return problemLater(http.StatusTooManyRequests, "max_topics", "There are as many topics of this kind as there may be. Try again later.", 10*time.Second)
+		return problemLater(http.StatusTooManyRequests, rejectMaxTopics, "There are as many topics of this kind as there may be. Try again later.", 10*time.Second)
 	case errors.Is(err, stream.ErrClosed):
-		return problem(http.StatusGone, "ended", "This topic has ended; it takes no more events.")
+		return problem(http.StatusGone, rejectEnded, "This topic has ended; it takes no more events.")
 	case errors.Is(err, stream.ErrUnavailable), errors.Is(err, context.DeadlineExceeded):
 		p.logger.Warn("publish failed", "error", err)
-		return problemLater(http.StatusServiceUnavailable, "broker", "The event is not acknowledged: the server cannot store it now, or does not know whether it did. Try again in a moment.", 2*time.Second)
+		return problemLater(http.StatusServiceUnavailable, rejectBroker, "The event is not acknowledged: the server cannot store it now, or does not know whether it did. Try again in a moment.", 2*time.Second)
 	default:
 		p.logger.Error("publish failed", "error", err)
-		return problem(http.StatusInternalServerError, "internal", "The server could not publish the event; its log says why.")
+		return problem(http.StatusInternalServerError, rejectInternal, "The server could not publish the event; its log says why.")
 	}
 }
 
@@ -131,11 +131,11 @@ func (p *publishHandler) refusal(err error, holder *rights.Holder) *stream.Refus
 func readPublication(w http.ResponseWriter, r *http.Request, maxBody int64) (*stream.Publication, *stream.Refusal) {
 	query, err := url.ParseQuery(r.URL.RawQuery)
 	if err != nil {
-		return nil, problem(http.StatusBadRequest, "query", "The query of the address is malformed.")
+		return nil, problem(http.StatusBadRequest, rejectQuery, "The query of the address is malformed.")
 	}
 	for _, name := range []string{"topic", "subject", "name", "close"} {
 		if len(query[name]) > 1 {
-			return nil, problem(http.StatusBadRequest, "query", "The parameter "+name+" may stand once.")
+			return nil, problem(http.StatusBadRequest, rejectQuery, "The parameter "+name+" may stand once.")
 		}
 	}
 	p := &stream.Publication{}
@@ -144,13 +144,13 @@ func readPublication(w http.ResponseWriter, r *http.Request, maxBody int64) (*st
 	case "1", "true":
 		p.End = "closed"
 	default:
-		return nil, problem(http.StatusBadRequest, "close", "close is 1, which ends the topic behind these events.")
+		return nil, problem(http.StatusBadRequest, rejectClose, "close is 1, which ends the topic behind these events.")
 	}
 	// Not pieces of the request, which would be kept with the events.
 	subject, name := strings.Clone(query.Get("subject")), strings.Clone(query.Get("name"))
 	if subject != "" {
 		if err := eventlog.CheckSubject(subject); err != nil {
-			return nil, problem(http.StatusBadRequest, "subject", "The subject is refused: "+err.Error()+".")
+			return nil, problem(http.StatusBadRequest, rejectSubject, "The subject is refused: "+err.Error()+".")
 		}
 	}
 	events, refusal := readEvents(w, r, maxBody, p.End != "")
@@ -173,7 +173,7 @@ func readPublication(w http.ResponseWriter, r *http.Request, maxBody int64) (*st
 // mayPublish refuses events about subjects that the publisher has no right to.
 func mayPublish(who *rights.Holder, topic string, p *stream.Publication) *stream.Refusal {
 	refuse := func(what string) *stream.Refusal {
-		return problem(http.StatusForbidden, "topic_token", fmt.Sprintf("The token is not valid for %s of topic %.80q.", what, topic))
+		return problem(http.StatusForbidden, rights.ReasonTopicToken, fmt.Sprintf("The token is not valid for %s of topic %.80q.", what, topic))
 	}
 	_, all := who.Subjects(rights.Publish, topic)
 	if all {

@@ -50,7 +50,7 @@ func get(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Method != http.MethodGet && r.Method != http.MethodHead {
 			w.Header().Set("Allow", "GET, HEAD")
-			WriteProblem(w, r, problem(http.StatusMethodNotAllowed, "method", "This address is read with GET."))
+			WriteProblem(w, r, problem(http.StatusMethodNotAllowed, rejectMethod, "This address is read with GET."))
 			return
 		}
 		next.ServeHTTP(w, r)
@@ -58,5 +58,5 @@ func get(next http.Handler) http.Handler {
 }
 
 func notFound(w http.ResponseWriter, r *http.Request) {
-	WriteProblem(w, r, problem(http.StatusNotFound, "path", "There is nothing at this address. The page is at /, the stream at /sse-stream."))
+	WriteProblem(w, r, problem(http.StatusNotFound, rejectPath, "There is nothing at this address. The page is at /, the stream at /sse-stream."))
 }

@@ -1,6 +1,7 @@
 package web
 
 import (
+	"io"
 	"net/http"
 	"time"
 
@@ -41,9 +42,29 @@ func secure(next http.Handler) http.Handler {
 
 func noSocket(shortage limits.Shortage) *stream.Refusal {
 	if shortage == limits.PerClient {
-		return problemLater(http.StatusTooManyRequests, "max_sockets_per_client",
+		return problemLater(http.StatusTooManyRequests, rejectMaxSocketsPerClient,
 			"Your address has as many connections open as it may have. Close some, or use HTTP/2, which needs one.", 10*time.Second)
 	}
-	return problemLater(http.StatusServiceUnavailable, "max_sockets",
+	return problemLater(http.StatusServiceUnavailable, rejectMaxSockets,
 		"This server has as many connections open as it may have. Try again later.", 10*time.Second)
+}
+
+// maxStreamBody is the largest body of a GET that is discarded.
+const maxStreamBody = 4 << 10
+
+// withoutBody discards a small request body and removes its read deadline.
+func withoutBody(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodGet && r.ContentLength != 0 {
+			// A body means nothing here. It is read off, so that the deadline
+			// for it does not meet the open stream.
+			if n, err := io.Copy(io.Discard, io.LimitReader(r.Body, maxStreamBody+1)); err != nil || n > maxStreamBody {
+				WriteProblem(w, r, problem(http.StatusBadRequest, rejectBody, "A request for a stream has no body."))
+				return
+			}
+			// Where a writer has no deadlines, there is none to take off.
+			_ = http.NewResponseController(w).SetReadDeadline(time.Time{})
+		}
+		next.ServeHTTP(w, r)
+	})
 }

@@ -54,20 +54,20 @@ func NewServer(opts Options) (*Server, error) {
 		return &throttle{rates: rates, proxies: bounds.Proxies, reason: reason, detail: detail}
 	}
 	gate := &gate{rights: opts.Access.Rights, play: opts.Access.Play, admin: opts.Admin, topics: hub.Topics, visits: slow(
-		connectRates(bounds.ConnectRate), "connect_rate", "Too many requests with a token came from your address within a short time. Wait a moment.")}
+		connectRates(bounds.ConnectRate), rejectConnectRate, "Too many requests with a token came from your address within a short time. Wait a moment.")}
 	s := &Server{
 		opts: opts, sharing: sharing, gate: gate,
 		sockets: limits.NewSockets(bounds.Sockets, bounds.SocketsPerClient, bounds.Proxies),
 		admission: &admission{
 			gate: gate, slots: limits.NewSlots(bounds.Conns, bounds.ConnsPerClient), perClient: bounds.ConnsPerClient, proxies: bounds.Proxies,
-			connects: slow(connectRates(bounds.ConnectRate), "connect_rate", "Too many streams were opened from your address within a short time. Wait a moment."),
+			connects: slow(connectRates(bounds.ConnectRate), rejectConnectRate, "Too many streams were opened from your address within a short time. Wait a moment."),
 		},
 		publishing: &publishHandler{
 			hub: hub, gate: gate, maxBody: bounds.MaxBody, observed: opts.Observe.Publisher, logger: logger,
-			requests: slow(limits.NewRates(bounds.PublishRate, int(bounds.PublishRate)+1), "publish_rate", "Too many requests to publish came from your address. Send several events in one request, as application/x-ndjson."),
+			requests: slow(limits.NewRates(bounds.PublishRate, int(bounds.PublishRate)+1), rejectPublishRate, "Too many requests to publish came from your address. Send several events in one request, as application/x-ndjson."),
 		},
 		tickets: &ticketHandler{gate: gate, asks: slow(
-			connectRates(bounds.ConnectRate), "connect_rate", "Too many tickets were asked for from your address within a short time. Wait a moment.")},
+			connectRates(bounds.ConnectRate), rejectConnectRate, "Too many tickets were asked for from your address within a short time. Wait a moment.")},
 		page:    &pageHandler{opts: opts.Page, hub: hub, streams: streams, gate: gate, traceparent: opts.Observe.Traceparent, logger: logger},
 		ready:   &readiness{hub: hub, streams: streams, kept: opts.Observe.Ready, logger: logger},
 		metrics: &metricsHandler{streams: streams, started: time.Now()},

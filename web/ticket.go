@@ -23,15 +23,15 @@ func (t *ticketHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusNoContent)
 		return
 	case r.Method == http.MethodDelete:
-		WriteProblem(w, r, problem(http.StatusForbidden, "cookie_origin", "The cookie is taken away by a page of this server's own origin."))
+		WriteProblem(w, r, problem(http.StatusForbidden, rights.ReasonCookieOrigin, "The cookie is taken away by a page of this server's own origin."))
 		return
 	case r.Method != http.MethodPost:
 		w.Header().Set("Allow", "POST, DELETE")
-		WriteProblem(w, r, problem(http.StatusMethodNotAllowed, "method", "A ticket is made with POST. DELETE takes the cookie away."))
+		WriteProblem(w, r, problem(http.StatusMethodNotAllowed, rejectMethod, "A ticket is made with POST. DELETE takes the cookie away."))
 		return
 	}
 	if !t.gate.rights.Needed(rights.Subscribe) {
-		WriteProblem(w, r, problem(http.StatusNotFound, "ticket_off", "No ticket is needed: everybody may subscribe."))
+		WriteProblem(w, r, problem(http.StatusNotFound, rejectTicketOff, "No ticket is needed: everybody may subscribe."))
 		return
 	}
 	if refusal := t.asks.refuse(r); refusal != nil {
@@ -75,12 +75,12 @@ func keep(w http.ResponseWriter, r *http.Request) bool {
 		Secure: r.TLS != nil || strings.EqualFold(r.Header.Get("X-Forwarded-Proto"), "https"),
 	}
 	refuse := func(why string) bool {
-		WriteProblem(w, r, problem(http.StatusBadRequest, "token", why))
+		WriteProblem(w, r, problem(http.StatusBadRequest, rights.ReasonToken, why))
 		return false
 	}
 	switch {
 	case !rights.SameOrigin(r):
-		WriteProblem(w, r, problem(http.StatusForbidden, "cookie_origin", "A token is kept for a page of this server's own origin."))
+		WriteProblem(w, r, problem(http.StatusForbidden, rights.ReasonCookieOrigin, "A token is kept for a page of this server's own origin."))
 		return false
 	case cookie.Valid() != nil:
 		return refuse("The token has characters that a cookie cannot carry.")

@@ -18,7 +18,7 @@ func topicAddress(publish, page, read http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Add("Vary", "Accept")
 		if err := eventlog.CheckTopic(r.PathValue("topic")); err != nil {
-			WriteProblem(w, r, problem(http.StatusNotFound, "topic", fmt.Sprintf("There can be no such topic: %v.", err)))
+			WriteProblem(w, r, problem(http.StatusNotFound, rejectTopic, fmt.Sprintf("There can be no such topic: %v.", err)))
 			return
 		}
 		switch r.Method {
@@ -32,7 +32,7 @@ func topicAddress(publish, page, read http.Handler) http.Handler {
 			}
 		default:
 			w.Header().Set("Allow", "GET, HEAD, POST, PUT")
-			WriteProblem(w, r, problem(http.StatusMethodNotAllowed, "method", "A topic is read with GET, and published to with POST or PUT."))
+			WriteProblem(w, r, problem(http.StatusMethodNotAllowed, rejectMethod, "A topic is read with GET, and published to with POST or PUT."))
 		}
 	})
 }
@@ -52,7 +52,7 @@ func addressed(r *http.Request, sub *stream.Subscription) *stream.Refusal {
 		return nil
 	}
 	if sub.Topic != "" && sub.Topic != topic {
-		return problem(http.StatusBadRequest, "topic", "The address names the topic; leave topic= out.")
+		return problem(http.StatusBadRequest, rejectTopic, "The address names the topic; leave topic= out.")
 	}
 	sub.Topic = strings.Clone(topic) // not a piece of the request, which would be kept with it
 	if sub.Format == "" {

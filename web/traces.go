@@ -84,14 +84,14 @@ func (t *tracesHandler) asked(r *http.Request, who *visitor) (TraceList, *stream
 	if text := query.Get("min"); text != "" {
 		least, err := time.ParseDuration(text)
 		if err != nil || least < 0 {
-			return TraceList{}, problem(http.StatusBadRequest, "min", "min is the least time that an event took, such as min=50ms or min=1.5s.")
+			return TraceList{}, problem(http.StatusBadRequest, rejectMin, "min is the least time that an event took, such as min=50ms or min=1.5s.")
 		}
 		q.Min = least
 	}
 	if text := query.Get("limit"); text != "" {
 		n, err := strconv.Atoi(text)
 		if err != nil || n < 1 || n > journey.MaxList {
-			return TraceList{}, problem(http.StatusBadRequest, "limit", fmt.Sprintf("limit is a number from 1 to %d.", journey.MaxList))
+			return TraceList{}, problem(http.StatusBadRequest, rejectLimit, fmt.Sprintf("limit is a number from 1 to %d.", journey.MaxList))
 		}
 		q.Limit = n
 	}
@@ -107,7 +107,7 @@ func (t *tracesHandler) asked(r *http.Request, who *visitor) (TraceList, *stream
 	case sortSlowest:
 		list.Traces = t.lines(t.traces.Slowest(q))
 	default:
-		return TraceList{}, problem(http.StatusBadRequest, "sort", "sort is newest or slowest.")
+		return TraceList{}, problem(http.StatusBadRequest, rejectSort, "sort is newest or slowest.")
 	}
 	return list, nil
 }
@@ -136,7 +136,7 @@ var traceIDForm = regexp.MustCompile(`^[0-9a-f]{32}$`)
 func (t *tracesHandler) journey(w http.ResponseWriter, r *http.Request, who *visitor) {
 	id := r.PathValue("trace_id")
 	if !traceIDForm.MatchString(id) {
-		WriteProblem(w, r, problem(http.StatusBadRequest, "trace_id", "A trace ID is 32 lower-case hexadecimal digits."))
+		WriteProblem(w, r, problem(http.StatusBadRequest, rejectTraceID, "A trace ID is 32 lower-case hexadecimal digits."))
 		return
 	}
 	form, answered := t.form(w, r, who)

@@ -28,7 +28,7 @@ func writeHTML(w http.ResponseWriter, r *http.Request, logger *slog.Logger, stat
 	var b bytes.Buffer
 	if err := render(&b); err != nil {
 		logger.ErrorContext(r.Context(), "rendering failed", "path", r.URL.Path, "error", err)
-		WriteProblem(w, r, problem(http.StatusInternalServerError, "internal", "The server could not render this; its log says why."))
+		WriteProblem(w, r, problem(http.StatusInternalServerError, rejectInternal, "The server could not render this; its log says why."))
 		return
 	}
 	h := w.Header()

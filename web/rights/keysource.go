@@ -180,11 +180,11 @@ func (k *keySource) current() *keySet {
 // if there is one. Nothing in it is followed or fetched.
 func (k *keySource) verify(ctx context.Context, text, audience string) (*Holder, *Denial) {
 	if len(text) > maxJWT {
-		return nil, unauthorized("token", fmt.Sprintf("The token is longer than %d bytes.", maxJWT))
+		return nil, unauthorized(ReasonToken, fmt.Sprintf("The token is longer than %d bytes.", maxJWT))
 	}
 	token, err := jwt.ParseSigned(text, allAlgorithms)
 	if err != nil || len(token.Headers) != 1 {
-		return nil, unauthorized("token", "The token is not valid: it is no signed JSON Web Token, or by an algorithm that is not accepted.")
+		return nil, unauthorized(ReasonToken, "The token is not valid: it is no signed JSON Web Token, or by an algorithm that is not accepted.")
 	}
 	header := token.Headers[0]
 	keys, denial := k.find(ctx, header)
@@ -200,25 +200,25 @@ func (k *keySource) verify(ctx context.Context, text, audience string) (*Holder,
 		}
 	}
 	if err != nil {
-		return nil, unauthorized("token", "The token is not valid: its signature or its claims are wrong.")
+		return nil, unauthorized(ReasonToken, "The token is not valid: its signature or its claims are wrong.")
 	}
 	now := time.Now()
 	switch {
 	case standard.Expiry == nil:
-		return nil, unauthorized("token", "The token is not valid: it never expires, which is not accepted (claim exp).")
+		return nil, unauthorized(ReasonToken, "The token is not valid: it never expires, which is not accepted (claim exp).")
 	case !now.Before(standard.Expiry.Time()):
-		return nil, unauthorized("token_expired", "The token has expired.")
+		return nil, unauthorized(ReasonTokenExpired, "The token has expired.")
 	case standard.NotBefore != nil && now.Add(skew).Before(standard.NotBefore.Time()):
-		return nil, unauthorized("token", "The token is not valid yet.")
+		return nil, unauthorized(ReasonToken, "The token is not valid yet.")
 	case audience != "" && !standard.Audience.Contains(audience):
-		return nil, unauthorized("token", "The token is not valid: it is for another audience.")
+		return nil, unauthorized(ReasonToken, "The token is not valid: it is for another audience.")
 	}
 	h := &Holder{Identity: identity(standard.Subject), Expires: standard.Expiry.Time(), grants: make(map[Action]grants)}
 	for action, texts := range map[Action][]string{Subscribe: own.Weir.Subscribe, Publish: own.Weir.Publish} {
 		for _, text := range texts {
 			grant, err := ParseGrant(text)
 			if err != nil {
-				return nil, unauthorized("token", "The token is not valid: its claim weir has a "+err.Error()+".")
+				return nil, unauthorized(ReasonToken, "The token is not valid: its claim weir has a "+err.Error()+".")
 			}
 			h.grants[action] = append(h.grants[action], grant)
 		}
@@ -235,7 +235,7 @@ func (k *keySource) find(ctx context.Context, header jose.Header) ([]jose.JSONWe
 			return keys, nil
 		}
 	}
-	unknown := unauthorized("token", "The token is not valid: no key that is known can have signed it.")
+	unknown := unauthorized(ReasonToken, "The token is not valid: no key that is known can have signed it.")
 	if !k.remote {
 		return nil, unknown
 	}
@@ -248,6 +248,6 @@ func (k *keySource) find(ctx context.Context, header jose.Header) ([]jose.JSONWe
 			return nil, unknown
 		}
 	}
-	return nil, &Denial{Status: http.StatusServiceUnavailable, Reason: "keys", RetryAfter: max(wait, time.Second),
+	return nil, &Denial{Status: http.StatusServiceUnavailable, Reason: ReasonKeys, RetryAfter: max(wait, time.Second),
 		Detail: "The key of this token is not known, and could not be asked for just now. Try again in a moment."}
 }

@@ -139,21 +139,6 @@ func (r *Rights) Holds(identity, topic string, subjects []string) bool {
 	return true // no token's
 }
 
-// A Denial says why a request is refused.
-type Denial struct {
-	Status int    // 401: no valid credential; 403: it does not allow this; 503: it cannot be checked now
-	Reason string // one of a bounded set
-	Detail string // for the client
-	// RetryAfter is when the client may try again; 0 says nothing.
-	RetryAfter time.Duration
-}
-
-func (d *Denial) Error() string { return d.Detail }
-
-func unauthorized(reason, detail string) *Denial {
-	return &Denial{Status: http.StatusUnauthorized, Reason: reason, Detail: detail}
-}
-
 // Holder returns who the request shows to be, for an action on a topic that is
 // allowed to that holder. Topic may be empty: then any valid credential does,
 // and what it allows is for the caller to ask.
@@ -201,16 +186,11 @@ func (r *Rights) HolderOfFirst(req *http.Request, action Action, topics []string
 	return h, "", nil
 }
 
-// unnamed is the denial for who names no topic, and may not know of any.
-func unnamed() *Denial {
-	return &Denial{Status: http.StatusForbidden, Reason: "topic_token", Detail: "The token is not valid for a topic that the server would choose. Say which topic: ?topic=NAME."}
-}
-
 func (r *Rights) holder(req *http.Request, action Action, topic string) (*Holder, *Denial) {
 	word, by := credential(req, action)
 	switch {
 	case word == "":
-		return nil, unauthorized("token", "This needs the header Authorization: Bearer TOKEN.")
+		return nil, unauthorized(ReasonToken, "This needs the header Authorization: Bearer TOKEN.")
 	case r.isTicket(word, by):
 		one, err := r.current().checkTicket(word, topic, time.Now())
 		if err != nil {
@@ -219,7 +199,7 @@ func (r *Rights) holder(req *http.Request, action Action, topic string) (*Holder
 		return one.holder(), nil
 	case by == byCookie && action == Publish && !SameOrigin(req):
 		// A cookie comes with what a page of anybody makes the browser send.
-		return nil, &Denial{Status: http.StatusForbidden, Reason: "cookie_origin",
+		return nil, &Denial{Status: http.StatusForbidden, Reason: ReasonCookieOrigin,
 			Detail: "By the cookie one publishes from a page of this server's own origin. Elsewhere send the header Authorization: Bearer TOKEN."}
 	}
 	return r.bearer(req.Context(), word, action)
@@ -231,10 +211,6 @@ func (r *Rights) isTicket(word string, by carrier) bool {
 	return by == byTicket && !(r != nil && r.keys != nil && looksLikeJWT(word))
 }
 
-func ticketRefused(err error) *Denial {
-	return unauthorized("ticket", "The ticket is refused: "+err.Error()+". Get a new one by POST /ticket.")
-}
-
 // bearer returns the holder of a token of either kind.
 func (r *Rights) bearer(ctx context.Context, word string, action Action) (*Holder, *Denial) {
 	if one := r.current().find(word); one != nil && one.grants[action] != nil {
@@ -243,7 +219,7 @@ func (r *Rights) bearer(ctx context.Context, word string, action Action) (*Holde
 	if r != nil && r.keys != nil && looksLikeJWT(word) {
 		return r.keys.verify(ctx, word, r.opts.Audience)
 	}
-	return nil, unauthorized("token", "The token is not valid.")
+	return nil, unauthorized(ReasonToken, "The token is not valid.")
 }
 
 // A Ticket lets a client that cannot send headers subscribe to a topic.
@@ -261,7 +237,7 @@ type Ticket struct {
 func (r *Rights) Ticket(req *http.Request, choose func(*Holder) string) (Ticket, *Denial) {
 	word := bearer(req)
 	if word == "" {
-		return Ticket{}, unauthorized("token", "This needs the header Authorization: Bearer TOKEN.")
+		return Ticket{}, unauthorized(ReasonToken, "This needs the header Authorization: Bearer TOKEN.")
 	}
 	holder, denial := r.bearer(req.Context(), word, Subscribe)
 	if denial != nil {
@@ -279,12 +255,8 @@ func (r *Rights) Ticket(req *http.Request, choose func(*Holder) string) (Ticket,
 	}
 	one := r.current().find(word)
 	if one == nil { // taken out of the file just now
-		return Ticket{}, unauthorized("token", "The token is not valid.")
+		return Ticket{}, unauthorized(ReasonToken, "The token is not valid.")
 	}
 	expires := time.Now().Add(r.opts.TicketLife)
 	return Ticket{one.newTicket(topic, expires), topic, expires, holder}, nil
-}
-
-func forbidden(topic string) *Denial {
-	return &Denial{Status: http.StatusForbidden, Reason: "topic_token", Detail: fmt.Sprintf("The token is not valid for topic %.80q.", topic)}
 }

@@ -64,7 +64,7 @@ func (f *configFile) exponential() bool {
 
 // start starts what the file says. What the page asks for is kept all the same.
 func (f *configFile) start(ctx context.Context, o providerOptions) (*providers, error) {
-	readers, err := f.metricReaders(ctx, o.producer)
+	metricReaders, err := f.metricReaders(ctx, o.producer)
 	if err != nil {
 		return nil, f.refused("without " + err.Error())
 	}
@@ -75,7 +75,7 @@ func (f *configFile) start(ctx context.Context, o providerOptions) (*providers, 
 	if err != nil {
 		return nil, err
 	}
-	for _, r := range readers {
+	for _, r := range metricReaders {
 		metrics = append(metrics, sdkmetric.WithReader(r))
 	}
 	var spans []sdktrace.TracerProviderOption

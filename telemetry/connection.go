@@ -84,23 +84,23 @@ func (c *connection) deliver(f *stream.Flush) {
 		if !ok {
 			continue
 		}
-		open := !et.closed.Load()
-		if !open && reader == nil {
+		pending := !et.closed.Load()
+		if !pending && reader == nil {
 			continue
 		}
 		latency, replay := int64(f.Ended.Sub(e.At)), !e.ID.After(f.Since)
-		chance := open && et.chance()
+		chance := pending && et.chance()
 		if reader == nil && !et.wants(latency, c.gapped, chance) {
 			continue
 		}
 		d := delivery{to: &c.trace, id: e.ID, at: e.At, began: f.Began, ended: f.Ended, batch: f.Events, replay: replay, gapped: c.gapped, chance: chance && !replay}
 		if reader != nil {
 			reader.Deliver(et.ref, d.told(""))
-			if open && !replay && c.reporting.Load() {
+			if pending && !replay && c.reporting.Load() {
 				et.awaited.Add(1)
 			}
 		}
-		if open && et.wants(latency, c.gapped, chance) {
+		if pending && et.wants(latency, c.gapped, chance) {
 			et.deliver(&d)
 		}
 	}

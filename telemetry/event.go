@@ -39,8 +39,8 @@ const (
 	heardAfter = 2 * time.Second
 )
 
-// An eventTrace is the Tag of a sampled event. It holds the span "event TOPIC"
-// open until the event's way is known, and chooses which deliveries get spans.
+// An eventTrace is the Tag of a sampled event. It ends the span "event TOPIC" when
+// the event's way is known, and chooses which deliveries get spans.
 // Any connection may deliver at any time.
 type eventTrace struct {
 	rec  *recorder
@@ -138,7 +138,7 @@ func (et *eventTrace) wants(latency int64, gapped, chance bool) bool {
 }
 
 // deliver is called for the deliveries that may be picked, while the event is
-// open.
+// pending.
 func (et *eventTrace) deliver(d *delivery) {
 	latency := int64(d.ended.Sub(d.at))
 	et.mu.Lock()

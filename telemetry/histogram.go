@@ -13,7 +13,7 @@ import (
 // A family is a histogram with its series. Weir keeps it, not the SDK, for two
 // reasons. A series of a bounded set exists at 0 before its first value, so that
 // increase() does not miss that value. And deliveries, of which there may be a
-// million a second, are added up only when somebody reads. Readers get a family
+// million a second, are added up only when somebody reads. Metric readers get a family
 // from a producer.
 type family struct {
 	name, unit, description string

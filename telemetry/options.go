@@ -39,8 +39,8 @@ type Options struct {
 	RejectReasons []string
 	// Client returns the address of a client. Default: that of the peer.
 	Client func(r *http.Request) string
-	// ReportRate counts a report of a page, and returns how long to wait if there
-	// are too many. Default: reportRate a second of all clients together.
+	// ReportRate counts a request with a page's reports, and returns how long to wait
+	// if there are too many. Default: 100 a second, of all clients together.
 	ReportRate func(r *http.Request) (wait time.Duration)
 	// SpanProcessors get all spans, in addition to what OTEL_* says.
 	SpanProcessors []sdktrace.SpanProcessor

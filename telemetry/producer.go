@@ -11,7 +11,7 @@ import (
 	"go.opentelemetry.io/otel/sdk/metric/metricdata"
 )
 
-// A producer gives the histograms to one reader, in the form that the reader's
+// A producer gives the histograms to one metric reader, in the form that its
 // exporter asks for.
 type producer struct {
 	topics      *topics
@@ -45,7 +45,7 @@ func wantsExemplars() bool {
 	return !strings.EqualFold(os.Getenv("OTEL_METRICS_EXEMPLAR_FILTER"), "always_off")
 }
 
-// Produce implements the producer of package sdk/metric. One reader calls it.
+// Produce implements the producer of package sdk/metric. One metric reader calls it.
 func (p *producer) Produce(context.Context) ([]metricdata.ScopeMetrics, error) {
 	ts := p.topics
 	ts.know()

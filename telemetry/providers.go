@@ -45,10 +45,10 @@ type providers struct {
 type providerOptions struct {
 	service, version, node string
 	processors             []sdktrace.SpanProcessor
-	readers                []func(sdkmetric.Producer) sdkmetric.Reader
+	metricReaders          []func(sdkmetric.Producer) sdkmetric.Reader
 	registry               *prometheus.Registry // for /metrics
 	requests               *rate.Limiter        // of the spans of requests
-	// producer returns what gives the histograms to one reader.
+	// producer returns what gives the histograms to one metric reader.
 	producer func(delta, exponential bool) sdkmetric.Producer
 }
 
@@ -65,7 +65,7 @@ func (o providerOptions) metricOptions() ([]sdkmetric.Option, error) {
 		return nil, fmt.Errorf("starting the metrics: %w", err)
 	}
 	options := []sdkmetric.Option{sdkmetric.WithView(views()...), sdkmetric.WithReader(scrape)}
-	for _, reader := range o.readers {
+	for _, reader := range o.metricReaders {
 		options = append(options, sdkmetric.WithReader(reader(o.producer(false, false))))
 	}
 	return options, nil

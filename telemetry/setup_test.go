@@ -280,6 +280,7 @@ func TestDeadCollector(t *testing.T) {
 	t.Setenv("OTEL_BSP_SCHEDULE_DELAY", "1")
 	t.Setenv("OTEL_METRIC_EXPORT_INTERVAL", "20")
 	var log streamtest.Buffer
+	began := time.Now()
 	tel, err := telemetry.Setup(t.Context(), telemetry.Options{Logger: slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelWarn}))})
 	if err != nil {
 		t.Fatal(err)
@@ -323,7 +324,8 @@ func TestDeadCollector(t *testing.T) {
 	for bytes.Contains(stacks[:runtime.Stack(stacks, true)], []byte("batchSpanProcessor).")) {
 		time.Sleep(time.Millisecond)
 	}
-	if n := strings.Count(log.String(), "\n"); n != 1 || !strings.Contains(log.String(), "telemetry cannot be exported") {
+	most := 1 + int(time.Since(began)/time.Minute) // one a minute: a busy machine may take longer than one
+	if n := strings.Count(log.String(), "\n"); n > most || !strings.Contains(log.String(), "telemetry cannot be exported") {
 		t.Errorf("the log has %d lines:\n%s", n, log.String())
 	}
 }

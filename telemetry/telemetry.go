@@ -33,15 +33,19 @@ const (
 
 // Telemetry observes one server. Its methods may be called by any goroutine.
 type Telemetry struct {
-	disabled  bool // by the environment
+	disabled bool // by the environment
+
+	// What others use.
 	log       *logbook
 	handler   *observedHandler
-	topics    *topics
+	topics    *topics // reads the handler
 	registry  *prometheus.Registry
 	providers *providers
 	rec       *recorder
 	pending   *pendingEvents
 
+	// What is called by a server. No one of them knows of Telemetry, and none of
+	// another but that streams begin with a request and pages find their stream.
 	requests *requests
 	intake   *intake
 	streams  *streams
@@ -72,7 +76,7 @@ func Setup(ctx context.Context, opts Options) (*Telemetry, error) {
 	limits := newLimits(config, opts.EventTraces)
 	providers, err := startProviders(ctx, config, providerOptions{
 		service: opts.ServiceName, version: opts.Version, node: opts.Node,
-		processors: opts.SpanProcessors, readers: opts.Readers, registry: registry, requests: limits.requests,
+		processors: opts.SpanProcessors, metricReaders: opts.Readers, registry: registry, requests: limits.requests,
 		producer: func(delta, exponential bool) sdkmetric.Producer {
 			return newProducer(topics, opts.Version, delta, exponential)
 		},

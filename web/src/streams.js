@@ -5,14 +5,13 @@
 
 import { Band } from './band.js';
 import { elapsed, lasting, size, timeOfDay } from './clock.js';
+import { judge, worstFirst } from './judge.js';
 import { Stream } from './stream.js';
 
 const ROWS = 100; // of the table
 const BANDS = 8;
 const TABLE_EVERY = 500; // ms
 const ROWS_A_FRAME = 20; // more at a time would cost a frame
-const HELD = 2000; // bytes in the network that are more than what is on its way
-const STUCK = 3; // s without a write, while there is something to write
 
 const byID = (id) => document.getElementById(id);
 
@@ -90,13 +89,10 @@ export class StreamsView {
     this.#draw();
   }
 
-  // #own finds this page's stream, and counts as behind what it has not read yet:
-  // what the network holds for it has left the server's log.
+  // #own finds this page's stream.
   #own(reader) {
-    const page = this.#page();
-    if (!page.connection || !page.connection.startsWith(reader.id) || page.stream.state !== 'connected') return false;
-    reader.unread = Math.max(0, reader.events - page.stream.events);
-    return true;
+    const { connection, stream } = this.#page();
+    return connection !== '' && connection.startsWith(reader.id) && stream.state === 'connected';
   }
 
   // #arrange puts the topics' bands in order: the chosen one first, then those with readers.
@@ -120,7 +116,7 @@ export class StreamsView {
     for (const reader of this.#readers.values()) {
       reader.own = this.#own(reader);
       const topic = this.#topics.find(({ name }) => name === reader.topic);
-      Object.assign(reader, judge(reader, topic));
+      Object.assign(reader, judge(reader, topic, reader.own ? this.#page().stream.events : reader.events));
       if (!byTopic.has(reader.topic)) byTopic.set(reader.topic, []);
       byTopic.get(reader.topic).push(reader);
     }
@@ -159,7 +155,7 @@ export class StreamsView {
   // #table shows those who need looking after first.
   #table() {
     const all = [...this.#readers.values()];
-    const order = all.sort((a, b) => b.own - a.own || b.worry - a.worry || (a.worry && b.behind - a.behind) || a.n - b.n).slice(0, ROWS);
+    const order = all.sort(worstFirst).slice(0, ROWS);
     const keep = new Set(order.map(({ n }) => n));
     for (const [n, row] of this.#rows) {
       if (keep.has(n)) continue;
@@ -196,22 +192,6 @@ export class StreamsView {
     set(row, 7, reader.gone ? 'lost some' : reader.loss === Infinity ? '–' : lasting(reader.loss * 1000), reader.gone || reader.loss < 60 ? 'bad' : '');
     set(row, 8, reader.says, reader.level);
   }
-}
-
-// judge says how a reader does: how far it is behind, and what will come of it.
-function judge({ lag, unread = 0, own, idle, waiting }, topic) {
-  const behind = lag + (own ? unread : 0);
-  if (topic && behind === 0 && waiting > HELD) return { behind, loss: Infinity, worry: 2, level: 'wait', says: `${size(waiting)} wait in the network` };
-  if (!topic || behind === 0) return { behind, loss: Infinity, worry: 0, level: 'good', says: 'caught up' };
-  // What came within the last second is on its way.
-  if (lag > 0 && !(own && unread > 1) && idle <= STUCK && lag <= Math.max(2, topic.perMinute / 60)) return { behind, loss: Infinity, worry: 0, level: 'good', says: 'caught up' };
-  const full = topic.head > topic.entries;
-  const gone = Math.max(0, lag - topic.entries); // have been dropped before it read them
-  const room = Math.max(0, (full ? topic.entries : topic.limit || topic.entries) - lag);
-  const loss = topic.perMinute > 0 && lag > 0 ? (room / topic.perMinute) * 60 : Infinity;
-  if (own && unread > 0) return { behind, loss, gone, worry: 2, level: 'wait', says: `${unread.toLocaleString('en')} on the way to you` };
-  if (idle > STUCK) return { behind, loss, gone, worry: 3, level: 'bad', says: `not reading for ${lasting(idle * 1000)}` };
-  return { behind, loss, gone, worry: 1, level: 'wait', says: 'catching up' };
 }
 
 const keyOf = ({ id, started }) => `${id} ${started}`;

@@ -1,0 +1,29 @@
+// How a reader of a topic does, for the view of the streams: how far it is behind,
+// and what will come of it.
+
+import { lasting, size } from './clock.js';
+
+const HELD = 2000; // bytes in the network that are more than what is on its way
+const STUCK = 3; // s without a write, while there is something to write
+
+// judge takes what the server tells of a reader and of its topic, and how many of
+// the events that were sent are read: of its own stream a page knows it. What the
+// network holds for the page has left the server's log, and is behind all the same.
+export function judge({ lag, events, idle, waiting }, topic, read = events) {
+  const unread = Math.max(0, events - read);
+  const behind = lag + unread;
+  if (topic && behind === 0 && waiting > HELD) return { behind, loss: Infinity, gone: 0, worry: 2, level: 'wait', says: `${size(waiting)} wait in the network` };
+  if (!topic || behind === 0) return { behind, loss: Infinity, gone: 0, worry: 0, level: 'good', says: 'caught up' };
+  // What came within the last second is on its way.
+  if (lag > 0 && unread <= 1 && idle <= STUCK && lag <= Math.max(2, topic.perMinute / 60)) return { behind, loss: Infinity, gone: 0, worry: 0, level: 'good', says: 'caught up' };
+  const full = topic.head > topic.entries;
+  const gone = Math.max(0, lag - topic.entries); // have been dropped before it read them
+  const room = Math.max(0, (full ? topic.entries : topic.limit || topic.entries) - lag);
+  const loss = topic.perMinute > 0 && lag > 0 ? (room / topic.perMinute) * 60 : Infinity; // s
+  if (unread > 0) return { behind, loss, gone, worry: 2, level: 'wait', says: `${unread.toLocaleString('en')} on the way to you` };
+  if (idle > STUCK) return { behind, loss, gone, worry: 3, level: 'bad', says: `not reading for ${lasting(idle * 1000)}` };
+  return { behind, loss, gone, worry: 1, level: 'wait', says: 'catching up' };
+}
+
+// worstFirst is the order of the table: this page, then those who need looking after.
+export const worstFirst = (a, b) => b.own - a.own || b.worry - a.worry || (a.worry && b.behind - a.behind) || a.n - b.n;

@@ -1,0 +1,245 @@
+// What the page measures and tells: clocks, rows, readers, reports to the server.
+import assert from 'node:assert/strict';
+import { afterEach, beforeEach, test } from 'node:test';
+
+import { Server, emit, settled, startClock } from './browser.mjs';
+
+process.env.TZ = 'Asia/Kolkata';
+
+const sent = [];
+navigator.sendBeacon = (url, blob) => sent.push(blob.text().then(JSON.parse));
+
+const clocks = await import('../src/clock.js');
+const beacon = await import('../src/beacon.js');
+const health = await import('../src/health.js');
+const memory = await import('../src/memory.js');
+const { judge, worstFirst } = await import('../src/judge.js');
+const { frame } = await import('../src/lookup.js');
+const { enteredAt, showLatency, toLine } = await import('../src/row.js');
+const { Series } = await import('../src/series.js');
+const { Stats } = await import('../src/stats.js');
+const title = await import('../src/title.js');
+
+let clock, server;
+
+beforeEach(() => {
+  clock = startClock();
+  server = new Server();
+});
+
+afterEach(() => {
+  clock.stop();
+  clocks.synchronise(0, 0, 0);
+  document.hidden = false;
+});
+
+// row is what row.js needs of a row of the feed.
+function row(dataset, text = '') {
+  const cells = { '.item-latency': { dataset: {} }, '.item-data': { textContent: text } };
+  return { dataset, cells, querySelector: (selector) => cells[selector] ?? null };
+}
+
+test('the offset is by how much the server’s clock is ahead, where the two cannot be the same', () => {
+  clocks.synchronise(1000, 5000.5, 1011);
+  assert.equal(clocks.offset, 3995);
+  clocks.synchronise(5000, 1000, 5011); // whole milliseconds were cut
+  assert.equal(clocks.offset, -4005);
+  clocks.synchronise(5000, NaN, 5011);
+  assert.equal(clocks.offset, -4005);
+  for (const at of [1000, 1005.2, 1010, 999]) {
+    clocks.synchronise(1000, at, 1010.5);
+    assert.equal(clocks.offset, 0, `the server read ${at}`);
+  }
+});
+
+test('a latency is from the log to the screen by one clock', () => {
+  clocks.synchronise(1000, 61_000.5, 1001);
+  const item = row({ id: '60500-0', time: '60500.25' });
+  const ms = showLatency(item, 1000, true);
+  assert.ok(Math.abs(ms - 499.75) < 1, `${ms} ms`);
+  assert.equal(item.dataset.latency, ms.toFixed(2));
+  assert.equal(item.cells['.item-latency'].dataset.pace, 'slow');
+  const old = row({ id: '60500-0', time: '60500.25', replayed: '' });
+  assert.ok(Number.isNaN(showLatency(old, 1000, true)));
+  assert.equal(old.dataset.latency, undefined);
+});
+
+test('an event entered the log when its ID says, finer where its own time can be believed', () => {
+  assert.equal(enteredAt(row({ id: '60500-3', time: '60500.75' })), 60_500.75);
+  assert.equal(enteredAt(row({ id: '60500-3', time: '59900' })), 59_900);
+  assert.equal(enteredAt(row({ id: '60500-3', time: '1000' })), 60_500);
+  assert.equal(enteredAt(row({ id: '60500-3', time: '99000' })), 60_500);
+  assert.equal(enteredAt(row({ id: '60500-3', time: 'x' })), 60_500);
+});
+
+test('a line of the download is the event', () => {
+  const item = row({ id: '5-0', time: '1500', type: 'order', subject: 'eu.42', traceparent: 't', content: 'json' }, '{"a":\n1}');
+  assert.equal(toLine(item, 'orders'), '{"id":"5-0","topic":"orders","time":"1970-01-01T00:00:01.500Z","type":"order","subject":"eu.42","traceparent":"t","data":{"a": 1}}');
+  assert.equal(JSON.parse(toLine(row({ id: '5-0', time: '1500' }, 'a "b"'), 'orders')).data, 'a "b"');
+});
+
+test('the clock of the page follows the machine’s, and is not moved twice', () => {
+  const apart = () => Math.round((clocks.now() - Date.now()) / 1000);
+  clocks.resync();
+  assert.equal(apart(), 0);
+  clocks.resync();
+  assert.equal(apart(), 0);
+  clock.sleep(3_600_000);
+  assert.equal(apart(), -3600);
+  clocks.resync();
+  clocks.resync();
+  assert.equal(apart(), 0);
+});
+
+test('times are told in the reader’s zone, or in UTC', () => {
+  const at = Date.UTC(2026, 10, 27, 20, 5, 9, 7) + 0.9;
+  assert.equal(clocks.dateAndTime(at), '2026-11-28 01:35:09.007 UTC+05:30');
+  clocks.setUTC(true);
+  assert.equal(clocks.dateAndTime(at), '2026-11-27 20:05:09.007 UTC');
+  assert.equal(clocks.timeOfDay(at), '20:05:09');
+  clocks.setUTC(false);
+  assert.equal(clocks.timeOfDay(at), '01:35:09');
+  assert.deepEqual([59_999, 3_599_000, 3_600_000, 7_385_000, 360_000_000].map(clocks.elapsed), ['00:59', '59:59', '01:00:00', '02:03:05', '100:00:00']);
+  assert.deepEqual([0.4, 999, 61_000, 3_600_000, 7_380_000, 200_000_000].map(clocks.lasting), ['0 ms', '999 ms', '1 min 1 s', '1 h', '2 h 3 min', '2 days']);
+  assert.deepEqual([-3, 0.25, 99.96, 100, 999.4, 1000, 12_345, 123_456, NaN].map(clocks.latency), ['0.0 ms', '0.3 ms', '100.0 ms', '100 ms', '999 ms', '1.00 s', '12.3 s', '123 s', '']);
+});
+
+test('figures are of the latest, and charts of so many points', () => {
+  const stats = new Stats();
+  stats.latency(5000);
+  for (let n = 0; n < 200; n++) stats.latency(7);
+  assert.deepEqual(stats.latencyFigures(), { p50: 7, p95: 7, worst: 7, of: 200 });
+  const series = new Series();
+  for (let at = 0; at < 500; at++) series.push(at, at, String(at));
+  assert.deepEqual([series.times.length, series.values.length, series.counts.length, series.values[0]], [120, 120, 120, 380]);
+});
+
+test('a reader is judged by what it has not read, in the log and in the network', () => {
+  const topic = { head: 1000, entries: 500, limit: 500, perMinute: 60 };
+  const of = (reader, read) => {
+    const { behind, loss, gone, level, says } = judge({ lag: 0, events: 900, idle: 0, waiting: 0, ...reader }, topic, read);
+    return { behind, loss, gone, level, says };
+  };
+  assert.deepEqual(of({}), { behind: 0, loss: Infinity, gone: 0, level: 'good', says: 'caught up' });
+  assert.deepEqual(of({ lag: 2 }), { behind: 2, loss: Infinity, gone: 0, level: 'good', says: 'caught up' });
+  assert.deepEqual(of({ lag: 380 }), { behind: 380, loss: 120, gone: 0, level: 'wait', says: 'catching up' }); // 120 more, at one a second
+  assert.deepEqual(of({ lag: 510, idle: 75 }), { behind: 510, loss: 0, gone: 10, level: 'bad', says: 'not reading for 1 min 15 s' });
+  assert.deepEqual(of({ waiting: 5000 }), { behind: 0, loss: Infinity, gone: 0, level: 'wait', says: '5.0 kB wait in the network' });
+  assert.deepEqual(of({}, 880), { behind: 20, loss: Infinity, gone: 0, level: 'wait', says: '20 on the way to you' });
+  assert.deepEqual(of({}, 950), { behind: 0, loss: Infinity, gone: 0, level: 'good', says: 'caught up' }); // this page knows more than the picture yet
+  assert.equal(judge({ lag: 100, events: 0, idle: 0, waiting: 0 }, { head: 200, entries: 200, limit: 500, perMinute: 60 }).loss, 400);
+  assert.equal(judge({ lag: 100, events: 0, idle: 0, waiting: 0 }, undefined).says, 'caught up');
+  const readers = [{ n: 1, own: false, worry: 0, behind: 0 }, { n: 2, own: false, worry: 3, behind: 5 }, { n: 3, own: true, worry: 0, behind: 0 }, { n: 4, own: false, worry: 3, behind: 9 }, { n: 5, own: false, worry: 1, behind: 99 }];
+  assert.deepEqual(readers.sort(worstFirst).map(({ n }) => n), [3, 4, 2, 5, 1]);
+});
+
+const traced = (n, flags = '01') => ({ dataset: { id: `${n}-0`, traceparent: `00-${'a'.repeat(32)}-${'b'.repeat(16)}-${flags}` } });
+const beacons = () => Promise.all(sent.splice(0));
+
+test('reports go out under the connection on which the events came, at most a hundred at once', async () => {
+  beacon.setOpen(true);
+  beacon.setConnection('one', 'proof one');
+  for (let n = 0; n < 120; n++) beacon.report('t', traced(n), 1000 + n, 2000 + n);
+  beacon.report('t', traced(500, '00'), 1, 2); // not sampled
+  beacon.report('t', traced(501), 1, 0); // never on screen
+  assert.equal(sent.length, 1);
+  beacon.setConnection('one', 'proof one'); // told again
+  assert.equal(sent.length, 1);
+  beacon.setConnection('two', 'proof two');
+  beacon.report('t', traced(130), 1130, 2130);
+  await clock.pass(1000);
+  beacon.report('t', traced(131), 1131, 2131);
+  document.hidden = true;
+  document.dispatchEvent(new Event('visibilitychange'));
+  beacon.report('t', traced(132), 1132, 2132);
+  emit('pagehide');
+  const all = await beacons();
+  assert.deepEqual(all.map(({ connection, proof, reports }) => [connection, proof, reports.length]), [['one', 'proof one', 100], ['one', 'proof one', 20], ['two', 'proof two', 1], ['two', 'proof two', 1], ['two', 'proof two', 1]]);
+  assert.deepEqual(all[2].reports[0], { topic: 't', id: '130-0', traceparent: traced(0).dataset.traceparent, received: 1130, shown: 2130 });
+});
+
+test('what cannot be told while the stream is down is not told later', async () => {
+  beacon.setOpen(true);
+  beacon.report('t', traced(1), 1, 2);
+  beacon.setOpen(false);
+  beacon.setOpen(true);
+  await clock.pass(2000);
+  beacon.report('t', traced(2), 1, 2);
+  await clock.pass(1000);
+  assert.deepEqual((await beacons()).map(({ reports }) => reports.map(({ id }) => id)), [['2-0']]);
+});
+
+test('the lag of the page’s connection is asked for as long as there is that connection', async () => {
+  const lags = [];
+  const shows = (name) => ({ lag_events: lag }) => lags.push([name, lag]);
+  const details = (connection, lag) => server.last.answer(200, {}, JSON.stringify({ connection_details: { [connection]: { lag_events: lag } } }));
+  health.watch('one', shows('one'));
+  await clock.pass(600);
+  details('one', 3);
+  await clock.pass(5000);
+  details('one', 4);
+  await clock.pass(5000);
+  const late = server.requests.length;
+  details('one', 5);
+  health.watch('two', shows('two')); // before the answer was heard
+  await settled();
+  await clock.pass(600);
+  details('two', 1);
+  await clock.pass(4000);
+  health.stop();
+  await clock.pass(20_000);
+  assert.deepEqual(lags, [['one', 3], ['one', 4], ['two', 1]]);
+  assert.equal(server.requests.length, late + 1);
+  health.watch('three', shows('three'));
+  await clock.pass(600);
+  health.stop();
+  assert.ok(server.last.aborted);
+  health.watch('four', shows('four'));
+  await clock.pass(600);
+  server.last.answer(403);
+  await clock.pass(20_000);
+  health.watch('five', shows('five'));
+  await clock.pass(20_000);
+  assert.equal(server.requests.length, late + 3, 'asked again after a refusal');
+});
+
+test('a tab remembers once, and for an hour', () => {
+  const storage = () => {
+    const kept = new Map();
+    return { getItem: (key) => kept.get(key) ?? null, setItem: (key, value) => kept.set(key, value), removeItem: (key) => kept.delete(key) };
+  };
+  Object.assign(globalThis, { sessionStorage: storage(), localStorage: storage() });
+  memory.remember({ topic: 't', rows: 'x' });
+  assert.equal(memory.recall().topic, 't');
+  assert.equal(memory.recall(), null);
+  memory.remember({ topic: 't', rows: 'x'.repeat(1_000_001) });
+  assert.deepEqual([memory.recall()].map(({ topic, rows }) => [topic, rows]), [['t', '']]);
+  memory.remember({ topic: 't', rows: '' });
+  clock.sleep(3_600_000);
+  assert.equal(memory.recall(), null);
+  memory.setting('utc', 'on');
+  assert.equal(memory.setting('utc'), 'on');
+  memory.setting('utc', 'off');
+  assert.equal(memory.setting('utc'), 'off');
+});
+
+test('the title and the icon tell the state, and what was not seen', () => {
+  const icon = { dataset: {} };
+  document.elements.favicon = icon;
+  const shows = (...args) => {
+    title.show(...args);
+    return [document.title, icon.dataset.state];
+  };
+  assert.deepEqual(shows('connected', 't', 'feed', 0), ['t · Weir', 'connected']);
+  const green = icon.href;
+  assert.deepEqual(shows('connected', 't', 'feed', 7), ['(7) t · Weir', 'connected']);
+  assert.deepEqual(shows('error', 't', 'streams', 120), ['▲ (99+) t · streams · Weir', 'error']);
+  assert.notEqual(icon.href, green);
+  assert.deepEqual(shows('connected', 't', 'feed', 0), ['t · Weir', 'connected']);
+  assert.equal(icon.href, green);
+});
+
+test('a frame stands as it is on the wire', () => {
+  assert.equal(frame({ id: '5-0', event: 'order', data: 'a\nb' }), 'id: 5-0\nevent: order\ndata: a\ndata: b\n\n');
+  assert.equal(frame({ id: '', event: '', data: '' }), 'data: \n\n');
+});

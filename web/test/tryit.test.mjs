@@ -1,0 +1,123 @@
+// Try it, and the buttons that copy, in node.
+import assert from 'node:assert/strict';
+import { afterEach, beforeEach, test } from 'node:test';
+
+import { Server, settled, startClock } from './browser.mjs';
+
+const { copy } = await import('../src/copy.js');
+const { tryIt } = await import('../src/tryit.js');
+
+let clock, server, page, box, shown;
+
+beforeEach(() => {
+  clock = startClock();
+  server = new Server();
+  box = { value: 'hello' };
+  document.elements = { 'try-text': box, 'show-try': { addEventListener() {} } };
+  page = { topic: 'run.1', stream: { state: 'connected', frozenUntil: 0, cuts: [], cut(ms) { this.cuts.push(ms); }, freeze(ms) { this.frozenUntil = Date.now() + ms; } } };
+  shown = tryIt(() => page);
+  shown.initTry();
+  shown.refreshTry();
+});
+
+afterEach(() => clock.stop());
+
+const live = { event: '', id: '9-0', data: 'x' };
+
+test('what is typed is published as what it is, and the line for a terminal does the same', async () => {
+  for (const [text, type, line] of [
+    ['hello', 'text/plain', 'curl -d hello weir.example/t/run.1'],
+    ['{"a":1}', 'application/json', `curl -d '{"a":1}' -H 'Content-Type: application/json' weir.example/t/run.1`],
+    [' [1, 2]', 'application/json', `curl -d ' [1, 2]' -H 'Content-Type: application/json' weir.example/t/run.1`],
+    ['{no JSON', 'text/plain', `curl -d '{no JSON' weir.example/t/run.1`],
+    [`it's`, 'text/plain', `curl -d 'it'\\''s' weir.example/t/run.1`],
+  ]) {
+    box.value = text;
+    shown.typed();
+    assert.equal(shown.curl, line);
+    const published = shown.publish({ preventDefault() {} });
+    const { url, options } = server.last;
+    assert.deepEqual([url, options.method, options.body, options.headers['Content-Type']], ['/t/run.1', 'POST', text, type]);
+    server.last.answer(200, {}, '{"ids":["1-0"]}');
+    await published;
+    assert.equal(shown.trySaid, 'Published.');
+  }
+});
+
+test('why an event was not taken is told', async () => {
+  for (const [answer, said] of [
+    [() => server.last.fail(), /cannot be reached/], [() => server.last.answer(401), /needs a token/], [() => server.last.answer(403), /needs a token/],
+    [() => server.last.answer(413, {}, '{"detail":"Too large."}'), /^Too large\.$/], [() => server.last.answer(502, {}, '<h1>'), /\(502\)/],
+  ]) {
+    const published = shown.publish({ preventDefault() {} });
+    answer();
+    await published;
+    assert.match(shown.trySaid, said);
+    assert.equal(shown.tryKind, 'bad');
+  }
+});
+
+test('after a cut, what was replayed is counted and what came live is not', async () => {
+  shown.cutLine();
+  assert.deepEqual(page.stream.cuts, [3000]);
+  page.stream.state = 'error';
+  shown.refreshTry();
+  assert.ok(shown.cutHere && shown.cannotCut === 'true');
+  shown.cutLine(); // pressed again
+  assert.equal(page.stream.cuts.length, 1);
+  await clock.pass(3000);
+  page.stream.state = 'connected';
+  shown.tried({ event: 'connected', fields: {} }, false);
+  for (let n = 0; n < 3; n++) shown.tried(live, true);
+  shown.tried({ event: 'ping', fields: {} }, false);
+  for (let n = 0; n < 2; n++) shown.tried(live, false);
+  await clock.pass(500);
+  assert.equal(shown.trySaid, 'Cut for 3 s: 0 lost, 3 replayed.');
+  shown.refreshTry();
+  assert.equal(shown.cutHere, false);
+  shown.tried(live, true);
+  await clock.pass(500);
+  assert.equal(shown.trySaid, 'Cut for 3 s: 0 lost, 3 replayed.');
+  // The next test begins at nothing.
+  shown.cutLine();
+  shown.tried({ event: 'connected', fields: {} }, false);
+  shown.tried({ event: 'gap', fields: {} }, false);
+  await clock.pass(500);
+  assert.match(shown.trySaid, /events were lost.*, 0 replayed\.$/);
+  assert.equal(shown.tryKind, 'bad');
+});
+
+test('after a freeze everything that came late is counted', async () => {
+  shown.freezeMe();
+  shown.refreshTry();
+  assert.equal(shown.freezeLabel, 'Frozen, 10 s');
+  await clock.pass(9900);
+  assert.match(shown.trySaid, /does not read/);
+  page.stream.frozenUntil = 0;
+  for (let n = 0; n < 4; n++) shown.tried(live, false);
+  shown.refreshTry();
+  await clock.pass(500);
+  assert.equal(shown.trySaid, 'Frozen for 10 s: 0 lost, 4 came late.');
+  shown.refreshTry();
+  assert.deepEqual([shown.freezeLabel, shown.cannotCut], ['Freeze me 10 s', 'false']);
+});
+
+test('a button that copies has its own words back, however often it is pressed', async () => {
+  navigator.clipboard = { writeText: async (text) => { if (text === 'no') throw new Error('refused'); } };
+  document.createElement = () => ({ select() {}, remove() {} });
+  document.body = { append() {} };
+  document.execCommand = () => false;
+  const button = { textContent: 'Copy', dataset: {}, querySelector: () => null };
+  copy(button, 'x');
+  await settled();
+  assert.equal(button.textContent, 'Copied');
+  await clock.pass(500);
+  copy(button, 'no');
+  await settled();
+  assert.equal(button.textContent, 'Not copied');
+  await clock.pass(2100);
+  assert.equal(button.textContent, 'Copy');
+  copy(button, 'x');
+  await clock.pass(1600);
+  assert.equal(button.textContent, 'Copy');
+});

@@ -79,7 +79,7 @@ func (r *Refusal) tellByStream(w http.ResponseWriter, retry time.Duration) {
 	setHeader(w.Header())
 	m := sse.Message{
 		Retry: time.Duration((1 + rand.Float64()/2) * float64(max(r.RetryAfter, retry))),
-		Event: eventFault, Data: messageJSON(r.Detail),
+		Event: sse.EventStreamError, Data: messageJSON(r.Detail),
 	}
 	_, _ = w.Write(m.AppendTo(nil)) // a client that has gone needs no refusal
 }

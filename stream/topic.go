@@ -9,6 +9,7 @@ import (
 
 	"weir/stream/eventlog"
 	"weir/stream/internal/fanout"
+	"weir/stream/sse"
 )
 
 // TopicOptions configure a topic. The zero value works. A History, Bytes or Pace
@@ -328,7 +329,7 @@ func (t *topic) changed(health *SourceHealth, state SourceState, err error) {
 		if health == &t.broker {
 			what = "The event broker cannot be reached. The stream stays open and goes on when it is back."
 		}
-		t.log.Announce(eventFault, messageJSON(what), true)
+		t.log.Announce(sse.EventStreamError, messageJSON(what), true)
 	}
 }
 

@@ -9,17 +9,6 @@ import (
 	"weir/stream/sse"
 )
 
-// The names of the control events: what a stream carries beside the topic's own
-// events. Each has data, since some clients take a block without data for an
-// empty message and others pass over the id in it.
-const (
-	eventConnected = "connected"    // first
-	eventGap       = "gap"          // events were lost to this client
-	eventFault     = "stream-error" // a fault that the user should see
-	eventPing      = "ping"         // a heartbeat, and the last word of a stream whose client shall come back
-	eventClose     = "close"        // the client shall not come back
-)
-
 func setHeader(h http.Header) {
 	h.Set("Content-Type", "text/event-stream; charset=utf-8")
 	h.Set("Cache-Control", "no-cache, no-transform")
@@ -41,7 +30,7 @@ type hello struct {
 }
 
 func greetingMessage(h hello, retry time.Duration) []byte {
-	return sse.Message{Retry: retry, ID: h.Position, Event: eventConnected, Data: toJSON(h)}.AppendTo(nil)
+	return sse.Message{Retry: retry, ID: h.Position, Event: sse.EventConnected, Data: toJSON(h)}.AppendTo(nil)
 }
 
 // gapMessage moves the client's last event ID, so that the gap is told once.
@@ -51,7 +40,7 @@ func gapMessage(g *eventlog.Gap) []byte {
 		To     string `json:"to"`
 		Reason string `json:"reason"`
 	}{g.From.String(), g.To.String(), g.Reason})
-	return sse.Message{ID: g.To.String(), Event: eventGap, Data: data}.AppendTo(nil)
+	return sse.Message{ID: g.To.String(), Event: sse.EventGap, Data: data}.AppendTo(nil)
 }
 
 // pingMessage tells the log's position, so that a reader whose events are rare
@@ -61,14 +50,14 @@ func pingMessage(position ID, retry time.Duration, now time.Time) []byte {
 	data := toJSON(struct {
 		Time string `json:"time"`
 	}{now.UTC().Format("2006-01-02T15:04:05.000Z07:00")})
-	return sse.Message{Retry: retry, ID: position.String(), Event: eventPing, Data: data}.AppendTo(nil)
+	return sse.Message{Retry: retry, ID: position.String(), Event: sse.EventPing, Data: data}.AppendTo(nil)
 }
 
 func closeMessage(reason string) []byte {
 	data := toJSON(struct {
 		Reason string `json:"reason"`
 	}{reason})
-	return sse.Message{Event: eventClose, Data: data}.AppendTo(nil)
+	return sse.Message{Event: sse.EventClose, Data: data}.AppendTo(nil)
 }
 
 func messageJSON(message string) []byte {

@@ -122,7 +122,7 @@ func (e *Entry) encode(f *Format) []byte {
 	name, data, err := f.Encode(make([]byte, 0, 256+len(e.Event.Data)), e.Event)
 	m := sse.Message{ID: e.ID.String(), Event: name, Data: data}
 	if err != nil {
-		m.Event, m.Data = "stream-error", messageJSON("Event "+m.ID+" cannot be shown in this format.")
+		m.Event, m.Data = sse.EventStreamError, messageJSON("Event "+m.ID+" cannot be shown in this format.")
 	} else if data == nil {
 		m.Data = []byte{} // without data a client would not be given the event
 	}

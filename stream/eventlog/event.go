@@ -10,6 +10,8 @@ import (
 	"strings"
 	"time"
 	"unicode/utf8"
+
+	"weir/stream/sse"
 )
 
 // Content types of [Event.Data].
@@ -152,7 +154,7 @@ func (e *Event) IsJSON() bool {
 
 // ControlEvents are the names of the messages that a server sends beside events.
 // "error" and "open" are not sent, but a browser would take them for its own.
-var ControlEvents = []string{"connected", "gap", "stream-error", "ping", "close", "error", "open"}
+var ControlEvents = []string{sse.EventConnected, sse.EventGap, sse.EventStreamError, sse.EventPing, sse.EventClose, "error", "open"}
 
 func isControl(r rune) bool { return r < 0x20 || r == 0x7f }
 

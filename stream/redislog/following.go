@@ -12,6 +12,7 @@ import (
 
 	"weir/stream"
 	"weir/stream/eventlog"
+	"weir/stream/sse"
 )
 
 // A following is one log that follows one topic. It has no goroutine: it is
@@ -242,7 +243,7 @@ func (f *following) insert(entries []entry) error {
 		case err != nil:
 			f.broker.logger.Error("an entry in redis is no event and was left out", "key", f.key, "id", e.id.String(), "error", err)
 			message, _ := json.Marshal(map[string]string{"message": "Event " + e.id.String() + " cannot be read and was left out."}) // cannot fail
-			f.log.Announce("stream-error", message, false)
+			f.log.Announce(sse.EventStreamError, message, false)
 		}
 		f.at = e.id
 		f.read++

@@ -135,9 +135,8 @@ func (c *Client) setLastEventID(id string) {
 // Messages returns the sequence of the messages of the stream, over as many
 // connections as it takes.
 //
-// All messages are yielded as they come, also Weir's own "connected", "ping"
-// and "stream-error": [Message].Event tells them apart. Their Data belongs to
-// the caller. A gap is yielded as a *[GapError] beside its message, and the
+// All messages are yielded as they come, also Weir's own, such as [EventPing]:
+// [Message].Event tells them apart. Their Data belongs to the caller. A gap is yielded as a *[GapError] beside its message, and the
 // sequence goes on after it. Any other error is the last thing that is yielded:
 //
 //   - the cause of ctx, when it is done;
@@ -242,10 +241,10 @@ func (c *Client) once(ctx context.Context, yield func(Message, error) bool) (ope
 		}
 		c.setLastEventID(m.ID)
 		m.Data = bytes.Clone(m.Data)
-		if m.Event == "gap" {
+		if m.Event == EventGap {
 			err = gapOf(m.Data)
 		}
-		if !yield(m, err) || m.Event == "close" {
+		if !yield(m, err) || m.Event == EventClose {
 			return opened, nil
 		}
 	}

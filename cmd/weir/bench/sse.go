@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"strconv"
 	"time"
+
+	"weir/stream/sse"
 )
 
 // The parsers here are pushed to: a reader hands over what came off the
@@ -33,7 +35,7 @@ type sink interface {
 
 // controls are the names of events that servers send on their own account.
 // Other names are a server's way to type its events.
-var controls = [...]string{"connected", "ping", "gap", "close", "stream-error"}
+var controls = [...]string{sse.EventConnected, sse.EventPing, sse.EventGap, sse.EventClose, sse.EventStreamError}
 
 // An sseParser reads text/event-stream (WHATWG HTML, section 9.2.6), but for a
 // lone CR as the end of a line, which no server is known to send.

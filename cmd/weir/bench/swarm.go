@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"github.com/HdrHistogram/hdrhistogram-go"
+
+	"weir/stream/sse"
 )
 
 // A clock tells the wall time in nanoseconds, as events carry it, but does not
@@ -244,13 +246,13 @@ func (c *client) event(m mark) {
 
 func (c *client) control(name, _ []byte) {
 	switch string(name) {
-	case "gap":
+	case sse.EventGap:
 		c.sh.counts.gaps++
-	case "ping":
+	case sse.EventPing:
 		c.sh.counts.pings++
-	case "stream-error":
+	case sse.EventStreamError:
 		c.sh.counts.faults++
-	case "close":
+	case sse.EventClose:
 		c.stay = true
 	}
 }

@@ -20,7 +20,9 @@ const (
 )
 
 // RefusalReasons are the reasons for which [Server.Subscribe] refuses a stream,
-// besides stream.RejectReasons: a bounded set, for metrics.
+// besides stream.RejectReasons: a bounded set, for metrics. They are connect_rate,
+// max_conns, max_conns_per_client, token, token_expired, topic_token, subject_token,
+// ticket, keys (which cannot be had) and cookie_origin.
 var RefusalReasons = []string{
 	rejectConnectRate, rejectMaxConns, rejectMaxConnsPerClient,
 	rights.ReasonToken, rights.ReasonTokenExpired, rights.ReasonTopicToken, rejectSubjectToken,

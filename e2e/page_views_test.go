@@ -92,18 +92,26 @@ func TestFilterPauseAndDownload(t *testing.T) {
 		t.Errorf("the download is %q", lines)
 	}
 	p.run(`document.getElementById('filter-text').value = ''; document.getElementById('filter-text').dispatchEvent(new Event('input', { bubbles: true })); document.activeElement.blur()`)
-	p.run(`document.getElementById('filter-slower').value = '1000'; document.getElementById('filter-slower').dispatchEvent(new Event('change', { bubbles: true }))`)
+	p.run(`document.getElementById('filter-slower').append(new Option('no row', '1e9')); document.getElementById('filter-slower').value = '1e9'; document.getElementById('filter-slower').dispatchEvent(new Event('change', { bubbles: true }))`)
 	p.visible("#feed-none")
 	p.click("#show-all")
 	p.hidden("#feed-none")
 	p.wait(`document.getElementById('filter-slower').value === '0' && document.activeElement.id === 'filter-text'`)
 	p.run(`document.activeElement.blur()`)
+	// A row that comes is looked at again once it is known how slow it was.
+	p.run(`document.getElementById('filter-slower').value = '200'; document.getElementById('filter-slower').dispatchEvent(new Event('change', { bubbles: true }));
+		void setTimeout(() => { const end = performance.now() + 1000; while (performance.now() < end); }, 50)`)
+	pause(200 * time.Millisecond)
+	s.publish("t", `{"name":"slow","n":5}`)
+	p.total(5)
+	p.wait(`(() => { const last = document.querySelector('#sse-feed .data-item:last-child'); return last.textContent.includes('slow') && Number(last.dataset.latency) > 200 && last.checkVisibility() })()`)
+	p.run(`document.getElementById('filter-slower').value = '0'; document.getElementById('filter-slower').dispatchEvent(new Event('change', { bubbles: true }))`)
 	// Pause holds, whatever comes.
 	p.do(chromedp.KeyEvent("p"))
 	p.wait(`document.getElementById('follow').getAttribute('aria-pressed') === 'false'`)
 	first := eval[string](p, `document.querySelector('#sse-feed .data-item').dataset.id`)
 	s.publish("t", seq(0, 200)...)
-	p.total(204)
+	p.total(205)
 	p.wait(`document.getElementById('jump').textContent.includes('200 new')`)
 	if got := eval[string](p, `document.querySelector('#sse-feed .data-item').dataset.id`); got != first {
 		t.Error("the row that was at the top has gone while the feed was paused")
@@ -167,6 +175,7 @@ func TestStreamsView(t *testing.T) {
 	s := startServer(t, "-source", "t=http", "-source", "u=http", "-history", "500", "-publish-rate", "0", "-write-timeout", "30s")
 	p := openPage(t, s.url())
 	p.connect()
+	p.run(`void (window.asked = window.fetch, window.fetch = (url, options) => { if (String(url) === '/streams') window.picture = options.signal; return asked(url, options) })`)
 	p.click(`#views [data-view=streams]`)
 	p.wait(`document.querySelectorAll('.band').length === 2`)
 	p.wait(`document.querySelector('#streams-rows tr[data-own]')?.cells[8].textContent === 'caught up'`)
@@ -194,8 +203,23 @@ func TestStreamsView(t *testing.T) {
 	p.wait(`/1 behind/.test(document.querySelector('.band[data-band=t] canvas').getAttribute('aria-label'))`)
 	_ = slow.Close()
 	p.wait(`document.querySelectorAll('#streams-rows tr').length === 1`)
+	// One that went while nobody looked is gone.
+	quiet := deaf(t, s, "t")
+	p.wait(`document.querySelectorAll('#streams-rows tr').length === 2`)
+	p.click(`#views [data-view=feed]`)
+	_ = quiet.Close()
+	s.connections(1)
+	p.click(`#views [data-view=streams]`)
+	p.wait(`document.querySelectorAll('#streams-rows tr').length === 1`)
+	// What this page does not read is behind, wherever it waits.
+	p.click("#freeze")
+	s.publish("t", seq(0, 7)...)
+	p.wait(`document.querySelector('#streams-rows tr[data-own]').cells[8].textContent === '7 on the way to you'`)
+	p.total(407)
+	p.wait(`document.querySelector('#streams-rows tr[data-own]').cells[8].textContent === 'caught up'`)
 	// Nothing is rendered, and nobody counted, when nobody looks.
 	p.click(`#views [data-view=feed]`)
+	p.wait(`picture.aborted`)
 	p.state("connected")
 	s.connections(1)
 }

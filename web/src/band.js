@@ -19,7 +19,7 @@ export class Band {
   #at = 0;
   #head = -1; // as shown, on its way to the topic's
   #tail = -1;
-  #shown = new Map(); // reader's number: {at, events, pulse}
+  #shown = new WeakMap(); // reader: {at, events, pulse}
   #fresh = []; // {from, at}: events that came lately
   #colors = null;
 
@@ -61,11 +61,9 @@ export class Band {
     }));
   }
 
-  // mark takes the readers: {n, behind, events, own, level, says}.
+  // mark takes the readers: {behind, events, own, level, says}, each the same object as before.
   mark(readers) {
     this.#readers = readers;
-    const there = new Set(readers.map(({ n }) => n));
-    for (const n of this.#shown.keys()) if (!there.has(n)) this.#shown.delete(n);
     const behind = readers.filter((reader) => reader.level !== 'good');
     const label = `${this.#topic.name}: ${readers.length} ${readers.length === 1 ? 'reader' : 'readers'}, ${behind.length ? `${behind.length} behind, the furthest by ${Math.max(...behind.map((reader) => reader.behind))} events` : 'all caught up'}`;
     if (this.#canvas.getAttribute('aria-label') !== label) this.#canvas.setAttribute('aria-label', label);
@@ -112,9 +110,9 @@ export class Band {
     this.#tail = nearer(this.#tail, head - entries);
     for (const reader of this.#readers) {
       const to = head - reader.behind;
-      const shown = this.#shown.get(reader.n);
+      const shown = this.#shown.get(reader);
       if (!shown) {
-        this.#shown.set(reader.n, { at: to, events: reader.events, pulse: 0 });
+        this.#shown.set(reader, { at: to, events: reader.events, pulse: 0 });
         continue;
       }
       shown.at = nearer(shown.at, to);
@@ -226,7 +224,7 @@ export class Band {
     const colors = this.#colors;
     const places = new Map();
     for (const reader of this.#readers) {
-      const shown = this.#shown.get(reader.n);
+      const shown = this.#shown.get(reader);
       const px = Math.max(6, Math.min(right, x(shown.at)));
       const key = `${Math.round((right - px) / 28)}${reader.own ? ' own' : ''}`;
       const place = places.get(key) ?? { x: px, readers: [], level: 'good', own: reader.own, pulse: 0, sum: 0 };

@@ -17,7 +17,8 @@ export class Chart {
   #series;
   #plot = null;
   #dirty = true;
-  #describedAt = 0;
+  #describedAt = -DESCRIBE_EVERY;
+  #describing = 0;
   #gone = false;
 
   constructor(root, { measure, label, unit, color, limit }, series) {
@@ -85,11 +86,14 @@ export class Chart {
     this.#showValue();
     const [low, high] = this.#series.range().map((value) => this.#series.format(value));
     this.range.textContent = `${low === high ? low : `${low} – ${high}`}${this.limit ? ` of ${this.limit}` : ''}`;
-    if (performance.now() - this.#describedAt > DESCRIBE_EVERY) {
-      this.#describedAt = performance.now();
-      const n = this.#series.length;
-      this.canvas.setAttribute('aria-label', `${this.label}: latest ${this.#series.format(this.#latest())} ${this.unit}, between ${low} and ${high} over the last ${n} values`);
-    }
+    this.#describing ||= setTimeout(() => this.#describe(), Math.max(0, this.#describedAt + DESCRIBE_EVERY - performance.now()));
+  }
+
+  #describe() {
+    this.#describing = 0;
+    this.#describedAt = performance.now();
+    const [low, high] = this.#series.range().map((value) => this.#series.format(value));
+    this.canvas.setAttribute('aria-label', `${this.label}: latest ${this.#series.format(this.#latest())} ${this.unit}, between ${low} and ${high} over the last ${this.#series.length} values`);
   }
 
   resize() {
@@ -101,6 +105,7 @@ export class Chart {
 
   destroy() {
     this.#gone = true;
+    clearTimeout(this.#describing);
     this.#plot?.destroy();
     this.box.remove();
   }

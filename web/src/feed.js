@@ -205,6 +205,8 @@ export class Feed {
         // First out, then in: there are never more than there may be.
         this.#trim(this.#held.filter((row) => row.dataset.id).length);
         this.#root.append(...this.#held.splice(0));
+        const notes = [...this.#root.querySelectorAll('.feed-note')];
+        for (const note of notes.slice(0, Math.max(0, notes.length - MAX_NOTES))) note.remove();
       }
       this.#tail.toEnd();
     } else if (this.#held.length) {
@@ -246,8 +248,6 @@ export class Feed {
       while (this.#root.firstElementChild !== oldest) this.#root.firstElementChild.remove();
       this.#remove(oldest);
     }
-    const notes = [...this.#root.querySelectorAll('.feed-note')];
-    for (const note of notes.slice(0, Math.max(0, notes.length - MAX_NOTES))) note.remove();
   }
 
   #remove(row) {

@@ -18,6 +18,7 @@ const (
 	maxReports     = 100
 	reportRate     = 100              // requests a second, unless Options.ReportRate says otherwise
 	reportTimeout  = 10 * time.Second // for the body
+	maxNodeName    = 64               // bytes of what a page says, in the log
 )
 
 // maxTravel is how long a report may have been on its way. A difference of the

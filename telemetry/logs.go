@@ -141,18 +141,22 @@ func (h *textHandler) WithGroup(name string) slog.Handler {
 // errorInterval is how often a failure of the export is logged.
 const errorInterval = time.Minute
 
-// A limitedLog logs the errors of the SDK, one a minute at most: a collector
-// that is away makes one for every batch.
+// A limitedLog logs what may come any number of times, one record a minute at most,
+// such as the errors of the SDK: a collector that is away makes one for every batch.
 type limitedLog struct {
 	logger func() *slog.Logger
 
 	mu        sync.Mutex
 	last      time.Time
-	notLogged int // errors since then
+	notLogged int // records since then
 }
 
 // Handle implements otel.ErrorHandler.
 func (l *limitedLog) Handle(err error) {
+	l.warn("telemetry cannot be exported; the streams are not affected", slog.Any("error", err))
+}
+
+func (l *limitedLog) warn(message string, attrs ...slog.Attr) {
 	now := time.Now()
 	l.mu.Lock()
 	if !l.last.IsZero() && now.Sub(l.last) < errorInterval {
@@ -163,5 +167,5 @@ func (l *limitedLog) Handle(err error) {
 	notLogged := l.notLogged
 	l.last, l.notLogged = now, 0
 	l.mu.Unlock()
-	l.logger().Warn("telemetry cannot be exported; the streams are not affected", "error", err, "not_logged", notLogged)
+	l.logger().LogAttrs(context.Background(), slog.LevelWarn, message, append(attrs, slog.Int("not_logged", notLogged))...)
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/subtle"
 	"errors"
+	"log/slog"
 	"math"
 	"net/http"
 	"strconv"
@@ -22,7 +23,9 @@ type pages struct {
 	rec      *recorder
 	pending  *pendingEvents
 	rejected map[string]*counter // reports, by sse.report.reason
-	disabled bool                // no report is taken, though beacons are checked
+	node     string
+	astray   limitedLog // of reports for other nodes
+	disabled bool       // no report is taken, though beacons are checked
 }
 
 // ServeHTTP implements http.Handler.
@@ -40,9 +43,18 @@ func (p *pages) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "The report is refused: "+refused.reason+".", refused.status)
 		return
 	}
-	if !p.disabled {
-		p.take(b, now)
+	if p.disabled {
+		w.WriteHeader(http.StatusNoContent)
+		return
 	}
+	if of := r.URL.Query().Get("node"); of != "" && of != p.node && p.find(b.Connection) == nil {
+		p.reject(int64(len(b.Reports)), reportNode)
+		p.astray.warn("a page's reports come to another node than its stream, so that its events are not seen on screen: have the proxy send requests with ?node= to that node (e2e/stack/nginx shows how)",
+			slog.String("node", p.node), slog.String("stream_node", of[:min(len(of), maxNodeName)]))
+		http.Error(w, "The report is refused: its stream is on another node.", http.StatusConflict) // the page gives up after a few
+		return
+	}
+	p.take(b, now)
 	w.WriteHeader(http.StatusNoContent)
 }
 

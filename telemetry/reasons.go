@@ -41,6 +41,7 @@ const (
 	reportMalformed  = "malformed"
 	reportRateLimit  = "rate"
 	reportConnection = "connection"
+	reportNode       = "node"
 	reportUnknown    = "unknown_trace"
 	reportTime       = "time"
 	reportDuplicate  = "too_many"
@@ -49,7 +50,7 @@ const (
 var (
 	gapReasons    = eventlog.GapReasons
 	dropReasons   = append([]string{dropUnavailable, dropClosed, dropInvalid, dropCanceled, dropOther}, gapReasons...)
-	reportReasons = []string{reportMethod, reportOrigin, reportMedia, reportSize, reportMalformed, reportRateLimit, reportConnection, reportUnknown, reportTime, reportDuplicate}
+	reportReasons = []string{reportMethod, reportOrigin, reportMedia, reportSize, reportMalformed, reportRateLimit, reportConnection, reportNode, reportUnknown, reportTime, reportDuplicate}
 	sourceStates  = []stream.SourceState{sourceStarting, stream.SourceUp, stream.SourceFailing, stream.SourceDown, stream.SourceEnded}
 )
 

@@ -102,7 +102,7 @@ func Setup(ctx context.Context, opts Options) (*Telemetry, error) {
 	intake := &intake{node: opts.Node, limited: config.limited, rec: rec, pending: pending, topics: topics, readers: readers}
 	late := &lateEvents{rec: rec, limit: limits.lates}
 	streams := &streams{rec: rec, requests: requests, topics: topics, readers: readers, late: late, log: log}
-	pages := &pages{rate: opts.ReportRate, find: streams.find, rec: rec, pending: pending, rejected: metrics.reports, disabled: config.disabled}
+	pages := &pages{rate: opts.ReportRate, find: streams.find, rec: rec, pending: pending, rejected: metrics.reports, node: opts.Node, astray: limitedLog{logger: opts.logger}, disabled: config.disabled}
 	return &Telemetry{
 		disabled: config.disabled, log: log, handler: handler, topics: topics, registry: registry, providers: providers, rec: rec, pending: pending,
 		requests: requests, intake: intake, streams: streams, pages: pages,

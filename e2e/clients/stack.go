@@ -82,6 +82,7 @@ func (m *matrix) startNginx(dir string, servers ...*server) (*process, string, e
 		"weir/listen.conf":   fmt.Sprintf("listen %s ssl http2;\nssl_certificate %s;\nssl_certificate_key %s;\naccess_log access.log weir;\n%s", addr, m.cert.File, m.cert.KeyFile, temp),
 		"weir/redirect.conf": fmt.Sprintf("listen %s;\naccess_log off;\n%s", plain, temp),
 		"weir/nodes.conf":    nodes,
+		"weir/names.conf":    "map $arg_node $weir_node { default weir; }\n", // no page of Weir's is among the clients
 	}
 	if err := os.MkdirAll(filepath.Join(dir, "weir"), 0o755); err != nil {
 		return nil, "", err

@@ -30,14 +30,17 @@ func StartProxy(t *testing.T, nodes ...*Node) *Proxy {
 
 // StartSite runs nginx in front of the nodes and of what else the site has, which
 // is told by locations of nginx. The main file is the users' own, byte by byte; of
-// the three that it includes, which say where to listen, log and find the nodes,
-// the test has its own.
+// the four that it includes, which say where to listen, log and find the nodes, the
+// test has its own.
 func StartSite(t *testing.T, locations string, nodes ...*Node) *Proxy {
 	t.Helper()
 	p := &Proxy{Dir: filepath.Join(workDir, strings.ReplaceAll(t.Name(), "/", "-")), Addr: FreeAddr(t), Plain: FreeAddr(t)}
-	servers := ""
-	for _, n := range nodes {
-		servers += "server " + n.Addr + " max_fails=0;\n" // as nginx/weir/nodes.conf has it
+	servers, names, upstreams := "", "map $arg_node $weir_node {\ndefault weir;\n", ""
+	for i, n := range nodes { // as nginx/weir/nodes.conf and names.conf have it
+		server := "server " + n.Addr + " max_fails=0;\n"
+		servers += server
+		names += fmt.Sprintf("%q weir_node_%d;\n", n.Name, i)
+		upstreams += fmt.Sprintf("upstream weir_node_%d {\n%skeepalive 8;\n}\n", i, server)
 	}
 	// Those of the system's package may be root's.
 	temp := ""
@@ -56,6 +59,7 @@ func StartSite(t *testing.T, locations string, nodes ...*Node) *Proxy {
 	p.write(t, "weir/listen.conf", fmt.Sprintf("listen %s ssl http2;\nssl_certificate %s;\nssl_certificate_key %s;\naccess_log access.log weir;\n%s%s", p.Addr, Cert.File, Cert.KeyFile, temp, locations))
 	p.write(t, "weir/redirect.conf", fmt.Sprintf("listen %s;\naccess_log off;\n%s", p.Plain, temp))
 	p.write(t, "weir/nodes.conf", servers)
+	p.write(t, "weir/names.conf", names+"}\n"+upstreams)
 	p.Start(t)
 	return p
 }

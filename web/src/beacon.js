@@ -1,16 +1,19 @@
 // Tells the server when events arrived and were on screen, so that the trace of
-// an event can end where the reader sits. sendBeacon and no tracing library: the
-// server makes the span.
+// an event can end where the reader sits. No tracing library: the server makes the
+// span.
 
 import { watch } from './busy.js';
 import { now } from './clock.js';
+import { at } from './node.js';
 
 const MAX_REPORTS = 100; // what the server takes in one beacon
 const EVERY = 1000; // ms
+const MAX_ASTRAY = 3; // times in a row that reports reach another node
 
 let own = {}; // the page's own connection, and its proof: what connected told
 let reports = [];
 let open = false;
+let astray = 0;
 let timer = 0;
 const busy = watch();
 
@@ -20,6 +23,7 @@ export function setConnection(connection, proof) {
   if (own.connection === connection) return;
   send();
   own = { connection, proof };
+  astray = 0;
 }
 
 // setOpen says whether the stream is open. While it is not, the server is likely
@@ -44,17 +48,22 @@ export function report(topic, item, received, shown) {
 export function send() {
   clearTimeout(timer);
   timer = 0;
-  if (!reports.length || !open) {
+  if (!reports.length || !open || astray >= MAX_ASTRAY) {
     reports = [];
     return;
   }
   for (const report of reports) report.busy = Math.round(busy(report.received)) || undefined;
   const body = JSON.stringify({ now: now(), ...own, reports });
   reports = []; // kept for nobody: a beacon that cannot be sent is worth no memory
+  post(body, own.connection);
+}
+
+async function post(body, connection) {
   try {
-    navigator.sendBeacon('/telemetry/browser', new Blob([body], { type: 'application/json' }));
+    const { status } = await fetch(at('/telemetry/browser'), { method: 'POST', headers: { 'Content-Type': 'application/json' }, body, keepalive: true });
+    if (own.connection === connection) astray = status === 409 ? astray + 1 : 0;
   } catch {
-    // Some content blockers make sendBeacon throw. The page works without.
+    // The server is away, or a content blocker is in between. The page works without.
   }
 }
 

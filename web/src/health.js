@@ -1,5 +1,7 @@
 // What the server knows of this page's own connection.
 
+import { at } from './node.js';
+
 const EVERY = 5000;
 
 let timer = 0;
@@ -27,7 +29,7 @@ async function ask(connection, show) {
   question = new AbortController();
   const { signal } = question;
   try {
-    const response = await fetch(`/sse-health?connection=${encodeURIComponent(connection)}`, { cache: 'no-store', signal: AbortSignal.any([signal, AbortSignal.timeout(EVERY)]) });
+    const response = await fetch(at(`/sse-health?connection=${encodeURIComponent(connection)}`), { cache: 'no-store', signal: AbortSignal.any([signal, AbortSignal.timeout(EVERY)]) });
     if (response.status === 403) refused = true;
     details = response.ok ? (await response.json()).connection_details?.[connection] : undefined;
   } catch {

@@ -2,6 +2,7 @@
 // loads it. The panel of the feed has one, the view of the traces another.
 
 import { copy } from './copy.js';
+import { at } from './node.js';
 
 const PATIENCE = 8000; // ms
 const AGAIN = 1500; // ms: the browser's own span reaches the server with the next beacon
@@ -22,13 +23,14 @@ export class Journey {
     });
   }
 
-  // load shows the journey of an event, for one reader if the connection is given.
-  load(trace, event = '', connection = '') {
+  // load shows the journey of an event, for one reader if the connection is given, as
+  // a node knows it: the page's own, unless another is named.
+  load(trace, event = '', connection = '', node = undefined) {
     clearTimeout(this.#again);
     const query = new URLSearchParams();
     if (event) query.set('event', event);
     if (connection) query.set('connection', connection);
-    this.#asked = `/traces/${trace}?${query}`;
+    this.#asked = at(`/traces/${trace}?${query}`, node);
     this.#state('loading');
     this.#body.setAttribute('aria-busy', 'true');
     this.#load(this.#asked, connection ? 6 : 1);

@@ -9,6 +9,7 @@ import { EventPanel } from './event.js';
 import { Feed } from './feed.js';
 import * as health from './health.js';
 import { recall, remember } from './memory.js';
+import { setNode } from './node.js';
 import { Stats } from './stats.js';
 import { Stream } from './stream.js';
 import { compareIDs, isID } from './wire.js';
@@ -206,7 +207,8 @@ export class Page {
     this.#history = 0;
     if (fields.resumed) this.resumes++;
     if (fields.last_event_id === 'malformed') this.#on.notice('malformed', 'The server did not understand where this page left off: the stream starts live.');
-    beacon.setConnection(this.connection, String(fields.traceparent ?? ''));
+    beacon.setConnection(this.connection, String(fields.traceparent ?? '')); // sends what is left to the node before
+    setNode(this.node);
     health.watch(this.connection, ({ lag_events: lag }) => {
       this.lag = lag;
       this.#on.change();

@@ -6,6 +6,7 @@
 import { Band } from './band.js';
 import { elapsed, lasting, size, timeOfDay } from './clock.js';
 import { judge, worstFirst } from './judge.js';
+import { at } from './node.js';
 import { Stream } from './stream.js';
 
 const ROWS = 100; // of the table
@@ -51,7 +52,7 @@ export class StreamsView {
     }
     if (this.#stream) return;
     this.#stream = new Stream({
-      name: '/streams', url: () => '/streams', heartbeat: Number(document.body.dataset.heartbeat) || 0,
+      name: '/streams', url: () => at('/streams'), heartbeat: Number(document.body.dataset.heartbeat) || 0,
       startsAnew: (message) => message.data.includes('"full":true'),
     }, {
       change: () => this.#changed(),

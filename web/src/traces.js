@@ -2,6 +2,7 @@
 
 import { timeOfDayMillis } from './clock.js';
 import { Journey } from './journey.js';
+import { at } from './node.js';
 
 const byID = (id) => document.getElementById(id);
 const PATIENCE = 8000; // ms
@@ -51,7 +52,7 @@ export class TracesView {
     this.#asked = asked;
     this.#list.setAttribute('aria-busy', 'true');
     try {
-      const answer = await fetch(`/traces?${query}`, { headers: { Accept: 'text/html', 'HX-Request': 'true' }, signal: AbortSignal.any([asked.signal, AbortSignal.timeout(PATIENCE)]) });
+      const answer = await fetch(at(`/traces?${query}`), { headers: { Accept: 'text/html', 'HX-Request': 'true' }, signal: AbortSignal.any([asked.signal, AbortSignal.timeout(PATIENCE)]) });
       if (!/^text\/html\b/.test(answer.headers.get('Content-Type') ?? '')) throw new Error(`The server does not show its traces (${answer.status}).`);
       await htmx.swap({ sourceElement: byID('journey-connector'), target: this.#list, swap: 'innerHTML', text: await answer.text() });
       this.#list.dataset.traces = this.#list.querySelector('.trace-line') ? 'loaded' : 'none';
@@ -75,7 +76,7 @@ export class TracesView {
 
   #open(trace, event) {
     this.#pressed = `${trace} ${event}`;
-    this.#journey.load(trace, event);
+    this.#journey.load(trace, event, '', this.#list.querySelector('[data-node]')?.dataset.node);
     this.#mark();
   }
 

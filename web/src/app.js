@@ -93,8 +93,9 @@ function weir() {
       views = new Views((view) => {
         streams?.show(view === 'streams');
         traces?.show(view === 'traces');
+        placeBanners(view);
         this.plan();
-      });
+      }, () => this.showTopic(views.topic || topic));
       this.listen();
       this.showTheme();
       if (dataset.unknown !== undefined) this.tellNotice('unknown-topic', `There is no topic “${asked}” here. Choose one of those above.`);
@@ -107,6 +108,13 @@ function weir() {
     listen() {
       document.addEventListener('visibilitychange', () => {
         if (!document.hidden) unseen = 0;
+      });
+      // One press of Escape leaves the filter, with what stands in it.
+      byID('filter-text').addEventListener('keydown', (event) => {
+        if (event.key !== 'Escape') return;
+        event.preventDefault();
+        event.stopPropagation();
+        page.feed.focus();
       });
       byID('download').addEventListener('click', () => save([...page.feed.items].filter((item) => !item.hidden), page.topic));
       byID('utc').setAttribute('aria-pressed', String(setting('utc') === 'on'));
@@ -147,12 +155,18 @@ function weir() {
 
     chooseTopic(topic) {
       if (topic === page.topic) return;
+      views.push({ topic, event: '' });
+      this.showTopic(topic);
+    },
+
+    // showTopic goes on with the topic that the address names.
+    showTopic(topic) {
+      if (topic === page.topic) return;
       this.dismissNotice();
       page.choose(topic);
       topics.show(topic);
       this.typed();
       this.tell('');
-      views.replace({ topic, event: '' });
       traces?.topicChanged();
       this.refresh();
     },
@@ -192,4 +206,12 @@ function weir() {
       if (views.name === 'feed' && (new URLSearchParams(location.search).get('event') ?? '') !== event) views.replace({ event, ...(event && { topic: page.topic }) });
     },
   };
+}
+
+// placeBanners puts what is told of the stream where it moves least: in the card of
+// the feed, which has room to give; in the other views above them.
+function placeBanners(view) {
+  const banners = byID('banners');
+  if (view === 'feed') byID('feed-card').querySelector('.feed-head').after(banners);
+  else byID('try').before(banners);
 }

@@ -104,7 +104,7 @@ export class Feed {
   }
 
   focus() {
-    (this.#current ?? this.#root).focus({ preventScroll: true });
+    (this.#current && !this.#current.hidden ? this.#current : this.#root).focus({ preventScroll: true });
   }
 
   find(id) {

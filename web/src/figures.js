@@ -5,11 +5,13 @@ import { MAX_ITEMS } from './feed.js';
 
 export function figures(page) {
   return {
-    total: '0',
-    perMinute: '0',
-    lastEvent: '--:--',
+    total: '–',
+    perMinute: '–',
+    figureClass: 'stat-none',
+    lastEvent: '–',
     lastAge: '',
     latency: '–',
+    latencyClass: 'stat-none',
     latencyMore: '',
     hasLatency: false,
     isClear: true,
@@ -61,14 +63,18 @@ export function figures(page) {
     },
 
     refreshFigures() {
-      const { stats, feed, serverTime } = page();
-      this.total = stats.total.toLocaleString('en');
+      const { stats, feed, serverTime, stream: { state } } = page();
+      // Before anything was read there is nothing to count.
+      const none = stats.total === 0 && state === 'disconnected';
+      this.figureClass = none ? 'stat-none' : '';
+      this.total = none ? '–' : stats.total.toLocaleString('en');
       const rate = stats.perMinute(serverTime);
-      this.perMinute = rate === 0 || rate >= 100 ? Math.round(rate).toLocaleString('en') : rate.toFixed(1).replace(/\.0$/, '');
-      this.lastEvent = stats.lastAt ? timeOfDay(stats.lastAt) : '--:--';
+      this.perMinute = none ? '–' : rate === 0 || rate >= 100 ? Math.round(rate).toLocaleString('en') : rate.toFixed(1).replace(/\.0$/, '');
+      this.lastEvent = stats.lastAt ? timeOfDay(stats.lastAt) : '–';
       this.lastAge = stats.lastAt ? ago(serverTime - stats.lastAt) : '';
       const took = stats.latencyFigures();
       this.hasLatency = took !== null;
+      this.latencyClass = took ? '' : 'stat-none';
       this.latency = took ? latency(took.p50) : '–';
       this.latencyMore = took ? `p95 ${latency(took.p95)} · worst ${latency(took.worst)}` : '';
       const shown = feed.items.length;

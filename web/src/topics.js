@@ -3,6 +3,7 @@
 
 const byID = (id) => document.getElementById(id);
 const MOST = 100; // that are offered
+const LONGEST = 128; // characters of a name
 const NAME = /^(?!\$|\.{1,2}$)[\w.~!$&'()+;:@-]{1,128}$/;
 
 export class Topics {
@@ -16,7 +17,7 @@ export class Topics {
     this.#form?.addEventListener('submit', (event) => {
       event.preventDefault();
       const name = this.#field.value.trim();
-      this.#field.setCustomValidity(NAME.test(name) ? this.#outside(name) : 'A topic has 1 to 128 letters, digits and -._~!$&\'()+;:@, and does not begin with $.');
+      this.#field.setCustomValidity(name.length > LONGEST ? `The name of a topic has at most ${LONGEST} characters: this one has ${name.length}.` : NAME.test(name) ? this.#outside(name) : 'A topic has 1 to 128 letters, digits and -._~!$&\'()+;:@, and does not begin with $.');
       if (!this.#form.reportValidity()) return;
       this.#field.value = '';
       this.add(name);
@@ -45,7 +46,7 @@ export class Topics {
     if (this.#find(topic) || this.#list.childElementCount >= MOST) return;
     const label = Object.assign(document.createElement('label'), { className: 'topic' });
     const input = Object.assign(document.createElement('input'), { type: 'radio', name: 'topic', value: topic });
-    const text = Object.assign(document.createElement('span'), { textContent: topic });
+    const text = Object.assign(document.createElement('span'), { textContent: topic, title: topic });
     text.dataset.text = topic;
     label.append(input, text);
     this.#list.append(label);

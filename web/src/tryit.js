@@ -7,6 +7,7 @@ import { setting } from './memory.js';
 
 const CUT = 3000; // ms
 const FROZEN = 10_000;
+const HINT = 'Publish sends the text to the topic; the other two try this browser’s own line.';
 const SETTLED = 400; // ms after which what was waiting has come
 
 export function tryIt(page) {
@@ -14,7 +15,7 @@ export function tryIt(page) {
   let timer = 0;
 
   return {
-    trySaid: '',
+    trySaid: HINT,
     tryKind: '',
     curl: '',
     cannotCut: 'true', // a button that is disabled would lose the keyboard's focus
@@ -83,8 +84,9 @@ export function tryIt(page) {
       this.tell(`This page does not read for ${lasting(FROZEN)}. The server sends on, until the network's buffers are full; then this page falls behind in the log.`);
     },
 
+    // tell says it in a line that is always there: nothing moves.
     tell(text, kind = '') {
-      this.trySaid = text;
+      this.trySaid = text || HINT;
       this.tryKind = kind;
     },
 

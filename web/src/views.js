@@ -9,8 +9,9 @@ export class Views {
 
   #shown;
 
-  // shown(name, before) is called when the view changes.
-  constructor(shown) {
+  // shown(name, before) is called when the view changes, and back() when the reader
+  // has gone to another address of this page in the browser's history.
+  constructor(shown, back) {
     this.#shown = shown;
     const links = document.getElementById('views');
     this.names = [...links.querySelectorAll('[data-view]')].map((link) => link.dataset.view);
@@ -20,7 +21,10 @@ export class Views {
       event.preventDefault();
       this.go(link.dataset.view);
     });
-    addEventListener('popstate', () => this.#show(this.#asked()));
+    addEventListener('popstate', () => {
+      this.#show(this.#asked());
+      back();
+    });
     this.#show(this.#asked());
   }
 
@@ -41,6 +45,15 @@ export class Views {
     }
     const text = query.toString();
     return `/${text ? `?${text}` : ''}`;
+  }
+
+  // topic is what the address asks for, or ''.
+  get topic() {
+    return new URLSearchParams(location.search).get('topic') || topicOfPath();
+  }
+
+  push(changes) {
+    history.pushState(null, '', this.address(changes));
   }
 
   replace(changes) {

@@ -88,6 +88,29 @@ func (c *Conn) Lag() uint64 {
 	return c.s.member.Lag()
 }
 
+// Stuck returns for how long something has waited for the client that could not be
+// written, 0 when nothing waits, and how long it takes until the client is cut off for
+// that: Handler.WriteTimeout, less what is over.
+func (c *Conn) Stuck() (since, left time.Duration) {
+	if c.s == nil {
+		return 0, 0
+	}
+	now := time.Now()
+	since = max(0, min(c.s.member.Waiting(now), now.Sub(c.LastWrite())))
+	return since, max(0, or(c.s.h.WriteTimeout, defaultWriteTimeout)-since)
+}
+
+// TimeToLoss returns how long it takes until the topic's log drops what the client is
+// sent next, at the rate of the last ten seconds. It is not ok when the client does
+// not lag: when what waits for it has waited for less than a second, or nothing comes.
+// One that takes nothing is cut off at Handler.WriteTimeout, which may be sooner.
+func (c *Conn) TimeToLoss() (left time.Duration, ok bool) {
+	if c.s == nil {
+		return 0, false
+	}
+	return c.s.member.TimeToLoss(time.Now())
+}
+
 // Unread returns how many bytes wait in this system's buffers because the
 // client does not take them. It is not ok where the system cannot tell.
 func (c *Conn) Unread() (bytes int64, ok bool) {

@@ -359,5 +359,15 @@ func (h *Hub) TopicHealth(name string) (TopicHealth, error) {
 	return t.health(), nil
 }
 
+// DemandedHealth returns the state of the topics that were made on demand, by label.
+// It looks at each of them.
+func (h *Hub) DemandedHealth() map[string]DemandedHealth {
+	all := make(map[string]DemandedHealth)
+	for _, t := range h.topics.onDemand() {
+		all[t.label()] = all[t.label()].with(t.health())
+	}
+	return all
+}
+
 // Demanded returns how many topics there are that were made on demand, by label.
 func (h *Hub) Demanded() map[string]int { return h.topics.counts() }

@@ -96,6 +96,19 @@ func (r *registry) named() []*topic {
 	return named
 }
 
+// onDemand returns the topics that were made on demand, in no order.
+func (r *registry) onDemand() []*topic {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	made := make([]*topic, 0, len(r.topics)-len(r.order))
+	for _, t := range r.topics {
+		if t.onDemand {
+			made = append(made, t)
+		}
+	}
+	return made
+}
+
 // first returns the name of the topic that was made first, or "".
 func (r *registry) first() string {
 	r.mu.RLock()

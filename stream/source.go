@@ -135,3 +135,24 @@ type TopicHealth struct {
 	Readers int
 	Ended   string // why the topic has ended, or ""
 }
+
+// DemandedHealth is the state of all topics of one label that were made on demand,
+// added up.
+type DemandedHealth struct {
+	Topics       int
+	Entries      int                 // held
+	Bytes, Limit int64               // of the logs: kept in memory, and allowed
+	Brokers      map[SourceState]int // topics whose broker is in a state; nil without a broker
+}
+
+func (d DemandedHealth) with(t TopicHealth) DemandedHealth {
+	d.Topics++
+	d.Entries, d.Bytes, d.Limit = d.Entries+t.Log.Entries, d.Bytes+t.Log.Bytes, d.Limit+t.Log.Limit
+	if t.Broker != nil {
+		if d.Brokers == nil {
+			d.Brokers = make(map[SourceState]int)
+		}
+		d.Brokers[t.Broker.State]++
+	}
+	return d
+}

@@ -12,18 +12,21 @@ import (
 // none. Any goroutine may call its methods.
 type observedHandler struct {
 	atomic.Pointer[stream.Handler]
-	growth growth
 }
 
-// logState is how a topic's log, source and broker are at a moment.
+// logState is how the logs, sources and brokers of a label's topics are at a moment,
+// added up.
 type logState struct {
 	bytes, limit, entries, restarts int64
-	timeToLoss                      float64 // s
-	source, broker                  stream.SourceState
+	sources, brokers                map[stream.SourceState]int // how many are in a state
 }
 
-// noLoss is the greatest time_to_loss that is told. Nobody plans for longer.
-const noLoss = 24 * time.Hour
+// behind is how far the readers of a label are behind at a moment.
+type behind struct {
+	lag    int64         // of the one furthest behind, in events
+	loss   time.Duration // until the first of them loses events
+	losing bool          // one lags, and events come
+}
 
 // label returns what stands for a topic in metrics and the names of spans. It is
 // empty for a topic that does not exist.
@@ -53,47 +56,60 @@ func (o *observedHandler) hasBroker(topic string) (has, known bool) {
 	return health.Broker != nil, err == nil
 }
 
-// logs tells of each topic that was not made on demand.
-func (o *observedHandler) logs(lags map[string]int64, tell func(label string, l logState)) {
+// logs returns what there is of each label.
+func (o *observedHandler) logs() map[string]logState {
 	h := o.Load()
 	if h == nil {
-		return
+		return nil
 	}
-	now := time.Now()
-	for name, topic := range h.Hub.Health() {
-		log := topic.Log
-		l := logState{
-			bytes: log.Bytes, limit: log.Limit, entries: int64(log.Entries), timeToLoss: noLoss.Seconds(),
-			source: topic.Source.State, restarts: int64(topic.Source.Restarts),
+	all := make(map[string]logState)
+	for _, topic := range h.Hub.Health() {
+		l := all[topic.Label]
+		if l.sources == nil {
+			l.sources = make(map[stream.SourceState]int)
+		}
+		l.bytes, l.limit, l.entries = l.bytes+topic.Log.Bytes, l.limit+topic.Log.Limit, l.entries+int64(topic.Log.Entries)
+		l.restarts += int64(topic.Source.Restarts)
+		if topic.Source.State != "" {
+			l.sources[topic.Source.State]++
 		}
 		if topic.Broker != nil {
-			l.broker = topic.Broker.State
-		}
-		if rate := o.growth.of(name, log.Head, now); rate > 0 {
-			room := int64(log.History)
-			if log.Bytes > log.Limit*9/10 {
-				room = int64(log.Entries) // the bytes are the bound
+			if l.brokers == nil {
+				l.brokers = make(map[stream.SourceState]int)
 			}
-			l.timeToLoss = min(max(0, float64(room-lags[topic.Label]))/rate, l.timeToLoss)
+			l.brokers[topic.Broker.State]++
 		}
-		tell(topic.Label, l)
+		all[topic.Label] = l
 	}
+	for label, d := range h.Hub.DemandedHealth() {
+		if _, named := all[label]; !named {
+			all[label] = logState{bytes: d.Bytes, limit: d.Limit, entries: int64(d.Entries), brokers: d.Brokers}
+		}
+	}
+	return all
 }
 
-// lags returns the greatest lag of each label, in events. It counts the entries that
-// were not written yet. It adds an estimate of the events in the bytes that the
+// behind returns how far the readers of each label are behind. It counts the entries
+// that were not written yet. It adds an estimate of the events in the bytes that the
 // client has not taken from this system's buffers, by the mean size of the events
 // so far.
-func (o *observedHandler) lags() map[string]int64 {
-	lags := make(map[string]int64)
-	if h := o.Load(); h != nil {
-		for _, c := range h.Conns() {
-			lag := int64(c.Lag())
-			if unread, ok := c.Unread(); ok && unread > 0 && c.Events() > 0 {
-				lag += unread * c.Events() / max(c.Bytes(), 1)
-			}
-			lags[c.Label] = max(lags[c.Label], lag)
-		}
+func (o *observedHandler) behind() map[string]behind {
+	all := make(map[string]behind)
+	h := o.Load()
+	if h == nil {
+		return all
 	}
-	return lags
+	for _, c := range h.Conns() {
+		b := all[c.Label]
+		lag := int64(c.Lag())
+		if unread, ok := c.Unread(); ok && unread > 0 && c.Events() > 0 {
+			lag += unread * c.Events() / max(c.Bytes(), 1)
+		}
+		b.lag = max(b.lag, lag)
+		if loss, ok := c.TimeToLoss(); ok && (!b.losing || loss < b.loss) {
+			b.losing, b.loss = true, loss
+		}
+		all[c.Label] = b
+	}
+	return all
 }

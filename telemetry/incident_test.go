@@ -264,7 +264,6 @@ func TestSeriesBeginAtZero(t *testing.T) {
 			`sse_client_reports_rejected_total{sse_report_reason="rate"} 0`,
 			`sse_server_active_connections{network_protocol_version="2",sse_topic="sensor"} 0`,
 			`sse_server_lag{sse_topic="sensor"} 0`,
-			`sse_server_time_to_loss_seconds{sse_topic="sensor"} 86400`,
 		} {
 			if !strings.Contains(text, line+"\n") {
 				t.Errorf("there is no line %s", line)

@@ -59,7 +59,7 @@ func (m *metrics) observe(meter metric.Meter) error {
 	active, err := meter.Int64ObservableUpDownCounter("sse.server.active_connections", metric.WithUnit("{connection}"), metric.WithDescription("Streams that are open."))
 	errs, all = append(errs, err), append(all, active)
 	loss, err := meter.Float64ObservableGauge("sse.server.time_to_loss", metric.WithUnit("s"),
-		metric.WithDescription("How long until the log's oldest end overtakes the client furthest behind, at the rate at which the log grows now; a day at most."))
+		metric.WithDescription("How long until the first of the clients that lag loses events, at the rate at which its log has grown in the last ten seconds; a day at most. Absent while none lags or nothing comes."))
 	errs, all = append(errs, err), append(all, loss)
 
 	published := counts("sse.server.events.published", "{event}", "Events that entered a topic through this process.")
@@ -71,16 +71,16 @@ func (m *metrics) observe(meter metric.Meter) error {
 	rejected := counts("sse.server.rejected_connections", "{connection}", "Requests for a stream that the stream's handler refused; requests that were turned away before it are not counted.")
 	reports := counts("sse.client.reports.rejected", "{report}", "Reports of browsers that were not believed.")
 	lag := gauge("sse.server.lag", "{event}", "Entries that the client furthest behind has not been sent yet, and an estimate of the events in the bytes that it has not taken.")
-	size := gauge("sse.server.log.size", "By", "What the entries of a topic's log keep in memory.")
-	limit := gauge("sse.server.log.limit", "By", "What the entries of a topic's log may keep in memory.")
-	entries := gauge("sse.server.log.entries", "{event}", "Entries that a topic's log holds.")
-	state := gauge("sse.server.source.state", "{source}", "1 for the state that a topic's source is in, 0 for the others.")
-	broker := gauge("sse.server.broker.state", "{broker}", "1 for the state that a topic's broker is in, 0 for the others.")
-	restarts := counts("sse.server.source.restarts", "{restart}", "How often a topic's source was run again.")
+	size := gauge("sse.server.log.size", "By", "What the entries of a topic's log keep in memory; of topics on demand, of all that there are.")
+	limit := gauge("sse.server.log.limit", "By", "What the entries of a topic's log may keep in memory; of topics on demand, of all that there are.")
+	entries := gauge("sse.server.log.entries", "{event}", "Entries that a topic's log holds; of topics on demand, of all that there are.")
+	state := gauge("sse.server.source.state", "{source}", "1 for the state that a topic's source is in, 0 for the others; absent for topics on demand, and for those that no source feeds.")
+	broker := gauge("sse.server.broker.state", "{broker}", "1 for the state that a topic's broker is in, 0 for the others; of topics on demand, how many are in each state. Absent without a broker.")
+	restarts := counts("sse.server.source.restarts", "{restart}", "How often a topic's source was run again; absent for topics on demand.")
 
 	_, err = meter.RegisterCallback(func(_ context.Context, o metric.Observer) error {
 		m.know()
-		lags := m.handler.lags()
+		behind := m.handler.behind()
 		for _, c := range m.reports {
 			o.ObserveInt64(reports, c.Load(), c.option)
 		}
@@ -105,37 +105,35 @@ func (m *metrics) observe(meter metric.Meter) error {
 			o.ObserveInt64(delivered, total.replayed, tm.replayed)
 			o.ObserveInt64(io, total.bytes, tm.option)
 			o.ObserveInt64(heartbeats, tm.heartbeats.Load(), tm.option)
-			o.ObserveInt64(lag, lags[tm.name], tm.option)
+			b := behind[tm.name]
+			o.ObserveInt64(lag, b.lag, tm.option)
+			if b.losing {
+				o.ObserveFloat64(loss, b.loss.Seconds(), tm.option)
+			}
 			for i := range versions {
 				o.ObserveInt64(active, tm.connections[i].Load(), tm.byVersion[i])
 			}
 		}
-		m.handler.logs(lags, func(name string, l logState) {
-			tm := m.topic(name)
-			o.ObserveFloat64(loss, l.timeToLoss, tm.option)
+		for label, l := range m.handler.logs() {
+			tm := m.topic(label)
 			o.ObserveInt64(size, l.bytes, tm.option)
 			o.ObserveInt64(limit, l.limit, tm.option)
 			o.ObserveInt64(entries, l.entries, tm.option)
-			o.ObserveInt64(restarts, l.restarts, tm.option)
+			if l.sources != nil { // not made on demand
+				o.ObserveInt64(restarts, l.restarts, tm.option)
+			}
 			for _, s := range sourceStates {
-				if l.source != "" {
-					o.ObserveInt64(state, is(l.source == s), tm.states[s])
+				if len(l.sources) > 0 {
+					o.ObserveInt64(state, int64(l.sources[s]), tm.states[s])
 				}
-				if l.broker != "" {
-					o.ObserveInt64(broker, is(l.broker == s), tm.states[s])
+				if len(l.brokers) > 0 {
+					o.ObserveInt64(broker, int64(l.brokers[s]), tm.states[s])
 				}
 			}
-		})
+		}
 		return nil
 	}, all...)
 	return errors.Join(append(errs, err)...)
-}
-
-func is(b bool) int64 {
-	if b {
-		return 1
-	}
-	return 0
 }
 
 // scrapeHandler serves a registry to Prometheus.

@@ -3,12 +3,12 @@ package web
 import (
 	"cmp"
 	"encoding/json"
+	"math"
 	"slices"
 	"strings"
 	"time"
 
 	"weir/stream"
-	"weir/stream/eventlog"
 )
 
 // Bounds of one frame.
@@ -26,9 +26,9 @@ type frame struct {
 	Topics     []bandFrame  `json:"topics"`
 	MoreTopics int          `json:"moreTopics,omitempty"`
 	Open       []readerOpen `json:"open,omitempty"`
-	Moved      [][5]int64   `json:"moved,omitempty"` // number, lag, events, s without a write, bytes that the network holds
-	Gone       []int        `json:"gone,omitempty"`  // numbers
-	More       int          `json:"more,omitempty"`  // readers that are not in the picture
+	Moved      []readerNow  `json:"moved,omitempty"`
+	Gone       []int        `json:"gone,omitempty"` // numbers
+	More       int          `json:"more,omitempty"` // readers that are not in the picture
 }
 
 type bandFrame struct {
@@ -37,7 +37,6 @@ type bandFrame struct {
 	Head       uint64  `json:"head"`
 	Entries    int     `json:"entries"`
 	Bytes      int64   `json:"bytes"`
-	Limit      int     `json:"limit,omitempty"` // of entries
 	LimitBytes int64   `json:"limitBytes,omitempty"`
 	Floor      uint64  `json:"floor"` // ms
 	PerMinute  float64 `json:"perMinute"`
@@ -57,6 +56,11 @@ type readerOpen struct {
 	Started  int64  `json:"started"` // ms
 }
 
+// A readerNow is how a reader is: number, lag, events, for how many seconds it has
+// taken nothing, bytes that the network holds, in how many seconds it loses events (0:
+// it has lost some; -1: it does not lag), and in how many it is cut off (-1: it reads).
+type readerNow [7]int64
+
 // A framer makes the frames of the picture, each from the one before.
 type framer struct {
 	hub     *stream.Hub
@@ -65,26 +69,17 @@ type framer struct {
 	askedAt time.Time
 	next    int // number of the next reader
 	seen    map[string]*seenReader
-	heads   map[string][]headAt // by topic: the last minute, for its rate
 }
 
 func newFramer(hub *stream.Hub, streams *stream.Handler) *framer {
-	return &framer{hub: hub, streams: streams, seen: make(map[string]*seenReader), heads: make(map[string][]headAt)}
+	return &framer{hub: hub, streams: streams, seen: make(map[string]*seenReader)}
 }
 
 type seenReader struct {
 	n           int
-	lag         uint64
-	events      int64
-	idle        int64
-	unread      int64
+	now         readerNow
 	named       bool // in a frame since the last whole one
 	told, there bool
-}
-
-type headAt struct {
-	at   time.Time
-	head uint64
 }
 
 func (f *framer) frame(now time.Time, whole bool) []byte {
@@ -122,8 +117,8 @@ func (f *framer) topics(fr *frame, conns []*stream.Conn, now time.Time) {
 	}
 	for name, t := range all {
 		band := bandFrame{
-			Name: name, Streams: streams[name], Head: t.Log.Head, Entries: t.Log.Entries, Bytes: t.Log.Bytes, Limit: t.Log.History, LimitBytes: t.Log.Limit, Floor: t.Log.Floor.Milli,
-			PerMinute: f.rate(name, t.Log, now), Source: string(t.Source.State),
+			Name: name, Streams: streams[name], Head: t.Log.Head, Entries: t.Log.Entries, Bytes: t.Log.Bytes, LimitBytes: t.Log.Limit, Floor: t.Log.Floor.Milli,
+			PerMinute: math.Round(t.Log.PerMinute*10) / 10, Source: string(t.Source.State),
 		}
 		if t.Broker != nil {
 			band.Broker = string(t.Broker.State)
@@ -137,30 +132,6 @@ func (f *framer) topics(fr *frame, conns []*stream.Conn, now time.Time) {
 		fr.MoreTopics = len(fr.Topics) - maxBands
 		fr.Topics = fr.Topics[:maxBands]
 	}
-	for name := range f.heads {
-		if _, there := all[name]; !there {
-			delete(f.heads, name)
-		}
-	}
-}
-
-// rate is how many events a minute come: of the last minute, as far as somebody
-// has looked, else of all that the log holds.
-func (f *framer) rate(name string, log eventlog.Stats, now time.Time) float64 {
-	heads := f.heads[name]
-	if n := len(heads); n == 0 || now.Sub(heads[n-1].at) >= time.Second {
-		heads = append(heads, headAt{now, log.Head})
-		for now.Sub(heads[0].at) > time.Minute {
-			heads = heads[1:]
-		}
-		f.heads[name] = slices.Clone(heads)
-	}
-	events, since := float64(log.Head-min(log.Head, heads[0].head)), now.Sub(heads[0].at)
-	if since < 10*time.Second {
-		events, since = float64(log.Entries), max(now.Sub(log.Floor.Time()), time.Second)
-	}
-	perMinute := events / since.Minutes()
-	return float64(int64(perMinute*10+0.5)) / 10
 }
 
 func (f *framer) readers(fr *frame, conns []*stream.Conn, now time.Time) {
@@ -185,17 +156,14 @@ func (f *framer) readers(fr *frame, conns []*stream.Conn, now time.Time) {
 			})
 		}
 		known.there = true
-		lag, events, idle := c.Lag(), c.Events(), int64(0)
-		if lag > 0 {
-			idle = int64(max(0, now.Sub(c.LastWrite())) / time.Second)
-		}
-		unread := known.unread
+		unread := known.now[4]
 		if asked {
 			unread, _ = c.Unread()
 		}
-		if !known.told || unread != known.unread || lag != known.lag || events != known.events || idle != known.idle {
-			known.told, known.lag, known.events, known.idle, known.unread = true, lag, events, idle, unread
-			fr.Moved = append(fr.Moved, [5]int64{int64(known.n), int64(lag), events, idle, unread})
+		is := nowOf(c, known.n, unread)
+		if !known.told || is != known.now {
+			known.told, known.now = true, is
+			fr.Moved = append(fr.Moved, is)
 		}
 	}
 	for id, known := range f.seen {
@@ -205,6 +173,22 @@ func (f *framer) readers(fr *frame, conns []*stream.Conn, now time.Time) {
 		}
 		known.there = false
 	}
+}
+
+// nowOf says how a reader is.
+func nowOf(c *stream.Conn, n int, unread int64) readerNow {
+	is := readerNow{int64(n), int64(c.Lag()), c.Events(), 0, unread, -1, -1}
+	if is[1] == 0 {
+		return is
+	}
+	since, left := c.Stuck()
+	if is[3] = int64(since / time.Second); is[3] > 0 {
+		is[6] = int64(math.Ceil(left.Seconds()))
+	}
+	if left, ok := c.TimeToLoss(); ok {
+		is[5] = int64(math.Ceil(left.Seconds()))
+	}
+	return is
 }
 
 // number gives those that are new their numbers, in the order in which they came.

@@ -379,6 +379,9 @@ type Stats struct {
 	Last    ID     // of the newest event
 	Floor   ID     // nothing up to it is held
 	Head    uint64 // entries ever put in
+	// PerMinute is how many entries a minute came: in the last minute, or since the
+	// Floor, if that is younger.
+	PerMinute float64
 }
 
 // Stats returns what the log holds now.
@@ -387,6 +390,6 @@ func (l *Log) Stats() Stats {
 	defer l.mu.RUnlock()
 	return Stats{
 		Entries: l.all.held(), Bytes: l.bytes, Limit: l.opts.Bytes, History: l.opts.History,
-		Last: l.last, Floor: l.all.floor, Head: l.all.head,
+		Last: l.last, Floor: l.all.floor, Head: l.all.head, PerMinute: 60 * l.rate(time.Now(), time.Minute),
 	}
 }

@@ -80,10 +80,10 @@ export class StreamsView {
     this.#more = more;
     this.#moreTopics = moreTopics;
     for (const n of gone) this.#readers.delete(n);
-    for (const reader of open) this.#readers.set(reader.n, { ...reader, lag: 0, events: 0, idle: 0, waiting: 0 });
-    for (const [n, lag, events, idle, waiting = 0] of moved) {
+    for (const reader of open) this.#readers.set(reader.n, { ...reader, lag: 0, events: 0, idle: 0, waiting: 0, left: -1, cut: -1 });
+    for (const [n, lag, events, idle, waiting, left, cut] of moved) {
       const reader = this.#readers.get(n);
-      if (reader) Object.assign(reader, { lag, events, idle, waiting });
+      if (reader) Object.assign(reader, { lag, events, idle, waiting, left, cut });
     }
     this.#arrange();
     this.#changed();

@@ -117,17 +117,18 @@ test('figures are of the latest, and charts of so many points', () => {
 test('a reader is judged by what it has not read, in the log and in the network', () => {
   const topic = { head: 1000, entries: 500, limit: 500, perMinute: 60 };
   const of = (reader, read) => {
-    const { behind, loss, gone, level, says } = judge({ lag: 0, events: 900, idle: 0, waiting: 0, ...reader }, topic, read);
+    const { behind, loss, gone, level, says } = judge({ lag: 0, events: 900, idle: 0, waiting: 0, left: -1, cut: -1, ...reader }, topic, read);
     return { behind, loss, gone, level, says };
   };
   assert.deepEqual(of({}), { behind: 0, loss: Infinity, gone: 0, level: 'good', says: 'caught up' });
   assert.deepEqual(of({ lag: 2 }), { behind: 2, loss: Infinity, gone: 0, level: 'good', says: 'caught up' });
-  assert.deepEqual(of({ lag: 380 }), { behind: 380, loss: 120, gone: 0, level: 'wait', says: 'catching up' }); // 120 more, at one a second
-  assert.deepEqual(of({ lag: 510, idle: 75 }), { behind: 510, loss: 0, gone: 10, level: 'bad', says: 'not reading for 1 min 15 s' });
+  assert.deepEqual(of({ lag: 380, left: 120 }), { behind: 380, loss: 120, gone: 0, level: 'wait', says: 'catching up' });
+  assert.deepEqual(of({ lag: 380 }), { behind: 380, loss: Infinity, gone: 0, level: 'wait', says: 'catching up' });
+  assert.deepEqual(of({ lag: 380, left: 120, idle: 8, cut: 2 }), { behind: 380, loss: 2, gone: 0, level: 'bad', says: 'not reading for 8 s, cut off in 2 s' }); // which comes first
+  assert.deepEqual(of({ lag: 510, left: 0, idle: 75, cut: 525 }), { behind: 510, loss: 0, gone: 10, level: 'bad', says: 'not reading for 1 min 15 s, cut off in 8 min 45 s' });
   assert.deepEqual(of({ waiting: 5000 }), { behind: 0, loss: Infinity, gone: 0, level: 'wait', says: '5.0 kB wait in the network' });
   assert.deepEqual(of({}, 880), { behind: 20, loss: Infinity, gone: 0, level: 'wait', says: '20 on the way to you' });
   assert.deepEqual(of({}, 950), { behind: 0, loss: Infinity, gone: 0, level: 'good', says: 'caught up' }); // this page knows more than the picture yet
-  assert.equal(judge({ lag: 100, events: 0, idle: 0, waiting: 0 }, { head: 200, entries: 200, limit: 500, perMinute: 60 }).loss, 400);
   assert.equal(judge({ lag: 100, events: 0, idle: 0, waiting: 0 }, undefined).says, 'caught up');
   const readers = [{ n: 1, own: false, worry: 0, behind: 0 }, { n: 2, own: false, worry: 3, behind: 5 }, { n: 3, own: true, worry: 0, behind: 0 }, { n: 4, own: false, worry: 3, behind: 9 }, { n: 5, own: false, worry: 1, behind: 99 }];
   assert.deepEqual(readers.sort(worstFirst).map(({ n }) => n), [3, 4, 2, 5, 1]);

@@ -43,6 +43,8 @@ func TestHeldEventsAreKept(t *testing.T) {
 		t.Helper()
 		p.run(`document.getElementById('follow').click()`)
 		p.visible("#jump")
+		p.run(`document.getElementById('sse-feed').scrollTop = 0`) // no row above can make room
+		p.wait(`new Promise((r) => requestAnimationFrame(() => requestAnimationFrame(() => r(document.getElementById('follow').getAttribute('aria-pressed') === 'false'))))`)
 		s.publish("t", seq(next, next+30)...)
 		p.total(next + 30)
 		p.wait(`document.getElementById('jump').textContent === 'Jump to latest (30 new)' && document.querySelectorAll('#sse-feed .data-item').length === 50`)

@@ -1,6 +1,7 @@
 package telemetry
 
 import (
+	"context"
 	"log/slog"
 	"net/http"
 	"sync/atomic"
@@ -39,7 +40,7 @@ func (c *connection) open(now time.Time) {
 	c.exchange = nil
 	c.trace.begin(now)
 	conn := c.trace.conn
-	c.write(slog.LevelInfo, "stream opened", "", slog.String("protocol", conn.Protocol), slog.String("format", string(conn.Format)), slog.Bool("resumed", conn.Resumed))
+	c.write(c.trace.logContext(), slog.LevelInfo, "stream opened", "", slog.String("protocol", conn.Protocol), slog.String("format", string(conn.Format)), slog.Bool("resumed", conn.Resumed))
 }
 
 // flush is the path of every delivery.
@@ -110,22 +111,22 @@ func (c *connection) deliver(f *stream.Flush) {
 func (c *connection) gap(g *eventlog.Gap, now time.Time) {
 	c.gapped = true
 	c.trace.topic.lost(g.Reason, int64(g.Missed))
-	c.trace.gap(g, now)
+	ctx := c.trace.gap(g, now)
 	attrs := []slog.Attr{slog.String("from", g.From.String()), slog.String("to", g.To.String())}
 	if g.Missed > 0 { // else nobody knows
 		attrs = append(attrs, slog.Uint64("missed", g.Missed))
 	}
-	c.write(slog.LevelWarn, "events lost to a client", g.Reason, attrs...)
+	c.write(ctx, slog.LevelWarn, "events lost to a client", g.Reason, attrs...)
 }
 
 func (c *connection) heartbeat(time.Time) {
 	c.trace.topic.heartbeats.Add(1)
 }
 
-// write writes about a connection. The reason, if any, is one of a bounded set.
-func (c *connection) write(level slog.Level, message, reason string, attrs ...slog.Attr) {
+// write writes about a connection, with the IDs that the context carries. The reason, if any, is one of a bounded set.
+func (c *connection) write(ctx context.Context, level slog.Level, message, reason string, attrs ...slog.Attr) {
 	conn := c.trace.conn
-	c.log.write(c.trace.logContext(), level, message, reason, append([]slog.Attr{
+	c.log.write(ctx, level, message, reason, append([]slog.Attr{
 		slog.String("topic", conn.Label), slog.String("connection", conn.ID),
 		slog.String("session", c.trace.session), slog.String("client", clientHost(conn)),
 	}, attrs...)...)
@@ -147,8 +148,8 @@ func (c *connection) closed(now time.Time, reason stream.CloseReason, err error,
 		c.endReplay()
 	}
 	conn := c.trace.conn
-	age := now.Sub(conn.Started)
-	c.trace.topic.closed(c.trace.logContext(), reason, age)
+	age, ctx := now.Sub(conn.Started), c.trace.endContext()
+	c.trace.topic.closed(ctx, reason, age)
 	level := slog.LevelInfo
 	attrs := []slog.Attr{slog.String("age", readable(age)),
 		slog.Int64("events", conn.Events()), slog.Int64("bytes", conn.Bytes()), slog.Int("segments", segments)}
@@ -156,5 +157,5 @@ func (c *connection) closed(now time.Time, reason stream.CloseReason, err error,
 		level = slog.LevelWarn
 		attrs = append(attrs, slog.Any("error", err))
 	}
-	c.write(level, "stream closed", string(reason), attrs...)
+	c.write(ctx, level, "stream closed", string(reason), attrs...)
 }

@@ -41,7 +41,8 @@
 // goes on in a new trace, whose first segment is its root and is linked to the
 // last of the trace before. A segment in which something went wrong is the root
 // of a trace of its own: a collector that decides about a trace some seconds after
-// it began would have decided about the stream's long ago.
+// it began would have decided about the stream's long ago. What is logged of a gap or
+// of the stream's end carries the IDs of the segment in which it happened.
 //
 // An event is pending until its way is known: a second after its first
 // delivery, or up to three when pages that report got it. So its span encloses the

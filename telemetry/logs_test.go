@@ -13,12 +13,15 @@ import (
 	"testing/synctest"
 	"time"
 
+	sdktrace "go.opentelemetry.io/otel/sdk/trace"
+
 	"weir/stream"
 	"weir/stream/streamtest"
 	"weir/telemetry"
 )
 
-// TestLogs reads the records of a stream, and finds them in its trace.
+// TestLogs reads the records of a stream, and finds the span in which each happened:
+// the one that began the stream, that tells of the gap, or that tells why it ended.
 func TestLogs(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		var log streamtest.Buffer
@@ -49,6 +52,14 @@ func TestLogs(t *testing.T) {
 		back.leave()
 		r.close()
 		establish := named(r.ended(), "GET /sse-stream")[0].SpanContext()
+		inSpan := func(record map[string]any) sdktrace.ReadOnlySpan {
+			for _, s := range r.ended() {
+				if sc := s.SpanContext(); record["trace_id"] == sc.TraceID().String() && record["span_id"] == sc.SpanID().String() {
+					return s
+				}
+			}
+			return nil
+		}
 		var messages []string
 		var first any // connection
 		for line := range strings.Lines(log.String()) {
@@ -64,8 +75,18 @@ func TestLogs(t *testing.T) {
 				first = record["connection"]
 			}
 			if record["connection"] != nil && record["connection"] == first {
-				if record["trace_id"] != establish.TraceID().String() || record["span_id"] != establish.SpanID().String() {
-					t.Errorf("%q is not of the stream's trace", message)
+				span := inSpan(record)
+				told := span != nil
+				switch record["msg"] {
+				case "stream opened":
+					told = told && span.SpanContext().Equal(establish)
+				case "events lost to a client":
+					told = told && len(span.Events()) > 0 && span.Events()[0].Name == "sse.gap"
+				case "stream closed":
+					told = told && attr(span, "sse.close.reason").AsString() == record["reason"]
+				}
+				if !told {
+					t.Errorf("%q is not of the span in which it happened, but of %v\n%s", message, span, r.tree())
 				}
 			}
 			if reason, ok := record["reason"].(string); ok {

@@ -36,11 +36,11 @@ type group struct {
 	Events                           []string
 	Annotations                      struct{ Name, Service string }
 	Attributes                       []struct {
-		Ref, ID, Brief, Stability string
-		Level                     any `yaml:"requirement_level"` // a word, or conditionally_required with when
-		Type                      any
-		Examples                  []any
-		Annotations               struct{ Bounded string }
+		Ref, ID, Brief, Note, Stability string
+		Level                           any `yaml:"requirement_level"` // a word, or conditionally_required with when
+		Type                            any
+		Examples                        []any
+		Annotations                     struct{ Bounded string }
 	}
 }
 

@@ -29,7 +29,7 @@ type streams struct {
 	late     *lateEvents
 	log      *logbook
 
-	sessions sessions
+	sessions *sessions
 	byID     sync.Map // *connection by its ID: what the handler's registry does not know of it
 }
 

@@ -43,7 +43,8 @@ func nextAge(age time.Duration) time.Duration {
 
 // A streamTrace makes the spans of an open stream: its segments. Each ends while the
 // stream is open, because an exporter sees a span only when it has ended. A segment's
-// span is made when the segment ends, so a stream holds no span.
+// span is made when the segment ends, so a stream holds no span; unless events were
+// lost: what is logged of that carries the span's IDs, so it is made at once.
 //
 // The stream's owner calls begin, gap and finish; the timer of the segments runs in a
 // goroutine of its own; any goroutine may call the rest.
@@ -63,19 +64,17 @@ type streamTrace struct {
 	opened   time.Time
 	began    time.Duration // when the segment began, after opened
 	number   int
-	before   counts  // at the beginning of the segment
-	parent   spanRef // root of the present trace; zero until the first segment of a new trace has ended
-	previous spanRef // the last segment
-	lost     []lostEvents
+	before   counts        // at the beginning of the segment
+	parent   spanRef       // root of the present trace; zero until the first segment of a new trace has ended
+	previous spanRef       // the last segment
+	lossy    *lossySegment // nil: nothing has been lost in the segment
 	blocked  time.Duration // time blocked in writing before the segment began
 }
 
-// lostEvents describe one gap that the client was told of.
-type lostEvents struct {
-	at       time.Time
-	reason   string
-	from, to stream.ID
-	missed   uint64
+// A lossySegment is a segment in which events were lost to the client.
+type lossySegment struct {
+	span trace.Span
+	told int // gaps, up to maxGapEvents
 }
 
 // counts are a connection's, since it was opened.
@@ -114,6 +113,17 @@ func (st *streamTrace) logContext() context.Context {
 	return trace.ContextWithSpanContext(context.Background(), st.request.context())
 }
 
+// endContext carries the IDs of the last segment, which tells why the stream ended; of
+// the request's span where there was no segment.
+func (st *streamTrace) endContext() context.Context {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	if !st.previous.valid() {
+		return st.logContext()
+	}
+	return trace.ContextWithSpanContext(context.Background(), st.previous.context())
+}
+
 // identity are the attributes by which every span of the stream can be found.
 func (st *streamTrace) identity() []attribute.KeyValue {
 	list := []attribute.KeyValue{
@@ -128,15 +138,24 @@ func (st *streamTrace) identity() []attribute.KeyValue {
 	return list
 }
 
-// gap counts a gap, and keeps it for the span of the segment.
-func (st *streamTrace) gap(g *eventlog.Gap, now time.Time) {
+// gap counts a gap, and puts it into the span of the segment, whose IDs the context
+// carries that it returns.
+func (st *streamTrace) gap(g *eventlog.Gap, now time.Time) context.Context {
 	st.gaps.Add(1)
 	st.missed.Add(int64(g.Missed))
 	st.mu.Lock()
 	defer st.mu.Unlock()
-	if st.timer != nil && len(st.lost) < maxGapEvents {
-		st.lost = append(st.lost, lostEvents{now, g.Reason, g.From, g.To, g.Missed})
+	if st.timer == nil {
+		return st.logContext()
 	}
+	if st.lossy == nil {
+		st.lossy = &lossySegment{span: st.start(true)}
+	}
+	if st.lossy.told < maxGapEvents {
+		st.lossy.told++
+		st.lossy.span.AddEvent("sse.gap", trace.WithTimestamp(now), trace.WithAttributes(gapAttributes(g)...))
+	}
+	return trace.ContextWithSpanContext(context.Background(), st.lossy.span.SpanContext())
 }
 
 // tick ends a segment and begins the next.
@@ -174,25 +193,13 @@ func (st *streamTrace) segment(now time.Time, reason stream.CloseReason, err err
 			attributes = append(attributes, keyErrorType.String(kind))
 		}
 	}
-	options := []trace.SpanStartOption{trace.WithTimestamp(st.opened.Add(st.began)), trace.WithAttributes(attributes...)}
-	var links []trace.Link
-	if st.previous.valid() {
-		links = append(links, link(st.previous.context(), linkPrevious))
+	var span trace.Span
+	if st.lossy != nil {
+		span, st.lossy = st.lossy.span, nil
+	} else {
+		span = st.start(errorType(reason) != "" && now.Sub(st.opened) > ownTraceAfter)
 	}
-	parent := st.parent
-	if fault := errorType(reason) != "" || len(st.lost) > 0; fault && now.Sub(st.opened) > ownTraceAfter && parent.valid() {
-		links = append(links, link(parent.context(), linkStream))
-		parent = spanRef{}
-	}
-	ctx := decided(context.Background())
-	if parent.valid() {
-		ctx = trace.ContextWithSpanContext(ctx, parent.context())
-	}
-	_, span := st.rec.tracer.Start(ctx, "stream "+st.conn.Label, append(options, trace.WithLinks(links...))...)
-	for _, g := range st.lost {
-		span.AddEvent("sse.gap", trace.WithTimestamp(g.at), trace.WithAttributes(g.attributes()...))
-	}
-	st.lost = nil
+	span.SetAttributes(attributes...)
 	if err != nil {
 		span.RecordError(err, trace.WithTimestamp(now))
 		span.SetStatus(codes.Error, err.Error())
@@ -206,11 +213,31 @@ func (st *streamTrace) segment(now time.Time, reason stream.CloseReason, err err
 	}
 }
 
-// attributes tell of a gap. How many events are missed is told if it is known.
-func (g lostEvents) attributes() []attribute.KeyValue {
-	list := []attribute.KeyValue{keyGapReason.String(g.reason), keyGapFrom.String(g.from.String()), keyGapTo.String(g.to.String())}
-	if g.missed > 0 {
-		list = append(list, keyGapMissed.Int64(int64(g.missed)))
+// start begins the span of the present segment. With a fault it is the root of a trace
+// of its own. The caller holds st.mu.
+func (st *streamTrace) start(fault bool) trace.Span {
+	var links []trace.Link
+	if st.previous.valid() {
+		links = append(links, link(st.previous.context(), linkPrevious))
+	}
+	parent := st.parent
+	if fault && parent.valid() {
+		links = append(links, link(parent.context(), linkStream))
+		parent = spanRef{}
+	}
+	ctx := decided(context.Background())
+	if parent.valid() {
+		ctx = trace.ContextWithSpanContext(ctx, parent.context())
+	}
+	_, span := st.rec.tracer.Start(ctx, "stream "+st.conn.Label, trace.WithTimestamp(st.opened.Add(st.began)), trace.WithLinks(links...))
+	return span
+}
+
+// gapAttributes tell of a gap. How many events are missed is told if it is known.
+func gapAttributes(g *eventlog.Gap) []attribute.KeyValue {
+	list := []attribute.KeyValue{keyGapReason.String(g.Reason), keyGapFrom.String(g.From.String()), keyGapTo.String(g.To.String())}
+	if g.Missed > 0 {
+		list = append(list, keyGapMissed.Int64(int64(g.Missed)))
 	}
 	return list
 }

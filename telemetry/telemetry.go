@@ -101,7 +101,7 @@ func Setup(ctx context.Context, opts Options) (*Telemetry, error) {
 	requests := &requests{tracer: providers.tracer, propagator: providers.propagator, limit: limits.requests, client: opts.Client, duration: metrics.request}
 	intake := &intake{node: opts.Node, limited: config.limited, rec: rec, pending: pending, topics: topics, readers: readers}
 	late := &lateEvents{rec: rec, limit: limits.lates}
-	streams := &streams{rec: rec, requests: requests, topics: topics, readers: readers, late: late, log: log}
+	streams := &streams{rec: rec, requests: requests, topics: topics, readers: readers, late: late, log: log, sessions: newSessions()}
 	pages := &pages{rate: opts.ReportRate, find: streams.find, rec: rec, pending: pending, rejected: metrics.reports, node: opts.Node, astray: limitedLog{logger: opts.logger}, disabled: config.disabled}
 	return &Telemetry{
 		disabled: config.disabled, log: log, handler: handler, topics: topics, registry: registry, providers: providers, rec: rec, pending: pending,

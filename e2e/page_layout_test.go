@@ -15,8 +15,8 @@ func TestThePageIsAsHighAsItsContent(t *testing.T) {
 	p := openPage(t, s.url()+"/?topic=t")
 	p.connect()
 	p.total(50)
-	p.click(".data-item:last-of-type") // its panel scrolls by itself, too
-	p.wait(`document.querySelector('#journey[data-journey=loaded], #journey[data-journey=missing]')`)
+	p.run(`document.querySelector('.data-item').click()`) // its panel scrolls by itself, too
+	p.visible("#event")
 	for _, width := range []int64{1280, 360} {
 		p.do(chromedp.EmulateViewport(width, 800))
 		for _, view := range []string{"feed", "streams", "traces"} {
@@ -30,7 +30,9 @@ func TestThePageIsAsHighAsItsContent(t *testing.T) {
 // What Try it says, and the news of an outage, move neither figures nor charts.
 func TestNothingMovesWhenSomethingIsSaid(t *testing.T) {
 	t.Parallel()
-	s := startServer(t, "-source", "t=http")
+	s := newServer(t, "-play", "-source", "t=http")
+	s.env = []string{"WEIR_PUBLISH_TOKEN="}
+	s.start()
 	p := openPage(t, s.url())
 	p.expect(broken, refused)
 	p.connect()

@@ -79,6 +79,18 @@ func (c *Conn) LastWrite() time.Time { return c.Started.Add(time.Duration(c.wrot
 // Blocked returns for how long, in all, writes have waited for the client.
 func (c *Conn) Blocked() time.Duration { return time.Duration(c.blocked.Load()) }
 
+// Left returns why the connection is over, or about to be: "" while it is open,
+// and for a Conn that no Handler made.
+func (c *Conn) Left() CloseReason {
+	if c.s == nil {
+		return ""
+	}
+	if why := c.s.why.Load(); why != nil {
+		return why.reason
+	}
+	return ""
+}
+
 // Lag returns how many entries of the topic the client has not been sent yet; 0
 // for a Conn that no Handler made.
 func (c *Conn) Lag() uint64 {

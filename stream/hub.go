@@ -369,5 +369,9 @@ func (h *Hub) DemandedHealth() map[string]DemandedHealth {
 	return all
 }
 
+// OnDemand returns the names of at most so many topics that were made on demand, in
+// no order.
+func (h *Hub) OnDemand(most int) []string { return h.topics.some(most) }
+
 // Demanded returns how many topics there are that were made on demand, by label.
 func (h *Hub) Demanded() map[string]int { return h.topics.counts() }

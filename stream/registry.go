@@ -119,6 +119,22 @@ func (r *registry) first() string {
 	return r.order[0]
 }
 
+// some returns the names of at most so many topics that were made on demand.
+func (r *registry) some(most int) []string {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	var names []string
+	for name, t := range r.topics {
+		if len(names) >= most {
+			break
+		}
+		if t.onDemand {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
 // counts returns how many topics there are that were made on demand, by label.
 func (r *registry) counts() map[string]int {
 	r.mu.RLock()

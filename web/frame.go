@@ -3,6 +3,7 @@ package web
 import (
 	"cmp"
 	"encoding/json"
+	"maps"
 	"math"
 	"slices"
 	"strings"
@@ -16,6 +17,7 @@ const (
 	maxReaders = 1000 // in the picture; the others are counted
 	maxBands   = 50
 	maxTopics  = 1000 // that are looked at
+	maxIdle    = 100  // topics on demand that nobody reads
 	shortID    = 8    // characters of a connection's ID that are shown: enough to tell connections apart, too few to claim to be one
 )
 
@@ -27,8 +29,9 @@ type frame struct {
 	MoreTopics int          `json:"moreTopics,omitempty"`
 	Open       []readerOpen `json:"open,omitempty"`
 	Moved      []readerNow  `json:"moved,omitempty"`
-	Gone       []int        `json:"gone,omitempty"` // numbers
-	More       int          `json:"more,omitempty"` // readers that are not in the picture
+	Gone       []int        `json:"gone,omitempty"`  // numbers
+	Ended      []readerEnd  `json:"ended,omitempty"` // in the last minute; since the frame before, unless Full
+	More       int          `json:"more,omitempty"`  // readers that are not in the picture
 }
 
 type bandFrame struct {
@@ -69,14 +72,18 @@ type framer struct {
 	askedAt time.Time
 	next    int // number of the next reader
 	seen    map[string]*seenReader
+	ended   []readerEnd     // the latest, the oldest first
+	chosen  map[string]bool // topics that are shown, whoever reads them
+	idle    []string        // topics on demand that are shown without readers
 }
 
 func newFramer(hub *stream.Hub, streams *stream.Handler) *framer {
-	return &framer{hub: hub, streams: streams, seen: make(map[string]*seenReader)}
+	return &framer{hub: hub, streams: streams, seen: make(map[string]*seenReader), chosen: make(map[string]bool)}
 }
 
 type seenReader struct {
 	n           int
+	conn        *stream.Conn
 	now         readerNow
 	named       bool // in a frame since the last whole one
 	told, there bool
@@ -106,13 +113,39 @@ func (f *framer) topics(fr *frame, conns []*stream.Conn, now time.Time) {
 		streams[c.Topic]++
 	}
 	all := f.hub.Health()
-	// Of topics on demand only those with readers: there may be a million others.
+	named := maps.Clone(all)
+	there := len(all)
+	for _, n := range f.hub.Demanded() {
+		there += n
+	}
+	// Of the topics on demand, those with readers, the chosen ones, and some of the
+	// others: there may be a million.
+	add := func(name string, unused bool) bool {
+		if _, there := all[name]; there {
+			return true
+		}
+		t, err := f.hub.TopicHealth(name)
+		if err != nil || (t.Log.Head == 0 && !unused) {
+			return false
+		}
+		all[name] = t
+		return true
+	}
+	for name := range f.chosen {
+		add(name, true)
+	}
 	for name := range streams {
-		if len(all) == maxTopics {
+		if len(all) >= maxTopics {
 			break
 		}
-		if t, err := f.hub.TopicHealth(name); err == nil {
-			all[name] = t
+		add(name, true)
+	}
+	f.idle = slices.DeleteFunc(f.idle, func(name string) bool { return !add(name, false) })
+	if fr.Full && len(f.idle) < maxIdle {
+		for _, name := range f.hub.OnDemand(maxIdle) {
+			if len(f.idle) < maxIdle && !slices.Contains(f.idle, name) && add(name, false) {
+				f.idle = append(f.idle, name)
+			}
 		}
 	}
 	for name, t := range all {
@@ -126,11 +159,23 @@ func (f *framer) topics(fr *frame, conns []*stream.Conn, now time.Time) {
 		fr.Topics = append(fr.Topics, band)
 	}
 	slices.SortFunc(fr.Topics, func(a, b bandFrame) int {
-		return cmp.Or(cmp.Compare(b.Streams, a.Streams), cmp.Compare(a.Name, b.Name))
+		_, aNamed := named[a.Name]
+		_, bNamed := named[b.Name]
+		return cmp.Or(first(f.chosen[a.Name], f.chosen[b.Name]), cmp.Compare(b.Streams, a.Streams), first(aNamed, bNamed), cmp.Compare(a.Name, b.Name))
 	})
-	if len(fr.Topics) > maxBands {
-		fr.MoreTopics = len(fr.Topics) - maxBands
-		fr.Topics = fr.Topics[:maxBands]
+	fr.Topics = fr.Topics[:min(len(fr.Topics), maxBands)]
+	fr.MoreTopics = there - len(fr.Topics)
+}
+
+// first puts a before b if that alone is true.
+func first(a, b bool) int {
+	switch {
+	case a == b:
+		return 0
+	case a:
+		return -1
+	default:
+		return 1
 	}
 }
 
@@ -151,9 +196,7 @@ func (f *framer) readers(fr *frame, conns []*stream.Conn, now time.Time) {
 		known := f.seen[c.ID]
 		if !known.named {
 			known.named = true
-			fr.Open = append(fr.Open, readerOpen{
-				N: known.n, ID: c.ID[:min(len(c.ID), shortID)], Topic: c.Topic, Client: c.Client, Protocol: c.Protocol, Format: string(c.Format), Identity: c.Identity, Agent: agent(c.UserAgent), Started: c.Started.UnixMilli(),
-			})
+			fr.Open = append(fr.Open, openOf(known.n, c))
 		}
 		known.there = true
 		unread := known.now[4]
@@ -169,9 +212,19 @@ func (f *framer) readers(fr *frame, conns []*stream.Conn, now time.Time) {
 	for id, known := range f.seen {
 		if !known.there {
 			fr.Gone = append(fr.Gone, known.n)
+			if known.conn.Left() != "" { // else it is one of too many, not over
+				f.end(known, now)
+			}
 			delete(f.seen, id)
 		}
 		known.there = false
+	}
+	f.endings(fr, now)
+}
+
+func openOf(n int, c *stream.Conn) readerOpen {
+	return readerOpen{
+		N: n, ID: c.ID[:min(len(c.ID), shortID)], Topic: c.Topic, Client: c.Client, Protocol: c.Protocol, Format: string(c.Format), Identity: c.Identity, Agent: agent(c.UserAgent), Started: c.Started.UnixMilli(),
 	}
 }
 
@@ -204,7 +257,7 @@ func (f *framer) number(conns []*stream.Conn) {
 	})
 	for _, c := range fresh {
 		f.next++
-		f.seen[c.ID] = &seenReader{n: f.next}
+		f.seen[c.ID] = &seenReader{n: f.next, conn: c}
 	}
 }
 

@@ -26,7 +26,7 @@ type picture struct {
 	streams *stream.Handler                       // that are shown
 	refuse  func(r *http.Request) *stream.Refusal // says why a request may not look, or nil
 	frames  *stream.Hub                           // takes the frames
-	handler *stream.Handler                       // serves them
+	handler *stream.Handler                       // serves them: Conn.Value is the topic that the watcher has chosen
 
 	mu      sync.Mutex
 	running bool
@@ -40,8 +40,18 @@ func newPicture(hub *stream.Hub, streams *stream.Handler, refuse func(r *http.Re
 	_ = frames.AddTopic(watchTopic) // the name is valid and free
 	return &picture{hub: hub, streams: streams, refuse: refuse, frames: frames, handler: &stream.Handler{
 		Hub: frames, Format: stream.FormatJSON, Node: streams.Node, Heartbeat: streams.Heartbeat, WriteTimeout: streams.WriteTimeout, Retry: streams.Retry,
-		Compress: true, Logger: logger, Refuse: WriteProblem,
+		Compress: true, Logger: logger, Refuse: WriteProblem, Subscribe: watch,
 	}}
+}
+
+// watch says what a watcher reads. ?with= is the topic that the watcher has chosen:
+// it is shown, whoever else reads it.
+func watch(r *http.Request) (*stream.Subscription, error) {
+	sub, err := stream.ParseSubscription(r)
+	if err == nil {
+		sub.Value = r.URL.Query().Get("with")
+	}
+	return sub, err
 }
 
 func (p *picture) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -87,7 +97,11 @@ func (p *picture) run() {
 			// A watcher that connects during a frame may miss it, so each gets two full
 			// ones.
 			whole := began.Sub(f.wholeAt) > frameWhole
+			clear(f.chosen)
 			for _, c := range conns {
+				if topic, _ := c.Value.(string); topic != "" {
+					f.chosen[topic] = true
+				}
 				if watchers[c.ID] < 2 {
 					watchers[c.ID]++
 					whole = true

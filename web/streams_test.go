@@ -2,6 +2,7 @@ package web_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"strings"
 	"testing"
@@ -25,6 +26,13 @@ type streamsFrame struct {
 	} `json:"open"`
 	Moved [][]int64 `json:"moved"`
 	Gone  []int     `json:"gone"`
+	Ended []struct {
+		N              int
+		ID, Reason     string
+		Fault          bool
+		Events, Unsent int64
+	} `json:"ended"`
+	MoreTopics int `json:"moreTopics"`
 }
 
 // frames reads the picture of the streams.
@@ -118,6 +126,66 @@ func TestStreamsShowTopicsOnDemand(t *testing.T) {
 	first := frames(t, subscribe(t, server.URL+"/streams"))()
 	if len(first.Topics) != 3 || first.Topics[0].Name != "run.7" || first.Topics[0].Streams != 1 {
 		t.Errorf("the first frame has the topics %+v, want run.7 before the two without readers", first.Topics)
+	}
+}
+
+// The topic that a watcher has chosen is in the picture, also among more topics that
+// nobody reads than the picture takes; the others are counted.
+func TestStreamsShowTopicsThatNobodyReads(t *testing.T) {
+	demand := func(topic string) (stream.TopicOptions, bool) {
+		return stream.TopicOptions{}, strings.HasPrefix(topic, "run.")
+	}
+	s := newSiteOn(t, stream.HubOptions{OnDemand: demand}, nil)
+	for n := range 60 {
+		if _, err := s.hub.Publish(t.Context(), fmt.Sprint("run.", n), stream.Event{Data: []byte("1")}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	server := s.listen()
+	subscribe(t, server.URL+"/sse-stream?topic=one&format=json")
+	next := frames(t, subscribe(t, server.URL+"/streams?with=run.33"))
+	first := next()
+	if len(first.Topics) != 50 || first.MoreTopics != 12 || first.Topics[0].Name != "run.33" || first.Topics[0].Entries != 1 || first.Topics[1].Name != "one" {
+		t.Fatalf("%d topics and %d more, the first %+v, want 50 and 12, run.33 before one, which is read", len(first.Topics), first.MoreTopics, first.Topics[:2])
+	}
+	var names []string
+	for _, topic := range first.Topics {
+		names = append(names, topic.Name)
+	}
+	for range 3 { // they stay, and in their order
+		for i, topic := range next().Topics {
+			if topic.Name != names[i] {
+				t.Fatalf("%s stands where %s stood", topic.Name, names[i])
+			}
+		}
+	}
+}
+
+// A stream that is over is told of for a while, with why it ended.
+func TestStreamsTellHowAStreamHasEnded(t *testing.T) {
+	s := newSite(t, nil)
+	server := s.listen()
+	subscribe(t, server.URL+"/sse-stream?topic=one&format=json")
+	next := frames(t, subscribe(t, server.URL+"/streams"))
+	first := next()
+	if len(first.Open) != 1 || len(first.Ended) != 0 {
+		t.Fatalf("the first frame is %+v", first)
+	}
+	s.handler.Conns()[0].Close(stream.CloseSlow)
+	deadline := time.Now().Add(20 * time.Second)
+	for f := next(); ; f = next() {
+		if len(f.Ended) == 1 {
+			if e := f.Ended[0]; e.N != first.Open[0].N || e.ID != first.Open[0].ID || e.Reason != "slow" || !e.Fault {
+				t.Fatalf("the end is told as %+v", e)
+			}
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("the stream's end is not told")
+		}
+	}
+	if later := frames(t, subscribe(t, server.URL+"/streams"))(); len(later.Ended) != 1 {
+		t.Errorf("one who comes later is told of %d ends, want 1", len(later.Ended))
 	}
 }
 

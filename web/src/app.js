@@ -167,6 +167,7 @@ function weir() {
       topics.show(topic);
       this.typed();
       this.tell('');
+      streams?.topicChanged();
       traces?.topicChanged();
       this.refresh();
     },

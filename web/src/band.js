@@ -187,18 +187,20 @@ export class Band {
     for (const { from, to, at: came } of this.#fresh) if (at - came < GLOW) for (let i = Math.ceil(from / every) * every; i < to && glow.size < 400; i += every) glow.set(i, 1 - (at - came) / GLOW);
     for (let index = first; index < this.#head; index += every) {
       const px = x(index + 0.5);
-      const tall = 0.45 + 0.4 * noise(index / every);
-      const middle = (TOP + BOTTOM) / 2;
-      const half = ((BOTTOM - TOP) / 2) * tall;
       const bright = STILL.matches ? 0 : glow.get(index) ?? 0;
       c.strokeStyle = bright > 0 ? colors.fresh : colors.tick;
       c.globalAlpha = bright > 0 ? 0.45 + 0.55 * bright : 1;
       c.beginPath();
-      c.moveTo(px, middle - half);
-      c.lineTo(px, middle + half);
+      c.moveTo(px, TOP + 6);
+      c.lineTo(px, BOTTOM - 6);
       c.stroke();
     }
     c.globalAlpha = 1;
+    if (width > 480) {
+      c.fillStyle = colors.text;
+      c.textAlign = 'center';
+      c.fillText(every === 1 ? 'a line is an event' : `from line to line ${every.toLocaleString('en')} events`, (left + right) / 2, TOP - 12);
+    }
     const edge = (px, color, label, align) => {
       c.fillStyle = color;
       c.fillRect(px - 1, TOP - 8, 2, BOTTOM - TOP + 16);
@@ -300,9 +302,3 @@ function circle(c, x, y, radius) {
   c.beginPath();
   c.arc(x, y, radius, 0, 2 * Math.PI);
 }
-
-// noise is a number between 0 and 1 that belongs to an index.
-const noise = (n) => {
-  const s = Math.sin(n * 127.1) * 43758.5453;
-  return s - Math.floor(s);
-};

@@ -7,10 +7,12 @@ import { Band } from './band.js';
 import { elapsed, lasting, size, timeOfDay } from './clock.js';
 import { judge, worstFirst } from './judge.js';
 import { at } from './node.js';
+import { ended, TOLD_FOR } from './ending.js';
 import { Stream } from './stream.js';
 
 const ROWS = 100; // of the table
 const BANDS = 8;
+const QUIET = 4; // bands, as far as there are no more with readers: the table is to be in sight
 const TABLE_EVERY = 500; // ms
 const ROWS_A_FRAME = 20; // more at a time would cost a frame
 
@@ -21,6 +23,10 @@ export class StreamsView {
   #stream = null;
   #topics = [];
   #readers = new Map(); // number: reader
+  #ended = new Map(); // likewise, those that are over
+  #mine = new Set(); // IDs of streams that were this page's
+  #with = ''; // the topic that the server was told to show
+  #node = '';
   #bands = new Map(); // topic: Band
   #more = 0;
   #moreTopics = 0;
@@ -50,13 +56,35 @@ export class StreamsView {
       this.#frame = 0;
       return;
     }
-    if (this.#stream) return;
+    if (!this.#stream) this.#open();
+  }
+
+  // topicChanged has the chosen topic shown.
+  topicChanged() {
+    if (!this.#stream) return;
+    if (this.#topics.length) this.#arrange();
+    this.#lookFor(this.#page().topic);
+    this.#draw();
+  }
+
+  // #lookFor asks the server for a topic that is not in the picture, as may be where
+  // there are many, and nobody reads it. Tabs that ask for the same share a stream.
+  #lookFor(topic) {
+    if (topic === this.#with || this.#topics.some(({ name }) => name === topic)) return;
+    this.#with = topic;
+    this.#stream.dispose();
+    this.#open();
+  }
+
+  #open() {
+    const address = this.#with ? `/streams?with=${encodeURIComponent(this.#with)}` : '/streams';
     this.#stream = new Stream({
-      name: '/streams', url: () => at('/streams'), heartbeat: Number(document.body.dataset.heartbeat) || 0,
+      name: address, url: () => at(address), heartbeat: Number(document.body.dataset.heartbeat) || 0,
       startsAnew: (message) => message.data.includes('"full":true'),
     }, {
       change: () => this.#changed(),
       message: (message) => {
+        if (message.event === 'connected') this.#node = String(message.fields.node ?? '');
         if (!message.fields && message.data) this.#take(JSON.parse(message.data).data);
       },
     });
@@ -72,14 +100,19 @@ export class StreamsView {
     byID('bands').toggleAttribute('data-stale', state !== 'connected');
   }
 
-  #take({ full, t, topics, open = [], moved = [], gone = [], more = 0, moreTopics = 0 }) {
-    if (full) this.#readers.clear();
-    else if (!this.#topics.length) return; // begun in the middle: the whole comes at once
+  #take({ full, t, topics, open = [], moved = [], gone = [], ended: over = [], more = 0, moreTopics = 0 }) {
+    if (full) {
+      this.#readers.clear();
+      this.#ended.clear();
+    }
+    if (!full && !this.#topics.length) return; // begun in the middle: the whole comes at once
     this.#offset = t - Date.now();
     this.#topics = topics;
     this.#more = more;
     this.#moreTopics = moreTopics;
     for (const n of gone) this.#readers.delete(n);
+    for (const end of over) this.#ended.set(end.n, ended(end));
+    for (const [n, { at: ms }] of this.#ended) if (t - ms > TOLD_FOR) this.#ended.delete(n);
     for (const reader of open) this.#readers.set(reader.n, { ...reader, lag: 0, events: 0, idle: 0, waiting: 0, left: -1, cut: -1 });
     for (const [n, lag, events, idle, waiting, left, cut] of moved) {
       const reader = this.#readers.get(n);
@@ -88,6 +121,7 @@ export class StreamsView {
     this.#arrange();
     this.#changed();
     this.#draw();
+    if (full) this.#lookFor(this.#page().topic);
   }
 
   // #own finds this page's stream.
@@ -99,7 +133,7 @@ export class StreamsView {
   // #arrange puts the topics' bands in order: the chosen one first, then those with readers.
   #arrange() {
     const chosen = this.#page().topic;
-    const order = [...this.#topics].sort((a, b) => (b.name === chosen) - (a.name === chosen) || b.streams - a.streams).slice(0, BANDS);
+    const order = [...this.#topics].sort((a, b) => (b.name === chosen) - (a.name === chosen) || b.streams - a.streams).filter(({ name, streams }, i) => name === chosen || streams > 0 || i < QUIET).slice(0, BANDS);
     const names = new Set(order.map((topic) => topic.name));
     for (const [name, band] of this.#bands) {
       if (names.has(name)) continue;
@@ -116,6 +150,7 @@ export class StreamsView {
     const byTopic = new Map();
     for (const reader of this.#readers.values()) {
       reader.own = this.#own(reader);
+      if (reader.own) this.#mine.add(reader.id);
       const topic = this.#topics.find(({ name }) => name === reader.topic);
       Object.assign(reader, judge(reader, topic, reader.own ? this.#page().stream.events : reader.events));
       if (!byTopic.has(reader.topic)) byTopic.set(reader.topic, []);
@@ -155,7 +190,7 @@ export class StreamsView {
 
   // #table shows those who need looking after first.
   #table() {
-    const all = [...this.#readers.values()];
+    const all = [...this.#readers.values(), ...this.#ended.values()];
     const order = all.sort(worstFirst).slice(0, ROWS);
     const keep = new Set(order.map(({ n }) => n));
     for (const [n, row] of this.#rows) {
@@ -165,7 +200,10 @@ export class StreamsView {
     }
     this.#unwritten = [...order.entries()];
     const total = all.length + this.#more;
-    byID('streams-note').textContent = total > order.length ? `${order.length} of ${total.toLocaleString('en')}, those furthest behind first` : '';
+    const some = total > order.length ? `${order.length} of ${total.toLocaleString('en')}, those furthest behind first` : '';
+    // Of several nodes each knows its own readers.
+    const where = this.#node && this.#topics.some(({ broker }) => broker) ? `on this node (${this.#node})` : '';
+    byID('streams-note').textContent = [where, some].filter(Boolean).join(' · ');
     byID('streams-none').hidden = total > 0;
     byID('streams-table').hidden = total === 0;
   }
@@ -185,8 +223,9 @@ export class StreamsView {
 
   #fill(row, reader) {
     row.toggleAttribute('data-own', reader.own);
-    const age = Date.now() + this.#offset - reader.started;
-    set(row, 1, reader.own ? 'this page' : reader.identity || reader.agent || 'unnamed');
+    row.toggleAttribute('data-over', Boolean(reader.over));
+    const age = (reader.over ? reader.at : Date.now() + this.#offset) - reader.started;
+    set(row, 1, reader.own ? 'this page' : this.#mine.has(reader.id) ? 'this page, before' : reader.identity || reader.agent || 'unnamed');
     set(row, 4, age < 3_600_000 ? elapsed(age) : lasting(age));
     set(row, 5, reader.events.toLocaleString('en'));
     set(row, 6, reader.behind.toLocaleString('en'));
@@ -206,7 +245,7 @@ function newRow(reader) {
   row.cells[0].className = 'mono';
   row.cells[0].textContent = id;
   row.cells[2].textContent = [client, protocol && `HTTP/${protocol}`, format].filter(Boolean).join(' · ');
-  row.cells[3].textContent = topic;
+  row.cells[3].textContent = row.cells[3].title = topic;
   for (const i of [4, 5, 6, 7]) row.cells[i].className = 'num';
   for (const i of [3, 4, 5, 6, 7]) row.cells[i].dataset.label = byID('streams-table').tHead.rows[0].cells[i].textContent; // for a phone, which shows no head
   return row;

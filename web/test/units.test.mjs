@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
 import { busyBefore } from '../src/busy.js';
+import { ended } from '../src/ending.js';
 import { indent, numbersIn } from '../src/json.js';
 import { Series } from '../src/series.js';
 import { Stats } from '../src/stats.js';
@@ -79,4 +80,13 @@ test('what a busy page has delayed is told by the tasks that led up to it', () =
   assert.equal(busyBefore(tasks, 750), 240, 'within a task');
   assert.equal(busyBefore(tasks, 1001), 390);
   assert.equal(busyBefore([], 5), 0);
+});
+
+test('a stream that is over says why, and what it was not sent', () => {
+  const slow = ended({ n: 7, reason: 'slow', fault: true, unsent: 1600 });
+  assert.equal(slow.says, 'ended: too slow, 1,600 not sent');
+  assert.equal(slow.level, 'bad');
+  assert.equal(ended({ reason: 'client', unsent: 0 }).says, 'ended: the reader left');
+  assert.equal(ended({ reason: 'newer', unsent: 0 }).says, 'ended: newer', 'what this page does not know is said as it is');
+  assert.ok(slow.worry > ended({ reason: 'client' }).worry, 'who was cut stands before who left');
 });

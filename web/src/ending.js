@@ -1,0 +1,25 @@
+// How a stream ended, in words, as the table of the streams tells it for a minute.
+
+export const TOLD_FOR = 60_000; // ms
+
+const WORDS = {
+  client: 'the reader left',
+  reset: 'its connection was reset',
+  slow: 'too slow',
+  vanished: 'the reader was no longer there',
+  error: 'a write failed',
+  ended: 'the topic has ended',
+  expired: 'its right to read ran out',
+  revoked: 'its right to read was taken back',
+  drain: 'the server shuts down',
+  lifetime: 'it was open long enough, and may come back',
+  panic: 'a fault in the server',
+};
+
+// ended is a stream that is over as a row of the table: what the server told of it,
+// with what the view says of every reader.
+export function ended(end) {
+  const { reason, fault, unsent } = end;
+  const missed = unsent > 0 ? `, ${unsent.toLocaleString('en')} not sent` : '';
+  return { ...end, over: true, own: false, behind: unsent, loss: Infinity, worry: fault ? 2 : 0.5, level: fault ? 'bad' : 'over', says: `ended: ${WORDS[reason] ?? reason ?? 'not known why'}${missed}` };
+}

@@ -128,13 +128,13 @@ func TestPublishDuplicates(t *testing.T) {
 
 // The last events come together with the end, and nothing comes behind it.
 func TestPublishClose(t *testing.T) {
-	for _, body := range []string{`{"done":true}`, ""} {
+	for body, end := range map[string]string{`{"done":true}`: "1", "": "true"} {
 		s := newPublishSite(t, nil)
 		type answer struct {
 			IDs    []string
 			Closed bool
 		}
-		a := decode[answer](t, s.do("POST", "/publish?topic=one&close=1", body, withToken("Content-Type", "application/json")...), 200)
+		a := decode[answer](t, s.do("POST", "/publish?topic=one&close="+end, body, withToken("Content-Type", "application/json")...), 200)
 		if !a.Closed || len(a.IDs) != len(body)/13 {
 			t.Errorf("%+v", a)
 		}

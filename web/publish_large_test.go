@@ -97,6 +97,44 @@ func TestPublishWithoutBroker(t *testing.T) {
 	}
 }
 
+// A hangingBroker answers nobody.
+type hangingBroker struct{ brokenBroker }
+
+func (hangingBroker) Publish(ctx context.Context, _ string, _ *stream.Publication) error {
+	<-ctx.Done()
+	return ctx.Err()
+}
+
+// Who waits for a broker that does not answer is told so in time, and that the event
+// may be in.
+func TestPublishToABrokerThatHangs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSiteOn(t, stream.HubOptions{Broker: hangingBroker{}}, func(o *web.Options) { o.Access.Rights = mustRights(t, secret, "", "") })
+		began := time.Now()
+		w := s.do("POST", "/publish?topic=one", "1", withToken("Content-Type", "application/json")...)
+		if p := wantProblem(t, w, 503, "does not know whether it did"); p.Reason != "broker" || w.Header().Get("Retry-After") == "" {
+			t.Errorf("reason %q, Retry-After %q", p.Reason, w.Header().Get("Retry-After"))
+		}
+		if took := time.Since(began); took != 15*time.Second {
+			t.Errorf("it took %v", took)
+		}
+	})
+}
+
+// A body may be as large as it may be, and no batch carries more events than lines do.
+func TestPublishAtTheBounds(t *testing.T) {
+	s := newPublishSite(t, nil)
+	for size, status := range map[int]int{1 << 20: 200, 1<<20 + 1: 413} {
+		if w := s.do("POST", "/publish?topic=one", strings.Repeat("x", size), withToken("Content-Type", "text/plain")...); w.Code != status {
+			t.Errorf("a body of %d bytes: %d, want %d", size, w.Code, status)
+		}
+	}
+	batch := func(n int) string { return "[" + strings.Repeat("1,", n-1) + "1]" }
+	for n, says := range map[int]string{10_000: "event 1 of 10000", 10_001: "at most 10000 events"} {
+		wantProblem(t, s.do("POST", "/publish?topic=one", batch(n), withToken("Content-Type", "application/cloudevents-batch+json")...), 400, says)
+	}
+}
+
 func TestPublishBodyThatBreaksOff(t *testing.T) {
 	s := newPublishSite(t, nil)
 	r := newRequest("POST", "/publish?topic=one", "", withToken("Content-Type", "text/plain")...)

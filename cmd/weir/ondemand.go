@@ -79,7 +79,7 @@ func parseDemand(text string) (demand, error) {
 func (c *config) onDemand() func(topic string) (stream.TopicOptions, bool) {
 	demands := c.demands
 	if c.play {
-		demands = append(demands[:len(demands):len(demands)], demand{rights.Any, stream.TopicOptions{Label: "*", IdleTTL: defaultIdleTTL, Max: 10_000}})
+		demands = append(demands[:len(demands):len(demands)], demand{rights.Any, stream.TopicOptions{Label: string(rights.Any), IdleTTL: defaultIdleTTL, Max: 10_000}})
 	}
 	if len(demands) == 0 {
 		return nil
@@ -104,6 +104,18 @@ func (c *config) demanded() []string {
 		patterns[i] = string(d.pattern)
 	}
 	return patterns
+}
+
+// demandLabels are what the metrics of topics on demand go by. Their series are there
+// before the first topic, so that the first thing that goes wrong is an increase.
+func (c *config) demandLabels() (labels []string) {
+	for _, d := range c.demands {
+		labels = append(labels, d.opts.Label)
+	}
+	if c.play {
+		labels = append(labels, string(rights.Any))
+	}
+	return labels
 }
 
 // checkPlay refuses what does not go together with -play: it is for one machine,

@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"fmt"
 	"io"
 	"net/http"
 	"regexp"
@@ -55,5 +56,22 @@ func TestStateOfTheSources(t *testing.T) {
 	}
 	if strings.Contains(metrics, `sse_server_source_state{sse_source_state="starting",sse_topic="t"}`) {
 		t.Error("a topic without a source has a state of its source")
+	}
+}
+
+// The series of topics on demand are there before the first topic: what begins with
+// its first incident has no increase.
+func TestSeriesOfTopicsOnDemand(t *testing.T) {
+	p := start(t, 1, "-topics", "run.*", "-topics", "one-more", "-publish-token", "hush")
+	_, metrics := p.do(t, exchange{"GET", "/metrics", "", nil})
+	for _, label := range []string{"run.*", "one-more"} {
+		for _, series := range []string{
+			`sse_server_gaps_total{sse_gap_reason="slow",sse_topic="%s"} 0`, `sse_server_events_dropped_total{sse_drop_reason="unavailable",sse_topic="%s"} 0`,
+			`sse_server_connection_duration_seconds_count{sse_close_reason="drain",sse_topic="%s"} 0`,
+		} {
+			if want := fmt.Sprintf(series, label); !strings.Contains(metrics, want+"\n") {
+				t.Errorf("there is no %s", want)
+			}
+		}
 	}
 }

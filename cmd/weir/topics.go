@@ -27,12 +27,16 @@ func openTopics(cfg *config, carrier carrier, tel *observation) (*topics, error)
 	if err != nil {
 		return nil, err
 	}
+	hooks := tel.Hooks()
+	for _, label := range cfg.demandLabels() {
+		hooks.Topic("", label)
+	}
 	hub := stream.NewHub(stream.HubOptions{
 		Topic:    cfg.topic(),
 		OnDemand: cfg.onDemand(),
 		Formats:  map[stream.Format]stream.Formatter{"html": templates.AppendEvent},
 		Broker:   tel.Broker(carrier.broker, carrier.kind),
-		Hooks:    tel.Hooks(),
+		Hooks:    hooks,
 		Logger:   tel.logger,
 	})
 	handler := &stream.Handler{

@@ -266,10 +266,11 @@ func TestQuestions(t *testing.T) {
 	stuck := subscribe(t, weir, "topic=orders&format=json", "203.0.113.9", "stuck/1.0", "")
 	_ = stuck.Conn.(*net.TCPConn).SetReadBuffer(4 << 10)
 	big := strings.Repeat("x", 60<<10)
-	lagged := false
+	lagged, losing := false, false
 	for i := 0; i < 200; i++ {
 		publish(t, weir, `{"big":"`+big+`"}`)
 		lagged = lagged || len(ask(t, prometheus, "max by (instance, sse_topic) (sse_server_lag) > 10")) > 0
+		losing = losing || len(ask(t, prometheus, "min by (sse_topic) (sse_server_time_to_loss_seconds)")) > 0
 		time.Sleep(20 * time.Millisecond)
 	}
 	if !lagged {
@@ -315,7 +316,7 @@ func TestQuestions(t *testing.T) {
 		},
 		"On which node and release?": func(t *testing.T, q question) (bool, string) {
 			found, told := j.find(t, []string{substitute.Replace(q.jaeger[0])}), ask(t, prometheus, q.prometheus[0])
-			return len(found) > 0 && found[0].process("service.instance.id") == "node-a" && found[0].process("service.version") != nil && len(told) == 1, fmt.Sprint(found, told)
+			return len(found) > 0 && found[0].process("service.instance.id") == "node-a" && found[0].process("service.version") != nil && len(told) == 1 && told[0].Metric["service_version"] == found[0].process("service.version"), fmt.Sprint(found, told)
 		},
 		"What did one user see, across reconnects?": func(t *testing.T, q question) (bool, string) {
 			connections := map[any]bool{}
@@ -325,6 +326,9 @@ func TestQuestions(t *testing.T) {
 				}
 			}
 			return connections[page.connection] && connections[again.connection], fmt.Sprint(connections)
+		},
+		"When does somebody begin to lose events?": func(t *testing.T, q question) (bool, string) {
+			return losing && q.prometheus[0] == "min by (sse_topic) (sse_server_time_to_loss_seconds)", fmt.Sprint(losing, q.prometheus) // asked while somebody lagged
 		},
 		"Who is turned away, and why?": func(t *testing.T, q question) (bool, string) {
 			found, told := j.find(t, q.jaeger), ask(t, prometheus, q.prometheus[0])

@@ -49,6 +49,32 @@ func TestPrometheusTakesItsFiles(t *testing.T) {
 	}
 }
 
+// increase() of a series that begins with its first incident is 0: every query of a
+// counter's increase takes the whole value of a series that is new.
+func TestTheFirstIncidentCounts(t *testing.T) {
+	t.Parallel()
+	queries := dashboard(t).queries()
+	_, table, _ := strings.Cut(read(t, "../../README.md"), "<!-- questions -->")
+	table, _, _ = strings.Cut(table, "<!-- /questions -->")
+	for _, m := range regexp.MustCompile("`([^`]+)`").FindAllStringSubmatch(table, -1) {
+		queries = append(queries, m[1])
+	}
+	increase := regexp.MustCompile(`increase\((\w*(?:\{[^}]*\})?)\[([^]]+)\]\)`)
+	found := 0
+	for _, q := range queries {
+		for _, m := range increase.FindAllStringSubmatch(q, -1) {
+			found++
+			selector, window := m[1], m[2]
+			if want := fmt.Sprintf("(%[1]s unless last_over_time(%[1]s[1h] offset %[2]s)) or increase(", selector, window); !strings.Contains(q, want) && !strings.Contains(selector, "_bucket") {
+				t.Errorf("%s\nmisses the first of a series: want %s…", q, want)
+			}
+		}
+	}
+	if found < 10 {
+		t.Errorf("%d queries of an increase: where are the others?", found)
+	}
+}
+
 type grafana struct {
 	UID, Title string
 	Panels     []struct {

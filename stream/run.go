@@ -77,11 +77,23 @@ func (p *publisher) runOnce(s Source) (err error) {
 	defer p.topic.ran(-1)
 	defer func() {
 		if r := recover(); r != nil {
+			if p.again() { // Hooks.Source tells of each
+				err = &panicError{r}
+				return
+			}
 			p.topic.hub.opts.Logger.Error("a source panicked", "topic", p.topic.name, "panic", r, "stack", string(debug.Stack()))
 			err = &panicError{r}
 		}
 	}()
 	return s.Run(p.topic.hub.ctx, p)
+}
+
+// again reports whether the source has panicked before, and not been well since.
+func (p *publisher) again() bool {
+	p.topic.mu.Lock()
+	defer p.topic.mu.Unlock()
+	_, is := p.topic.source.Err.(*panicError)
+	return is
 }
 
 // sleep reports whether the hub is still open after a while.

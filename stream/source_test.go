@@ -82,8 +82,8 @@ func TestCloseWithoutTheSource(t *testing.T) {
 	}
 }
 
-// A panic of a source is logged with the stack on which it happened, and is a
-// failure like others.
+// A panic of a source is logged with the stack on which it happened, once while it
+// lasts, and is a failure like others.
 func TestSourcePanic(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		said := new(streamtest.Buffer)
@@ -99,6 +99,10 @@ func TestSourcePanic(t *testing.T) {
 		}
 		if h := hub.Health()["t"].Source; h.State != stream.SourceFailing || h.Failures != 1 || h.Class() != "panic" {
 			t.Errorf("health is %+v", h)
+		}
+		time.Sleep(time.Hour)
+		if n := strings.Count(said.String(), "a source panicked"); n != 1 {
+			t.Errorf("of a source that panics for an hour the log has %d stacks, want 1", n)
 		}
 	})
 }

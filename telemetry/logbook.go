@@ -4,16 +4,23 @@ import (
 	"context"
 	"log/slog"
 	"time"
-
-	"weir/stream"
 )
 
 // A logbook writes what happens to connections, sources and brokers. Any goroutine
 // may call its methods.
 type logbook struct {
-	logger func() *slog.Logger // asked each time
-	node   string
-	storm  storm
+	logger  func() *slog.Logger // asked each time
+	node    string
+	storm   storm
+	outages outages
+}
+
+func newLogbook(logger func() *slog.Logger, node string) *logbook {
+	l := &logbook{logger: logger, node: node}
+	l.outages.write = func(level slog.Level, message string, attrs ...slog.Attr) {
+		l.write(context.Background(), level, message, "", attrs...)
+	}
+	return l
 }
 
 // write writes a record about a stream, unless there are too many of its kind. The
@@ -36,35 +43,6 @@ func (l *logbook) write(ctx context.Context, level slog.Level, message, reason s
 	}
 	if l.storm.pass(message+" "+reason, more) {
 		logger.LogAttrs(ctx, level, message, attrs...)
-	}
-}
-
-// source writes how a source or the broker of a topic does. The label stands for the
-// topic.
-func (l *logbook) source(c stream.SourceChange, label string) {
-	what := "source"
-	if c.Broker {
-		what = "broker"
-	}
-	up := slog.LevelInfo
-	if label != c.Topic { // made on demand: there may be very many
-		up = slog.LevelDebug
-	}
-	log := func(level slog.Level, message string, attrs ...slog.Attr) {
-		attrs = append([]slog.Attr{slog.String("topic", label)}, attrs...)
-		l.logger().LogAttrs(context.Background(), level, message, attrs...)
-	}
-	switch c.State {
-	case sourceStarting:
-		log(slog.LevelDebug, what+" starting")
-	case stream.SourceUp:
-		log(up, what+" up")
-	case stream.SourceFailing:
-		log(slog.LevelWarn, what+" failed", slog.Int("failures", c.Failures), slog.Any("error", c.Err))
-	case stream.SourceDown:
-		log(slog.LevelError, what+" down", slog.Int("failures", c.Failures), slog.Any("error", c.Err))
-	case stream.SourceEnded:
-		log(slog.LevelInfo, what+" ended")
 	}
 }
 

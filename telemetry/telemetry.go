@@ -95,7 +95,7 @@ func Setup(ctx context.Context, opts Options) (*Telemetry, error) {
 	}
 
 	// From here on the parts are put together. Each knows those above it only.
-	log := &logbook{logger: opts.logger, node: opts.Node}
+	log := newLogbook(opts.logger, opts.Node)
 	readers, pending := &readers{}, &pendingEvents{}
 	rec := &recorder{tracer: providers.tracer, browser: providers.browser, journeys: journey.NewStore(opts.Node, 0, 0), budget: limits.events}
 	requests := &requests{tracer: providers.tracer, propagator: providers.propagator, limit: limits.requests, client: opts.Client, duration: metrics.request}
@@ -116,7 +116,7 @@ func (t *Telemetry) Hooks() stream.Hooks {
 		Topic:   func(_, label string) { t.topics.topic(label) }, // begins its series
 		Connect: t.streams.connect, Reject: t.streams.reject,
 		Publish: t.intake.publish, Receive: t.intake.receive,
-		Source: func(c stream.SourceChange) { t.log.source(c, cmp.Or(t.handler.label(c.Topic), other)) },
+		Source: func(c stream.SourceChange) { t.log.outages.source(c, cmp.Or(t.handler.label(c.Topic), other)) },
 	}
 	if t.disabled {
 		hooks.Publish, hooks.Receive = passOn, nil

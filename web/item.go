@@ -26,6 +26,7 @@ type Item struct {
 	Time        time.Time // when it happened
 	Traceparent string    // W3C trace context; left out of the page unless well-formed
 	Topic, Type string
+	Name        string // by which a page listens for it; may be empty
 	Subject     string // what it is about; may be empty
 	Data        []byte // as ContentType says; text may be any bytes
 	ContentType string // default application/json
@@ -33,7 +34,7 @@ type Item struct {
 
 // row is the event as item.html shows it.
 func (it Item) row() itemRow {
-	v := itemRow{ID: clean(it.ID), Topic: clean(it.Topic), Type: clean(it.Type), Subject: clean(it.Subject), Time: it.Time.UTC(), Bytes: len(it.Data)}
+	v := itemRow{ID: clean(it.ID), Topic: clean(it.Topic), Name: clean(it.Name), Type: clean(it.Type), Subject: clean(it.Subject), Time: it.Time.UTC(), Bytes: len(it.Data)}
 	if traceparentForm.MatchString(it.Traceparent) {
 		v.Traceparent = it.Traceparent
 		v.Trace = it.Traceparent[3:11]
@@ -65,6 +66,7 @@ var traceparentForm = regexp.MustCompile(`^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}
 
 type itemRow struct {
 	ID, Topic, Type    string
+	Name               string
 	Subject            string
 	JSON               bool
 	Bytes              int    // of the payload

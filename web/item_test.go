@@ -37,11 +37,11 @@ const traceparent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 func TestItem(t *testing.T) {
 	got := renderItem(t, web.Item{
 		ID: "1763832000123-4", Time: time.UnixMicro(1763832000123456), Traceparent: traceparent, Topic: "sensor",
-		Type: "weir.reading", Data: []byte(`{"temperature":21.25,"humidity":50.5,"pressure":1010}`),
+		Name: "reading", Type: "weir.reading", Data: []byte(`{"temperature":21.25,"humidity":50.5,"pressure":1010}`),
 	})
 	for _, want := range []string{
 		`<div class="data-item" `, `data-id="1763832000123-4"`, `data-time="1763832000123.456"`,
-		`data-type="weir.reading"`, `data-traceparent="` + traceparent + `"`, `>4bf92f35</span>`,
+		`data-type="weir.reading"`, `data-name="reading"`, `<span class="item-name">reading</span>`, `data-traceparent="` + traceparent + `"`, `>4bf92f35</span>`,
 		`data-measure="temperature" data-value="21.25" data-label="Temperature" data-unit="°C"`, `<b>21.2</b>`,
 		`data-measure="pressure" data-value="1010"`, `<b>1010.0</b><i> hPa</i>`,
 	} {
@@ -125,7 +125,7 @@ func TestItemLargePayloads(t *testing.T) {
 	if len(html) > 8<<10 {
 		t.Errorf("a line of 1 MiB became a row of %d bytes", len(html))
 	}
-	if want := fmt.Sprintf("%d more bytes", 1<<20-4096); !strings.Contains(html, want) {
+	if want := "1.0 MB more"; !strings.Contains(html, want) {
 		t.Errorf("the row does not say %q", want)
 	}
 

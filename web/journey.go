@@ -109,7 +109,7 @@ func journeyOf(j journey.Journey, err error) Journey {
 	case errors.Is(err, journey.ErrEvicted):
 		return Journey{Missing: "This event is too long ago: only the last few are kept in memory. A collector keeps them all."}
 	case err != nil:
-		return Journey{Missing: "Nothing is known of this trace here: the event was not sampled, another node has it, or it is too long ago."}
+		return Journey{Missing: "Nothing is known of this trace here: the event was not sampled, another node has it, it is too long ago, or the server was restarted since."}
 	}
 	v := Journey{
 		Topic: j.Topic, EventID: j.ID, Type: j.Type, Subject: j.Subject, Node: j.Node, Time: j.Start.UTC(),

@@ -20,7 +20,7 @@ func ParseTemplates(fsys fs.FS) (*Templates, error) {
 	if fsys == nil {
 		fsys = sub(templateFS, "templates")
 	}
-	set, err := template.New("").Funcs(template.FuncMap{"ms": formatMS, "share": formatShare, "short": short, "asset": assetURL, "pace": pace}).
+	set, err := template.New("").Funcs(template.FuncMap{"ms": formatMS, "share": formatShare, "size": formatSize, "short": short, "asset": assetURL, "pace": pace}).
 		ParseFS(fsys, "index.html", "item.html", "journey.html", "traces.html")
 	if err != nil {
 		return nil, fmt.Errorf("parsing templates: %w", err)
@@ -48,7 +48,7 @@ func (t *Templates) Item(w io.Writer, it Item) error { return t.render(w, "item.
 func (t *Templates) AppendEvent(dst []byte, topic string, e *stream.Event) (name string, data []byte, err error) {
 	b := bytes.NewBuffer(dst)
 	err = t.Item(b, Item{
-		ID: e.ID.String(), Time: e.Time, Traceparent: e.Traceparent, Topic: topic, Type: e.Type, Subject: e.Subject,
+		ID: e.ID.String(), Time: e.Time, Traceparent: e.Traceparent, Topic: topic, Name: e.Name, Type: e.Type, Subject: e.Subject,
 		Data: e.Data, ContentType: e.ContentType,
 	})
 	return "", bytes.TrimSpace(b.Bytes()), err

@@ -92,8 +92,12 @@ func group(s string) string {
 // formatMS writes milliseconds with as many digits as tell something.
 func formatMS(ms float64) string {
 	switch abs := math.Abs(ms); {
+	case abs >= 100_000:
+		return strconv.FormatFloat(ms/1000, 'f', 0, 64) + " s"
 	case abs >= 10_000:
 		return strconv.FormatFloat(ms/1000, 'f', 1, 64) + " s"
+	case abs >= 1000:
+		return strconv.FormatFloat(ms/1000, 'f', 2, 64) + " s"
 	case abs >= 100:
 		return strconv.FormatFloat(ms, 'f', 0, 64) + " ms"
 	case abs >= 10:
@@ -102,6 +106,20 @@ func formatMS(ms float64) string {
 		return strconv.FormatFloat(ms, 'f', 2, 64) + " ms"
 	default:
 		return strconv.FormatFloat(ms*1000, 'f', 1, 64) + " µs"
+	}
+}
+
+// formatSize writes a number of bytes, as size does in clock.js.
+func formatSize(bytes int) string {
+	switch n := float64(bytes); {
+	case n < 1000:
+		return strconv.Itoa(bytes) + " B"
+	case n < 1e6:
+		return strconv.FormatFloat(n/1e3, 'f', 1, 64) + " kB"
+	case n < 1e9:
+		return strconv.FormatFloat(n/1e6, 'f', 1, 64) + " MB"
+	default:
+		return strconv.FormatFloat(n/1e9, 'f', 1, 64) + " GB"
 	}
 }
 

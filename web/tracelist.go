@@ -1,9 +1,6 @@
 package web
 
-import (
-	"math"
-	"time"
-)
+import "time"
 
 // A TraceList is what traces.html shows, and what GET /traces answers as JSON.
 type TraceList struct {
@@ -51,25 +48,6 @@ func (l TraceLine) BarX(r JourneyRow) string { return Journey{TotalMS: l.TotalMS
 
 // BarWidth is the width that goes with [TraceLine.BarX].
 func (l TraceLine) BarWidth(r JourneyRow) string { return Journey{TotalMS: l.TotalMS}.BarWidth(r) }
-
-// Share is how long the line's waterfall is beside that of the longest: by the
-// logarithm, since an event may take a thousand times as long as the next.
-func (l TraceLine) Share(longestMS float64) string {
-	const least, floorMS = 0.08, 0.01
-	share := 1.0
-	if longestMS > floorMS {
-		share = math.Log(max(l.TotalMS, floorMS)/floorMS) / math.Log(longestMS/floorMS)
-	}
-	return percent(100 * (least + (1-least)*share))
-}
-
-// LongestMS is the longest time in the list.
-func (l TraceList) LongestMS() (longest float64) {
-	for _, line := range l.Traces {
-		longest = max(longest, line.TotalMS)
-	}
-	return longest
-}
 
 // Epoch is Time in milliseconds.
 func (l TraceLine) Epoch() int64 { return l.Time.UnixMilli() }

@@ -201,7 +201,7 @@ function weir() {
       this.refreshStatus(Date.now());
       this.refreshFigures();
       this.refreshTry();
-      title.show(page.stream.state, page.topic, views.name, unseen);
+      title.show(this.own === 'true' ? 'connecting' : page.stream.state, page.topic, views.name, unseen);
       // What is shown has its own address.
       const event = page.panel.id;
       if (views.name === 'feed' && (new URLSearchParams(location.search).get('event') ?? '') !== event) views.replace({ event, ...(event && { topic: page.topic }) });

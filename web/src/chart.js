@@ -38,6 +38,9 @@ export class Chart {
     this.canvas = make('div', 'chart-plot');
     this.canvas.setAttribute('role', 'img');
     this.canvas.setAttribute('aria-label', label);
+    // What the upper and the lower end of the chart stand for: each has a scale of its own.
+    this.ends = [make('span', 'chart-end'), make('span', 'chart-end chart-low')];
+    this.canvas.append(...this.ends);
     this.range = make('p', 'chart-range');
     this.range.setAttribute('aria-hidden', 'true');
     this.box.append(caption, this.canvas, this.range);
@@ -69,7 +72,7 @@ export class Chart {
       cursor: { y: false, drag: { x: false, y: false }, points: { size: 6 }, sync: { key: 'weir' } },
       scales: { y: { range: (_, min, max) => this.#scale(min, max) } },
       series: [{}, { stroke: color, fill: backgroundColor, width: 1.75, spanGaps: false, points: { show: true, size: 5, fill: color, stroke: color, filter: () => this.#series.alone() } }],
-      hooks: { setCursor: [() => this.#showValue()] },
+      hooks: { setCursor: [() => this.#showValue()], setScale: [(plot, key) => key === 'y' && this.#showEnds(plot.scales.y)] },
     }, this.#data(), this.canvas);
     this.#dirty = true;
     this.draw();
@@ -132,6 +135,10 @@ export class Chart {
 
   #latest() {
     return this.#series.values.findLast((value) => value !== null);
+  }
+
+  #showEnds({ min, max }) {
+    [max, min].forEach((end, i) => { this.ends[i].textContent = Number.isFinite(end) && this.#series.length ? this.#series.format(end) : ''; });
   }
 
   // The value under the pointer, else the latest.

@@ -68,11 +68,11 @@ export const lasting = (ms) => {
   return `${Math.floor(s / 86_400)} days`;
 };
 
-// latency is a duration that is measured: an order of magnitude can be seen.
+// latency is a duration that is measured: three digits of it, as the server writes them (formatMS).
 export const latency = (ms) => {
   if (!Number.isFinite(ms)) return '';
   if (ms >= 1000) return `${(ms / 1000).toFixed(ms < 10_000 ? 2 : ms < 100_000 ? 1 : 0)} s`;
-  return `${Math.max(0, ms).toFixed(ms < 100 ? 1 : 0)} ms`;
+  return `${Math.max(0, ms).toFixed(ms < 10 ? 2 : ms < 100 ? 1 : 0)} ms`;
 };
 
 // pace says how bad a latency is: '', slow, bad.

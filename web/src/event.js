@@ -87,9 +87,9 @@ export class EventPanel {
   }
 
   #showFacts() {
-    const { type, subject, time, bytes, cut, latency: took, replayed } = this.#item.dataset;
+    const { name, type, subject, time, bytes, cut, latency: took, replayed } = this.#item.dataset;
     const facts = [
-      ['Type', type], ['Subject', subject], ['Time', dateAndTime(Number(time))],
+      ['Name', name], ['Type', type], ['Subject', subject], ['Time', dateAndTime(Number(time))],
       ['To your screen', replayed === undefined ? latency(Number(took)) : 'replayed: it happened before this stream was open'],
       ['Payload', bytes ? `${size(Number(bytes))}${cut ? `, ${size(Number(cut))} of it left out here` : ''}` : ''],
     ];

@@ -71,7 +71,7 @@ export class Journey {
     if (address !== this.#asked) return;
     if (!/^text\/html\b/.test(answer.headers.get('Content-Type') ?? '')) {
       return this.#tell('failed', answer.status === 404
-        ? 'The server no longer holds this trace: only the most recent ones are kept.'
+        ? 'The server no longer holds this trace: only the most recent ones are kept, and none across a restart.'
         : `The server does not show this trace (${answer.status}).`);
     }
     const text = await answer.text();

@@ -48,11 +48,11 @@ export const isJSON = (item) => item.dataset.content === 'json' && item.dataset.
 
 // toLine is the event as one line of NDJSON.
 export function toLine(item, topic) {
-  const { id, time, type, subject, traceparent } = item.dataset;
+  const { id, time, name, type, subject, traceparent } = item.dataset;
   const text = payload(item);
   const members = [`"id":${JSON.stringify(id)}`, `"topic":${JSON.stringify(topic)}`, `"time":${JSON.stringify(new Date(Number(time)).toISOString())}`];
-  for (const [name, value] of [['type', type], ['subject', subject], ['traceparent', traceparent]]) {
-    if (value) members.push(`"${name}":${JSON.stringify(value)}`);
+  for (const [member, value] of [['name', name], ['type', type], ['subject', subject], ['traceparent', traceparent]]) {
+    if (value) members.push(`"${member}":${JSON.stringify(value)}`);
   }
   let data = JSON.stringify(text);
   if (isJSON(item)) {

@@ -8,6 +8,7 @@ export function status(page) {
   return {
     // Only names stand in the attributes: the CSP build of Alpine evaluates nothing else.
     state: 'disconnected',
+    own: 'false', // the reader cut the line: that is no fault
     statusText: STATUS.disconnected,
     open: false,
     closed: true,
@@ -71,8 +72,10 @@ export function status(page) {
       const { state, error, retryAt, attempt, maxAttempts, gaveUp, wanted, openedAt, downSince, slow } = page().stream;
       if (state !== this.state) {
         this.state = state;
-        this.statusText = STATUS[state];
-        this.announcement = state === 'error' ? `Error. ${error?.message ?? ''}` : STATUS[state];
+        const own = state === 'error' && Boolean(error?.own);
+        this.own = String(own);
+        this.statusText = own ? 'Line cut' : STATUS[state];
+        this.announcement = state === 'error' && !own ? `Error. ${error?.message ?? ''}` : this.statusText;
         if (state === 'error' && this.noticeKind === 'stream-error') this.hasNotice = false;
         if (error === null) this.keepFocus('error-banner');
       }

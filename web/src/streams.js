@@ -95,7 +95,9 @@ export class StreamsView {
     const { state, error } = this.#stream ?? {};
     const empty = byID('bands-empty');
     empty.hidden = state === 'connected' && this.#topics.length > 0;
-    if (state === 'error') empty.textContent = `${error.message} ${error.detail ?? ''}`;
+    if (state !== 'connected') byID('streams-none').hidden = true; // nobody knows
+    // What the banner above says need not be said again.
+    if (state === 'error') empty.textContent = this.#page().stream.error ? 'There is no picture while there is no line.' : `${error.message} ${error.detail ?? ''}`;
     else empty.textContent = state === 'connected' ? 'There is no topic yet. Publish to one, and it shows here.' : 'Opening the picture…';
     byID('bands').toggleAttribute('data-stale', state !== 'connected');
   }

@@ -44,9 +44,9 @@ export class Topics {
   // add offers one more topic, behind the others: nothing moves.
   add(topic) {
     if (this.#find(topic) || this.#list.childElementCount >= MOST) return;
-    const label = Object.assign(document.createElement('label'), { className: 'topic' });
+    const label = Object.assign(document.createElement('label'), { className: 'topic', title: topic });
     const input = Object.assign(document.createElement('input'), { type: 'radio', name: 'topic', value: topic });
-    const text = Object.assign(document.createElement('span'), { textContent: topic, title: topic });
+    const text = Object.assign(document.createElement('span'), { textContent: topic });
     text.dataset.text = topic;
     label.append(input, text);
     this.#list.append(label);

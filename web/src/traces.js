@@ -1,6 +1,6 @@
 // The view of the traces: recent journeys, or the slowest, and one of them.
 
-import { timeOfDayMillis } from './clock.js';
+import { timeOfDay, timeOfDayMillis } from './clock.js';
 import { Journey } from './journey.js';
 import { at } from './node.js';
 
@@ -63,8 +63,16 @@ export class TracesView {
       this.#list.dataset.traces = 'failed';
     }
     this.#list.removeAttribute('aria-busy');
-    for (const time of this.#list.querySelectorAll('.trace-time')) time.textContent = timeOfDayMillis(Number(time.dataset.ms));
+    this.#dress();
     this.#mark();
+  }
+
+  // #dress writes the times in the zone that the reader has chosen. The list stands
+  // still, so it says of when it is.
+  #dress() {
+    for (const time of this.#list.querySelectorAll('.trace-time')) time.textContent = timeOfDayMillis(Number(time.dataset.ms));
+    for (const time of this.#list.querySelectorAll('.trace-since')) time.textContent = timeOfDay(Number(time.dataset.ms));
+    for (const at of this.#list.querySelectorAll('.trace-asof')) at.textContent = `as of ${timeOfDay(Date.now())}`;
   }
 
   #press(line) {

@@ -17,6 +17,7 @@ export function tryIt(page) {
   return {
     trySaid: HINT,
     tryKind: '',
+    heard: '',
     curl: '',
     cannotCut: 'true', // a button that is disabled would lose the keyboard's focus
     cutHere: false, // and not in another tab
@@ -56,7 +57,7 @@ export function tryIt(page) {
           signal: AbortSignal.timeout(8000),
         });
       } catch {
-        return this.tell('The server cannot be reached.', 'bad');
+        return this.tell(page().stream.error ? 'Not published.' : 'Not published: the server cannot be reached.', 'bad');
       }
       if (answer.ok) return this.tell(page().stream.state === 'connected' ? 'Published.' : 'Published. Press Connect to see it come.');
       if (answer.status === 401 || answer.status === 403) return this.tell('Publishing needs a token here: the line on the right, with -H "Authorization: Bearer …".', 'bad');
@@ -90,6 +91,13 @@ export function tryIt(page) {
       this.tryKind = kind;
     },
 
+    // hear tells what another tab did to the line; '' when that is over.
+    hear(text) {
+      if (text === this.heard) return;
+      if (this.trySaid === HINT || this.trySaid === this.heard) this.tell(text);
+      this.heard = text;
+    },
+
     // tried hears what comes, while a test is under way.
     tried(message, replayed) {
       if (!test) return;
@@ -121,6 +129,8 @@ export function tryIt(page) {
       const { state, frozenUntil } = page().stream;
       this.cannotCut = String(state !== 'connected' || frozenUntil > 0);
       if (state === 'connected' && !test) this.cutHere = false;
+      if (frozenUntil && !test) this.hear('Another tab of this browser froze the line that you share: nothing is read until it thaws.');
+      else if (!frozenUntil && this.heard) this.hear('');
       this.freezeLabel = frozenUntil ? `Frozen, ${Math.max(0, Math.ceil((frozenUntil - Date.now()) / 1000))} s` : 'Freeze me 10 s';
       this.settle();
     },

@@ -70,8 +70,8 @@ test('an event entered the log when its ID says, finer where its own time can be
 });
 
 test('a line of the download is the event', () => {
-  const item = row({ id: '5-0', time: '1500', type: 'order', subject: 'eu.42', traceparent: 't', content: 'json' }, '{"a":\n1}');
-  assert.equal(toLine(item, 'orders'), '{"id":"5-0","topic":"orders","time":"1970-01-01T00:00:01.500Z","type":"order","subject":"eu.42","traceparent":"t","data":{"a": 1}}');
+  const item = row({ id: '5-0', time: '1500', name: 'paid', type: 'order', subject: 'eu.42', traceparent: 't', content: 'json' }, '{"a":\n1}');
+  assert.equal(toLine(item, 'orders'), '{"id":"5-0","topic":"orders","time":"1970-01-01T00:00:01.500Z","name":"paid","type":"order","subject":"eu.42","traceparent":"t","data":{"a": 1}}');
   assert.equal(JSON.parse(toLine(row({ id: '5-0', time: '1500' }, 'a "b"'), 'orders')).data, 'a "b"');
 });
 
@@ -98,7 +98,7 @@ test('times are told in the reader’s zone, or in UTC', () => {
   assert.equal(clocks.timeOfDay(at), '01:35:09');
   assert.deepEqual([59_999, 3_599_000, 3_600_000, 7_385_000, 360_000_000].map(clocks.elapsed), ['00:59', '59:59', '01:00:00', '02:03:05', '100:00:00']);
   assert.deepEqual([0.4, 999, 61_000, 3_600_000, 7_380_000, 200_000_000].map(clocks.lasting), ['0 ms', '999 ms', '1 min 1 s', '1 h', '2 h 3 min', '2 days']);
-  assert.deepEqual([-3, 0.25, 99.96, 100, 999.4, 1000, 12_345, 123_456, NaN].map(clocks.latency), ['0.0 ms', '0.3 ms', '100.0 ms', '100 ms', '999 ms', '1.00 s', '12.3 s', '123 s', '']);
+  assert.deepEqual([-3, 0.25, 9.5, 99.96, 100, 999.4, 1000, 12_345, 123_456, NaN].map(clocks.latency), ['0.00 ms', '0.25 ms', '9.50 ms', '100.0 ms', '100 ms', '999 ms', '1.00 s', '12.3 s', '123 s', '']);
 });
 
 test('figures are of the latest, and charts of so many points', () => {

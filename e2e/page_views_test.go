@@ -84,6 +84,8 @@ func TestFilterPauseAndDownload(t *testing.T) {
 	p.run(`document.getElementById('filter-text').value = ''`)
 	p.do(chromedp.KeyEvent("apple"))
 	p.wait(`[...document.querySelectorAll('#sse-feed .data-item')].map((e) => e.checkVisibility()).join() === 'true,false,true'`)
+	p.do(chromedp.KeyEvent(kb.Escape)) // leaves the filter, once pressed
+	p.wait(`document.activeElement.id === 'sse-feed' || document.activeElement.matches('.data-item')`)
 	s.publish("t", `{"name":"plum","n":4}`)
 	p.total(4)
 	p.wait(`[...document.querySelectorAll('#sse-feed .data-item')].map((e) => e.checkVisibility()).join() === 'true,false,true,false'`)
@@ -190,7 +192,7 @@ func TestStreamsView(t *testing.T) {
 		t.Errorf("two bands in which nothing moves are drawn %d times in two seconds", drawn)
 	}
 	slow := deaf(t, s, "t")
-	p.wait(`document.querySelectorAll('#streams-rows tr').length === 2`)
+	p.wait(`document.querySelectorAll('#streams-rows tr:not([data-over])').length === 2`)
 	pad := strings.Repeat("x", 20_000)
 	for n := 0; n < 400; n += 20 {
 		var events []string
@@ -202,15 +204,17 @@ func TestStreamsView(t *testing.T) {
 	p.wait(`[...document.querySelectorAll('#streams-rows tr:not([data-own])')].some((row) => Number(row.cells[6].textContent.replaceAll(',', '')) > 0 && /not reading|catching up/.test(row.cells[8].textContent))`)
 	p.wait(`/1 behind/.test(document.querySelector('.band[data-band=t] canvas').getAttribute('aria-label'))`)
 	_ = slow.Close()
-	p.wait(`document.querySelectorAll('#streams-rows tr').length === 1`)
+	p.wait(`document.querySelectorAll('#streams-rows tr:not([data-over])').length === 1`)
+	// Its row stays for a while, and tells how it ended.
+	p.wait(`/^ended: .*, [\d,]+ not sent$/.test(document.querySelector('#streams-rows tr[data-over]')?.cells[8].textContent)`)
 	// One that went while nobody looked is gone.
 	quiet := deaf(t, s, "t")
-	p.wait(`document.querySelectorAll('#streams-rows tr').length === 2`)
+	p.wait(`document.querySelectorAll('#streams-rows tr:not([data-over])').length === 2`)
 	p.click(`#views [data-view=feed]`)
 	_ = quiet.Close()
 	s.connections(1)
 	p.click(`#views [data-view=streams]`)
-	p.wait(`document.querySelectorAll('#streams-rows tr').length === 1`)
+	p.wait(`document.querySelectorAll('#streams-rows tr:not([data-over])').length === 1`)
 	// What this page does not read is behind, wherever it waits.
 	p.click("#freeze")
 	s.publish("t", seq(0, 7)...)

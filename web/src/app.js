@@ -13,6 +13,7 @@
 //   #ask #ask-token #ask-said #allowed #forget
 //                                      where reading needs a token
 //   #slow-banner                       connecting takes long
+//   #banners                           all of these: in the card of the feed, else above the view
 //   #try-text #publish #cut #freeze #try-curl #try-said
 //   #filter-text #filter-slower #more #download #utc #keys
 //   #feed-count #feed-empty #feed-none
@@ -26,7 +27,7 @@
 //   .journey [data-total] .waterfall [data-span][data-service] [data-copy] [data-jaeger] .journey-missing
 //   #stream-connection #stream-node #stream-trace #stream-totals #stream-tabs
 //   #stream-lag #stream-resumed #stream-gaps
-//   #bands #streams-rows #traces #trace
+//   #bands #streams-rows tr[data-own][data-over] #traces #trace
 //   #announcer                         what a screen reader hears
 
 import * as access from './access.js';

@@ -95,7 +95,10 @@ export class StreamsView {
     const { state, error } = this.#stream ?? {};
     const empty = byID('bands-empty');
     empty.hidden = state === 'connected' && this.#topics.length > 0;
-    if (state !== 'connected') byID('streams-none').hidden = true; // nobody knows
+    if (state !== 'connected' && !this.#readers.size) {
+      byID('streams-none').hidden = true;
+      byID('streams-note').textContent = 'not known at present';
+    }
     // What the banner above says need not be said again.
     if (state === 'error') empty.textContent = this.#page().stream.error ? 'There is no picture while there is no line.' : `${error.message} ${error.detail ?? ''}`;
     else empty.textContent = state === 'connected' ? 'There is no topic yet. Publish to one, and it shows here.' : 'Opening the picture…';

@@ -222,6 +222,19 @@ func TestJourney(t *testing.T) {
 	}
 }
 
+// A duration is written by the server as the page writes it: see measures.test.mjs.
+func TestDurationsAreWrittenInOneWay(t *testing.T) {
+	for ms, want := range map[float64]string{0.25: "0.25 ms", 9.5: "9.50 ms", 99.96: "100.0 ms", 100: "100 ms", 999.4: "999 ms", 1577: "1.58 s", 12_345: "12.3 s", 123_456: "123 s"} {
+		var b bytes.Buffer
+		if err := templates(t).Journey(&b, web.Journey{TotalMS: ms}); err != nil {
+			t.Fatal(err)
+		}
+		if !strings.Contains(b.String(), "<strong data-total>"+want+"</strong>") {
+			t.Errorf("%v ms is not written as %s in %s", ms, want, b.String())
+		}
+	}
+}
+
 func TestJourneyMissing(t *testing.T) {
 	var b bytes.Buffer
 	j := web.Journey{TraceID: "4bf9", JaegerURL: "javascript:alert(1)", Missing: `gone <b>for good</b>`}

@@ -57,6 +57,33 @@ test('why an event was not taken is told', async () => {
   }
 });
 
+test('what another tab does to the shared line is told, and is over when the line thaws', () => {
+  const hint = shown.trySaid;
+  page.stream.frozenUntil = Date.now() + 5000;
+  shown.refreshTry();
+  assert.match(shown.trySaid, /^Another tab of this browser froze/);
+  page.stream.frozenUntil = 0;
+  shown.refreshTry();
+  assert.equal(shown.trySaid, hint);
+  page.stream.frozenUntil = Date.now() + 5000;
+  shown.refreshTry();
+  shown.tell('Published.');
+  page.stream.frozenUntil = 0;
+  shown.refreshTry();
+  assert.equal(shown.trySaid, 'Published.', 'what was said meanwhile stays');
+  shown.freezeMe();
+  shown.refreshTry();
+  assert.match(shown.trySaid, /^This page does not read/, 'who froze it is not told that another did');
+});
+
+test('an outage that the banner tells is not told again', async () => {
+  page.stream.error = { message: 'The server cannot be reached.' };
+  const published = shown.publish({ preventDefault() {} });
+  server.last.fail();
+  await published;
+  assert.equal(shown.trySaid, 'Not published.');
+});
+
 test('after a cut, what was replayed is counted and what came live is not', async () => {
   shown.cutLine();
   assert.deepEqual(page.stream.cuts, [3000]);

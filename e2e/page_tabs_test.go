@@ -72,6 +72,7 @@ func shareOneStream(t *testing.T, s *server, url string, n int) []*page {
 	first.run(`document.getElementById('connect').click()`)
 	first.latest(5)
 	contiguous(t, first.seqs(), 0, 6)
+	first.wait(`[...document.querySelectorAll('#sse-feed .data-item')].slice(3).every((row) => row.dataset.replayed !== undefined)`)
 	s.connections(1)
 	for _, p := range tabs {
 		p.run(`document.getElementById('disconnect').click()`)

@@ -90,7 +90,7 @@ export class EventPanel {
     const { name, type, subject, time, bytes, cut, latency: took, replayed } = this.#item.dataset;
     const facts = [
       ['Name', name], ['Type', type], ['Subject', subject], ['Time', dateAndTime(Number(time))],
-      ['To your screen', replayed === undefined ? latency(Number(took)) : 'replayed: it happened before this stream was open'],
+      ['To your screen', replayed === undefined ? latency(Number(took)) : 'replayed: it happened before this page read the stream'],
       ['Payload', bytes ? `${size(Number(bytes))}${cut ? `, ${size(Number(cut))} of it left out here` : ''}` : ''],
     ];
     byID('event-facts').replaceChildren(...facts.filter(([, value]) => value).map(([name, value]) => {

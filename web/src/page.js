@@ -183,7 +183,7 @@ export class Page {
         resync();
         break;
       default: {
-        const replayed = Boolean(this.#live) && compareIDs(id, this.#live) <= 0;
+        const replayed = Boolean(run.past) || (Boolean(this.#live) && compareIDs(id, this.#live) <= 0);
         const entered = parseInt(id, 10);
         if (replayed && ++this.#history === HISTORY && !this.resumes) this.stats.knownFrom(this.stats.firstAt);
         this.stats.count(entered);

@@ -28,7 +28,7 @@ export function showLatency(item, at, onScreen) {
   if (!cell) return ms;
   if (item.dataset.replayed !== undefined) {
     cell.textContent = 'replayed';
-    cell.title = `It happened before this stream was open, and came from the log ${latency(ms)} later.`;
+    cell.title = `It happened before this page read the stream, and came ${latency(ms)} later.`;
     return NaN;
   }
   item.dataset.latency = ms.toFixed(2);

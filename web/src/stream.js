@@ -44,12 +44,15 @@ export class Stream {
   #greeted = ''; // the connection of the last greeting that was handed on
   #welcomed = false;
   #heardAt = 0; // from the leader
+  #joinedAt = 0; // when this tab came to read a stream that another had opened
   #watch = 0;
   #endCatchUp = () => {};
   #disposed = new AbortController();
 
   // name tells streams apart; the rest is for Connection. on has change(), and
-  // message(message, {startedAt, receivedAt}).
+  // message(message, {startedAt, receivedAt, mine, past}). mine says that this tab is
+  // to report when the message was here, and past that it had come before this tab
+  // read the stream: another tab kept it, or the server's log did.
   constructor({ name, startsAnew = null, ...options }, on) {
     this.#name = `weir:${name}`;
     this.#startsAnew = startsAnew;
@@ -63,6 +66,7 @@ export class Stream {
   connect() {
     if (this.wanted && this.state !== 'error') return;
     this.wanted = true;
+    this.#joinedAt = 0;
     if (this.#connection) return this.#connection.connect();
     this.#set({ state: 'connecting', gaveUp: false, retryAt: 0 });
     this.#join();
@@ -307,7 +311,7 @@ export class Stream {
           this.wanted = false;
           this.#leave();
         }
-        this.#set(data.fields);
+        this.#follows(data.fields);
         break;
       case 'message':
         if (!this.#welcomed) break;
@@ -323,11 +327,18 @@ export class Stream {
     if (missing) await this.#catchUp(missing);
     if (this.#joined !== joined || this.#connection) return; // it has left meanwhile, or leads
     this.#welcomed = true;
-    this.#set(fields);
-    if (greeting) this.#deliver(greeting.message, { ...greeting.times, mine: false });
-    for (const { message, times } of kept) this.#deliver(message, { ...times, mine: false });
+    this.#joinedAt ||= Date.now();
+    this.#follows(fields);
+    if (greeting) this.#deliver(greeting.message, { ...greeting.times, mine: false, past: true });
+    for (const { message, times } of kept) this.#deliver(message, { ...times, mine: false, past: true });
     // More may have come while it was catching up.
     if (missing) this.#post({ type: 'hello', from: ME, lastID: this.lastID });
+  }
+
+  // #follows takes over what the leader says of the stream. To this tab the stream is
+  // open for as long as this tab reads it.
+  #follows(fields) {
+    this.#set({ ...fields, openedAt: Math.max(fields.openedAt, this.#joinedAt) });
   }
 
   // #catchUp reads what came between the last event here and the first that the
@@ -339,7 +350,7 @@ export class Stream {
         change: () => { if (own.state === 'error') finish(); },
         message: (message, run) => {
           if (message.id && compareIDs(message.id, until) >= 0) finish();
-          else if (message.event !== 'connected') this.#deliver(message, { startedAt: run.startedAt, receivedAt: run.receivedAt, mine: false });
+          else if (message.event !== 'connected') this.#deliver(message, { startedAt: run.startedAt, receivedAt: run.receivedAt, mine: false, past: true });
         },
       });
       const finish = () => {

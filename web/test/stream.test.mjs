@@ -159,6 +159,28 @@ test('a tab in sight reports what a leader out of sight cannot', async () => {
   assert.deepEqual(mine(second), [false, true]);
 });
 
+test('what a tab is given of the past is told as past, and its stream is open since it reads it', async () => {
+  const [, line] = await led();
+  await line.send(...events(1, 4));
+  await clock.pass(20_000);
+  const second = await followed();
+  await line.send(...events(4, 6));
+  const past = ({ messages, runs }) => runs.filter((_, n) => !messages[n].fields).map((run) => Boolean(run.past));
+  assert.deepEqual(past(second), [true, true, true, false, false]);
+  assert.deepEqual(past(tabs[0]), Array(5).fill(false));
+  const age = ({ stream }) => Date.now() - stream.openedAt;
+  assert.ok(age(tabs[0]) >= 20_000 && age(second) < 1000, `${age(second)} ms`);
+  line.break();
+  await clock.pass(1500);
+  const next = await served();
+  await clock.pass(500);
+  assert.equal(second.stream.openedAt, tabs[0].stream.openedAt, 'opened anew for both');
+  // What it fetches by itself is of the past, too.
+  const [third, own] = await lagging(next, 10);
+  await own.send(...events(10 + 50, 10 + 60));
+  assert.deepEqual(past(third).slice(-10), Array(10).fill(true));
+});
+
 test('who lacks more than the leader keeps fetches it, and misses nothing meanwhile', async () => {
   const [first, line] = await led();
   const [second, own] = await lagging(line);
@@ -176,18 +198,18 @@ test('who lacks more than the leader keeps fetches it, and misses nothing meanwh
 
 // lagging is a follower that fetches what its leader does not keep, with the server's
 // end of the connection by which it does.
-async function lagging(line) {
+async function lagging(line, n = 0) {
   const tab = await followed();
-  await line.send(...events(1, 3));
+  await line.send(...events(n + 1, n + 3));
   tab.stream.disconnect();
   await clock.pass(100);
-  await line.send(...events(3, 303));
+  await line.send(...events(n + 3, n + 303));
   tab.stream.connect();
   await clock.pass(600);
   const own = server.last.stream();
   await settled();
   await own.connected('own');
-  await own.send(...events(3, 50));
+  await own.send(...events(n + 3, n + 50));
   return [tab, own];
 }
 

@@ -96,7 +96,7 @@ export class Chart {
     this.#describing = 0;
     this.#describedAt = performance.now();
     const [low, high] = this.#series.range().map((value) => this.#series.format(value));
-    this.canvas.setAttribute('aria-label', `${this.label}: latest ${this.#series.format(this.#latest())} ${this.unit}, between ${low} and ${high} over the last ${this.#series.length} values`);
+    this.canvas.setAttribute('aria-label', `${this.label}: latest ${this.#series.format(this.#series.latest)} ${this.unit}, between ${low} and ${high} over the last ${this.#series.length} values`);
   }
 
   resize() {
@@ -133,10 +133,6 @@ export class Chart {
     return [min - room, max + room];
   }
 
-  #latest() {
-    return this.#series.values.findLast((value) => value !== null);
-  }
-
   #showEnds({ min, max }) {
     [max, min].forEach((end, i) => { this.ends[i].textContent = Number.isFinite(end) && this.#series.length ? this.#series.format(end) : ''; });
   }
@@ -146,10 +142,10 @@ export class Chart {
     const at = this.#plot?.cursor.idx;
     const value = at === null || at === undefined ? null : this.#series.values[at];
     const hovers = value !== null && value !== undefined;
-    this.value.textContent = this.#series.format(hovers ? value : this.#latest());
+    this.value.textContent = this.#series.format(hovers ? value : this.#series.latest);
     this.box.toggleAttribute('data-hover', hovers);
     const count = hovers ? this.#series.counts[at] : 0;
-    if (hovers) this.range.textContent = `${timeOfDay(this.#series.times[at] * 1000)}${count > 1 ? `, mean of ${count}` : ''}`;
+    if (hovers) this.range.textContent = `${timeOfDay(this.#series.times[at] * 1000)}${count > 1 ? `, one of ${count}` : ''}`;
     else this.#dirty = true;
   }
 }

@@ -37,13 +37,12 @@ test('JSON is laid out without a digit changed, and its inner numbers have paths
   assert.deepEqual(numbersIn('not JSON'), []);
 });
 
-test('a chart has gaps where values are missing, and one point for a batch', () => {
+test('a chart has gaps where values are missing, and what it says is of every value', () => {
   const series = new Series();
   for (let at = 0; at < 10; at++) series.push(at, at, `${at}.5`);
   for (let n = 0; n < 5; n++) series.push(10, n, String(n)); // a batch
-  assert.equal(series.length, 11);
-  assert.equal(series.values.at(-1), 2);
-  assert.equal(series.counts.at(-1), 5);
+  assert.equal(series.length, 15);
+  assert.deepEqual([series.latest, series.values.slice(-2), series.counts.at(-1)], [4, [0, 4], 5]);
   series.gap();
   series.gap();
   series.push(11, 7, '7');
@@ -54,7 +53,20 @@ test('a chart has gaps where values are missing, and one point for a batch', () 
   assert.equal(series.format(7), '7.0');
   assert.equal(series.format(12345678901234567000), '1.23457e+19');
   for (let at = 200; at < 600; at++) series.push(at, 1, '1');
-  assert.ok(series.times.length <= 120);
+  assert.ok(series.times.length <= 4 * 120);
+  // One value of many in a batch is seen, wherever it stands, and so is the last.
+  const batches = new Series();
+  for (let at = 0; at < 5; at++) for (let n = 0; n < 20; n++) batches.push(at, at === 2 && n === 7 ? 1000 : at === 3 && n === 19 ? -5 : 20, '20');
+  assert.deepEqual([batches.range(), batches.length, batches.latest], [[-5, 1000], 100, 20]);
+  assert.ok(batches.values.includes(1000) && batches.values.includes(-5));
+  batches.push(4.003, 50, '50');
+  assert.equal(batches.latest, 50);
+  assert.equal(batches.values.at(-1), 50);
+  assert.ok(batches.times.every((at, i) => i === 0 || at >= batches.times[i - 1]));
+  // However many come, the line has few points.
+  const many = new Series();
+  for (let n = 0; n < 50_000; n++) many.push(n / 500, Math.sin(n), '0.5');
+  assert.ok(many.times.length <= 4 * 120 && many.range()[1] > 0.99);
 });
 
 test('a minute is a minute', () => {

@@ -54,3 +54,39 @@ func TestAnyTopicCanBeOpened(t *testing.T) {
 		t.Error("a field for other topics, and there are none")
 	}
 }
+
+// The topic that is marked is the one that is read, published to and in the title,
+// whatever the page remembers and however the reader came to it.
+func TestMarkedTopicIsTheOneInUse(t *testing.T) {
+	t.Parallel()
+	s := startServer(t, "-source", "t=http", "-source", "u=http", "-play")
+	p := openPage(t, s.url()+"/t/run.1")
+	isAll := func(topic string) {
+		t.Helper()
+		p.wait(`document.querySelector('#topics input:checked')?.value === %q && document.title === %q + ' · Weir' && document.getElementById('try-curl').textContent.endsWith('/t/' + %[1]q)`, topic, topic)
+		p.connect()
+		p.run(`document.getElementById('try-text').value = 'to ' + %q; document.getElementById('publish').click()`, topic)
+		p.wait(`document.querySelector('#sse-feed .data-item:last-child .item-text')?.textContent === 'to ' + %q`, topic)
+		p.run(`document.getElementById('disconnect').click()`)
+		p.state("disconnected")
+	}
+	isAll("run.1")
+	for _, address := range []string{"/", "/?view=feed"} { // which name none: the tab goes on where it was
+		p.do(chromedp.Navigate(s.url() + address))
+		isAll("run.1")
+	}
+	p.do(chromedp.Navigate(s.url() + "/?topic=t")) // an address wins over what is remembered
+	isAll("t")
+	// Back leads to an address, and to its topic.
+	p.click(`#views [data-view=streams]`)
+	p.click(`#topics input[value=u] + span`)
+	p.wait(`location.search.includes('topic=u')`)
+	p.run(`history.back()`)
+	p.wait(`document.title === 't · streams · Weir' && document.querySelector('#topics input:checked').value === 't'`)
+	p.run(`history.back()`)
+	isAll("t")
+	// A topic that is not to be had is not gone on with.
+	p.run(`addEventListener('pagehide', () => sessionStorage.setItem('weir-tab', JSON.stringify({ ...JSON.parse(sessionStorage.getItem('weir-tab')), topic: '$gone' })))`)
+	p.do(chromedp.Navigate(s.url() + "/"))
+	isAll("t")
+}

@@ -43,7 +43,7 @@ import * as title from './title.js';
 import { TracesView } from './traces.js';
 import { tryIt } from './tryit.js';
 import { Topics } from './topics.js';
-import { topicOfPath, Views } from './views.js';
+import { topicAsked, Views } from './views.js';
 
 const THEMES = ['auto', 'light', 'dark'];
 const byID = (id) => document.getElementById(id);
@@ -67,9 +67,8 @@ function weir() {
       const query = new URLSearchParams(location.search);
       const remembered = Page.remembered();
       topics = new Topics((name) => this.chooseTopic(name));
-      let topic = topics.first || dataset.topic;
-      const asked = query.get('topic') || topicOfPath();
-      if (remembered?.topic && !asked && topic === dataset.topic) topic = remembered.topic;
+      const asked = topicAsked();
+      const topic = topics.first({ asked, remembered: remembered?.topic, server: dataset.topic });
       setUTC(setting('utc') === 'on');
       page = new Page({
         topic,
@@ -86,7 +85,7 @@ function weir() {
           this.tried(message, replayed);
         },
       });
-      topics.show(topic);
+      if (dataset.unknown === undefined) topics.show(topic);
       access.listen(() => page.topic);
       this.initTry();
       if (byID('view-streams')) streams = new StreamsView(get);
@@ -96,7 +95,8 @@ function weir() {
         traces?.show(view === 'traces');
         placeBanners(view);
         this.plan();
-      }, () => this.showTopic(views.topic || topic));
+      }, () => this.showTopic(topicAsked() || topic));
+      if (asked && topic !== dataset.topic) views.replace({ topic, event: '' });
       this.listen();
       this.showTheme();
       if (dataset.unknown !== undefined) this.tellNotice('unknown-topic', `There is no topic “${asked}” here. Choose one of those above.`);

@@ -26,14 +26,20 @@ export class Topics {
     this.#field?.addEventListener('input', () => this.#field.setCustomValidity(''));
   }
 
-  // first is the topic that is chosen in the list. The choice may be older than this
-  // script: a quick reader's, or one that the browser restored.
-  get first() {
-    return this.#list.querySelector('input:checked')?.value ?? '';
+  // first is the topic to begin with: a quick reader's choice, which is older than
+  // this script, then the one that the address asks for, then the one that this tab
+  // remembers, if it is still to be had, then the server's.
+  first({ asked, remembered, server }) {
+    const marked = this.#list.querySelector('input:checked')?.value ?? '';
+    if (marked && marked !== server) return marked;
+    if (asked || !remembered) return server;
+    return this.#find(remembered) || this.#made(remembered) ? remembered : server;
   }
 
-  // show marks the topic, and brings it into sight among many.
+  // show marks the topic, and brings it into sight among many. One that is not in the
+  // list yet comes to be: what is read is always marked.
   show(topic) {
+    this.add(topic, Infinity);
     const input = this.#find(topic);
     if (!input) return;
     input.checked = true;
@@ -42,8 +48,8 @@ export class Topics {
   }
 
   // add offers one more topic, behind the others: nothing moves.
-  add(topic) {
-    if (this.#find(topic) || this.#list.childElementCount >= MOST) return;
+  add(topic, most = MOST) {
+    if (!topic || this.#find(topic) || this.#list.childElementCount >= most) return;
     const label = Object.assign(document.createElement('label'), { className: 'topic', title: topic });
     const input = Object.assign(document.createElement('input'), { type: 'radio', name: 'topic', value: topic });
     const text = Object.assign(document.createElement('span'), { textContent: topic });
@@ -62,8 +68,15 @@ export class Topics {
 
   // #outside says why the server will not make a topic of that name, or ''.
   #outside(name) {
-    const patterns = this.#form.dataset.patterns.split(' ');
-    const covers = (pattern) => pattern === '*' || pattern === name || (pattern.endsWith('.*') && name.length >= pattern.length && name.startsWith(pattern.slice(0, -1)));
-    return this.#find(name) || patterns.some(covers) ? '' : `Topics are made here for these names alone: ${patterns.join(', ')}`;
+    return this.#find(name) || this.#made(name) ? '' : `Topics are made here for these names alone: ${this.#patterns.join(', ')}`;
+  }
+
+  get #patterns() {
+    return this.#form?.dataset.patterns.split(' ') ?? [];
+  }
+
+  // #made says whether the server makes a topic of that name on demand.
+  #made(name) {
+    return NAME.test(name) && this.#patterns.some((pattern) => pattern === '*' || pattern === name || (pattern.endsWith('.*') && name.length >= pattern.length && name.startsWith(pattern.slice(0, -1))));
   }
 }

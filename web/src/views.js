@@ -2,7 +2,10 @@
 // The stream runs on beneath them.
 
 // topicOfPath is the topic of the address /t/{topic}, or ''.
-export const topicOfPath = () => decodeURIComponent(/^\/t\/([^/]+)$/.exec(location.pathname)?.[1] ?? '');
+const topicOfPath = () => decodeURIComponent(/^\/t\/([^/]+)$/.exec(location.pathname)?.[1] ?? '');
+
+// topicAsked is the topic that the address names, or ''.
+export const topicAsked = () => new URLSearchParams(location.search).get('topic') || topicOfPath();
 
 export class Views {
   name;
@@ -45,11 +48,6 @@ export class Views {
     }
     const text = query.toString();
     return `/${text ? `?${text}` : ''}`;
-  }
-
-  // topic is what the address asks for, or ''.
-  get topic() {
-    return new URLSearchParams(location.search).get('topic') || topicOfPath();
   }
 
   push(changes) {

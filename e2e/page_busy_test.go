@@ -34,7 +34,7 @@ func TestBusyPageIsNotTheNetwork(t *testing.T) {
 			t.Errorf("%s: %v, want most of it in %s", c.name, steps, c.long)
 		}
 	}
-	busy.wait(`document.querySelector('#journey [data-span="page busy"]')`)
+	busy.wait(`document.querySelector('#journey [data-span="page not reading"]')`)
 }
 
 // steps opens the newest row's journey, and returns how many ms each step took.

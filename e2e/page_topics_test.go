@@ -59,7 +59,9 @@ func TestAnyTopicCanBeOpened(t *testing.T) {
 // whatever the page remembers and however the reader came to it.
 func TestMarkedTopicIsTheOneInUse(t *testing.T) {
 	t.Parallel()
-	s := startServer(t, "-source", "t=http", "-source", "u=http", "-play")
+	s := newServer(t, "-play", "-source", "t=http", "-source", "u=http")
+	s.env = []string{"WEIR_PUBLISH_TOKEN="}
+	s.start()
 	p := openPage(t, s.url()+"/t/run.1")
 	isAll := func(topic string) {
 		t.Helper()

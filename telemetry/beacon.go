@@ -36,6 +36,9 @@ const (
 // browser's clock.
 type beacon struct {
 	Now float64 `json:"now"`
+	// Offset is for how many milliseconds the page takes the server's clock to be
+	// ahead of its own: what it shows is told by that. Nil if it does not say.
+	Offset *float64 `json:"offset"`
 	// Connection is the page's own. Proof is the traceparent that the connected
 	// event of that connection told: nobody else knows it.
 	Connection string   `json:"connection"`
@@ -111,6 +114,28 @@ func epoch(ms float64) (time.Time, bool) {
 	}
 	whole, part := math.Modf(ms)
 	return time.UnixMilli(int64(whole)).Add(time.Duration(part * float64(time.Millisecond))), true
+}
+
+// maxDelay is how long a report may have been on its way for the page's own offset
+// to be believed: a clock may have been set since the page measured it.
+const maxDelay = 10 * time.Second
+
+// correction is what makes the page's times the server's, for a beacon that was sent
+// at a time by the page's clock. The times may still be wrong by the slack. It is the
+// page's own correction, if that can be true: a row and its journey then agree,
+// however long the report travelled.
+func (b *beacon) correction(sent, now time.Time) (by, slack time.Duration) {
+	skew := now.Sub(sent)
+	if b.Offset != nil && math.Abs(*b.Offset) <= float64(maxClockSkew.Milliseconds()) {
+		offset := time.Duration(*b.Offset * float64(time.Millisecond))
+		if travelled := skew - offset; travelled >= -timeTolerance && travelled <= maxDelay {
+			return min(offset, skew), min(max(travelled, 0), maxTravel)
+		}
+	}
+	if skew >= 0 && skew <= maxTravel {
+		return 0, skew // the clocks may agree
+	}
+	return skew, 0
 }
 
 // A claim is a report by the server's clock. The clocks may still differ by the

@@ -27,6 +27,7 @@ type browser struct {
 	r          *rig
 	skew       time.Duration // its clock is ahead by so much
 	travel     time.Duration
+	offset     *time.Duration // by how much it takes the server's clock to be ahead; nil: it does not say
 	connection string
 	proof      string // what connected told
 }
@@ -42,7 +43,11 @@ func (c *client) page(r *rig) browser {
 }
 
 func (b browser) send(reports ...report) *httptest.ResponseRecorder {
-	body, err := json.Marshal(map[string]any{"now": millis(time.Now().Add(b.skew)), "connection": b.connection, "proof": b.proof, "reports": reports})
+	beacon := map[string]any{"now": millis(time.Now().Add(b.skew)), "connection": b.connection, "proof": b.proof, "reports": reports}
+	if b.offset != nil {
+		beacon["offset"] = b.offset.Seconds() * 1000
+	}
+	body, err := json.Marshal(beacon)
 	if err != nil {
 		b.r.t.Fatal(err)
 	}
@@ -101,12 +106,20 @@ func TestProcess(t *testing.T) {
 		name         string
 		skew, travel time.Duration
 		late         time.Duration // how much later than in truth the span is, which is the way at most
+		offset       *time.Duration
 	}{
-		{"clocks agree", 0, 5 * time.Millisecond, 0},
-		{"browser ahead", time.Hour, 5 * time.Millisecond, 5 * time.Millisecond},
-		{"browser behind", -time.Hour, 5 * time.Millisecond, 5 * time.Millisecond},
-		{"browser a little behind", -4 * time.Millisecond, 5 * time.Millisecond, -3 * time.Millisecond},
-		{"slow way", 0, time.Second, time.Second},
+		{"clocks agree", 0, 5 * time.Millisecond, 0, nil},
+		{"browser ahead", time.Hour, 5 * time.Millisecond, 5 * time.Millisecond, nil},
+		{"browser behind", -time.Hour, 5 * time.Millisecond, 5 * time.Millisecond, nil},
+		{"browser a little behind", -4 * time.Millisecond, 5 * time.Millisecond, -3 * time.Millisecond, nil},
+		{"slow way", 0, time.Second, time.Second, nil},
+		{"slow way, and the page knows that the clocks agree", 0, time.Second, 0, new(time.Duration(0))},
+		{"browser ahead, as it knows", time.Hour, 300 * time.Millisecond, 0, new(-time.Hour)},
+		{"browser a little ahead, as it knows", 40 * time.Millisecond, 100 * time.Millisecond, 0, new(-40 * time.Millisecond)},
+		{"browser a little behind, as it knows", -40 * time.Millisecond, 100 * time.Millisecond, 0, new(40 * time.Millisecond)},
+		{"an offset that cannot be", 0, 5 * time.Millisecond, 0, new(time.Hour)},
+		{"an offset no longer true", time.Minute, 5 * time.Millisecond, 5 * time.Millisecond, new(time.Duration(0))},
+		{"an offset that brings the report too late", 0, time.Second, time.Second, new(-time.Minute)},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			bubble(t, func(t *testing.T) {
@@ -115,7 +128,7 @@ func TestProcess(t *testing.T) {
 				shown := received.Add(3 * time.Millisecond)
 				time.Sleep(100 * time.Millisecond)
 				page := c.page(r)
-				page.skew, page.travel = tt.skew, tt.travel
+				page.skew, page.travel, page.offset = tt.skew, tt.travel, tt.offset
 				if w := page.send(page.reported(send, received, shown)); w.Code != http.StatusNoContent {
 					t.Fatalf("the report gets %d %s", w.Code, w.Body)
 				}

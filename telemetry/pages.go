@@ -77,7 +77,7 @@ func (p *pages) take(b beacon, now time.Time) {
 		p.reject(int64(len(b.Reports)), reportTime)
 		return
 	}
-	travelled := skew >= 0 && skew <= maxTravel // the clocks may agree
+	by, slack := b.correction(sent, now)
 	for _, r := range b.Reports {
 		claim := claim{busy: time.Duration(min(max(r.Busy, 0), 1e6) * float64(time.Millisecond))}
 		var received, shown bool
@@ -88,11 +88,7 @@ func (p *pages) take(b beacon, now time.Time) {
 			p.reject(1, reportTime)
 			continue
 		}
-		if !travelled {
-			claim.received, claim.shown = claim.received.Add(skew), claim.shown.Add(skew)
-		} else {
-			claim.slack = skew
-		}
+		claim.received, claim.shown, claim.slack = claim.received.Add(by), claim.shown.Add(by), slack
 		if reason := p.process(c, r, claim, now); reason != "" {
 			p.reject(1, reason)
 		}

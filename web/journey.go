@@ -86,9 +86,11 @@ type JourneyRow struct {
 	Node       string  `json:"node,omitempty"`
 	StartMS    float64 `json:"start_ms"` // since the start of the journey
 	DurationMS float64 `json:"duration_ms"`
-	SharePct   float64 `json:"share_pct"`      // of the total, 0 to 100
-	Kind       string  `json:"kind,omitempty"` // of the span: producer, consumer, internal; "" for a gap
-	Gap        bool    `json:"gap"`            // time between spans, such as the network
+	// SharePct is how much of the total the step takes until the next one begins, 0
+	// to 100: shares add up to 100 at most, though steps overlap.
+	SharePct float64 `json:"share_pct"`
+	Kind     string  `json:"kind,omitempty"` // of the span: producer, consumer, internal; "" for a gap
+	Gap      bool    `json:"gap"`            // time between spans, such as the network
 	// Depth is how far the row stands in: 0 for the event itself, 1 for its steps.
 	Depth int `json:"depth"`
 	// Attrs tell more of the step.
@@ -145,10 +147,12 @@ func journeyRows(topic string, start time.Time, total time.Duration, steps []jou
 		default:
 			row.Service = ""
 		}
-		if total > 0 {
-			row.SharePct = 100 * float64(step.Duration) / float64(total)
-		}
 		rows = append(rows, row)
+	}
+	for i, next := len(rows)-1, math.Inf(1); i >= 0 && total > 0; i-- {
+		row := &rows[i]
+		row.SharePct = 100 * max(0, min(row.StartMS+row.DurationMS, next)-row.StartMS) / millis(total)
+		next = min(next, row.StartMS)
 	}
 	return rows
 }
@@ -160,8 +164,10 @@ func stepName(kind journey.StepKind, topic string) string {
 		return string(kind) + " " + topic
 	case journey.Waiting:
 		return "wait in the log"
+	case journey.Network:
+		return "network, browser"
 	case journey.Busy:
-		return "page busy"
+		return "page not reading"
 	default:
 		return string(kind)
 	}

@@ -86,3 +86,36 @@ func TestTracesOfWhatIsReadable(t *testing.T) {
 		}
 	}
 }
+
+// Steps overlap, as where an event is acknowledged when its readers have it already.
+// Their shares add up to the whole.
+func TestSharesOfAJourneyAddUp(t *testing.T) {
+	store := journey.NewStore("a", 0, 0)
+	at := func(ms int) time.Time { return time.UnixMilli(int64(5000 + ms)) }
+	e := journey.Event{Topic: "one", ID: "5000-0", Published: at(0)}
+	ref := journey.Ref{Trace: [16]byte{1}, Span: [8]byte{1}}
+	store.Publish(ref, e, journey.Span{Began: at(0), Ended: at(6)})
+	store.Deliver(ref, e, journey.Delivery{Connection: "x", Entered: at(1), Began: at(2), Ended: at(8), Batch: 1})
+	if _, _, err := store.Report(ref, e.ID, func(journey.Event, time.Time) (journey.Report, bool) {
+		return journey.Report{Connection: "x", Received: at(7), Shown: at(10)}, true
+	}); err != nil {
+		t.Fatal(err)
+	}
+	s := newSite(t, func(o *web.Options) {
+		full(o)
+		o.Observe.Traces = store
+	})
+	j := decode[struct {
+		Steps []struct {
+			Step  string
+			Share float64 `json:"share_pct"`
+		}
+	}](t, s.do("GET", "/traces/"+ref.TraceID(), "", "Accept", "application/json"), 200)
+	var told []string
+	for _, step := range j.Steps {
+		told = append(told, fmt.Sprintf("%s %.0f", step.Step, step.Share))
+	}
+	if got, want := strings.Join(told, ", "), "event 100, send 10, deliver 60, process 30"; got != want {
+		t.Errorf("told %q, want %q", got, want)
+	}
+}

@@ -2,8 +2,8 @@
 // an event can end where the reader sits. No tracing library: the server makes the
 // span.
 
-import { watch } from './busy.js';
-import { now } from './clock.js';
+import { unread, watch } from './busy.js';
+import { now, offset } from './clock.js';
 import { at } from './node.js';
 
 const MAX_REPORTS = 100; // what the server takes in one beacon
@@ -15,7 +15,6 @@ let reports = [];
 let open = false;
 let astray = 0;
 let timer = 0;
-const busy = watch();
 
 // setConnection names the page's own connection, on which the events come that are
 // reported from now on: the server believes reports about no other.
@@ -30,6 +29,7 @@ export function setConnection(connection, proof) {
 // away, and a beacon that meets nobody is an error in the console.
 export function setOpen(is) {
   open = is;
+  watch(open);
   if (!open) reports = [];
 }
 
@@ -52,8 +52,8 @@ export function send() {
     reports = [];
     return;
   }
-  for (const report of reports) report.busy = Math.round(busy(report.received)) || undefined;
-  const body = JSON.stringify({ now: now(), ...own, reports });
+  for (const report of reports) report.busy = Math.round(unread(report.received)) || undefined;
+  const body = JSON.stringify({ now: now(), offset, ...own, reports });
   reports = []; // kept for nobody: a beacon that cannot be sent is worth no memory
   post(body, own.connection);
 }

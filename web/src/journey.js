@@ -5,7 +5,7 @@ import { copy } from './copy.js';
 import { at } from './node.js';
 
 const PATIENCE = 8000; // ms
-const AGAIN = 1500; // ms: the browser's own span reaches the server with the next beacon
+const AGAIN = 800; // ms: the browser's own span reaches the server with the next beacon
 
 export class Journey {
   #body;
@@ -33,7 +33,7 @@ export class Journey {
     this.#asked = at(`/traces/${trace}?${query}`, node);
     this.#state('loading');
     this.#body.setAttribute('aria-busy', 'true');
-    this.#load(this.#asked, connection ? 6 : 1);
+    this.#load(this.#asked, connection ? 8 : 1);
   }
 
   clear() {
@@ -82,10 +82,16 @@ export class Journey {
     if (address !== this.#asked) return;
     if (open) this.#body.querySelector(`details[data-span="${CSS.escape(open)}"]`)?.setAttribute('open', '');
     this.#body.removeAttribute('aria-busy');
-    this.#state(this.#body.querySelector('[data-missing]') ? 'missing' : 'loaded');
-    if (tries > 1 && !this.#body.querySelector('[data-service="weir-browser"]')) {
-      this.#again = setTimeout(() => this.#load(address, tries - 1), AGAIN);
-    }
+    const missing = Boolean(this.#body.querySelector('[data-missing]'));
+    this.#state(missing ? 'missing' : 'loaded');
+    if (this.#body.querySelector('[data-service="weir-browser"]')) return;
+    if (!missing && address.includes('connection=')) this.#note(tries > 1 ? 'This page has not reported yet when it had the event.' : 'This page has not reported when it had the event.');
+    if (tries > 1) this.#again = setTimeout(() => this.#load(address, tries - 1), AGAIN);
+  }
+
+  // #note says what the journey lacks.
+  #note(text) {
+    this.#body.querySelector('.journey-total')?.after(Object.assign(document.createElement('p'), { className: 'hint journey-note', textContent: text }));
   }
 
   #tell(state, text, trace = '') {

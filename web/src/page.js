@@ -86,6 +86,7 @@ export class Page {
     if (!this.panel.id) this.#followed = this.feed.following;
     this.feed.follow(false); // or the row that was pressed would scroll away
     this.feed.select(item);
+    beacon.send(); // what the journey lacks yet
     this.panel.show(item, this.topic, this.connection);
     this.#on.change();
   }
@@ -198,6 +199,7 @@ export class Page {
   }
 
   #connected(fields, run) {
+    beacon.setConnection(String(fields.connection ?? ''), String(fields.traceparent ?? '')); // sends what is left to the node before, by the clock of before
     resync();
     synchronise(run.startedAt, Number(fields.time), run.receivedAt);
     this.connection = String(fields.connection ?? '');
@@ -207,7 +209,6 @@ export class Page {
     this.#history = 0;
     if (fields.resumed) this.resumes++;
     if (fields.last_event_id === 'malformed') this.#on.notice('malformed', 'The server did not understand where this page left off: the stream starts live.');
-    beacon.setConnection(this.connection, String(fields.traceparent ?? '')); // sends what is left to the node before
     setNode(this.node);
     health.watch(this.connection, ({ lag_events: lag }) => {
       this.lag = lag;

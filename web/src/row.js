@@ -24,7 +24,8 @@ export function dress(item) {
 // log for this page: that is no latency.
 export function showLatency(item, at, onScreen) {
   const cell = item.querySelector('.item-latency');
-  const ms = at + offset - enteredAt(item);
+  // Rounded once: all places that tell it agree.
+  const ms = Math.round((at + offset - enteredAt(item)) * 100) / 100;
   if (!cell) return ms;
   if (item.dataset.replayed !== undefined) {
     cell.textContent = 'replayed';

@@ -5,6 +5,8 @@
 // comes. The others follow. When the leader goes, the lock goes to the next one,
 // which opens the stream behind the last event that it has seen.
 
+import { paused } from './busy.js';
+import { now } from './clock.js';
 import { Connection } from './connection.js';
 import { locks } from './locks.js';
 import { compareIDs } from './wire.js';
@@ -46,6 +48,7 @@ export class Stream {
   #heardAt = 0; // from the leader
   #joinedAt = 0; // when this tab came to read a stream that another had opened
   #watch = 0;
+  #frozenAt = 0;
   #endCatchUp = () => {};
   #disposed = new AbortController();
 
@@ -107,6 +110,8 @@ export class Stream {
   }
 
   #set(fields) {
+    if (!this.frozenUntil && fields.frozenUntil) this.#frozenAt = now();
+    else if (this.frozenUntil && fields.frozenUntil === 0) paused(this.#frozenAt, now());
     Object.assign(this, fields);
     this.#on.change();
   }

@@ -1,5 +1,5 @@
 // The page's reports, where nobody is at the other end.
-import { beforeEach, mock, test } from 'node:test';
+import { after, beforeEach, mock, test } from 'node:test';
 import assert from 'node:assert/strict';
 
 import './browser.mjs';
@@ -24,6 +24,8 @@ beforeEach(() => {
   });
   beacon.setOpen(true);
 });
+
+after(() => beacon.setOpen(false));
 
 test('a report says which node it is for', async () => {
   status = 204;

@@ -25,6 +25,7 @@ beforeEach(() => {
 });
 
 afterEach(() => {
+  beacon.setOpen(false); // its timers are of this clock
   clock.stop();
   clocks.synchronise(0, 0, 0);
   document.hidden = false;
@@ -163,6 +164,26 @@ test('reports go out under the connection on which the events came, at most a hu
   emit('pagehide');
   assert.deepEqual(taken.map(({ connection, proof, reports }) => [connection, proof, reports.length]), [['one', 'proof one', 100], ['one', 'proof one', 20], ['two', 'proof two', 1], ['two', 'proof two', 1], ['two', 'proof two', 1]]);
   assert.deepEqual(taken[2].reports[0], { topic: 't', id: '130-0', traceparent: traced(0).dataset.traceparent, received: 1130, shown: 2130 });
+});
+
+test('a page that did not read says so, and by which clock its rows are told', async (t) => {
+  const taken = takeBeacons();
+  t.mock.method(performance, 'now', () => Date.now() - performance.timeOrigin);
+  clocks.resync();
+  beacon.setConnection('three', 'proof three');
+  clocks.synchronise(1000, 61_000.5, 1001);
+  beacon.setOpen(true);
+  await clock.pass(1000);
+  clock.sleep(3000); // its main thread is at something else
+  await clock.pass(100);
+  beacon.report('t', traced(1), clocks.now(), clocks.now());
+  await clock.pass(500);
+  beacon.report('t', traced(2), clocks.now(), clocks.now());
+  await clock.pass(600);
+  const [{ offset, reports: [busy, idle] }] = taken;
+  assert.ok(busy.busy > 2900 && busy.busy <= 3100, `${busy.busy} ms`);
+  assert.equal(idle.busy, undefined);
+  assert.equal(offset, 60_000);
 });
 
 test('what cannot be told while the stream is down is not told later', async () => {

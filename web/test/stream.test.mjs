@@ -249,6 +249,23 @@ test('Disconnect leaves nothing of an outage', async () => {
   assert.deepEqual({ state, error, downSince, retryAt, gaveUp, slow, frozenUntil }, { state: 'disconnected', error: null, downSince: 0, retryAt: 0, gaveUp: false, slow: false, frozenUntil: 0 });
 });
 
+test('a page that is frozen knows that it did not read, whichever tab does the reading', async (t) => {
+  t.mock.method(performance, 'now', () => Date.now() - performance.timeOrigin);
+  const { unread } = await import('../src/busy.js');
+  const [first, line] = await led();
+  const second = await followed();
+  for (const { stream } of [first, second]) {
+    stream.freeze(10_000);
+    await clock.pass(4000);
+    await line.send(...events(1, 2));
+    await clock.pass(6100);
+    const took = unread(Date.now());
+    assert.ok(took >= 10_000 && took < 10_200, `${took} ms`);
+    await clock.pass(5000);
+    assert.equal(unread(Date.now()), 0);
+  }
+});
+
 test('a leader that falls silent is replaced, and a sleep of the machine is no silence', async () => {
   const [first, line] = await led({ heartbeat: 1000 });
   const second = await followed({ heartbeat: 1000 });

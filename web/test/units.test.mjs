@@ -92,6 +92,8 @@ test('what a busy page has delayed is told by the tasks that led up to it', () =
   assert.equal(busyBefore(tasks, 750), 240, 'within a task');
   assert.equal(busyBefore(tasks, 1001), 390);
   assert.equal(busyBefore([], 5), 0);
+  // Two ways to know of the same time do not count it twice.
+  assert.equal(busyBefore([{ from: 0, to: 1000 }, { from: 90, to: 1010 }, { from: 300, to: 400 }], 1020), 1010);
 });
 
 test('a stream that is over says why, and what it was not sent', () => {

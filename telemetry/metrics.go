@@ -23,12 +23,16 @@ type metrics struct {
 
 	request metric.Float64Histogram
 	reports map[string]*counter // by sse.report.reason
+	away    map[string]*counter // by sse.reject.reason
 }
 
 // newMetrics makes the numbers. What counts them may begin; [metrics.register] has
 // them read.
-func newMetrics(ts *topics) *metrics {
-	m := &metrics{topics: ts, reports: make(map[string]*counter)}
+func newMetrics(ts *topics, turnedAway []string) *metrics {
+	m := &metrics{topics: ts, reports: make(map[string]*counter), away: make(map[string]*counter)}
+	for _, reason := range append([]string{other}, turnedAway...) {
+		m.away[reason] = &counter{option: withSet(keyRejectReason.String(reason))}
+	}
 	for _, reason := range reportReasons {
 		m.reports[reason] = &counter{option: withSet(keyReportReason.String(reason))}
 	}
@@ -69,6 +73,7 @@ func (m *metrics) observe(meter metric.Meter) error {
 	gaps := counts("sse.server.gaps", "{gap}", "Gaps that clients were told of.")
 	heartbeats := counts("sse.server.heartbeats", "{heartbeat}", "Pings that were flushed to clients.")
 	rejected := counts("sse.server.rejected_connections", "{connection}", "Requests for a stream that the stream's handler refused; requests that were turned away before it are not counted.")
+	away := counts("sse.server.turned_away", "{rejection}", "Sockets beyond a limit, and requests that were turned away by a limit, by a guard or at publishing; refused streams are not among them.")
 	reports := counts("sse.client.reports.rejected", "{report}", "Reports of browsers that were not believed.")
 	lag := gauge("sse.server.lag", "{event}", "Entries that the client furthest behind has not been sent yet, and an estimate of the events in the bytes that it has not taken.")
 	size := gauge("sse.server.log.size", "By", "What the entries of a topic's log keep in memory; of topics on demand, of all that there are.")
@@ -83,6 +88,9 @@ func (m *metrics) observe(meter metric.Meter) error {
 		behind := m.handler.behind()
 		for _, c := range m.reports {
 			o.ObserveInt64(reports, c.Load(), c.option)
+		}
+		for _, c := range m.away {
+			o.ObserveInt64(away, c.Load(), c.option)
 		}
 		for tm := range m.each() {
 			for _, c := range tm.rejected {

@@ -37,6 +37,9 @@ type Options struct {
 	// RejectReasons are the reasons for which requests for a stream are refused,
 	// besides those of package stream; others count as "_OTHER".
 	RejectReasons []string
+	// TurnedAwayReasons are the reasons that [Telemetry.TurnedAway] is called with;
+	// others count as "_OTHER".
+	TurnedAwayReasons []string
 	// Client returns the address of a client. Default: that of the peer.
 	Client func(r *http.Request) string
 	// ReportRate counts a request with a page's reports, and returns how long to wait

@@ -50,6 +50,7 @@ type Telemetry struct {
 	intake   *intake
 	streams  *streams
 	pages    *pages
+	away     map[string]*counter // by sse.reject.reason
 }
 
 // Setup starts what the OTEL_* variables ask for. It returns an [*EnvError] for
@@ -71,7 +72,7 @@ func Setup(ctx context.Context, opts Options) (*Telemetry, error) {
 		families: newFamilies(config.exponential), handler: handler,
 		types: opts.EventTypes, rejects: slices.Concat([]string{other}, stream.RejectReasons, opts.RejectReasons),
 	}
-	metrics := newMetrics(topics)
+	metrics := newMetrics(topics, opts.TurnedAwayReasons)
 	registry := prometheus.NewRegistry()
 	limits := newLimits(config, opts.EventTraces)
 	providers, err := startProviders(ctx, config, providerOptions{
@@ -105,7 +106,7 @@ func Setup(ctx context.Context, opts Options) (*Telemetry, error) {
 	pages := &pages{rate: opts.ReportRate, find: streams.find, rec: rec, pending: pending, rejected: metrics.reports, node: opts.Node, astray: limitedLog{logger: opts.logger}, disabled: config.disabled}
 	return &Telemetry{
 		disabled: config.disabled, log: log, handler: handler, topics: topics, registry: registry, providers: providers, rec: rec, pending: pending,
-		requests: requests, intake: intake, streams: streams, pages: pages,
+		requests: requests, intake: intake, streams: streams, pages: pages, away: metrics.away,
 	}, nil
 }
 
@@ -164,6 +165,10 @@ func (t *Telemetry) Publisher(r *http.Request) context.Context {
 	}
 	return t.requests.publisher(r)
 }
+
+// TurnedAway counts a socket, or a request, that was turned away where
+// stream.Hooks.Reject is not called: at a limit, by a guard, at publishing.
+func (t *Telemetry) TurnedAway(reason string) { add(t.away, reason, 1) }
 
 // PageTraceparent returns the trace context of a request that passed
 // [Telemetry.Middleware], for the page that answers it; "" when it is not

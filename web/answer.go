@@ -21,6 +21,7 @@ const (
 type answers struct {
 	slots   *limits.Slots
 	proxies limits.Proxies
+	away    *turnedAway
 }
 
 // bound bounds the answers of a route. It encloses everything else that the route
@@ -30,11 +31,11 @@ func (a answers) bound(next http.Handler) http.Handler {
 		release, shortage := a.slots.Take(a.proxies.Client(r))
 		switch shortage {
 		case limits.InAll:
-			WriteProblem(w, r, problemLater(http.StatusServiceUnavailable, rejectMaxRequests,
+			a.away.answer(w, r, problemLater(http.StatusServiceUnavailable, rejectMaxRequests,
 				"This server has as many requests to answer as it may have at once. Try again in a moment.", 2*time.Second))
 			return
 		case limits.PerClient:
-			WriteProblem(w, r, problemLater(http.StatusTooManyRequests, rejectMaxRequestsPerClient,
+			a.away.answer(w, r, problemLater(http.StatusTooManyRequests, rejectMaxRequestsPerClient,
 				"Your address has as many requests waiting as it may have at once. Read their answers first.", 2*time.Second))
 			return
 		}

@@ -68,10 +68,10 @@ func (h Hosts) allows(host string, anyAddress bool) bool {
 }
 
 // guard refuses requests for another host's name.
-func (h Hosts) guard(anyAddress bool, next http.Handler) http.Handler {
+func (h Hosts) guard(anyAddress bool, away *turnedAway, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !h.allows(r.Host, anyAddress) {
-			WriteProblem(w, r, problem(http.StatusMisdirectedRequest, rejectHost,
+			away.answer(w, r, problem(http.StatusMisdirectedRequest, rejectHost,
 				fmt.Sprintf("This server is not known as %.120q. If it should be, start it with -host and that name.", r.Host)))
 			return
 		}

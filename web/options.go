@@ -82,6 +82,9 @@ type Observe struct {
 	Publisher func(r *http.Request) context.Context
 	// Metrics serves GET /metrics, and Browser POST /telemetry/browser.
 	Metrics, Browser http.Handler
+	// TurnedAway is called for a socket, and for a request, that is turned away where
+	// stream.Hooks.Reject is not: with one of TurnedAwayReasons.
+	TurnedAway func(reason string)
 	// Traces tells of the last events, for GET /traces.
 	Traces Traces
 	// Traceparent returns the trace context of the request for the page.

@@ -13,10 +13,10 @@ import (
 // playground lets everybody on this machine publish and read without a token,
 // and nobody else: it refuses what a proxy passes on, and what a page of another
 // site makes a browser send. The name in Host is checked before: see [Hosts].
-func playground(next http.Handler) http.Handler {
+func playground(away *turnedAway, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if refusal := playRefusal(r); refusal != nil {
-			WriteProblem(w, r, refusal)
+			away.answer(w, r, refusal)
 			return
 		}
 		next.ServeHTTP(w, r)

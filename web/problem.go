@@ -15,9 +15,10 @@ import (
 //
 // The routes and the guards of a [Server] answer by it directly. Only what
 // [Server.Subscribe] refuses goes through the stream's handler, and so reaches
-// stream.Hooks.Reject and the metric of rejected connections. A request for a
-// stream that is turned away before, because of its host, its socket, its body, a
-// name that no topic can have, or by -play, is an answered request and no more.
+// stream.Hooks.Reject and the metric of rejected connections. Who is turned away
+// because of a socket, a limit of requests, a host or by -play is counted by
+// Observe.TurnedAway. A request for a stream with a body, or for a name that no
+// topic can have, is an answered request and no more.
 func WriteProblem(w http.ResponseWriter, r *http.Request, refusal *stream.Refusal) {
 	h := w.Header()
 	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(patience(r))) // not every test's writer can

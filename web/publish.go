@@ -27,7 +27,8 @@ type publishHandler struct {
 	// observed returns the context of a request whose publisher has shown a right;
 	// may be nil.
 	observed func(r *http.Request) context.Context
-	logger   *slog.Logger
+	away     *turnedAway
+	log      *digest
 }
 
 // ServeHTTP puts what a request carries into a topic: all of it, or none. PUT means
@@ -36,23 +37,23 @@ func (p *publishHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	topic := namedTopic(r)
 	if r.Method != http.MethodPost && r.Method != http.MethodPut {
 		w.Header().Set("Allow", "POST, PUT")
-		WriteProblem(w, r, problem(http.StatusMethodNotAllowed, rejectMethod, "Events are published with POST or PUT."))
+		p.away.answer(w, r, problem(http.StatusMethodNotAllowed, rejectMethod, "Events are published with POST or PUT."))
 		return
 	}
 	who, refusal := p.admit(r, topic)
 	if refusal != nil {
-		WriteProblem(w, r, refusal)
+		p.away.answer(w, r, refusal)
 		return
 	}
 	if topics := p.hub.Topics(); topic == "" && len(topics) == 1 {
 		if !who.May(rights.Publish, topics[0]) { // and may not know of it
-			WriteProblem(w, r, problem(http.StatusForbidden, rights.ReasonTopicToken, "The token is not valid for the topic that the server would choose. Say which: ?topic=NAME."))
+			p.away.answer(w, r, problem(http.StatusForbidden, rights.ReasonTopicToken, "The token is not valid for the topic that the server would choose. Say which: ?topic=NAME."))
 			return
 		}
 		topic = topics[0]
 	}
 	if topic == "" {
-		WriteProblem(w, r, problem(http.StatusBadRequest, rejectTopic, "Say where to publish: ?topic=NAME."+p.gate.names(who, rights.Publish)))
+		p.away.answer(w, r, problem(http.StatusBadRequest, rejectTopic, "Say where to publish: ?topic=NAME."+p.gate.names(who, rights.Publish)))
 		return
 	}
 	publication, refusal := readPublication(w, r, p.maxBody)
@@ -62,13 +63,13 @@ func (p *publishHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	if refusal != nil {
-		WriteProblem(w, r, refusal)
+		p.away.answer(w, r, refusal)
 		return
 	}
 	ctx, cancel := context.WithTimeout(p.traced(r, publication), publishPatience)
 	defer cancel()
 	if err := p.hub.Submit(ctx, topic, publication); err != nil {
-		WriteProblem(w, r, p.refusal(err, who))
+		p.away.answer(w, r, p.refusal(err, who))
 		return
 	}
 	writeJSON(w, http.StatusOK, answerOf(publication))
@@ -119,10 +120,10 @@ func (p *publishHandler) refusal(err error, holder *rights.Holder) *stream.Refus
 	case errors.Is(err, stream.ErrClosed):
 		return problem(http.StatusGone, rejectEnded, "This topic has ended; it takes no more events.")
 	case errors.Is(err, stream.ErrUnavailable), errors.Is(err, context.DeadlineExceeded):
-		p.logger.Warn("publish failed", "error", err)
+		p.log.write(slog.LevelWarn, "publish failed", "", slog.Any("error", err))
 		return problemLater(http.StatusServiceUnavailable, rejectBroker, "The event is not acknowledged: the server cannot store it now, or does not know whether it did. Try again in a moment.", 2*time.Second)
 	default:
-		p.logger.Error("publish failed", "error", err)
+		p.log.write(slog.LevelError, "publish failed", "", slog.Any("error", err))
 		return problem(http.StatusInternalServerError, rejectInternal, "The server could not publish the event; its log says why.")
 	}
 }

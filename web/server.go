@@ -25,6 +25,7 @@ type Server struct {
 
 	gate      *gate
 	admission *admission
+	away      *turnedAway
 
 	publishing *publishHandler
 	tickets    *ticketHandler
@@ -55,15 +56,17 @@ func NewServer(opts Options) (*Server, error) {
 	}
 	gate := &gate{rights: opts.Access.Rights, play: opts.Access.Play, admin: opts.Admin, topics: hub.Topics, visits: slow(
 		connectRates(bounds.ConnectRate), rejectConnectRate, "Too many requests with a token came from your address within a short time. Wait a moment.")}
+	log := &digest{logger: logger}
+	away := &turnedAway{count: opts.Observe.TurnedAway, log: log, proxies: bounds.Proxies}
 	s := &Server{
-		opts: opts, sharing: sharing, gate: gate,
+		opts: opts, sharing: sharing, gate: gate, away: away,
 		sockets: limits.NewSockets(bounds.Sockets, bounds.SocketsPerClient, bounds.Proxies),
 		admission: &admission{
 			gate: gate, slots: limits.NewSlots(bounds.Conns, bounds.ConnsPerClient), perClient: bounds.ConnsPerClient, proxies: bounds.Proxies,
 			connects: slow(connectRates(bounds.ConnectRate), rejectConnectRate, "Too many streams were opened from your address within a short time. Wait a moment."),
 		},
 		publishing: &publishHandler{
-			hub: hub, gate: gate, maxBody: bounds.MaxBody, observed: opts.Observe.Publisher, logger: logger,
+			hub: hub, gate: gate, maxBody: bounds.MaxBody, observed: opts.Observe.Publisher, away: away, log: log,
 			requests: slow(limits.NewRates(bounds.PublishRate, int(bounds.PublishRate)+1), rejectPublishRate, "Too many requests to publish came from your address. Send several events in one request, as application/x-ndjson."),
 		},
 		tickets: &ticketHandler{gate: gate, asks: slow(
@@ -73,6 +76,7 @@ func NewServer(opts Options) (*Server, error) {
 		metrics: &metricsHandler{streams: streams, started: time.Now()},
 		picture: newPicture(hub, streams, gate.mayWatch, logger),
 	}
+	s.sockets.TurnedAway = away.socket
 	s.health = &healthHandler{hub: hub, streams: streams, gate: gate, ready: s.ready, segments: opts.Observe.Segments, cluster: opts.Observe.Cluster}
 	s.traces = &tracesHandler{
 		traces: opts.Observe.Traces, gate: gate, streams: streams, page: s.page,
@@ -143,10 +147,10 @@ func (s *Server) Handler() http.Handler {
 	m.own("/", http.HandlerFunc(notFound))
 	var h http.Handler = m.mux
 	if s.opts.Access.Play {
-		h = playground(h)
+		h = playground(s.away, h)
 	}
 	if hosts := s.opts.Access.Hosts; hosts.Loopback || s.opts.Access.Play {
-		h = hosts.guard(false, h)
+		h = hosts.guard(false, s.away, h)
 	}
 	return secure(h)
 }
@@ -170,7 +174,7 @@ func (s *Server) AdminHandler() http.Handler {
 	m.own("/{$}", get(s.page))
 	m.own("/assets/", get(http.HandlerFunc(asset)))
 	m.plain("/", notFound)
-	return secure(s.opts.Access.Hosts.guard(true, asAdmin(m.mux)))
+	return secure(s.opts.Access.Hosts.guard(true, s.away, asAdmin(m.mux)))
 }
 
 // operatorRoutes are on the admin listener where there is one.
@@ -187,5 +191,5 @@ func (s *Server) operatorRoutes(m routes) {
 
 func (s *Server) newRoutes() routes {
 	slots := limits.NewSlots(s.opts.Limits.Requests, s.opts.Limits.RequestsPerClient)
-	return routes{http.NewServeMux(), answers{slots, s.opts.Limits.Proxies}, s.sharing, s.opts.Observe.Instrument}
+	return routes{http.NewServeMux(), answers{slots, s.opts.Limits.Proxies, s.away}, s.sharing, s.opts.Observe.Instrument}
 }

@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 
@@ -20,8 +22,16 @@ import (
 // observed is a site with telemetry, as the program wires it.
 type observed struct {
 	*site
-	spans *tracetest.SpanRecorder
-	logs  *streamtest.Buffer
+	spans   *tracetest.SpanRecorder
+	logs    *streamtest.Buffer
+	scraped http.Handler
+}
+
+// metrics returns what a scrape gets.
+func (o *observed) metrics() string {
+	w := httptest.NewRecorder()
+	o.scraped.ServeHTTP(w, httptest.NewRequest("GET", "/metrics", nil))
+	return w.Body.String()
 }
 
 func newObserved(t *testing.T, change func(*web.Options)) *observed {
@@ -29,7 +39,7 @@ func newObserved(t *testing.T, change func(*web.Options)) *observed {
 	o := &observed{spans: tracetest.NewSpanRecorder(), logs: new(streamtest.Buffer)}
 	var logger *slog.Logger
 	tel, err := telemetry.Setup(t.Context(), telemetry.Options{
-		RejectReasons:  web.RefusalReasons,
+		RejectReasons: web.RefusalReasons, TurnedAwayReasons: web.TurnedAwayReasons,
 		SpanProcessors: []sdktrace.SpanProcessor{o.spans}, Logger: slog.New(slog.NewJSONHandler(o.logs, &slog.HandlerOptions{Level: slog.LevelDebug})),
 	})
 	if err != nil {
@@ -43,10 +53,11 @@ func newObserved(t *testing.T, change func(*web.Options)) *observed {
 	logger = slog.New(slog.NewJSONHandler(o.logs, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	o.site = newSiteOn(t, stream.HubOptions{Hooks: tel.Hooks(), Logger: logger}, func(w *web.Options) {
 		w.Observe.Instrument, w.Observe.Publisher, w.Observe.Metrics, w.Observe.Browser = tel.Middleware, tel.Publisher, tel.MetricsHandler(), tel.BrowserHandler()
-		w.Observe.Traceparent, w.Logger = tel.PageTraceparent, logger
+		w.Observe.Traceparent, w.Observe.TurnedAway, w.Logger = tel.PageTraceparent, tel.TurnedAway, logger
 		change(w)
 	})
 	tel.Observe(o.handler)
+	o.scraped = tel.MetricsHandler()
 	return o
 }
 

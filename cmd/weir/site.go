@@ -19,7 +19,7 @@ func openSite(cfg *config, topics *topics, secrets *secrets, carrier carrier, te
 		Limits: cfg.limits,
 		Page:   web.PageOptions{Templates: topics.templates, Demands: cfg.demanded(), Version: version(), JaegerUI: jaegerUI},
 		Observe: web.Observe{
-			Instrument: tel.Middleware, Publisher: tel.Publisher, Metrics: tel.MetricsHandler(), Browser: tel.BrowserHandler(),
+			Instrument: tel.Middleware, Publisher: tel.Publisher, Metrics: tel.MetricsHandler(), Browser: tel.BrowserHandler(), TurnedAway: tel.TurnedAway,
 			Traces: tel.Journeys(), Traceparent: tel.PageTraceparent, Segments: tel.StreamSegments, Ready: carrier.ready, Cluster: carrier.cluster(),
 		},
 	})

@@ -41,9 +41,9 @@ func startTelemetry(ctx context.Context, cfg *config, stderr io.Writer) (*observ
 	tel, err := telemetry.Setup(ctx, telemetry.Options{
 		Version: version(), Node: cfg.node, EventTraces: eventTraces,
 		EventTypes:    append([]string{eventlog.DefaultType}, cfg.kinds.EventTypes()...),
-		RejectReasons: web.RefusalReasons,
-		Client:        func(r *http.Request) string { return cfg.limits.Proxies.Client(r).String() },
-		ReportRate:    func(r *http.Request) time.Duration { return reports.Take(cfg.limits.Proxies.Client(r)) },
+		RejectReasons: web.RefusalReasons, TurnedAwayReasons: web.TurnedAwayReasons,
+		Client:     func(r *http.Request) string { return cfg.limits.Proxies.Client(r).String() },
+		ReportRate: func(r *http.Request) time.Duration { return reports.Take(cfg.limits.Proxies.Client(r)) },
 	})
 	if bad := new(telemetry.EnvError); errors.As(err, &bad) {
 		return nil, usageError{err}

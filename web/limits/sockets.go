@@ -19,6 +19,10 @@ import (
 // of them, a socket is closed at once. Only many clients together can use up the
 // spare sockets that a probe needs.
 type Sockets struct {
+	// TurnedAway, if set, is called for each socket beyond a bound, the spare ones
+	// included. Set it before the server begins.
+	TurnedAway func(client netip.Addr, why Shortage)
+
 	slots, spare *Slots
 	proxies      Proxies
 	conns        sync.Map // net.Conn → *Socket, of those that net/http still has
@@ -84,6 +88,9 @@ func (s *Sockets) ConnContext(ctx context.Context, conn net.Conn) context.Contex
 	sock := &Socket{}
 	sock.release, sock.shortage = s.slots.take(addr, addr.IsValid())
 	if sock.shortage != Room {
+		if s.TurnedAway != nil {
+			s.TurnedAway(addr, sock.shortage)
+		}
 		release, full := s.spare.take(addr, addr.IsValid())
 		if full != Room {
 			sock.refused, release = true, func() {}

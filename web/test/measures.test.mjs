@@ -12,6 +12,7 @@ const health = await import('../src/health.js');
 const memory = await import('../src/memory.js');
 const { judge, worstFirst } = await import('../src/judge.js');
 const { frame } = await import('../src/lookup.js');
+const { setNode } = await import('../src/node.js');
 const { enteredAt, showLatency, toLine } = await import('../src/row.js');
 const { Series } = await import('../src/series.js');
 const { Stats } = await import('../src/stats.js');
@@ -196,6 +197,25 @@ test('what cannot be told while the stream is down is not told later', async () 
   beacon.report('t', traced(2), 1, 2);
   await clock.pass(1000);
   assert.deepEqual(taken.map(({ reports }) => reports.map(({ id }) => id)), [['2-0']]);
+});
+
+test('reports go to the node of the stream, and end where another one gets them', async () => {
+  setNode('b&c');
+  beacon.setOpen(true);
+  for (const [connection, status, want] of [['three', 409, 3], ['four', 204, 5]]) {
+    beacon.setConnection(connection, 'proof');
+    const before = server.requests.length;
+    for (let n = 0; n < 5; n++) {
+      beacon.report('t', traced(n), 1, 2);
+      await clock.pass(1000);
+      if (server.requests.length > before + n) server.last.answer(status);
+      await settled();
+    }
+    assert.equal(server.requests.length - before, want, `answered by ${status}`);
+  }
+  assert.equal(server.last.url, '/telemetry/browser?node=b%26c');
+  assert.ok(server.last.options.keepalive);
+  setNode('');
 });
 
 test('the lag of the page’s connection is asked for as long as there is that connection', async () => {

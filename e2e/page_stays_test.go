@@ -78,7 +78,8 @@ func TestFocusStaysWithTheReader(t *testing.T) {
 	p.do(chromedp.KeyEvent(kb.ArrowUp), chromedp.KeyEvent(kb.ArrowUp), chromedp.KeyEvent(kb.Home), chromedp.KeyEvent(kb.End))
 	p.wait(`document.activeElement === document.querySelector('#sse-feed .data-item:last-child')`)
 	p.wait(`document.querySelectorAll('#sse-feed .data-item[tabindex="0"]').length === 1`)
-	p.run(`document.getElementById('follow').getAttribute('aria-pressed') === 'true' || document.getElementById('follow').click()`)
+	p.wait(`document.getElementById('follow').getAttribute('aria-pressed') === 'false'`)
+	p.run(`document.getElementById('follow').click()`)
 	s.publish("t", seq(5, 65)...)
 	p.latest(64)
 	p.wait(`document.activeElement.id === 'sse-feed'`) // the row has gone

@@ -177,7 +177,7 @@ func TestStreamsView(t *testing.T) {
 	s := startServer(t, "-source", "t=http", "-source", "u=http", "-history", "500", "-publish-rate", "0", "-write-timeout", "30s")
 	p := openPage(t, s.url())
 	p.connect()
-	p.run(`void (window.asked = window.fetch, window.fetch = (url, options) => { if (String(url) === '/streams') window.picture = options.signal; return asked(url, options) })`)
+	p.run(`void (window.asked = window.fetch, window.fetch = (url, options) => { if (String(url).startsWith('/streams')) window.picture = options.signal; return asked(url, options) })`)
 	p.click(`#views [data-view=streams]`)
 	p.wait(`document.querySelectorAll('.band').length === 2`)
 	p.wait(`document.querySelector('#streams-rows tr[data-own]')?.cells[8].textContent === 'caught up'`)

@@ -126,7 +126,7 @@ export class StreamsView {
     this.#arrange();
     this.#changed();
     this.#draw();
-    if (full) this.#lookFor(this.#page().topic);
+    this.#lookFor(this.#page().topic);
   }
 
   // #own finds this page's stream.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"strings"
 	"sync"
 	"time"
 
@@ -14,9 +15,27 @@ import (
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 )
 
-// environment guards the process's environment while otelconf reads it: it would
-// take the file that OTEL_CONFIG_FILE names in place of what it is given.
+// environment guards the process's environment while it is changed for somebody who
+// reads it.
 var environment sync.Mutex
+
+// withoutVariables calls a function as if no OTEL_* variable were set: beside a file they
+// mean nothing, but the SDK and the exporters would look at them, and otelconf would take
+// the file that OTEL_CONFIG_FILE names in place of what it is given.
+func withoutVariables(f func() error) error {
+	environment.Lock()
+	defer environment.Unlock()
+	for _, pair := range os.Environ() {
+		name, value, _ := strings.Cut(pair, "=")
+		if strings.HasPrefix(name, "OTEL_") && !strings.HasPrefix(name, "OTEL_GO_X_") {
+			defer os.Setenv(name, value) //nolint:errcheck // it was set to that
+			if err := os.Unsetenv(name); err != nil {
+				return err
+			}
+		}
+	}
+	return f()
+}
 
 // A configFile is the file that OTEL_CONFIG_FILE names, as otelconf reads it.
 type configFile struct {
@@ -29,6 +48,9 @@ func readConfigFile(name string) (*configFile, error) {
 	text, err := os.ReadFile(name)
 	if err != nil {
 		return nil, f.refused("a file that can be read: " + err.Error())
+	}
+	if err := checkStrictly(text); err != nil {
+		return nil, f.refused("a configuration of OpenTelemetry that can be followed: " + err.Error())
 	}
 	config, err := otelconf.ParseYAML(text)
 	if err != nil {
@@ -63,13 +85,18 @@ func (f *configFile) exponential() bool {
 }
 
 // start starts what the file says. What the page asks for is kept all the same.
-func (f *configFile) start(ctx context.Context, o providerOptions) (*providers, error) {
+func (f *configFile) start(ctx context.Context, o providerOptions) (p *providers, err error) {
+	if err := observeSDK(); err != nil {
+		return nil, err
+	}
+	err = withoutVariables(func() error { p, err = f.begin(ctx, o); return err })
+	return p, err
+}
+
+func (f *configFile) begin(ctx context.Context, o providerOptions) (*providers, error) {
 	metricReaders, err := f.metricReaders(ctx, o.producer)
 	if err != nil {
 		return nil, f.refused("without " + err.Error())
-	}
-	if err := observeSDK(); err != nil {
-		return nil, err
 	}
 	metrics, err := o.metricOptions()
 	if err != nil {
@@ -114,15 +141,7 @@ func (f *configFile) start(ctx context.Context, o providerOptions) (*providers, 
 	return p, nil
 }
 
-// newSDK is otelconf.NewSDK, without a look at OTEL_CONFIG_FILE.
 func newSDK(ctx context.Context, config otelconf.OpenTelemetryConfiguration, options ...otelconf.ConfigurationOption) (otelconf.SDK, error) {
-	environment.Lock()
-	defer environment.Unlock()
-	name := os.Getenv(configVariable)
-	defer os.Setenv(configVariable, name) //nolint:errcheck // it was set to that
-	if err := os.Unsetenv(configVariable); err != nil {
-		return otelconf.SDK{}, err
-	}
 	return otelconf.NewSDK(append(options, otelconf.WithContext(ctx), otelconf.WithOpenTelemetryConfiguration(config))...)
 }
 

@@ -141,7 +141,7 @@ func init() {
 	for _, signal := range []string{"", "TRACES_", "METRICS_", "LOGS_"} {
 		for name, check := range map[string]check{
 			"ENDPOINT": address, "PROTOCOL": protocol, "HEADERS": pairs, "COMPRESSION": oneOf("gzip", "none"), "TIMEOUT": number(0),
-			"INSECURE": boolean, "CERTIFICATE": file, "CLIENT_CERTIFICATE": file, "CLIENT_KEY": file,
+			"INSECURE": boolean, "CERTIFICATE": certificates, "CLIENT_CERTIFICATE": file, "CLIENT_KEY": file,
 		} {
 			checks["OTEL_EXPORTER_OTLP_"+signal+name] = check
 		}
@@ -172,7 +172,11 @@ func ignoredEnv() (names []string) {
 		if !strings.HasPrefix(name, "OTEL_") || strings.HasPrefix(name, "OTEL_GO_X_") || value == "" {
 			continue
 		}
-		if _, known := checks[name]; !known || os.Getenv(configVariable) != "" && name != configVariable {
+		_, known := checks[name]
+		if name == "OTEL_TRACES_SAMPLER_ARG" && !strings.HasSuffix(os.Getenv("OTEL_TRACES_SAMPLER"), "traceidratio") {
+			known = false // the other samplers take none
+		}
+		if !known || os.Getenv(configVariable) != "" && name != configVariable {
 			names = append(names, name)
 		}
 	}
@@ -204,12 +208,15 @@ func checkEnv() error {
 		}
 	}
 	const sampler, argument = "OTEL_TRACES_SAMPLER", "OTEL_TRACES_SAMPLER_ARG"
-	if value := os.Getenv(argument); value != "" && strings.HasSuffix(os.Getenv(sampler), "traceidratio") {
+	if value := os.Getenv(argument); value != "" && os.Getenv(configVariable) == "" && strings.HasSuffix(os.Getenv(sampler), "traceidratio") {
 		if f, err := strconv.ParseFloat(value, 64); err != nil || !(f >= 0 && f <= 1) {
 			return &EnvError{Name: argument, Value: value, Accepted: "a number from 0 to 1"}
 		}
 	}
-	return nil
+	if os.Getenv(configVariable) != "" {
+		return nil
+	}
+	return checkTogether()
 }
 
 // exports reports whether a signal is to be exported: by OTEL_signal_EXPORTER,

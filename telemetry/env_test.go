@@ -31,7 +31,6 @@ var specified = map[string][2]string{
 	"OTEL_SERVICE_NAME":        {"mine", ""},
 	"OTEL_PROPAGATORS":         {"tracecontext,b3", "smoke"},
 	"OTEL_TRACES_SAMPLER":      {"always_on", "jaeger_remote"},
-	"OTEL_TRACES_SAMPLER_ARG":  {"0.5", ""},
 
 	"OTEL_BSP_SCHEDULE_DELAY": {"100", "soon"}, "OTEL_BSP_EXPORT_TIMEOUT": {"100", "-1"},
 	"OTEL_BSP_MAX_QUEUE_SIZE": {"100", "0"}, "OTEL_BSP_MAX_EXPORT_BATCH_SIZE": {"10", "none"},

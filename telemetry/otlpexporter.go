@@ -51,6 +51,9 @@ func otlpExporter(ctx context.Context, e otelconf.PushMetricExporter) (sdkmetric
 		}
 		options := append([]otlpmetricgrpc.Option{otlpmetricgrpc.WithTemporalitySelector(f.temporality), otlpmetricgrpc.WithAggregationSelector(f.aggregation)},
 			otlpOptions(c.Endpoint, headersOf(c.Headers, c.HeadersList), c.Timeout, otlpmetricgrpc.WithEndpointURL, otlpmetricgrpc.WithHeaders, otlpmetricgrpc.WithTimeout)...)
+		if c.Compression != nil && *c.Compression == "gzip" {
+			options = append(options, otlpmetricgrpc.WithCompressor("gzip"))
+		}
 		return otlpmetricgrpc.New(ctx, options...)
 	default:
 		return nil, fmt.Errorf("an exporter other than otlp_http and otlp_grpc")

@@ -162,7 +162,7 @@ func (p *providers) startTraces(ctx context.Context, c config, o providerOptions
 		}
 	}
 	if exports("TRACES") {
-		exporter, err := autoexport.NewSpanExporter(ctx)
+		exporter, err := madePlain("TRACES", func() (sdktrace.SpanExporter, error) { return autoexport.NewSpanExporter(ctx) })
 		if err != nil {
 			return fmt.Errorf("starting the export of traces: %w", err)
 		}
@@ -234,6 +234,7 @@ func metricReader(ctx context.Context, p sdkmetric.Producer) (sdkmetric.Reader, 
 	defer environment.Unlock()
 	autoexport.WithFallbackMetricProducer(func(context.Context) (sdkmetric.Producer, error) { return p, nil })
 	defer autoexport.WithFallbackMetricProducer(nil)
+	defer plainByDefault("METRICS")()
 	return autoexport.NewMetricReader(ctx)
 }
 
@@ -241,7 +242,7 @@ func (p *providers) startLogs(ctx context.Context, server *resource.Resource) er
 	if !exports("LOGS") {
 		return nil
 	}
-	exporter, err := autoexport.NewLogExporter(ctx)
+	exporter, err := madePlain("LOGS", func() (sdklog.Exporter, error) { return autoexport.NewLogExporter(ctx) })
 	if err != nil {
 		return fmt.Errorf("starting the export of logs: %w", err)
 	}

@@ -191,7 +191,7 @@ func (h *Handler) refuse(w http.ResponseWriter, r *http.Request, refusal *Refusa
 	if hook := h.Hub.opts.Hooks.Reject; hook != nil {
 		hook(r, refusal)
 	}
-	if refusal.passes() && r.Method == http.MethodGet && wantsOnlyStream(r.Header.Values("Accept")) {
+	if refusal.byStream(r) {
 		refusal.tellByStream(w, or(h.Retry, defaultRetry))
 		return
 	}

@@ -67,6 +67,21 @@ func (r *Refusal) passes() bool {
 	return r.Status == http.StatusTooManyRequests || r.Status == http.StatusServiceUnavailable
 }
 
+// AnsweredBy returns the status by which a request is answered that is refused: 200
+// where a client that accepts nothing but an event stream is told by one, else Status.
+func (r *Refusal) AnsweredBy(req *http.Request) int {
+	if r.byStream(req) && r.Reason != rejectDrain {
+		return http.StatusOK
+	}
+	return r.Status
+}
+
+// byStream reports whether the client would give up at the status of a refusal that
+// will pass.
+func (r *Refusal) byStream(req *http.Request) bool {
+	return r.passes() && req.Method == http.MethodGet && wantsOnlyStream(req.Header.Values("Accept"))
+}
+
 // tellByStream tells a refusal that will pass to a client that accepts nothing but
 // an event stream. By specification an EventSource ends for good at any status
 // but 200, and comes back after a network error or an end. So in a drain the

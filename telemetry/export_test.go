@@ -1,6 +1,9 @@
 package telemetry
 
 import (
+	"log/slog"
+	"maps"
+	"slices"
 	"time"
 
 	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
@@ -90,3 +93,15 @@ var (
 
 // ErrorType is the error.type of a connection that ended for a reason.
 var ErrorType = errorType
+
+// LogNames are the names of the registry that log records have over OTLP.
+func LogNames() []string {
+	names := slices.Collect(maps.Values(logNames))
+	for _, r := range reasonNames {
+		names = append(names, r.name)
+	}
+	return names
+}
+
+// Registered is what log records go through on their way to OTLP.
+func Registered(h slog.Handler) slog.Handler { return registered{Handler: h} }

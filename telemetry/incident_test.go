@@ -268,6 +268,53 @@ func TestFormsOfHistograms(t *testing.T) {
 	})
 }
 
+// TestExemplarsOfADelta: an exemplar is given with the interval in which it happened,
+// and with no other.
+func TestExemplarsOfADelta(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		var reader *sdkmetric.ManualReader
+		r := newRig(t, telemetry.Options{Readers: []func(sdkmetric.Producer) sdkmetric.Reader{func(p sdkmetric.Producer) sdkmetric.Reader {
+			reader = sdkmetric.NewManualReader(sdkmetric.WithProducer(telemetry.AsExported(p)))
+			return reader
+		}}}, stream.HubOptions{})
+		c := r.connect("/sse-stream", nil, nil)
+		synctest.Wait()
+		given := make(map[string]int) // exemplars, by metric
+		for _, events := range []int{0, 1, 0, 2, 0} {
+			time.Sleep(time.Minute)
+			for range events {
+				r.publish(`1`)
+				time.Sleep(5 * time.Second) // its way is known
+			}
+			var rm metricdata.ResourceMetrics
+			if err := reader.Collect(t.Context(), &rm); err != nil {
+				t.Fatal(err)
+			}
+			for _, sm := range rm.ScopeMetrics {
+				for _, m := range sm.Metrics {
+					h, ok := m.Data.(metricdata.Histogram[float64])
+					if !ok || h.Temporality != metricdata.DeltaTemporality {
+						continue
+					}
+					for _, p := range h.DataPoints {
+						given[m.Name] += len(p.Exemplars)
+						for _, e := range p.Exemplars {
+							if p.Count == 0 || e.Time.Before(p.StartTime) || e.Time.After(p.Time) {
+								t.Errorf("%s of %d from %v to %v has an exemplar of %v", m.Name, p.Count, p.StartTime, p.Time, e.Time)
+							}
+						}
+					}
+				}
+			}
+		}
+		if n := given["sse.server.delivery.duration"]; n != 2 { // the last of a bucket
+			t.Errorf("%d exemplars of deliveries are given, want 2: %v", n, given)
+		}
+		c.leave()
+		r.close()
+	})
+}
+
 // TestUnsampledDeliveriesAllocateNothing, with the counters, the latency and the
 // segment's worst.
 func TestUnsampledDeliveriesAllocateNothing(t *testing.T) {

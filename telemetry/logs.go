@@ -29,7 +29,7 @@ func newLogHandler(w io.Writer, level slog.Leveler, exporter *sdklog.LoggerProvi
 	if exporter == nil {
 		return local
 	}
-	exported := leveled{otelslog.NewHandler(scopeName, otelslog.WithLoggerProvider(exporter)), level}
+	exported := leveled{registered{Handler: otelslog.NewHandler(scopeName, otelslog.WithLoggerProvider(exporter))}, level}
 	return slog.NewMultiHandler(local, exported)
 }
 

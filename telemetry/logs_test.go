@@ -6,7 +6,9 @@ import (
 	"encoding/json"
 	"errors"
 	"log/slog"
+	"net/http"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"testing/slogtest"
@@ -245,4 +247,68 @@ func TestTopicsTooMany(t *testing.T) {
 		r.expect("sse.server.rejected_connections", "sse.reject.reason=topic,sse.topic=_OTHER", 1)
 		r.close()
 	})
+}
+
+// TestRefusalsInTheLog: a refusal is logged with the status that is sent, and with the
+// topic that was asked for, also where there is none.
+func TestRefusalsInTheLog(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		var log streamtest.Buffer
+		r := newRig(t, telemetry.Options{Logger: slog.New(slog.NewTextHandler(&log, nil))}, stream.HubOptions{Logger: slog.New(slog.DiscardHandler)})
+		eventSource := http.Header{"Accept": {"text/event-stream"}}
+		r.connect("/sse-stream?topic=sensors", eventSource, nil).wait()
+		r.connect("/sse-stream?topic=%0Aforged%FF"+strings.Repeat("x", 1000), nil, nil).wait()
+		r.handler.Subscribe = func(*http.Request) (*stream.Subscription, error) {
+			return nil, &stream.Refusal{Status: http.StatusTooManyRequests, Reason: "max_conns", Detail: "full"}
+		}
+		asked := r.connect("/sse-stream?topic=sensor", eventSource, nil)
+		asked.wait()
+		r.connect("/sse-stream?topic=sensor", nil, nil).wait()
+		r.close()
+		var said []string
+		for line := range strings.Lines(log.String()) {
+			_, after, _ := strings.Cut(line, "topic=")
+			said = append(said, strings.TrimSpace(after))
+		}
+		const client = " client=192.0.2.1 "
+		want := []string{"sensors" + client + "status=404 reason=topic", "", "sensor" + client + "status=200 reason=max_conns", "sensor" + client + "status=429 reason=max_conns"}
+		want[1] = `"\nforged` + "\uFFFD" + strings.Repeat("x", 119) + `…"` + client + "status=404 reason=topic"
+		if !slices.Equal(said, want) {
+			t.Errorf("the log says\n%s\nwant\n%s", strings.Join(said, "\n"), strings.Join(want, "\n"))
+		}
+		if spans := r.ended(); attr(spans[2], "http.response.status_code").AsInt64() != 200 || asked.status != 0 && asked.status != 200 {
+			t.Errorf("the span is %v, the answer %d", spans[2].Attributes(), asked.status)
+		}
+	})
+}
+
+// TestLogsOverOTLPHaveTheNamesOfTheRegistry: who searches for the connection of a span
+// finds its log records.
+func TestLogsOverOTLPHaveTheNamesOfTheRegistry(t *testing.T) {
+	var out bytes.Buffer
+	logger := slog.New(telemetry.Registered(slog.NewTextHandler(&out, nil)))
+	logger.Info("stream closed", "topic", "sensor", "connection", "c1", "session", "s1", "client", "192.0.2.1", "reason", "client", "age", "3s")
+	logger.With("connection", "c2").WithGroup("g").Warn("events lost to a client, and more within a second", "reason", "slow", "topic", "theirs")
+	logger.Warn("events lost to a client, and more within a second", "reason", "slow", "more", 3)
+	want := []string{
+		`msg="stream closed" sse.topic=sensor sse.connection.id=c1 session.id=s1 client.address=192.0.2.1 sse.close.reason=client age=3s`,
+		`msg="events lost to a client, and more within a second" sse.connection.id=c2 g.reason=slow g.topic=theirs`,
+		`msg="events lost to a client, and more within a second" sse.gap.reason=slow more=3`,
+	}
+	for i, line := range strings.Split(strings.TrimSpace(out.String()), "\n") {
+		if !strings.HasSuffix(line, want[i]) {
+			t.Errorf("the record is %s, want %s", line, want[i])
+		}
+	}
+	known := make(map[string]bool)
+	for _, g := range readRegistry(t) {
+		for _, a := range g.Attributes {
+			known[a.ID], known[a.Ref] = true, true
+		}
+	}
+	for _, name := range telemetry.LogNames() {
+		if !known[name] {
+			t.Errorf("%s is not in the registry", name)
+		}
+	}
 }

@@ -3,6 +3,7 @@ package telemetry
 import (
 	"context"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -77,6 +78,9 @@ func (p *producer) data(f *family, points []point, now time.Time) metricdata.Agg
 		temporality = metricdata.DeltaTemporality
 		for i := range points {
 			p.subtract(f, &points[i])
+			points[i].exemplars = slices.DeleteFunc(points[i].exemplars, func(e metricdata.Exemplar[float64]) bool {
+				return points[i].histogram.count == 0 || e.Time.Before(p.began) // it was of an interval before
+			})
 		}
 	}
 	if !wantsExemplars() {

@@ -381,6 +381,9 @@ func TestRefusal(t *testing.T) {
 			code   codes.Code
 		}{{404, "topic", codes.Unset}, {400, "format", codes.Unset}, {503, "max_conns", codes.Error}} {
 			s := spans[i]
+			if topic := attr(s, "sse.topic").AsString(); topic != []string{"none", "sensor", "sensor"}[i] {
+				t.Errorf("span %d says that the topic is %q", i, topic)
+			}
 			if s.Name() != "GET /sse-stream" || attr(s, "http.response.status_code").AsInt64() != want.status ||
 				attr(s, "sse.reject.reason").AsString() != want.reason || s.Status().Code != want.code {
 				t.Errorf("span %d is %s %v %v, want %v", i, s.Name(), s.Attributes(), s.Status(), want)

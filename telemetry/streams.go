@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
+	"strings"
 	"sync"
 	"time"
 
@@ -104,15 +105,38 @@ func (s *streams) segments(id string) int {
 	return 0
 }
 
-// reject counts and logs a refusal. The middleware puts the reason on the span.
+// reject counts and logs a refusal, with the status that is sent: to a client that
+// would give up at another it is 200. The middleware puts the reason on the span.
 func (s *streams) reject(r *http.Request, refusal *stream.Refusal) {
-	tm := s.topics.of(cmp.Or(r.PathValue("topic"), r.URL.Query().Get("topic")))
+	asked := clip(cmp.Or(r.PathValue("topic"), r.URL.Query().Get("topic")))
+	tm := s.topics.of(asked)
 	add(tm.rejected, refusal.Reason, 1)
+	topic := tm.name
+	if topic == other && asked != "" { // there is none: whoever asked named it
+		topic = asked
+	}
 	ctx := r.Context()
 	if x := exchangeOf(ctx); x != nil {
 		x.refusal = refusal
 		ctx = trace.ContextWithSpan(ctx, x.begin())
+		if asked != "" {
+			x.set(keyTopic.String(asked))
+		}
 	}
 	s.log.write(ctx, slog.LevelInfo, "stream refused", refusal.Reason,
-		slog.String("topic", tm.name), slog.String("client", s.requests.client(r)), slog.Int("status", refusal.Status))
+		slog.String("topic", topic), slog.String("client", s.requests.client(r)), slog.Int("status", refusal.AnsweredBy(r)))
+}
+
+// maxAsked is how much is told of the name of a topic that somebody asked for.
+const maxAsked = 128
+
+// clip makes a name fit to be told that may be anything.
+func clip(name string) string {
+	name = strings.ToValidUTF8(name, "\uFFFD")
+	for i := range name {
+		if i > maxAsked {
+			return name[:i] + "…"
+		}
+	}
+	return name
 }

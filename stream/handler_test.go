@@ -274,3 +274,16 @@ func TestPanicInAHookEndsTheConnectionOnly(t *testing.T) {
 		}
 	})
 }
+
+// A gap says how many events are lost where the log can tell, and no number where it
+// cannot.
+func TestGapTellsHowMany(t *testing.T) {
+	gap := eventlog.Gap{From: eventlog.ID{Milli: 5}, To: eventlog.ID{Milli: 9, Seq: 3}, Reason: eventlog.GapSlow, Missed: 40}
+	if got := stream.GapMessage(&gap); !strings.Contains(got, `"reason":"slow","missed":40}`) {
+		t.Errorf("got %q", got)
+	}
+	gap.Missed = 0
+	if got := stream.GapMessage(&gap); strings.Contains(got, "missed") {
+		t.Errorf("got %q", got)
+	}
+}

@@ -39,7 +39,8 @@ func gapMessage(g *eventlog.Gap) []byte {
 		From   string `json:"from"`
 		To     string `json:"to"`
 		Reason string `json:"reason"`
-	}{g.From.String(), g.To.String(), g.Reason})
+		Missed uint64 `json:"missed,omitempty"` // events, where that is known
+	}{g.From.String(), g.To.String(), g.Reason, g.Missed})
 	return sse.Message{ID: g.To.String(), Event: sse.EventGap, Data: data}.AppendTo(nil)
 }
 

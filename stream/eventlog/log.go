@@ -379,8 +379,8 @@ type Stats struct {
 	Last    ID     // of the newest event
 	Floor   ID     // nothing up to it is held
 	Head    uint64 // entries ever put in
-	// PerMinute is how many entries a minute came: in the last minute, or since the
-	// Floor, if that is younger.
+	// PerMinute is how many entries came in the last minute. Where the log has dropped
+	// some of these, those since the Floor stand for the whole minute.
 	PerMinute float64
 }
 
@@ -390,6 +390,6 @@ func (l *Log) Stats() Stats {
 	defer l.mu.RUnlock()
 	return Stats{
 		Entries: l.all.held(), Bytes: l.bytes, Limit: l.opts.Bytes, History: l.opts.History,
-		Last: l.last, Floor: l.all.floor, Head: l.all.head, PerMinute: 60 * l.rate(time.Now(), time.Minute),
+		Last: l.last, Floor: l.all.floor, Head: l.all.head, PerMinute: l.perMinute(time.Now()),
 	}
 }

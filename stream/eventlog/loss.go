@@ -29,6 +29,14 @@ func (l *Log) rate(now time.Time, over time.Duration) float64 {
 	return float64(entries) / max(now.Sub(from.Time()), least).Seconds()
 }
 
+// perMinute is Stats.PerMinute. The caller holds l.mu.
+func (l *Log) perMinute(now time.Time) float64 {
+	if l.all.tail == 0 { // nothing has been dropped
+		return float64(l.all.head - l.all.after(IDAt(now.Add(-time.Minute))))
+	}
+	return 60 * l.rate(now, time.Minute)
+}
+
 // Waiting returns for how long the entry has been in the log that the reader reads
 // next; 0 when there is none. For a reader that has lost entries it is the oldest held.
 func (c *Cursor) Waiting(now time.Time) time.Duration {

@@ -127,7 +127,7 @@ func TestPerMinute(t *testing.T) {
 			}
 		}
 		put(20, 2*time.Second)
-		want(30, 1)
+		want(20, 0) // as many as there were, though the log is not a minute old
 		put(200, 100*time.Millisecond)
 		want(600, 10) // ten seconds are held
 		time.Sleep(50 * time.Second)

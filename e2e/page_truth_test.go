@@ -239,10 +239,11 @@ func TestWordsOfAnOutage(t *testing.T) {
 	p.state("connected")
 	p.wait(`document.querySelector('.feed-note[data-note=gap]')`)
 	note := p.text(`.feed-note[data-note=gap] span`)
-	told := regexp.MustCompile(`^\d+ (?:ms|s|min.*) missing, (\d\d:\d\d:\d\d(?:\.\d{3})?)–(\d\d:\d\d:\d\d(?:\.\d{3})?): `).FindStringSubmatch(note)
+	told := regexp.MustCompile(`^Events may be missing, (\d\d:\d\d:\d\d(?:\.\d{3})?)–(\d\d:\d\d:\d\d(?:\.\d{3})?): `).FindStringSubmatch(note)
 	if told == nil || told[1] == told[2] {
 		t.Errorf("the gap is told as %q", note)
 	}
+	p.wait(`document.getElementById('stream-resumed').textContent === 'once' && document.getElementById('stream-gaps').textContent === '1'`)
 	p.wait(`document.title === 't · Weir' && document.getElementById('favicon').dataset.state === 'connected'`)
 }
 

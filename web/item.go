@@ -54,6 +54,7 @@ func (it Item) row() itemRow {
 		}
 	}
 	v.Text, v.Cut = cutText(v.Text)
+	v.Partial = v.Cut > 0 || v.Measures != nil && len(it.Data) > maxText
 	if v.Measures != nil && len(it.Data) <= maxText {
 		v.Payload = strings.ToValidUTF8(string(it.Data), "\uFFFD") // a payload past the hub may be anything
 	} else if isJSON && strings.HasPrefix(string(it.Data), `"`) {
@@ -76,7 +77,8 @@ type itemRow struct {
 	Measures           []measure
 	More               int // measures beyond maxMeasures
 	Text               string
-	Cut                int // bytes of text beyond maxText
+	Cut                int  // bytes of text beyond maxText
+	Partial            bool // the payload is not all in the row
 }
 
 // Epoch is the time in milliseconds with the microseconds behind the point:

@@ -357,3 +357,25 @@ func BenchmarkItem(b *testing.B) {
 		}
 	}
 }
+
+// A row says when it holds a part of the payload alone, as text or beside the numbers
+// that it picks out.
+func TestRowSaysThatItIsPartial(t *testing.T) {
+	long := strings.Repeat("x", 5000)
+	for _, c := range []struct {
+		name, contentType, data string
+		partial                 bool
+	}{
+		{"short text", "text/plain", "hello", false}, {"long text", "text/plain", long, true},
+		{"short JSON", "", `{"a":1,"b":"x"}`, false}, {"long JSON with numbers", "", `{"a":1,"b":"` + long + `"}`, true},
+		{"long JSON without", "", `["` + long + `"]`, true}, {"many numbers", "", `{"a":[` + strings.Repeat("1,", 3000) + `1]}`, true},
+	} {
+		var b bytes.Buffer
+		if err := templates(t).Item(&b, web.Item{ID: "1-0", ContentType: c.contentType, Data: []byte(c.data)}); err != nil {
+			t.Fatal(err)
+		}
+		if got := strings.Contains(b.String(), " data-partial"); got != c.partial {
+			t.Errorf("%s: partial %v", c.name, got)
+		}
+	}
+}

@@ -40,6 +40,8 @@ type Page struct {
 	// Reads and Publishes are what the right of who asks allows; nil where nobody
 	// needs one.
 	Reads, Publishes []string
+	// PublishToken says that publishing needs a right.
+	PublishToken bool
 	// Unknown says that Topic was asked for and is not among those that who asks
 	// may read.
 	Unknown bool
@@ -74,6 +76,7 @@ func (h *pageHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		p.NeedsToken = refusal != nil
 		p.Reads, p.Publishes = who.Grants(rights.Subscribe), who.Grants(rights.Publish)
 	}
+	p.PublishToken = !h.gate.play && h.gate.rights.Needed(rights.Publish)
 	if len(topics) > 0 {
 		p.Topic = topics[0]
 	}

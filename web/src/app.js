@@ -117,7 +117,10 @@ function weir() {
         event.stopPropagation();
         page.feed.focus();
       });
-      byID('download').addEventListener('click', () => save([...page.feed.items].filter((item) => !item.hidden), page.topic));
+      byID('download').addEventListener('click', async () => {
+        const cut = await save([...page.feed.items].filter((item) => !item.hidden), page.topic);
+        if (cut) this.tellNotice('cut', `${cut} of the events in the file ${cut === 1 ? 'is' : 'are'} cut, since the server did not tell the whole. “data_cut” marks them.`);
+      });
       byID('utc').setAttribute('aria-pressed', String(setting('utc') === 'on'));
       byID('utc').addEventListener('click', (event) => {
         const on = setting('utc') !== 'on';

@@ -2,7 +2,7 @@
 // first few are shown; the reader may hide them, and choose others.
 
 import { Chart, load } from './chart.js';
-import { numbersIn } from './json.js';
+import { isNumber, numbersIn } from './json.js';
 import { setting } from './memory.js';
 import { enteredAt, payload } from './row.js';
 import { Series } from './series.js';
@@ -48,8 +48,9 @@ export class Charts {
     matchMedia('(forced-colors: active)').addEventListener('change', recolor);
   }
 
-  // add takes the numbers of one event, and gives them their charts' colours.
-  add(item) {
+  // add takes the numbers of one event, and gives them their charts' colours. One that
+  // is a number and nothing else has a chart by the name of its topic.
+  add(item, topic) {
     const at = enteredAt(item) / 1000;
     for (const element of item.querySelectorAll('[data-measure]')) {
       const { measure, value, label, unit = '', limit, color } = element.dataset;
@@ -59,7 +60,11 @@ export class Charts {
       known.limit = limit;
       this.#push(known, at, Number(value), element.querySelector('b')?.textContent ?? value);
     }
-    if (item.dataset.content === 'json') {
+    const text = item.dataset.cut ? '' : payload(item).trim();
+    if (isNumber(text)) {
+      const known = this.#measures.get(topic) ?? this.#create(topic, { label: topic, unit: '', color: this.#measures.size, nested: false });
+      if (known) this.#push(known, at, Number(text), text);
+    } else if (item.dataset.content === 'json') {
       for (const { path, value } of numbersIn(payload(item))) {
         const known = this.#measures.get(path) ?? this.#create(path, { label: path, unit: '', color: this.#measures.size, nested: true });
         if (known) this.#push(known, at, value, String(value));

@@ -1,6 +1,6 @@
-// Copies text, and says on the button that it did.
+// Copies text, and says on the button that it did, or what of it.
 
-export async function copy(button, text) {
+export async function copy(button, text, said = 'Copied') {
   let done = true;
   try {
     await navigator.clipboard.writeText(text);
@@ -9,7 +9,7 @@ export async function copy(button, text) {
   }
   const target = button.querySelector('code') ?? button;
   const label = (button.dataset.label ??= target.textContent);
-  target.textContent = done ? 'Copied' : 'Not copied';
+  target.textContent = done ? said : 'Not copied';
   setTimeout(() => {
     target.textContent = label;
     delete button.dataset.label;

@@ -6,8 +6,11 @@ import { copy } from './copy.js';
 import { Journey } from './journey.js';
 import { indent } from './json.js';
 import { addressOf, frame, lookUp } from './lookup.js';
-import { isJSON, payload } from './row.js';
+import { isPartial, payload } from './row.js';
+import { whole } from './whole.js';
 import { before } from './wire.js';
+
+const MOST = 300_000; // characters of a payload that are shown
 
 const byID = (id) => document.getElementById(id);
 
@@ -26,7 +29,7 @@ export class EventPanel {
     document.addEventListener('keydown', (event) => {
       if (event.key === 'Escape' && this.id && !document.querySelector('dialog[open]')) this.#close(closed);
     });
-    byID('copy-payload').addEventListener('click', (event) => copy(event.currentTarget, payload(this.#item)));
+    byID('copy-payload').addEventListener('click', (event) => this.#copy(event.currentTarget));
     byID('copy-link').addEventListener('click', (event) => copy(event.currentTarget, this.address));
     byID('raw-frame').addEventListener('click', () => this.#toggleRaw());
   }
@@ -44,8 +47,7 @@ export class EventPanel {
     byID('event').hidden = false;
     byID('event-id').textContent = this.id;
     this.#showFacts();
-    const text = payload(item);
-    byID('event-payload').textContent = isJSON(item) && /^\s*[[{]/.test(text) ? indent(text) : text;
+    this.#showPayload();
     this.#hideRaw();
     this.#showJourney(connection);
     // On a phone the panel is below the feed, out of sight.
@@ -86,12 +88,37 @@ export class EventPanel {
     closed();
   }
 
+  // #showPayload shows the payload, and asks the server for what the row lacks.
+  async #showPayload() {
+    const item = this.#item;
+    const show = (text, note = '') => { byID('event-payload').textContent = text.length > MOST ? `${text.slice(0, MOST)}\n… ${size(Number(item.dataset.bytes))} in all: Copy has the whole.` : text + note; };
+    const pretty = (text) => (item.dataset.content === 'json' && /^\s*[[{]/.test(text) ? indent(text) : text);
+    if (!isPartial(item)) return show(pretty(payload(item)));
+    show('Asking the server for the whole…');
+    try {
+      const text = await whole(item, this.#topic);
+      if (item === this.#item) show(pretty(text));
+    } catch (error) {
+      if (item === this.#item) show(payload(item), `\n… a part of ${size(Number(item.dataset.bytes))}. ${error.message}`);
+    }
+    return undefined;
+  }
+
+  async #copy(button) {
+    const item = this.#item;
+    try {
+      await copy(button, await whole(item, this.#topic));
+    } catch {
+      await copy(button, payload(item), `Copied a part of ${size(Number(item.dataset.bytes))}`);
+    }
+  }
+
   #showFacts() {
-    const { name, type, subject, time, bytes, cut, latency: took, replayed } = this.#item.dataset;
+    const { name, type, subject, time, bytes, latency: took, replayed } = this.#item.dataset;
     const facts = [
       ['Name', name], ['Type', type], ['Subject', subject], ['Time', dateAndTime(Number(time))],
       ['To your screen', replayed === undefined ? latency(Number(took)) : 'replayed: it happened before this page read the stream'],
-      ['Payload', bytes ? `${size(Number(bytes))}${cut ? `, ${size(Number(cut))} of it left out here` : ''}` : ''],
+      ['Payload', bytes ? size(Number(bytes)) : ''],
     ];
     byID('event-facts').replaceChildren(...facts.filter(([, value]) => value).map(([name, value]) => {
       const row = document.createElement('div');

@@ -11,8 +11,7 @@ const MAX_WAITING = 60; // the newest; of a burst nobody could see more
 const PAGE = 8; // rows that PageUp goes
 
 export class Feed {
-  missed = 0; // events since the reader left the newest
-
+  #missed = 0; // events since the reader left the newest
   #root;
   #on;
   #tail;
@@ -31,7 +30,7 @@ export class Feed {
     this.#root = root;
     this.#on = on;
     this.#tail = new Tail(root, () => {
-      if (this.following) this.missed = 0;
+      if (this.following) this.#missed = 0;
       this.#schedule();
       this.#on.change();
     });
@@ -54,6 +53,13 @@ export class Feed {
     return this.#tail.following;
   }
 
+  // missed is how many events have come since the reader left the newest, and are not
+  // in view.
+  get missed() {
+    if (!this.#missed || this.pending) return this.#missed;
+    return Math.min(this.#missed, this.#tail.below([...this.items]));
+  }
+
   get isEmpty() {
     return !this.#root.firstElementChild;
   }
@@ -63,7 +69,7 @@ export class Feed {
   }
 
   add(html, { received, replayed, mine }) {
-    if (!this.following) this.missed++;
+    if (!this.following) this.#missed++;
     this.#wait({ html, received, replayed, mine });
   }
 
@@ -85,7 +91,7 @@ export class Feed {
     this.#root.replaceChildren();
     delete this.#root.dataset.traces;
     this.follow(true);
-    this.missed = 0;
+    this.#missed = 0;
     this.#on.change();
   }
 

@@ -76,7 +76,7 @@ export function figures(page) {
       this.hasLatency = took !== null;
       this.latencyClass = took ? '' : 'stat-none';
       this.latency = took ? latency(took.p50) : '–';
-      this.latencyMore = took ? `p95 ${latency(took.p95)} · worst ${latency(took.worst)}` : '';
+      this.latencyMore = took ? `p95 ${latency(took.p95)} · worst ${latency(took.worst)} of ${took.of}` : '';
       const shown = feed.items.length;
       this.isClear = feed.isEmpty;
       this.noneMatch = feed.noneMatch;

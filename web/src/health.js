@@ -6,36 +6,52 @@ const EVERY = 5000;
 
 let timer = 0;
 let asking = '';
-let question = new AbortController();
+let under = new AbortController(); // of the question that is under way
 let refused = false; // the details may be served elsewhere; one refusal is enough to know
 
-export function watch(connection, show) {
+let ask = () => {}; // the question that is planned
+
+// watch shows what the server knows of a connection, and of its topic if that is given:
+// show(connection, topic, when it was asked).
+export function watch(connection, show, topic = '') {
   stop();
   if (refused || !connection) return;
   asking = connection;
-  timer = setTimeout(() => ask(connection, show), 600);
+  ask = () => question(connection, topic, show);
+  timer = setTimeout(ask, 600);
+}
+
+// soon brings the next question forward.
+export function soon() {
+  if (!asking) return;
+  clearTimeout(timer);
+  under.abort();
+  ask();
 }
 
 export function stop() {
   clearTimeout(timer);
-  question.abort(); // about a connection that is over the answer is an error
+  under.abort(); // about a connection that is over the answer is an error
   asking = '';
 }
 
 export const disable = () => { refused = true; };
 
-async function ask(connection, show) {
-  let details;
-  question = new AbortController();
-  const { signal } = question;
+async function question(connection, topic, show) {
+  let details, about;
+  const askedAt = Date.now();
+  under = new AbortController();
+  const { signal } = under;
   try {
-    const response = await fetch(at(`/sse-health?connection=${encodeURIComponent(connection)}`), { cache: 'no-store', signal: AbortSignal.any([signal, AbortSignal.timeout(EVERY)]) });
+    const response = await fetch(at(`/sse-health?connection=${encodeURIComponent(connection)}${topic && `&topic=${encodeURIComponent(topic)}`}`), { cache: 'no-store', signal: AbortSignal.any([signal, AbortSignal.timeout(EVERY)]) });
     if (response.status === 403) refused = true;
-    details = response.ok ? (await response.json()).connection_details?.[connection] : undefined;
+    const answer = response.ok ? await response.json() : {};
+    details = answer.connection_details?.[connection];
+    about = answer.topics?.[topic];
   } catch {
     // The stream itself tells that the server is away.
   }
-  if (asking !== connection) return;
-  show(details ?? {});
-  if (!refused) timer = setTimeout(() => ask(connection, show), EVERY);
+  if (asking !== connection || signal.aborted) return;
+  show(details ?? {}, about, askedAt);
+  if (!refused) timer = setTimeout(ask, EVERY);
 }

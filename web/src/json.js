@@ -26,6 +26,9 @@ export function indent(text) {
   return out;
 }
 
+// isNumber says whether a text is a number as JSON has them, and nothing else.
+export const isNumber = (text) => /^-?\d{1,30}(\.\d{1,30})?([eE][+-]?\d{1,3})?$/.test(text);
+
 const MAX_PATHS = 32;
 const DEEPEST = 6;
 

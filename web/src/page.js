@@ -4,9 +4,11 @@
 
 import * as beacon from './beacon.js';
 import { Charts } from './charts.js';
-import { dateAndTime, lasting, now, offset, resync, synchronise, timeOfDay, timeOfDayMillis } from './clock.js';
+import { now, offset, resync, synchronise, timeOfDay } from './clock.js';
 import { EventPanel } from './event.js';
+import { Fault } from './fault.js';
 import { Feed } from './feed.js';
+import { gapText } from './gap.js';
 import * as health from './health.js';
 import { recall, remember } from './memory.js';
 import { setNode } from './node.js';
@@ -25,10 +27,12 @@ export class Page {
   connection = ''; // its ID
   node = '';
   trace = '';
-  lag;
 
   #on;
   #config;
+  #fault = new Fault();
+  #began = false; // this page has read the topic before
+  #owed; // events of this stream that the server had, sent or not, when it was asked last
   #live = ''; // what comes up to this ID is replayed
   #history = 0; // events that were replayed to a page that knew nothing
   #followed = true; // before an event was pressed
@@ -41,7 +45,7 @@ export class Page {
     this.charts = new Charts(document.getElementById('charts'));
     this.feed = new Feed(document.getElementById('sse-feed'), {
       change: () => on.change(),
-      arrived: (item) => this.charts.add(item),
+      arrived: (item) => this.charts.add(item, this.topic),
       gap: () => this.charts.gap(),
       select: (item) => this.select(item),
       shown: (item, received, shown, ms, mine) => {
@@ -63,6 +67,11 @@ export class Page {
     addEventListener('pagehide', () => this.#save());
   }
 
+  // lag is how many of those have not come, undefined if the server has not told.
+  get lag() {
+    return this.#owed === undefined ? undefined : Math.max(0, this.#owed - this.stream.events);
+  }
+
   get serverTime() {
     return now() + offset;
   }
@@ -79,7 +88,7 @@ export class Page {
   clear() {
     this.feed.clear();
     this.charts.clear();
-    this.stats.reset();
+    this.stats.clear();
   }
 
   select(item) {
@@ -98,6 +107,7 @@ export class Page {
     this.stream.dispose();
     this.panel.clear();
     this.clear();
+    this.stats.reset();
     this.#begin(topic);
     if (wanted) this.stream.connect();
     else this.#on.change();
@@ -110,6 +120,7 @@ export class Page {
   restore({ topic, lastID, rows, total, resumes, gaps, wanted, seconds }) {
     if (topic !== this.topic) return;
     this.stream.lastID = isID(lastID) ? lastID : '';
+    this.#began = this.stream.lastID !== '';
     Object.assign(this, { resumes, gaps });
     this.feed.restore(rows);
     this.stats.total = total;
@@ -132,8 +143,10 @@ export class Page {
   #begin(topic) {
     this.topic = topic;
     this.resumes = this.gaps = 0;
+    this.#began = false;
+    this.#fault.clear();
     this.connection = this.node = this.trace = this.#live = '';
-    this.lag = undefined;
+    this.#owed = undefined;
     const address = `/sse-stream?topic=${encodeURIComponent(topic)}`;
     const { heartbeat, retry, traceparent, maxAttempts } = this.#config;
     this.stream = new Stream({
@@ -150,7 +163,7 @@ export class Page {
     if (this.stream.error?.unknownReader) this.#on.denied(this.stream.error.detail);
     if (this.stream.state !== 'connected') {
       health.stop();
-      this.lag = undefined;
+      this.#owed = undefined;
     }
     this.#on.change();
   }
@@ -162,8 +175,11 @@ export class Page {
       case 'gap': this.#gap(fields); break;
       case 'stream-error': {
         const text = String(fields.message ?? fields.value ?? 'the source failed');
-        this.feed.note('stream-error', text, timeOfDay(Date.now()));
-        this.#on.notice('stream-error', `${timeOfDay(Date.now())} · ${text} The stream stays open.`);
+        const at = run.past ? run.receivedAt : Date.now();
+        this.feed.note('stream-error', text, timeOfDay(at));
+        this.#on.notice('stream-error', `${timeOfDay(at)} · ${text}${/stays open/.test(text) ? '' : ' The stream stays open.'}`);
+        this.#fault.told(Boolean(run.past));
+        health.soon();
         break;
       }
       case 'close': {
@@ -174,7 +190,7 @@ export class Page {
           break;
         }
         this.feed.note('close', reason ? `The topic has ended: ${reason}` : 'The topic has ended.', timeOfDay(Date.now()));
-        this.#on.notice('closed', `The topic has ended for good${reason ? `: ${reason}` : ''}. Nothing more will come.`);
+        this.#on.notice('closed', `The topic has ended${reason ? `: ${reason}` : ''}. Nothing more comes on this stream; Connect asks whether there is one of that name again.`);
         break;
       }
       case 'nothing':
@@ -187,6 +203,7 @@ export class Page {
         const replayed = Boolean(run.past) || (Boolean(this.#live) && compareIDs(id, this.#live) <= 0);
         const entered = parseInt(id, 10);
         if (replayed && ++this.#history === HISTORY && !this.resumes) this.stats.knownFrom(this.stats.firstAt);
+        if (!replayed) this.#recovered(this.#fault.came());
         this.stats.count(entered);
         this.feed.add(message.data, { received: run.receivedAt, replayed, mine: run.mine });
         this.#on.message(message, replayed);
@@ -207,35 +224,26 @@ export class Page {
     this.trace = String(fields.traceparent ?? '').slice(3, 35);
     this.#live = isID(fields.live) ? fields.live : `${Math.floor(Number(fields.time) || 0) - 1}-9007199254740991`;
     this.#history = 0;
-    if (fields.resumed) this.resumes++;
+    if (this.#began && fields.last_event_id !== 'malformed') this.resumes++; // with a gap, too
+    this.#began = true;
     if (fields.last_event_id === 'malformed') this.#on.notice('malformed', 'The server did not understand where this page left off: the stream starts live.');
     setNode(this.node);
-    health.watch(this.connection, ({ lag_events: lag }) => {
-      this.lag = lag;
+    health.watch(this.connection, ({ lag_events: lag, events_sent: sent }, topic, askedAt) => {
+      this.#owed = lag === undefined ? undefined : sent + lag;
+      this.#recovered(this.#fault.judge(topic, askedAt));
       this.#on.change();
-    });
+    }, this.topic);
   }
 
-  #gap({ from, to, reason }) {
+  // #recovered takes the notice of a fault away that is over.
+  #recovered(how) {
+    if (!how) return;
+    if (how === 'over') this.feed.note('stream-error', 'The fault is over.', timeOfDay(Date.now()));
+    this.#on.notice('stream-error', '');
+  }
+
+  #gap({ from, to, reason, missed }) {
     this.gaps++;
-    this.feed.note('gap', gapText(from, to, reason), '', { from: String(from ?? ''), to: String(to ?? ''), reason: String(reason ?? '') });
+    this.feed.note('gap', gapText(from, to, reason, Number(missed)), '', { from: String(from ?? ''), to: String(to ?? ''), reason: String(reason ?? '') });
   }
-}
-
-const reasons = {
-  slow: 'this page was too slow to keep up',
-  expired: 'they are older than what the server keeps',
-  restart: 'the server was restarted and had lost them',
-  reset: 'the log was reset',
-};
-
-// gapText says how much time is missing, and which.
-function gapText(from, to, reason) {
-  const [a, b] = [parseInt(from, 10), parseInt(to, 10)];
-  const why = reasons[reason] ? `: ${reasons[reason]}` : '';
-  if (!(a > 0) || !(b >= a)) return `Events are missing here${why}.`;
-  const sameDay = dateAndTime(a).slice(0, 10) === dateAndTime(b).slice(0, 10);
-  const time = b - a < 2000 ? timeOfDayMillis : timeOfDay;
-  const when = sameDay ? `${time(a)}–${time(b)}` : `${dateAndTime(a).slice(0, 19)} – ${dateAndTime(b).slice(0, 19)}`;
-  return `${lasting(b - a)} missing, ${when}${why}.`;
 }

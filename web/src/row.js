@@ -45,18 +45,22 @@ export function payload(item) {
   return (item.querySelector('.item-data') ?? item.querySelector('.item-text'))?.textContent ?? '';
 }
 
-export const isJSON = (item) => item.dataset.content === 'json' && item.dataset.cut === undefined;
+// isPartial says whether the row holds a part of the payload alone.
+export const isPartial = (item) => item.dataset.partial !== undefined;
 
-// toLine is the event as one line of NDJSON.
-export function toLine(item, topic) {
+// toLine is the event as one line of NDJSON. What is cut, since the whole payload is not
+// given, is marked.
+export function toLine(item, topic, whole) {
+  const cut = whole === undefined && isPartial(item);
   const { id, time, name, type, subject, traceparent } = item.dataset;
-  const text = payload(item);
+  const text = whole ?? payload(item);
   const members = [`"id":${JSON.stringify(id)}`, `"topic":${JSON.stringify(topic)}`, `"time":${JSON.stringify(new Date(Number(time)).toISOString())}`];
   for (const [member, value] of [['name', name], ['type', type], ['subject', subject], ['traceparent', traceparent]]) {
     if (value) members.push(`"${member}":${JSON.stringify(value)}`);
   }
+  if (cut) members.push(`"data_cut":true,"data_bytes":${Number(item.dataset.bytes) || 0}`);
   let data = JSON.stringify(text);
-  if (isJSON(item)) {
+  if (item.dataset.content === 'json' && !cut) {
     try {
       JSON.parse(text);
       data = text.replace(/[\r\n]+/g, ' '); // in JSON a line can end between tokens only

@@ -18,6 +18,13 @@ export class Stats {
     this.latencies = [];
   }
 
+  // clear forgets the figures of the events that were shown. How many came in the last
+  // minute is of the topic.
+  clear() {
+    this.total = this.lastAt = 0;
+    this.latencies = [];
+  }
+
   // count takes an event by the time at which it entered the log: what comes
   // late, after an outage, belongs to the minute in which it happened.
   count(enteredAt) {
@@ -45,7 +52,8 @@ export class Stats {
   }
 
   // perMinute is how many events entered in the last minute. Where the page
-  // knows of a part of that minute alone, the part stands for the whole.
+  // knows of a part of that minute alone, the part stands for the whole: as the
+  // server counts.
   perMinute(at) {
     const second = Math.floor(at / 1000);
     this.#advance(second);
@@ -56,7 +64,7 @@ export class Stats {
       counted += s === second - WINDOW ? n * (1 - (at % 1000) / 1000) : n;
     }
     const known = (at - this.first) / 1000;
-    return this.first && known < WINDOW ? (counted * WINDOW) / Math.max(10, known) : counted;
+    return this.first && known < WINDOW ? (counted * WINDOW) / Math.max(3, known) : counted;
   }
 
   // latencyFigures are p50, p95 and the worst of the latest, in ms.

@@ -51,7 +51,12 @@ export function status(page) {
       this.keepFocus('notice-banner');
     },
 
+    // tellNotice shows a notice; no text takes one of its kind away.
     tellNotice(kind, text) {
+      if (!text) {
+        if (this.noticeKind === kind) this.dismissNotice();
+        return;
+      }
       this.noticeKind = kind;
       this.notice = text;
       this.hasNotice = true;

@@ -169,7 +169,7 @@ export class StreamsView {
   #facts({ streams, perMinute, entries, floor, bytes, limitBytes, source, broker }) {
     const facts = [
       `${streams.toLocaleString('en')} ${streams === 1 ? 'stream' : 'streams'}`,
-      `${perMinute >= 100 ? Math.round(perMinute).toLocaleString('en') : perMinute} events/min`,
+      `${perMinute >= 100 ? Math.round(perMinute).toLocaleString('en') : perMinute} in the last minute`,
       entries ? `${entries.toLocaleString('en')} held, back to ${timeOfDay(floor)}` : 'nothing held yet',
       limitBytes ? `${size(bytes)} of ${size(limitBytes)}` : size(bytes),
     ];

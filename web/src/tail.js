@@ -47,6 +47,18 @@ export class Tail {
     return n;
   }
 
+  // below counts the rows that are out of sight below the view.
+  below(rows) {
+    const bottom = this.#root.getBoundingClientRect().bottom - AT_BOTTOM;
+    let n = 0;
+    for (const row of rows.toReversed()) {
+      if (row.hidden) continue;
+      if (row.getBoundingClientRect().top < bottom) break;
+      n++;
+    }
+    return n;
+  }
+
   // hold changes the rows, and keeps the anchor where it stands.
   hold(anchor, change) {
     const root = this.#root;

@@ -6,6 +6,9 @@ const MOST = 100; // that are offered
 const LONGEST = 128; // characters of a name
 const NAME = /^(?!\$|\.{1,2}$)[\w.~!$&'()+;:@-]{1,128}$/;
 
+// covers says whether a pattern of topics is good for a name.
+export const covers = (pattern, name) => pattern === '*' || pattern === name || (pattern.endsWith('.*') && name.length >= pattern.length && name.startsWith(pattern.slice(0, -1)));
+
 export class Topics {
   #list = byID('topics');
   #form = byID('topic-form');
@@ -77,6 +80,6 @@ export class Topics {
 
   // #made says whether the server makes a topic of that name on demand.
   #made(name) {
-    return NAME.test(name) && this.#patterns.some((pattern) => pattern === '*' || pattern === name || (pattern.endsWith('.*') && name.length >= pattern.length && name.startsWith(pattern.slice(0, -1))));
+    return NAME.test(name) && this.#patterns.some((pattern) => covers(pattern, name));
   }
 }

@@ -4,6 +4,7 @@
 import { copy } from './copy.js';
 import { lasting } from './clock.js';
 import { setting } from './memory.js';
+import { covers } from './topics.js';
 
 const CUT = 3000; // ms
 const FROZEN = 10_000;
@@ -13,12 +14,14 @@ const SETTLED = 400; // ms after which what was waiting has come
 export function tryIt(page) {
   let test = null; // what is under way: {kind, began, replayed, gaps, cameBack}
   let timer = 0;
+  let away = 0; // when the server could not be reached, as long as that is told
 
   return {
     trySaid: HINT,
     tryKind: '',
     heard: '',
     curl: '',
+    cannotPublish: 'false',
     cannotCut: 'true', // a button that is disabled would lose the keyboard's focus
     cutHere: false, // and not in another tab
     freezeLabel: 'Freeze me 10 s',
@@ -39,8 +42,11 @@ export function tryIt(page) {
 
     typed() {
       const text = document.getElementById('try-text').value;
+      const { topic } = page();
       const json = isObject(text) ? ` -H 'Content-Type: application/json'` : '';
-      this.curl = `curl -d ${quoted(text)}${json} ${quoted(location.host + publishAddress(page().topic))}`;
+      const token = needsToken() ? ' -H "Authorization: Bearer $TOKEN"' : '';
+      this.curl = `curl -d ${quoted(text)}${json}${token} ${quoted(location.host + publishAddress(topic || 'TOPIC'))}`;
+      this.cannotPublish = String(whyNot(topic) !== '');
     },
 
     copyCurl(event) {
@@ -49,6 +55,7 @@ export function tryIt(page) {
 
     async publish(event) {
       event.preventDefault();
+      if (whyNot(page().topic)) return this.tell(whyNot(page().topic), 'bad');
       const text = document.getElementById('try-text').value;
       let answer;
       try {
@@ -57,7 +64,9 @@ export function tryIt(page) {
           signal: AbortSignal.timeout(8000),
         });
       } catch {
-        return this.tell(page().stream.error ? 'Not published.' : 'Not published: the server cannot be reached.', 'bad');
+        this.tell(page().stream.error ? 'Not published.' : 'Not published: the server cannot be reached.', 'bad');
+        away = Date.now();
+        return undefined;
       }
       if (answer.ok) return this.tell(page().stream.state === 'connected' ? 'Published.' : 'Published. Press Connect to see it come.');
       if (answer.status === 401 || answer.status === 403) return this.tell('Publishing needs a token here: the line on the right, with -H "Authorization: Bearer …".', 'bad');
@@ -87,6 +96,7 @@ export function tryIt(page) {
 
     // tell says it in a line that is always there: nothing moves.
     tell(text, kind = '') {
+      away = 0;
       this.trySaid = text || HINT;
       this.tryKind = kind;
     },
@@ -126,7 +136,8 @@ export function tryIt(page) {
     },
 
     refreshTry() {
-      const { state, frozenUntil } = page().stream;
+      const { state, frozenUntil, openedAt } = page().stream;
+      if (away && state === 'connected' && openedAt > away) this.tell(''); // it is back
       this.cannotCut = String(state !== 'connected' || frozenUntil > 0);
       if (state === 'connected' && !test) this.cutHere = false;
       if (frozenUntil && !test) this.hear('Another tab of this browser froze the line that you share: nothing is read until it thaws.');
@@ -145,6 +156,19 @@ export function tryIt(page) {
 
 // quoted is a word as a shell takes it.
 const quoted = (text) => (/^[\w.,:/%-]+$/.test(text) ? text : `'${text.replaceAll("'", `'\\''`)}'`);
+
+const dataset = () => document.body?.dataset ?? {};
+
+// needsToken says whether publishing needs one here.
+const needsToken = () => dataset().publishToken !== undefined;
+
+// whyNot says why this page cannot publish to a topic, or ''.
+function whyNot(topic) {
+  if (!topic) return 'There is no topic yet to publish to.';
+  const { publishes } = dataset();
+  if (publishes === undefined || publishes.split(' ').some((grant) => covers(grant.split('/')[0], topic))) return '';
+  return publishes ? `Your token does not publish to “${topic}”.` : 'Your token publishes nothing: the line on the right takes another one.';
+}
 
 const publishAddress = (topic) => `/t/${encodeURIComponent(topic)}`;
 

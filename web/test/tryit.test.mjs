@@ -148,3 +148,34 @@ test('a button that copies has its own words back, however often it is pressed',
   await clock.pass(1600);
   assert.equal(button.textContent, 'Copy');
 });
+
+test('that the server could not be reached is not told once the stream is open again', async () => {
+  page.stream.openedAt = Date.now();
+  const published = shown.publish({ preventDefault() {} });
+  await clock.pass(100);
+  server.last.fail();
+  await published;
+  shown.refreshTry();
+  assert.match(shown.trySaid, /cannot be reached/);
+  page.stream.openedAt = Date.now() + 1000;
+  shown.refreshTry();
+  assert.doesNotMatch(shown.trySaid, /reached/);
+});
+
+test('the line for a terminal has the token that is needed, and Publish what it can do', async () => {
+  document.body = { dataset: { publishToken: '', publishes: 'run.* two/eu.*' } };
+  shown.typed();
+  assert.equal(shown.curl, 'curl -d hello -H "Authorization: Bearer $TOKEN" weir.example/t/run.1');
+  assert.equal(shown.cannotPublish, 'false');
+  for (const [topic, publishes, said] of [['other', 'run.* two/eu.*', /does not publish to “other”/], ['run.1', '', /publishes nothing/], ['', undefined, /no topic/]]) {
+    page.topic = topic;
+    document.body.dataset.publishes = publishes;
+    shown.typed();
+    assert.equal(shown.cannotPublish, 'true');
+    await shown.publish({ preventDefault() {} });
+    assert.match(shown.trySaid, said);
+  }
+  assert.equal(server.requests.length, 0);
+  assert.match(shown.curl, /\/t\/TOPIC$/);
+  delete document.body;
+});

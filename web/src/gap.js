@@ -1,0 +1,23 @@
+// A gap in words.
+
+import { dateAndTime, timeOfDay, timeOfDayMillis } from './clock.js';
+
+const reasons = {
+  slow: 'this page was too slow to keep up',
+  expired: 'they are older than what the server keeps',
+  restart: 'the server was restarted, and holds nothing from before',
+  reset: 'the log was reset',
+};
+
+// gapText says from when to when events may be missing, and of how many the server
+// knows.
+export function gapText(from, to, reason, missed) {
+  const [a, b] = [parseInt(from, 10), parseInt(to, 10)];
+  const why = reasons[reason] ? `: ${reasons[reason]}` : '';
+  const what = missed > 0 ? `${missed.toLocaleString('en')} ${missed === 1 ? 'event is' : 'events are'} missing` : 'Events may be missing';
+  if (!(a > 0) || !(b >= a)) return `${what} here${why}.`;
+  const sameDay = dateAndTime(a).slice(0, 10) === dateAndTime(b).slice(0, 10);
+  const time = b - a < 2000 ? timeOfDayMillis : timeOfDay;
+  const when = sameDay ? `${time(a)}–${time(b)}` : `${dateAndTime(a).slice(0, 19)} – ${dateAndTime(b).slice(0, 19)}`;
+  return `${what}, ${when}${why}.`;
+}

@@ -1,0 +1,121 @@
+// What the page says of an event, a gap, a fault and a topic is so, or it says that it
+// does not know.
+import assert from 'node:assert/strict';
+import { afterEach, beforeEach, test } from 'node:test';
+
+import { Server, settled, startClock } from './browser.mjs';
+
+const clocks = await import('../src/clock.js');
+const health = await import('../src/health.js');
+const { lines } = await import('../src/download.js');
+const { Fault } = await import('../src/fault.js');
+const { gapText } = await import('../src/gap.js');
+const { isNumber } = await import('../src/json.js');
+const { Stats } = await import('../src/stats.js');
+const { whole } = await import('../src/whole.js');
+
+let clock, server;
+
+beforeEach(() => {
+  clock = startClock();
+  server = new Server();
+});
+
+afterEach(() => clock.stop());
+
+// row is what the scripts need of a row of the feed.
+const row = (dataset, text) => ({ dataset, querySelector: (selector) => (selector === '.item-data' ? { textContent: text } : null) });
+
+// tells answers the question for one event in a format, as the log does.
+async function tells(id, data) {
+  const stream = server.last.stream();
+  await settled();
+  await stream.connected('own', { position: '1-0' });
+  await stream.send({ id, data });
+}
+
+test('what is copied and saved is the whole event, or is marked as cut', async () => {
+  const json = row({ id: '5-0', time: '1500', content: 'json', partial: '', bytes: '9000' }, '{"a":1');
+  const text = row({ id: '6-0', time: '1500', content: 'text', partial: '', cut: '4', bytes: '9' }, 'hello');
+  const small = row({ id: '7-0', time: '1500', content: 'text' }, 'small');
+  let asked = whole(json, 't');
+  await tells('5-0', '{"a":1.50}');
+  assert.equal(await asked, '{"a":1.50}');
+  assert.match(server.last.url, /format=data/);
+  asked = whole(text, 't');
+  await tells('6-0', { data: 'hello\rall' });
+  assert.equal(await asked, 'hello\rall');
+  assert.equal(await whole(small, 't'), 'small');
+  assert.equal(server.requests.length, 2);
+  const saved = lines([json, text, small], 't');
+  await settled();
+  await tells('5-0', '{"a":1.50}');
+  await settled();
+  server.last.answer(404);
+  const { list, cut } = await saved;
+  assert.equal(cut, 1);
+  assert.match(list[0], /"data":\{"a":1.50\}\}\n$/);
+  assert.match(list[1], /"data_cut":true,"data_bytes":9,"data":"hello"\}\n$/);
+  assert.match(list[2], /"time":"[^"]+","data":"small"\}\n$/);
+});
+
+test('a gap says from when to when events may be missing, and how many where that is known', () => {
+  clocks.setUTC(true);
+  const at = Date.UTC(2026, 10, 27, 20, 5, 9, 7);
+  assert.equal(gapText(`${at}-0`, `${at + 21_000}-3`, 'restart'), 'Events may be missing, 20:05:09–20:05:30: the server was restarted, and holds nothing from before.');
+  assert.equal(gapText(`${at}-0`, `${at + 900}-3`, 'slow', 40), '40 events are missing, 20:05:09.007–20:05:09.907: this page was too slow to keep up.');
+  assert.equal(gapText('', '', 'slow', 1), '1 event is missing here: this page was too slow to keep up.');
+  clocks.setUTC(false);
+});
+
+test('a fault is over when the topic is well again, or an event comes', () => {
+  const fault = new Fault();
+  const unwell = { status: 'unwell' };
+  const well = { status: 'ok' };
+  assert.deepEqual([fault.came(), fault.judge(well, Date.now())], ['', '']);
+  fault.told(false);
+  assert.equal(fault.judge(well, Date.now() - 1), '', 'the server was asked before');
+  assert.deepEqual([well, undefined, unwell, unwell, well, well].map((topic) => fault.judge(topic, Date.now())), ['', '', '', '', 'over', '']);
+  fault.told(true); // told to a tab that came later
+  assert.equal(fault.judge(well, Date.now()), 'over');
+  fault.told(false);
+  assert.equal(fault.came(), 'passed');
+  fault.told(false);
+  fault.judge(unwell, Date.now());
+  assert.equal(fault.came(), 'over');
+});
+
+test('clearing the feed does not make the last minute shorter', () => {
+  const stats = new Stats();
+  const t0 = 1_800_000_000_000;
+  for (let n = 0; n < 30; n++) stats.count(t0 + n * 500);
+  stats.latency(5);
+  stats.clear();
+  assert.deepEqual([stats.total, stats.lastAt, stats.latencyFigures(), stats.perMinute(t0 + 15_000)], [0, 0, null, 30]);
+  stats.reset();
+  assert.equal(stats.perMinute(t0 + 15_000), 0);
+});
+
+test('a bare number is one', () => {
+  assert.deepEqual(['20', '-1.5', '1e3', '0', '', 'x', '1 2', '0x10', 'Infinity', '1.'].map(isNumber), [true, true, true, true, false, false, false, false, false, false]);
+});
+
+test('the server is asked about the topic too, and at once when it matters', async () => {
+  const shown = [];
+  health.watch('six', ({ lag_events: lag }, topic, askedAt) => shown.push([lag, topic?.status, askedAt]), 'a b');
+  await clock.pass(600);
+  assert.match(server.last.url, /connection=six&topic=a%20b/);
+  server.last.answer(200, {}, '{"connection_details":{"six":{"lag_events":2}},"topics":{"a b":{"status":"unwell"}}}');
+  await settled();
+  const n = server.requests.length;
+  health.soon();
+  health.soon();
+  assert.equal(server.requests.length, n + 2);
+  assert.ok(server.requests[n].aborted);
+  server.last.answer(200, {}, '{"topics":{"a b":{"status":"ok"}}}');
+  await clock.pass(100);
+  assert.deepEqual(shown.map(([lag, status]) => [lag, status]), [[2, 'unwell'], [undefined, 'ok']]);
+  health.stop();
+  health.soon();
+  assert.equal(server.requests.length, n + 2);
+});

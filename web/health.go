@@ -46,7 +46,7 @@ type topicHealth struct {
 	Broker         string  `json:"broker,omitempty"`
 	Entries        int     `json:"entries"`
 	Bytes          int64   `json:"bytes"`
-	LastID         string  `json:"last_id"`
+	LastID         string  `json:"last_id,omitempty"` // of the newest event; none while there is none
 	Streams        int     `json:"streams"`
 	Ended          string  `json:"ended,omitempty"` // why
 }
@@ -65,7 +65,8 @@ type healthAnswer struct {
 	// OnDemand is how many topics there are that were made on demand, by the
 	// pattern of their names. By ?topic= each is told of.
 	OnDemand map[string]int `json:"topics_on_demand,omitempty"`
-	Cluster  any            `json:"cluster,omitempty"`
+	// Cluster is what each node reported last, this one, too: a few seconds ago.
+	Cluster any `json:"cluster,omitempty"`
 }
 
 // A healthHandler serves GET /sse-health.
@@ -192,7 +193,10 @@ func (h *healthHandler) listTopics(answer *healthAnswer, only string, wanted fun
 		th := topicHealth{
 			Status: "ok", Source: string(t.Source.State), SourceFailures: t.Source.Total,
 			SourceRestarts: t.Source.Restarts, SourceFault: t.Source.Class(),
-			Entries: t.Log.Entries, Bytes: t.Log.Bytes, LastID: t.Log.Last.String(), Streams: streams[name], Ended: t.Ended,
+			Entries: t.Log.Entries, Bytes: t.Log.Bytes, Streams: streams[name], Ended: t.Ended,
+		}
+		if t.Log.Last.After(t.Log.Floor) { // else it is where the log begins, which no event has
+			th.LastID = t.Log.Last.String()
 		}
 		if t.Broker != nil {
 			th.Broker = string(t.Broker.State)

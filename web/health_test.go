@@ -56,6 +56,9 @@ func TestHealth(t *testing.T) {
 				t.Errorf("%v", d)
 			}
 		}
+		if id, there := h.Topics["two"]["last_id"]; there {
+			t.Errorf("the newest event of a topic without events is %v", id)
+		}
 		if one := h.Topics["one"]; one["entries"] != 1.0 || one["last_id"] == "0-0" || one["bytes"].(float64) < 1 {
 			t.Errorf("%v", one)
 		}

@@ -23,7 +23,8 @@ type NodeReport struct {
 	Node string `json:"node"`
 	// Addr is where it listens; it may be empty.
 	Addr string `json:"addr,omitempty"`
-	// Connections is how many streams it serves.
+	// Connections is how many streams it served when it reported: with RunReports up
+	// to an interval ago.
 	Connections int       `json:"connections"`
 	Started     time.Time `json:"started"`
 	Version     string    `json:"version,omitempty"`

@@ -3,7 +3,6 @@
 // changed, a few times a second, as a stream of its own: this view is a client
 // of Weir like any other.
 
-import { Band } from './band.js';
 import { elapsed, lasting, size, timeOfDay } from './clock.js';
 import { judge, worstFirst } from './judge.js';
 import { at } from './node.js';
@@ -15,6 +14,8 @@ const BANDS = 8;
 const QUIET = 4; // bands, as far as there are no more with readers: the table is to be in sight
 const TABLE_EVERY = 500; // ms
 const ROWS_A_FRAME = 20; // more at a time would cost a frame
+
+let Band = null; // what draws, fetched when somebody looks: see #load
 
 const byID = (id) => document.getElementById(id);
 
@@ -77,6 +78,7 @@ export class StreamsView {
   }
 
   #open() {
+    if (!Band) this.#load();
     const address = this.#with ? `/streams?with=${encodeURIComponent(this.#with)}` : '/streams';
     this.#stream = new Stream({
       name: address, url: () => at(address), heartbeat: Number(document.body.dataset.heartbeat) || 0,
@@ -89,6 +91,18 @@ export class StreamsView {
       },
     });
     this.#stream.connect();
+  }
+
+  // #load fetches what draws. Where the server is away just then, it is asked again.
+  async #load() {
+    try {
+      ({ Band } = await import('./band.js'));
+    } catch {
+      setTimeout(() => this.#stream && !Band && this.#load(), 2000);
+      return;
+    }
+    if (this.#topics.length) this.#arrange();
+    this.#draw();
   }
 
   #changed() {
@@ -147,6 +161,7 @@ export class StreamsView {
     }
     const root = byID('bands');
     order.forEach((topic, i) => {
+      if (!Band) return;
       let band = this.#bands.get(topic.name);
       if (!band) this.#bands.set(topic.name, band = new Band(topic.name));
       if (root.children[i] !== band.box) root.insertBefore(band.box, root.children[i] ?? null);

@@ -234,7 +234,7 @@ func TestDrainRefusesNewStreamsAndASecondSignalEndsItAtOnce(t *testing.T) {
 	if rest, _ := io.ReadAll(r.body); !strings.HasSuffix(string(rest), "\n\n") {
 		t.Errorf("the stream ends within an event: %q", rest)
 	}
-	if text := s.log.String(); !strings.Contains(text, "ending 1 streams over 1h0m0s; a second signal ends them at once") {
+	if text := s.log.String(); !strings.Contains(text, `"msg":"ending the streams; a second signal ends them at once","streams":1,"over":"1h0m0s"`) {
 		t.Errorf("the operator is not told what goes on:\n%s", text)
 	}
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"time"
 
@@ -24,10 +23,10 @@ type carrier struct {
 }
 
 // openBroker opens what the flags ask for.
-func openBroker(ctx context.Context, cfg *config, stderr io.Writer, logger *slog.Logger) (carrier, error) {
+func openBroker(ctx context.Context, cfg *config, logger *slog.Logger) (carrier, error) {
 	switch {
 	case cfg.redis != "":
-		b, err := openRedis(ctx, cfg, stderr, logger)
+		b, err := openRedis(ctx, cfg, logger)
 		if err != nil {
 			return carrier{}, err
 		}
@@ -43,7 +42,7 @@ func openBroker(ctx context.Context, cfg *config, stderr io.Writer, logger *slog
 }
 
 // openRedis fails at once when Redis cannot be reached, or waits for it.
-func openRedis(ctx context.Context, cfg *config, stderr io.Writer, logger *slog.Logger) (*redislog.Broker, error) {
+func openRedis(ctx context.Context, cfg *config, logger *slog.Logger) (*redislog.Broker, error) {
 	began := time.Now()
 	for {
 		b, err := redislog.Open(ctx, redislog.Options{URL: cfg.redis, MaxLen: int64(cfg.history), MaxBytes: cfg.historyBytes, Limits: cfg.redisLimits(), Node: cfg.node, Logger: logger})
@@ -55,7 +54,7 @@ func openRedis(ctx context.Context, cfg *config, stderr io.Writer, logger *slog.
 		case !cfg.redisWait:
 			return nil, setupError{fmt.Errorf("-redis: %w (with -redis-wait, Weir waits for it)", err)}
 		}
-		fmt.Fprintf(stderr, "waiting for Redis for %v: %v\n", time.Since(began).Round(time.Second), err)
+		logger.Warn("waiting for Redis", "for", time.Since(began).Round(time.Second).String(), "error", err)
 		select {
 		case <-time.After(2 * time.Second):
 		case <-ctx.Done():

@@ -27,7 +27,7 @@ func TestSecondSignal(t *testing.T) {
 			}
 			t.Cleanup(func() { resp.Body.Close() })
 			p.signal(syscall.SIGTERM)
-			until(t, "the drain", func() bool { return strings.Contains(p.stderr.String(), "ending 1 streams") })
+			until(t, "the drain", func() bool { return strings.Contains(p.stderr.String(), "ending the streams") })
 			until(t, "the server not to be ready", func() bool { return status(t, "GET", p.url+"/readyz") == 503 })
 			if got := status(t, "GET", p.url+"/sse-stream"); got != 503 {
 				t.Errorf("a new stream gets %d", got)
@@ -193,7 +193,7 @@ func TestDrainWithAReaderThatTakesNothing(t *testing.T) {
 				}
 			}
 			p.signal(syscall.SIGTERM)
-			until(t, "the drain", func() bool { return strings.Contains(p.stderr.String(), "ending 1 streams") })
+			until(t, "the drain", func() bool { return strings.Contains(p.stderr.String(), "ending the streams") })
 			began := time.Now()
 			until(t, "the stream to be cut", func() bool { return strings.Contains(p.stderr.String(), "streams were cut at the end") })
 			if took := time.Since(began); took > 2*lastWord+900*time.Millisecond {

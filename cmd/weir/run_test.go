@@ -136,7 +136,7 @@ func TestRun(t *testing.T) {
 	if _, err := http.Get(p.url + "/livez"); err == nil {
 		t.Error("it serves still")
 	}
-	if !strings.Contains(p.stderr.String(), "ending 1 streams") {
+	if !strings.Contains(p.stderr.String(), "ending the streams") {
 		t.Errorf("stderr: %s", p.stderr)
 	}
 }

@@ -9,7 +9,7 @@ import (
 
 // serve starts the parts of the server, each of which needs those before it,
 // runs until it is told to end, and ends them in the reverse order.
-func serve(ctx context.Context, cfg *config, proc *process, stdout, stderr io.Writer) error {
+func serve(ctx context.Context, cfg *config, proc *process, stdout, stderr io.Writer) (err error) {
 	end := watchSignals(ctx, cfg.drain+endPatience, source.KillAll, stderr)
 	defer end.stop()
 	tel, err := startTelemetry(ctx, cfg, stderr)
@@ -27,7 +27,7 @@ func serve(ctx context.Context, cfg *config, proc *process, stdout, stderr io.Wr
 		return err
 	}
 	defer servers.close()
-	carrier, err := openBroker(end.first, cfg, stderr, tel.logger)
+	carrier, err := openBroker(end.first, cfg, tel.logger)
 	if err != nil {
 		return end.or(err)
 	}
@@ -42,19 +42,21 @@ func serve(ctx context.Context, cfg *config, proc *process, stdout, stderr io.Wr
 		return err
 	}
 	servers.handleAdmin(site.AdminHandler())
-	if err := topics.start(end.first, proc, stderr); err != nil {
+	if err := topics.start(end.first, proc); err != nil {
 		return end.or(err)
 	}
 	if err := servers.listen(site, stdout); err != nil {
 		return err
 	}
+	life := begin(cfg, servers, tel.logger)
+	defer func() { life.end(end, topics, err) }()
 	background := startBackground(end.second, cfg, servers, topics, carrier)
 	defer background.stop()
 
 	for {
 		select {
 		case <-end.first.Done():
-			topics.drain(end.second, cfg.drain, stderr)
+			life.streams = topics.drain(end.second, cfg.drain)
 			servers.shutdown(end.second)
 			return nil
 		case err := <-servers.failed:

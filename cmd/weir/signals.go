@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"sync/atomic"
 	"syscall"
 	"time"
 )
@@ -25,6 +26,14 @@ type ending struct {
 	second context.Context  // done at the second: end at once
 	hangup <-chan os.Signal // SIGHUP: read secrets again
 	stop   func()
+
+	began atomic.Pointer[began]
+}
+
+// began is how the end began.
+type began struct {
+	by string // the signal
+	at time.Time
 }
 
 // watchSignals begins to listen for signals, until stop is called. A goroutine
@@ -38,9 +47,11 @@ func watchSignals(parent context.Context, patience time.Duration, lastly func(),
 	signal.Notify(end, os.Interrupt, syscall.SIGTERM)
 	signal.Notify(hangup, syscall.SIGHUP)
 	done := make(chan struct{})
+	e := &ending{first: first, second: second, hangup: hangup}
 	go func() {
 		select {
-		case <-end:
+		case s := <-end:
+			e.began.Store(&began{s.String(), time.Now()})
 		case <-done:
 			return
 		}
@@ -65,13 +76,14 @@ func watchSignals(parent context.Context, patience time.Duration, lastly func(),
 		time.Sleep(lastMoment / 9)
 		os.Exit(1)
 	}()
-	return &ending{first: first, second: second, hangup: hangup, stop: func() {
+	e.stop = func() {
 		signal.Stop(end)
 		signal.Stop(hangup)
 		close(done)
 		cancelFirst()
 		cancelSecond()
-	}}
+	}
+	return e
 }
 
 // or returns err, unless the process was told to end: then that is why.

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
@@ -29,7 +28,6 @@ const (
 type observation struct {
 	*telemetry.Telemetry
 	logger *slog.Logger
-	stderr io.Writer
 }
 
 func startTelemetry(ctx context.Context, cfg *config, stderr io.Writer) (*observation, error) {
@@ -56,7 +54,7 @@ func startTelemetry(ctx context.Context, cfg *config, stderr io.Writer) (*observ
 	if names := tel.Ignored(); len(names) > 0 {
 		logger.Warn("variables that mean nothing to Weir are set", "names", strings.Join(names, ", "))
 	}
-	return &observation{tel, logger, stderr}, nil
+	return &observation{tel, logger}, nil
 }
 
 // closing ends a part, and logs what goes wrong.
@@ -72,6 +70,6 @@ func (o *observation) stop(second context.Context) {
 	ctx, cancel := context.WithTimeout(second, exportPatience)
 	defer cancel()
 	if err := o.Shutdown(ctx); err != nil {
-		fmt.Fprintf(o.stderr, "weir: the last telemetry was not exported: %v\n", err)
+		o.logger.Warn("the last telemetry was not exported", "error", err)
 	}
 }

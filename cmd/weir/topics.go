@@ -2,8 +2,6 @@ package main
 
 import (
 	"context"
-	"fmt"
-	"io"
 	"log/slog"
 	"time"
 
@@ -57,14 +55,14 @@ func (c *config) topic() stream.TopicOptions {
 // start makes a topic for each source, waits until the topics have joined their
 // broker, and starts the sources: a source that is quick must not publish before
 // its topic's neighbours exist.
-func (t *topics) start(ctx context.Context, proc *process, stderr io.Writer) error {
+func (t *topics) start(ctx context.Context, proc *process) error {
 	proc.handler.Store(t.handler)
 	for _, f := range t.feeds {
 		if err := t.hub.AddTopic(f.topic); err != nil {
 			return usageError{err}
 		}
 	}
-	if err := t.join(ctx, stderr); err != nil {
+	if err := t.join(ctx); err != nil {
 		return err
 	}
 	for _, f := range t.feeds {
@@ -80,7 +78,7 @@ func (t *topics) start(ctx context.Context, proc *process, stderr io.Writer) err
 
 // join waits until what the broker holds of each topic is in its log. Clients
 // that came before would be refused.
-func (t *topics) join(ctx context.Context, stderr io.Writer) error {
+func (t *topics) join(ctx context.Context) error {
 	look := time.NewTicker(2 * time.Millisecond)
 	defer look.Stop()
 	for began, told := time.Now(), time.Now(); ; {
@@ -95,7 +93,7 @@ func (t *topics) join(ctx context.Context, stderr io.Writer) error {
 		}
 		if time.Since(told) > 2*time.Second {
 			told = time.Now()
-			fmt.Fprintf(stderr, "waiting for the broker for %v: %d topics have not joined it\n", time.Since(began).Round(time.Second), missing)
+			t.logger.Warn("waiting for the broker", "for", time.Since(began).Round(time.Second).String(), "topics_missing", missing)
 		}
 		select {
 		case <-look.C:
@@ -108,16 +106,18 @@ func (t *topics) join(ctx context.Context, stderr io.Writer) error {
 // lastWord is how long a client has to take the last bytes of its stream.
 const lastWord = 2 * time.Second
 
-// drain ends the streams gently, and cuts what is left.
-func (t *topics) drain(second context.Context, over time.Duration, stderr io.Writer) {
-	if n := t.handler.Active(); n > 0 {
-		fmt.Fprintf(stderr, "ending %d streams over %v; a second signal ends them at once\n", n, over)
+// drain ends the streams gently, and cuts what is left. It returns how many were open.
+func (t *topics) drain(second context.Context, over time.Duration) (open int) {
+	open = t.handler.Active()
+	if open > 0 {
+		t.logger.Info("ending the streams; a second signal ends them at once", "streams", open, "over", over.String())
 	}
 	ctx, cancel := context.WithTimeout(second, over+lastWord)
 	defer cancel()
-	if err := t.handler.Drain(ctx, over); err != nil {
-		t.logger.Warn("streams were cut at the end", "left", t.handler.Active())
+	if err := t.handler.Drain(ctx, over); err != nil && open > 0 {
+		t.logger.Warn("streams were cut at the end", "left", t.handler.Active(), "of", open)
 	}
+	return open
 }
 
 // transport returns what -transport names.

@@ -41,6 +41,7 @@ type watch struct {
 	beside  []position // ends of the rotated files at the last rotation, or at the beginning
 	unsaved bool       // where it stands is not stored yet
 
+	puts  int            // publications
 	held  bool           // the broker has taken longer than the time between two looks
 	batch []stream.Event // lines of one file, not published yet
 	ends  []int64        // where each of them ends
@@ -62,19 +63,45 @@ func (w *watch) tails() []*tail {
 	return all
 }
 
+// maxPasses is how often the files are read in one look, for the order of lines. One
+// that has lost its name, and is written to all the time, shall not keep the source
+// from those that come after it.
+const maxPasses = 4
+
 // look publishes what there is. An error ends the run.
 func (w *watch) look(ctx context.Context) error {
+	for pass := 1; ; pass++ {
+		if goOn, err := w.pass(ctx, pass == maxPasses); !goOn || err != nil {
+			return err
+		}
+	}
+}
+
+// pass looks at the files and reads them, the oldest first. A publication takes its
+// time, in which the writer may have added to the file, and have begun the next one:
+// goOn says that the files are to be looked at anew, unless this is the last pass.
+func (w *watch) pass(ctx context.Context, last bool) (goOn bool, err error) {
 	now := time.Now()
 	fault, err := w.notice(now)
 	if err != nil {
-		return err
+		return false, err
 	}
 	w.note()
-	for _, t := range w.tails() {
+	tails := w.tails()
+	for i, t := range tails {
+		before := w.puts
 		if held, err := w.follow(ctx, t, now); held || err != nil {
-			return err // what stands in the others comes later
+			return false, err // what stands in the others comes later
+		}
+		if w.puts > before && i < len(tails)-1 && !last {
+			return true, nil
 		}
 	}
+	return false, w.settle(ctx, fault, now)
+}
+
+// settle does what is to be done when everything has been read.
+func (w *watch) settle(ctx context.Context, fault error, now time.Time) error {
 	if err := w.giveUp(ctx, now); err != nil {
 		return err
 	}
@@ -235,6 +262,7 @@ func (w *watch) flush(ctx context.Context, t *tail) error {
 	if len(batch) == 0 {
 		return nil
 	}
+	w.puts++
 	at := w.snapshot()
 	err := w.put(ctx, at, batch...)
 	if len(batch) == 1 || !errors.Is(err, stream.ErrInvalid) {

@@ -299,3 +299,29 @@ func TestWithoutScripts(t *testing.T) {
 		t.Error("the page does not say that it needs scripts")
 	}
 }
+
+// What the page counts, charts and hands out is what there is.
+func TestWhatThePageHandsOut(t *testing.T) {
+	t.Parallel()
+	s := startServer(t, "-source", "t=http")
+	p := openPage(t, s.url())
+	p.connect()
+	s.publish("t", "20", "20.5", "1000", "20", "50")
+	p.wait(`document.querySelector('[data-chart="t"] .chart-value')?.textContent === '50.0'`)
+	p.wait(`document.querySelector('[data-chart="t"] .chart-range').textContent === '20.0 – 1000.0'`)
+	// Who holds the view has all of it in view.
+	p.click("#follow")
+	s.publish("t", "1", "2")
+	p.wait(`document.querySelectorAll('#sse-feed .data-item').length === 7 && document.getElementById('jump').textContent === 'Jump to latest'`)
+	p.click("#jump")
+	// A row holds a part of a large event. The panel has the whole.
+	large := fmt.Sprintf(`{"n":1.50,"text":%q}`, strings.Repeat("x", 100_000))
+	s.publish("t", large)
+	p.total(8)
+	p.click(`#sse-feed .data-item:last-child`)
+	p.wait(`JSON.stringify(JSON.parse(document.getElementById('event-payload').textContent || '{}')).length > 100000 && document.getElementById('event-payload').textContent.includes('1.50')`)
+	// What was cleared has happened all the same.
+	p.click("#clear")
+	p.wait(`document.getElementById('total-events').textContent === '0' && document.getElementById('events-per-minute').textContent === '8'`)
+	p.wait(`document.getElementById('stream-lag').textContent === 'caught up'`)
+}

@@ -1,6 +1,7 @@
 // How a stream ended, in words, as the table of the streams tells it for a minute.
 
 export const TOLD_FOR = 60_000; // ms
+export const MOST = 20; // at one time, the latest
 
 const WORDS = {
   client: 'the reader left',

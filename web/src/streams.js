@@ -6,7 +6,7 @@
 import { elapsed, lasting, size, timeOfDay } from './clock.js';
 import { judge, worstFirst } from './judge.js';
 import { at } from './node.js';
-import { ended, TOLD_FOR } from './ending.js';
+import { ended, MOST, TOLD_FOR } from './ending.js';
 import { Stream } from './stream.js';
 
 const ROWS = 100; // of the table
@@ -51,6 +51,7 @@ export class StreamsView {
 
   show(shown) {
     if (!shown) {
+      this.#forgetEnded();
       this.#stream?.dispose();
       this.#stream = null;
       cancelAnimationFrame(this.#frame);
@@ -58,6 +59,17 @@ export class StreamsView {
       return;
     }
     if (!this.#stream) this.#open();
+  }
+
+  // #forgetEnded takes the rows of streams that are over away: the server tells of
+  // them again when somebody looks again.
+  #forgetEnded() {
+    this.#unwritten = [];
+    for (const n of this.#ended.keys()) {
+      this.#rows.get(n)?.remove();
+      this.#rows.delete(n);
+    }
+    this.#ended.clear();
   }
 
   // topicChanged has the chosen topic shown.
@@ -131,7 +143,7 @@ export class StreamsView {
     this.#moreTopics = moreTopics;
     for (const n of gone) this.#readers.delete(n);
     for (const end of over) this.#ended.set(end.n, ended(end));
-    for (const [n, { at: ms }] of this.#ended) if (t - ms > TOLD_FOR) this.#ended.delete(n);
+    for (const [n, { at: ms }] of this.#ended) if (t - ms > TOLD_FOR || this.#ended.size > MOST) this.#ended.delete(n);
     for (const reader of open) this.#readers.set(reader.n, { ...reader, lag: 0, events: 0, idle: 0, waiting: 0, left: -1, cut: -1 });
     for (const [n, lag, events, idle, waiting, left, cut] of moved) {
       const reader = this.#readers.get(n);

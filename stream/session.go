@@ -139,6 +139,7 @@ func (s *session) greeting(now time.Time) []byte {
 		Traceparent: s.hooks.Traceparent, Session: s.hooks.Session,
 		Position: s.member.Position().String(), Live: s.member.Since().String(), Time: now.UnixMilli(),
 	}
+	s.hooks.Traceparent, s.hooks.Session = "", "" // they are told once, and need not be kept
 	if s.malformed {
 		hello.LastEventID = "malformed"
 	}

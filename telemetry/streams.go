@@ -31,7 +31,9 @@ type streams struct {
 	log      *logbook
 
 	sessions *sessions
-	byID     sync.Map // *connection by its ID: what the handler's registry does not know of it
+
+	mu   sync.RWMutex
+	byID map[string]*connection // what the handler's registry does not know of them
 }
 
 // connect begins the observation of a connection that has been admitted.
@@ -57,7 +59,12 @@ func (s *streams) connect(r *http.Request, conn *stream.Conn) stream.ConnHooks {
 	}
 	c.trace.topic.opened(conn.Protocol, +1)
 	s.readers.add(conn.Topic, +1)
-	s.byID.Store(conn.ID, c)
+	s.mu.Lock()
+	if s.byID == nil {
+		s.byID = make(map[string]*connection)
+	}
+	s.byID[conn.ID] = c
+	s.mu.Unlock()
 	return stream.ConnHooks{
 		Traceparent: traceparent(c.trace.request.context()),
 		Session:     session,
@@ -80,9 +87,9 @@ func (s *streams) disconnect(c *connection, reason stream.CloseReason, err error
 	segments := c.finish(now, reason, err)
 	conn := c.trace.conn
 	if c.reader.Load() == nil {
-		s.byID.Delete(conn.ID)
+		s.forget(conn.ID)
 	} else { // its page may still have something to tell
-		time.AfterFunc(lastWords, func() { s.byID.Delete(conn.ID) })
+		time.AfterFunc(lastWords, func() { s.forget(conn.ID) })
 	}
 	s.sessions.end(conn, c.trace.session, now)
 	c.trace.topic.opened(conn.Protocol, -1)
@@ -92,9 +99,15 @@ func (s *streams) disconnect(c *connection, reason stream.CloseReason, err error
 
 // find returns the connection of an ID, or nil.
 func (s *streams) find(id string) *connection {
-	c, _ := s.byID.Load(id)
-	found, _ := c.(*connection)
-	return found
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.byID[id]
+}
+
+func (s *streams) forget(id string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.byID, id)
 }
 
 // segments returns how many segments of an open connection have ended so far.

@@ -2,6 +2,8 @@ package telemetry
 
 import (
 	"context"
+	"slices"
+	"strings"
 
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/baggage"
@@ -66,7 +68,9 @@ func baggageOf(ctx context.Context) (attributes []attribute.KeyValue) {
 	if x := exchangeOf(ctx); x != nil && !x.trusted {
 		return nil
 	}
-	for _, m := range baggage.FromContext(ctx).Members() {
+	members := baggage.FromContext(ctx).Members() // in no order
+	slices.SortFunc(members, func(a, b baggage.Member) int { return strings.Compare(a.Key(), b.Key()) })
+	for _, m := range members {
 		if len(attributes) < maxBaggage && len(m.Value()) <= maxBaggageValue {
 			attributes = append(attributes, attribute.String(baggagePrefix+m.Key(), m.Value()))
 		}

@@ -37,12 +37,17 @@ func TestBaggage(t *testing.T) {
 		var got []int
 		for _, event := range named(r.ended(), "event ") {
 			n := 0
+			keys := []string{}
 			for _, a := range event.Attributes() {
 				if strings.HasPrefix(string(a.Key), "baggage.") {
 					n++
+					keys = append(keys, strings.TrimPrefix(string(a.Key), "baggage."))
 				}
 			}
 			got = append(got, n)
+			if n == 8 && fmt.Sprint(keys) != "[m0 m1 m10 m11 m12 m13 m14 m15]" { // the first by name, the same each time
+				t.Errorf("of twenty members it tells of %v", keys)
+			}
 		}
 		if fmt.Sprint(got) != "[8 1 0]" {
 			t.Errorf("the events tell of %v members of baggage, want 8, 1 and none", got)

@@ -178,13 +178,17 @@ func (st *streamTrace) tick() {
 // segment makes the span of the segment that ends now. The caller holds st.mu.
 func (st *streamTrace) segment(now time.Time, reason stream.CloseReason, err error) {
 	st.number++
-	after := st.counts()
+	after, slowest := st.counts(), st.slowest.Swap(0)
 	attributes := append(st.identity(),
 		keySegment.Int(st.number), keySegmentLast.Bool(reason != ""),
-		keySegmentEvents.Int64(after.events-st.before.events), keySegmentBytes.Int64(after.bytes-st.before.bytes),
 		keySegmentDropped.Int64(after.missed-st.before.missed), keySegmentGaps.Int64(after.gaps-st.before.gaps),
-		keySegmentLatency.Float64(time.Duration(st.slowest.Swap(0)).Seconds()), keySegmentLag.Int64(int64(st.conn.Lag())),
+		keySegmentLatency.Float64(time.Duration(slowest).Seconds()),
 	)
+	// Events have gone out, and the connection has counted none: it is not one of a
+	// stream.Handler, and knows neither how many nor how far behind it is.
+	if foreign := slowest > 0 && after.events == 0; !foreign {
+		attributes = append(attributes, keySegmentEvents.Int64(after.events-st.before.events), keySegmentBytes.Int64(after.bytes-st.before.bytes), keySegmentLag.Int64(int64(st.conn.Lag())))
+	}
 	attributes = append(attributes, st.written()...)
 	st.before = after
 	if reason != "" {

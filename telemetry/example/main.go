@@ -5,7 +5,7 @@
 // stream, of deliveries and their latency, and of the journeys of sampled events. It
 // cannot tell of lag, gaps and replays, for which it would need a log and cursors:
 // it has a channel for each client, and drops what does not fit. And its segments
-// have no counts: those are read from the stream.Conn of Weir's own handler.
+// do not say how much went out: that is read from the stream.Conn of Weir's own handler.
 package main
 
 import (

@@ -65,6 +65,11 @@ func TestSameSpansAndMetrics(t *testing.T) {
 	var names []string
 	for _, s := range spans.Ended() {
 		names = append(names, s.Name())
+		for _, a := range s.Attributes() {
+			if a.Key == "sse.segment.delivered" || a.Key == "sse.segment.bytes" || a.Key == "sse.segment.lag" {
+				t.Errorf("%s says %s=%v, which it cannot know", s.Name(), a.Key, a.Value.AsInt64())
+			}
+		}
 	}
 	for _, want := range []string{"GET /events", "stream ticks", "event ticks", "send ticks", "deliver ticks"} {
 		if !slices.Contains(names, want) {

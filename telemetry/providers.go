@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"sync"
 	"time"
@@ -44,6 +45,7 @@ type providers struct {
 // them.
 type providerOptions struct {
 	service, version, node string
+	logger                 func() *slog.Logger
 	processors             []sdktrace.SpanProcessor
 	metricReaders          []func(sdkmetric.Producer) sdkmetric.Reader
 	registry               *prometheus.Registry // for /metrics
@@ -117,7 +119,7 @@ func (p *providers) startByVariables(ctx context.Context, c config, o providerOp
 	if err := p.startMetrics(ctx, o, server); err != nil {
 		return err
 	}
-	return p.startLogs(ctx, server)
+	return p.startLogs(ctx, o, server)
 }
 
 // resources say who makes the spans. The browser's times are this server's
@@ -173,7 +175,7 @@ func (p *providers) startTraces(ctx context.Context, c config, o providerOptions
 		if os.Getenv("OTEL_BSP_SCHEDULE_DELAY") == "" {
 			queue = append(queue, sdktrace.WithBatchTimeout(spanDelay))
 		}
-		options = append(options, sdktrace.WithSpanProcessor(sdktrace.NewBatchSpanProcessor(exporter, queue...)))
+		options = append(options, sdktrace.WithSpanProcessor(sdktrace.NewBatchSpanProcessor(recoveringSpans{exporter, newRecovery(o.logger)}, queue...)))
 	}
 	of := func(r *resource.Resource) *sdktrace.TracerProvider {
 		provider := sdktrace.NewTracerProvider(append(options[:len(options):len(options)], sdktrace.WithResource(r))...)
@@ -238,7 +240,7 @@ func metricReader(ctx context.Context, p sdkmetric.Producer) (sdkmetric.Reader, 
 	return autoexport.NewMetricReader(ctx)
 }
 
-func (p *providers) startLogs(ctx context.Context, server *resource.Resource) error {
+func (p *providers) startLogs(ctx context.Context, o providerOptions, server *resource.Resource) error {
 	if !exports("LOGS") {
 		return nil
 	}
@@ -246,7 +248,7 @@ func (p *providers) startLogs(ctx context.Context, server *resource.Resource) er
 	if err != nil {
 		return fmt.Errorf("starting the export of logs: %w", err)
 	}
-	p.logs = sdklog.NewLoggerProvider(sdklog.WithResource(server), sdklog.WithProcessor(sdklog.NewBatchProcessor(exporter)))
+	p.logs = sdklog.NewLoggerProvider(sdklog.WithResource(server), sdklog.WithProcessor(sdklog.NewBatchProcessor(recoveringLogs{exporter, newRecovery(o.logger)})))
 	p.stop = append(p.stop, p.logs.Shutdown)
 	return nil
 }

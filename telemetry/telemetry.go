@@ -76,7 +76,7 @@ func Setup(ctx context.Context, opts Options) (*Telemetry, error) {
 	registry := prometheus.NewRegistry()
 	limits := newLimits(config, opts.EventTraces)
 	providers, err := startProviders(ctx, config, providerOptions{
-		service: opts.ServiceName, version: opts.Version, node: opts.Node,
+		service: opts.ServiceName, version: opts.Version, node: opts.Node, logger: opts.logger,
 		processors: opts.SpanProcessors, metricReaders: opts.Readers, registry: registry, requests: limits.requests,
 		producer: func(delta, exponential bool) sdkmetric.Producer {
 			return newProducer(topics, opts.Version, delta, exponential)

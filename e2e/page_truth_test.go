@@ -235,8 +235,12 @@ func TestWordsOfAnOutage(t *testing.T) {
 		t.Error("it says that the network is there, which nobody asked")
 	}
 	p.wait(`document.getElementById('favicon').dataset.state === 'error' && document.title.startsWith('▲')`)
+	p.click(`#views [data-view=traces]`)
+	p.wait(`document.getElementById('traces').dataset.traces === 'failed'`)
 	s.start()
 	p.state("connected")
+	p.wait(`document.getElementById('traces').dataset.traces === 'none'`) // no longer that the server is away
+	p.click(`#views [data-view=feed]`)
 	p.wait(`document.querySelector('.feed-note[data-note=gap]')`)
 	note := p.text(`.feed-note[data-note=gap] span`)
 	told := regexp.MustCompile(`^Events may be missing, (\d\d:\d\d:\d\d(?:\.\d{3})?)–(\d\d:\d\d:\d\d(?:\.\d{3})?): `).FindStringSubmatch(note)

@@ -205,6 +205,7 @@ function weir() {
       this.refreshStatus(Date.now());
       this.refreshFigures();
       this.refreshTry();
+      traces?.lineIs(page.stream.state);
       title.show(this.own === 'true' ? 'connecting' : page.stream.state, page.topic, views.name, unseen);
       // What is shown has its own address.
       const event = page.panel.id;

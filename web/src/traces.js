@@ -15,6 +15,7 @@ export class TracesView {
   #pressed = '';
   #asked = null;
   #shown = false;
+  #line = '';
 
   constructor(page) {
     this.#page = page;
@@ -36,6 +37,14 @@ export class TracesView {
     this.load();
     const trace = /^\/traces\/([0-9a-f]{32})$/.exec(location.pathname)?.[1];
     if (trace && !this.#pressed) this.#open(trace, new URLSearchParams(location.search).get('event') ?? '');
+  }
+
+  // lineIs hears of the state of the page's stream: when that is open again, so is the
+  // way to the traces that could not be had.
+  lineIs(state) {
+    const opened = state === 'connected' && this.#line !== state;
+    this.#line = state;
+    if (opened && this.#shown && this.#list.dataset.traces === 'failed') this.load();
   }
 
   topicChanged() {

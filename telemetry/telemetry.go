@@ -205,8 +205,8 @@ func (t *Telemetry) Journeys() *journey.Store { return t.rec.journeys }
 func (t *Telemetry) StreamSegments(connection string) int { return t.streams.segments(connection) }
 
 // Ignored are the OTEL_* variables that are set and mean nothing here: those that
-// are unknown, OTEL_LOG_LEVEL, and, with OTEL_CONFIG_FILE, all others. Somebody
-// should be told.
+// are unknown, OTEL_LOG_LEVEL, OTEL_TRACES_SAMPLER_ARG beside a sampler that takes
+// none, and, with OTEL_CONFIG_FILE, all others. Somebody should be told.
 func (t *Telemetry) Ignored() (names []string) { return ignoredEnv() }
 
 // Shutdown exports what has not been exported yet and ends the export. It

@@ -38,6 +38,7 @@ func TestPanels(t *testing.T) {
 	subscribe(t, weir, "topic=orders&format=json&last_event_id="+page.events[0].id, "203.0.113.7", "page/1.0", "").read(t, 1)
 
 	empty := dashboardQueries(t)
+	maps.DeleteFunc(empty, func(query, _ string) bool { return absentWhileWell(query) })
 	if len(empty) < 30 {
 		t.Errorf("%d queries: where are the others?", len(empty))
 	}
@@ -70,6 +71,9 @@ func TestPanels(t *testing.T) {
 			t.Errorf("%s: %s %s", r.Name, r.Health, r.LastError)
 		}
 		for _, selector := range metric.FindAllString(labels.ReplaceAllString(r.Query, ""), -1) {
+			if absentWhileWell(selector) {
+				continue
+			}
 			eventually(t, func() bool { return len(ask(t, prometheus, selector)) > 0 },
 				func() string { return fmt.Sprintf("%s looks at %s, and there is none", r.Name, selector) })
 		}
@@ -77,6 +81,12 @@ func TestPanels(t *testing.T) {
 	// What cannot be sent is lost, counted, and alerted of.
 	eventually(t, func() bool { return len(ask(t, prometheus, `ALERTS{alertname="WeirTelemetryLost"}`)) > 0 },
 		func() string { return "nobody is told that the collector is away" })
+}
+
+// absentWhileWell reports whether a query finds nothing where no reader lags, or no
+// topic was made on demand. TestQuestions asks while one lags.
+func absentWhileWell(query string) bool {
+	return strings.Contains(query, "sse_server_time_to_loss_seconds") || strings.Contains(query, "[*]")
 }
 
 // dashboardQueries returns the queries of the dashboard, and the panel of each.

@@ -320,8 +320,8 @@ func TestQuestions(t *testing.T) {
 		},
 		"What did one user see, across reconnects?": func(t *testing.T, q question) (bool, string) {
 			connections := map[any]bool{}
-			for _, tr := range j.find(t, []string{substitute.Replace(q.jaeger[0])}) {
-				for _, s := range tr.named("GET /sse-stream") {
+			for _, tr := range j.find(t, []string{q.jaeger[0], substitute.Replace(q.jaeger[1])}) {
+				for _, s := range tr.named("stream orders") {
 					connections[s.tag("sse.connection.id")] = true
 				}
 			}

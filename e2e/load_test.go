@@ -59,13 +59,13 @@ func TestFiveThousandEventsLeaveTheHeapFlat(t *testing.T) {
 		p.total(next)
 		p.latest(next - 1)
 	}
-	feed(1000)
+	feed(5000) // until the browser has compiled what it compiles
 	before := p.footprint()
 	feed(5000)
 	after := p.footprint()
-	t.Logf("after 1,000 events: %.2f MB, %d nodes, %d listeners; after 6,000: %.2f MB, %d nodes, %d listeners",
+	t.Logf("after 5,000 events: %.2f MB, %d nodes, %d listeners; after 10,000: %.2f MB, %d nodes, %d listeners",
 		before.heap/1e6, before.nodes, before.listeners, after.heap/1e6, after.nodes, after.listeners)
-	if grown := after.heap - before.heap; grown > 500_000 {
+	if grown := after.heap - before.heap; grown > 300_000 {
 		t.Errorf("5,000 events left %.0f bytes in the page's heap, %.0f each", grown, grown/5000)
 	}
 	if grown := after.nodes - before.nodes; grown > 500 {

@@ -62,10 +62,6 @@ await rest(700);
 await page.evaluate(() => { [...document.querySelectorAll('#sse-feed .data-item')].findLast((e) => e.innerText.includes('hello, stream')).id = 'ours'; });
 await press('#ours');
 await page.waitForFunction(() => document.querySelector('#journey .waterfall [data-service="weir-browser"]'));
-await page.evaluate(() => {
-  const [side, heading] = [document.querySelector('.side'), document.querySelector('.event-heading')];
-  side.scrollTop += heading.getBoundingClientRect().top - side.getBoundingClientRect().top;
-});
 await rest(2800);
 await press('#journey-close');
 await press('#cut');

@@ -162,7 +162,7 @@ test-jaeger: assets deps ## press Connect in a real Chromium, and find stream an
 	@jaeger=$$(.ci/jaeger path) && WEIR_JAEGER=$$jaeger go test -tags jaeger -count=1 -timeout 10m -v ./e2e/jaeger
 
 .PHONY: film
-film: build ## make the README's film of the page, .github/page.webp (needs Chromium and the package webp)
+film: build ## make the README's film and picture of the page (needs Chromium and the package webp)
 	@.ci/film
 
 ##### clean

@@ -3,7 +3,8 @@
 //
 //   node film.mjs CHROMIUM URL DIR
 //
-// DIR gets the frames as PNG, and frames.txt: how many ms each is shown, and its name.
+// DIR gets the frames as PNG, frames.txt (how many ms each is shown, and its name),
+// and journey.png, the panel of the event that was pressed.
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import puppeteer from 'puppeteer-core';
@@ -63,6 +64,16 @@ await page.evaluate(() => { [...document.querySelectorAll('#sse-feed .data-item'
 await press('#ours');
 await page.waitForFunction(() => document.querySelector('#journey .waterfall [data-service="weir-browser"]'));
 await rest(2800);
+await session.send('Page.stopScreencast');
+await page.evaluate(() => { document.getElementById('pointer').style.visibility = 'hidden'; });
+const box = await page.evaluate(() => {
+  const [panel, end] = [document.getElementById('journey-panel'), document.querySelector('#event .event-heading')];
+  const { left, top, width } = panel.getBoundingClientRect();
+  return { x: left, y: top, width, height: end.getBoundingClientRect().top - top - 12 };
+});
+await page.screenshot({ path: join(dir, 'journey.png'), clip: { ...box, scale: 1.6 } });
+await page.evaluate(() => { document.getElementById('pointer').style.visibility = ''; });
+await session.send('Page.startScreencast', { format: 'png', everyNthFrame: 1 });
 await press('#journey-close');
 await press('#cut');
 await page.waitForFunction(() => document.getElementById('try-said').textContent.startsWith('Cut for'));

@@ -35,16 +35,17 @@ type frame struct {
 }
 
 type bandFrame struct {
-	Name       string  `json:"name"`
-	Streams    int     `json:"streams"`
-	Head       uint64  `json:"head"`
-	Entries    int     `json:"entries"`
-	Bytes      int64   `json:"bytes"`
-	LimitBytes int64   `json:"limitBytes,omitempty"`
-	Floor      uint64  `json:"floor"` // ms
-	PerMinute  float64 `json:"perMinute"`
-	Source     string  `json:"source,omitempty"`
-	Broker     string  `json:"broker,omitempty"`
+	Name       string `json:"name"`
+	Streams    int    `json:"streams"`
+	Head       uint64 `json:"head"`
+	Entries    int    `json:"entries"`
+	Bytes      int64  `json:"bytes"`
+	LimitBytes int64  `json:"limitBytes,omitempty"`
+	Floor      uint64 `json:"floor"` // ms
+	LastMinute int    `json:"lastMinute"`
+	AtLeast    bool   `json:"atLeast,omitempty"` // the log holds less than that minute
+	Source     string `json:"source,omitempty"`
+	Broker     string `json:"broker,omitempty"`
 }
 
 type readerOpen struct {
@@ -151,7 +152,7 @@ func (f *framer) topics(fr *frame, conns []*stream.Conn, now time.Time) {
 	for name, t := range all {
 		band := bandFrame{
 			Name: name, Streams: streams[name], Head: t.Log.Head, Entries: t.Log.Entries, Bytes: t.Log.Bytes, LimitBytes: t.Log.Limit, Floor: t.Log.Floor.Milli,
-			PerMinute: math.Round(t.Log.PerMinute*10) / 10, Source: string(t.Source.State),
+			LastMinute: t.Log.LastMinute, AtLeast: !t.Log.WholeMinute, Source: string(t.Source.State),
 		}
 		if t.Broker != nil {
 			band.Broker = string(t.Broker.State)

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"weir/stream"
+	"weir/stream/source"
 )
 
 const (
@@ -42,7 +43,7 @@ func (it Item) row() itemRow {
 	isJSON := (&stream.Event{ContentType: it.ContentType}).IsJSON()
 	v.JSON = isJSON
 	if isJSON {
-		v.Measures, v.More, v.Text = readJSON(it.Data)
+		v.Measures, v.More, v.Text = readJSON(it.Data, it.Type == source.ReadingType)
 	}
 	if v.Measures == nil {
 		v.Text = string(it.Data)

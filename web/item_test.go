@@ -11,6 +11,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"weir/stream/source"
 	"weir/web"
 )
 
@@ -83,7 +84,7 @@ func TestItemPayloads(t *testing.T) {
 		{name: "no numbers", data: `{"msg":"hi"}`, text: `{&#34;msg&#34;:&#34;hi&#34;}`},
 		{name: "nested numbers are no measures", data: `{"a":{"b":1}}`, text: `{&#34;a&#34;:{&#34;b&#34;:1}}`},
 		{name: "a number too large to chart", data: `{"a":1e999,"b":1}`, measures: "b=1", text: "a 1e999"},
-		{name: "a limit belongs to its measure", data: `{"fd_limit":1024,"open_fds":12}`, measures: "open_fds=12"},
+		{name: "no units of Weir's own for others", data: `{"fd_limit":1024,"open_fds":12}`, measures: "fd_limit=1024 open_fds=12"},
 		{name: "array", data: `[1,2]`, text: "[1,2]"},
 		{name: "string", data: `"a \"line\""`, text: `a &#34;line&#34;`},
 		{name: "number alone", data: `42`, text: "42"},
@@ -111,8 +112,19 @@ func TestItemPayloads(t *testing.T) {
 	}
 }
 
+// The units are those of Weir's own readings: what others call a temperature may be in
+// kelvin.
+func TestUnitsAreOfOwnReadings(t *testing.T) {
+	for typ, unit := range map[string]bool{source.ReadingType: true, "weir.event": false, "com.example.weather": false} {
+		html := renderItem(t, web.Item{ID: "1-1", Type: typ, Data: []byte(`{"temperature":295.15}`)})
+		if strings.Contains(html, "°C") != unit || unit == strings.Contains(html, "295.15</b>") {
+			t.Errorf("%s: %s", typ, html)
+		}
+	}
+}
+
 func TestItemLimit(t *testing.T) {
-	html := renderItem(t, web.Item{ID: "1-1", Data: []byte(`{"open_fds":12,"fd_limit":1048576}`)})
+	html := renderItem(t, web.Item{ID: "1-1", Type: source.ReadingType, Data: []byte(`{"open_fds":12,"fd_limit":1048576}`)})
 	if !strings.Contains(html, `data-limit="1,048,576"`) {
 		t.Errorf("no limit in %s", html)
 	}

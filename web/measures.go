@@ -45,8 +45,9 @@ var known = map[string]measure{
 
 // readJSON reads the numbers among the members of a JSON object, in the order
 // in which they stand there; what else the object holds becomes text. Any other
-// JSON value is text alone.
-func readJSON(data []byte) (measures []measure, more int, text string) {
+// JSON value is text alone. reading says that it is one of Weir's own sources, whose
+// units are known; somebody else's temperature may be in kelvin.
+func readJSON(data []byte, reading bool) (measures []measure, more int, text string) {
 	dec := json.NewDecoder(bytes.NewReader(data))
 	if tok, err := dec.Token(); err != nil || tok != json.Delim('{') {
 		return nil, 0, ""
@@ -70,7 +71,7 @@ func readJSON(data []byte) (measures []measure, more int, text string) {
 			continue
 		}
 		m, isKnown := known[name]
-		if !isKnown {
+		if !isKnown || !reading {
 			m = measure{Label: label(name), Noun: label(name), Color: len(measures) % colors, digits: -1}
 		}
 		if f == 1 {

@@ -123,5 +123,7 @@ func (s *soak) stayAsForeigner(ctx context.Context, a *account, f foreign, n *no
 		}
 	}
 	_, _ = io.Copy(io.Discard, out)
-	_ = cmd.Wait()
+	if err := cmd.Wait(); err != nil && ctx.Err() == nil {
+		s.fault("%s has ended: %v", a.name, err)
+	}
 }

@@ -379,17 +379,19 @@ type Stats struct {
 	Last    ID     // of the newest event
 	Floor   ID     // nothing up to it is held
 	Head    uint64 // entries ever put in
-	// PerMinute is how many entries came in the last minute. Where the log has dropped
-	// some of these, those since the Floor stand for the whole minute.
-	PerMinute float64
+	// LastMinute is how many of the entries held came in the last minute. More may have
+	// come if the log does not hold the whole of that minute: see WholeMinute.
+	LastMinute  int
+	WholeMinute bool
 }
 
 // Stats returns what the log holds now.
 func (l *Log) Stats() Stats {
 	l.mu.RLock()
 	defer l.mu.RUnlock()
+	lastMinute, whole := l.lastMinute(time.Now())
 	return Stats{
 		Entries: l.all.held(), Bytes: l.bytes, Limit: l.opts.Bytes, History: l.opts.History,
-		Last: l.last, Floor: l.all.floor, Head: l.all.head, PerMinute: l.perMinute(time.Now()),
+		Last: l.last, Floor: l.all.floor, Head: l.all.head, LastMinute: lastMinute, WholeMinute: whole,
 	}
 }

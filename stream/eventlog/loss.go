@@ -29,12 +29,11 @@ func (l *Log) rate(now time.Time, over time.Duration) float64 {
 	return float64(entries) / max(now.Sub(from.Time()), least).Seconds()
 }
 
-// perMinute is Stats.PerMinute. The caller holds l.mu.
-func (l *Log) perMinute(now time.Time) float64 {
-	if l.all.tail == 0 { // nothing has been dropped
-		return float64(l.all.head - l.all.after(IDAt(now.Add(-time.Minute))))
-	}
-	return 60 * l.rate(now, time.Minute)
+// lastMinute returns Stats.LastMinute and WholeMinute. The caller holds l.mu.
+func (l *Log) lastMinute(now time.Time) (entries int, whole bool) {
+	from := IDAt(now.Add(-time.Minute))
+	entries = int(l.all.head - max(l.all.after(from), l.all.tail))
+	return entries, l.all.tail == 0 || !l.all.floor.After(from) // nothing of it has been dropped
 }
 
 // Waiting returns for how long the entry has been in the log that the reader reads

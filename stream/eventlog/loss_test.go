@@ -108,18 +108,18 @@ func TestNoTimeToLoss(t *testing.T) {
 	})
 }
 
-// PerMinute is how many came in the last minute, also when the log holds less than
-// that, or has just begun.
-func TestPerMinute(t *testing.T) {
+// LastMinute is how many came in the last minute, and is not the whole of it when the
+// log holds less than that.
+func TestLastMinute(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := eventlog.New(eventlog.Options{History: 100})
-		want := func(want, within float64) {
+		want := func(want int, whole bool) {
 			t.Helper()
-			if got := l.Stats().PerMinute; got < want-within || got > want+within {
-				t.Errorf("%.1f a minute, want %.1f", got, want)
+			if got := l.Stats(); got.LastMinute != want || got.WholeMinute != whole {
+				t.Errorf("%d in the last minute, whole: %v; want %d, %v", got.LastMinute, got.WholeMinute, want, whole)
 			}
 		}
-		want(0, 0)
+		want(0, true)
 		put := func(n int, every time.Duration) {
 			for range n {
 				time.Sleep(every)
@@ -127,12 +127,12 @@ func TestPerMinute(t *testing.T) {
 			}
 		}
 		put(20, 2*time.Second)
-		want(20, 0) // as many as there were, though the log is not a minute old
+		want(20, true) // as many as there were, though the log is not a minute old
 		put(200, 100*time.Millisecond)
-		want(600, 10) // ten seconds are held
-		time.Sleep(50 * time.Second)
-		want(100, 1)
+		want(100, false) // ten seconds are held
+		time.Sleep(49 * time.Second)
+		want(100, false)
 		time.Sleep(time.Minute)
-		want(0, 0)
+		want(0, true)
 	})
 }

@@ -158,8 +158,17 @@ export class Feed {
 
   #wait(entry) {
     this.#waiting.push(entry);
-    if (this.#waiting.length > MAX_WAITING) this.#waiting.shift();
+    if (this.#waiting.length > MAX_WAITING) this.#pass(this.#waiting.shift());
     this.#schedule();
+  }
+
+  // #pass tells of an event of a burst that has no row: what is said of all events is of
+  // this one, too.
+  #pass({ html }) {
+    if (!html) return;
+    this.#template.innerHTML = html;
+    const item = this.#template.content.querySelector('.data-item');
+    if (item) this.#on.arrived(item);
   }
 
   #sift(item) {

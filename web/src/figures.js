@@ -68,8 +68,8 @@ export function figures(page) {
       const none = stats.total === 0 && state === 'disconnected';
       this.figureClass = none ? 'stat-none' : '';
       this.total = none ? '–' : stats.total.toLocaleString('en');
-      const rate = stats.perMinute(serverTime);
-      this.perMinute = none ? '–' : rate === 0 || rate >= 100 ? Math.round(rate).toLocaleString('en') : rate.toFixed(1).replace(/\.0$/, '');
+      const { events, atLeast } = stats.lastMinute(serverTime);
+      this.perMinute = none ? '–' : events.toLocaleString('en') + (atLeast ? '+' : '');
       this.lastEvent = stats.lastAt ? timeOfDay(stats.lastAt) : '–';
       this.lastAge = stats.lastAt ? ago(serverTime - stats.lastAt) : '';
       const took = stats.latencyFigures();
@@ -110,7 +110,7 @@ export function figures(page) {
         connected: 'The stream is open. The next event shows here.',
         error: 'No stream: see above.',
       }[state] ?? 'Press Connect to open the stream: events show here the moment they happen.';
-      this.emptyMore = state === 'connected' ? `Nothing has been published to “${topic}” yet. ${document.documentElement.dataset.try === 'closed' ? 'Choose “Try it” in the menu ⋯ above to publish something.' : 'Press Publish above, or run the line beside it in a terminal.'}` : '';
+      this.emptyMore = state === 'connected' && !page().stats.firstAt ? `Nothing of “${topic}” has come yet. ${this.cannotPublish === 'true' ? '' : document.documentElement.dataset.try === 'closed' ? 'Choose “Try it” in the menu ⋯ above to publish something.' : 'Press Publish above, or run the line beside it in a terminal.'}`.trim() : '';
     },
   };
 }

@@ -17,7 +17,7 @@ export function judge({ lag, events, idle, waiting, left, cut }, topic, read = e
   if (topic && behind === 0 && waiting > HELD) return { behind, loss: Infinity, gone: 0, worry: 2, level: 'wait', says: `${size(waiting)} wait in the network` };
   if (!topic || behind === 0) return { behind, loss: Infinity, gone: 0, worry: 0, level: 'good', says: 'caught up' };
   // What came within the last second is on its way.
-  if (lag > 0 && unread <= 1 && idle <= STUCK && lag <= Math.max(2, topic.perMinute / 60)) return { behind, loss: Infinity, gone: 0, worry: 0, level: 'good', says: 'caught up' };
+  if (lag > 0 && unread <= 1 && idle <= STUCK && lag <= Math.max(2, topic.lastMinute / 60)) return { behind, loss: Infinity, gone: 0, worry: 0, level: 'good', says: 'caught up' };
   const gone = left === 0 ? Math.max(1, lag - topic.entries) : 0; // have been dropped before it read them
   const stuck = idle > STUCK && cut >= 0;
   const loss = Math.min(left < 0 ? Infinity : left, stuck ? cut : Infinity); // s

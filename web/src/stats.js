@@ -51,10 +51,9 @@ export class Stats {
     if (this.latencies.length > SAMPLES) this.latencies.shift();
   }
 
-  // perMinute is how many events entered in the last minute. Where the page
-  // knows of a part of that minute alone, the part stands for the whole: as the
-  // server counts.
-  perMinute(at) {
+  // lastMinute is how many events entered in the last minute, as far as the page knows;
+  // atLeast: there may have been more.
+  lastMinute(at) {
     const second = Math.floor(at / 1000);
     this.#advance(second);
     let counted = 0;
@@ -63,8 +62,7 @@ export class Stats {
       // The oldest second has partly left the window.
       counted += s === second - WINDOW ? n * (1 - (at % 1000) / 1000) : n;
     }
-    const known = (at - this.first) / 1000;
-    return this.first && known < WINDOW ? (counted * WINDOW) / Math.max(3, known) : counted;
+    return { events: Math.round(counted), atLeast: this.first > 0 && (at - this.first) / 1000 < WINDOW };
   }
 
   // latencyFigures are p50, p95 and the worst of the latest, in ms.

@@ -193,10 +193,10 @@ export class StreamsView {
     byID('bands-legend').dataset.more = hidden > 0 ? `and ${hidden} more ${hidden === 1 ? 'topic' : 'topics'}` : '';
   }
 
-  #facts({ streams, perMinute, entries, floor, bytes, limitBytes, source, broker }) {
+  #facts({ streams, lastMinute, atLeast, entries, floor, bytes, limitBytes, source, broker }) {
     const facts = [
       `${streams.toLocaleString('en')} ${streams === 1 ? 'stream' : 'streams'}`,
-      `${perMinute >= 100 ? Math.round(perMinute).toLocaleString('en') : perMinute} in the last minute`,
+      `${lastMinute.toLocaleString('en')}${atLeast ? ' or more' : ''} in the last minute`,
       entries ? `${entries.toLocaleString('en')} held, back to ${timeOfDay(floor)}` : 'nothing held yet',
       limitBytes ? `${size(bytes)} of ${size(limitBytes)}` : size(bytes),
     ];

@@ -110,7 +110,7 @@ export function tryIt(page) {
 
     // tried hears what comes, while a test is under way.
     tried(message, replayed) {
-      if (!test) return;
+      if (!test || test.topic !== page().topic) return;
       if (message.event === 'gap') test.gaps++;
       else if (message.event === 'connected') test.cameBack = Date.now();
       else if (!message.fields && (test.kind === 'freeze' || replayed)) test.replayed++;
@@ -121,6 +121,10 @@ export function tryIt(page) {
 
     // settle waits until what was waiting has come, and says how it went.
     settle() {
+      if (test && test.topic !== page().topic) { // the reader has gone on to another
+        test = null;
+        this.tell('');
+      }
       const frozen = page().stream.frozenUntil > 0;
       const over = test && (test.kind === 'cut' ? test.cameBack : !frozen && Date.now() > test.began + FROZEN - 500);
       if (!over) return;
@@ -150,7 +154,7 @@ export function tryIt(page) {
   function begin(kind) {
     clearTimeout(timer);
     timer = 0;
-    test = { kind, began: Date.now(), replayed: 0, gaps: 0, cameBack: 0 };
+    test = { kind, topic: page().topic, began: Date.now(), replayed: 0, gaps: 0, cameBack: 0 };
   }
 }
 

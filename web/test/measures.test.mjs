@@ -114,7 +114,7 @@ test('figures are of the latest, and charts of so many points', () => {
 });
 
 test('a reader is judged by what it has not read, in the log and in the network', () => {
-  const topic = { head: 1000, entries: 500, limit: 500, perMinute: 60 };
+  const topic = { head: 1000, entries: 500, limit: 500, lastMinute: 60 };
   const of = (reader, read) => {
     const { behind, loss, gone, level, says } = judge({ lag: 0, events: 900, idle: 0, waiting: 0, left: -1, cut: -1, ...reader }, topic, read);
     return { behind, loss, gone, level, says };

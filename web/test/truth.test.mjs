@@ -91,9 +91,9 @@ test('clearing the feed does not make the last minute shorter', () => {
   for (let n = 0; n < 30; n++) stats.count(t0 + n * 500);
   stats.latency(5);
   stats.clear();
-  assert.deepEqual([stats.total, stats.lastAt, stats.latencyFigures(), stats.perMinute(t0 + 15_000)], [0, 0, null, 30]);
+  assert.deepEqual([stats.total, stats.lastAt, stats.latencyFigures(), stats.lastMinute(t0 + 15_000).events], [0, 0, null, 30]);
   stats.reset();
-  assert.equal(stats.perMinute(t0 + 15_000), 0);
+  assert.equal(stats.lastMinute(t0 + 15_000).events, 0);
 });
 
 test('a bare number is one', () => {

@@ -28,7 +28,7 @@ func TestJourneysEndOnTheScreenOfEachNode(t *testing.T) {
 	for range nodes {
 		page := harness.OpenTab(t, p.URL()+"/")
 		page.Do(chromedp.Click(chromedp.CSS("#connect"), chromedp.NodeVisible))
-		page.Wait(`document.body.dataset.state === 'connected'`)
+		page.Wait(`document.body.dataset.state === 'connected' && ['one', 'two'].includes(document.getElementById('stream-node').textContent)`)
 		node := harness.Evaluate[string](page, `document.getElementById('stream-node').textContent`)
 		on = append(on, node)
 		for range 5 { // any one might have come to the right node by chance

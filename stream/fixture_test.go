@@ -69,14 +69,20 @@ type subscription struct {
 func (f *fixture) subscribe(t *testing.T, query string, header ...string) *subscription {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://weir/"+query, nil)
+	return subscribeWith(t, ctx, cancel, f.client, "http://weir/"+query, header...)
+}
+
+// subscribeWith opens a stream, which ends when ctx does. A refusal's text is in problem.
+func subscribeWith(t *testing.T, ctx context.Context, cancel context.CancelFunc, client *http.Client, url string, header ...string) *subscription {
+	t.Helper()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for i := 0; i < len(header); i += 2 {
 		req.Header.Set(header[i], header[i+1])
 	}
-	resp, err := f.client.Do(req)
+	resp, err := client.Do(req)
 	if err != nil {
 		t.Fatal(err)
 	}

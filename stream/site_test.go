@@ -2,7 +2,6 @@ package stream_test
 
 import (
 	"context"
-	"encoding/json"
 	"io"
 	"net"
 	"net/http"
@@ -13,7 +12,6 @@ import (
 	"time"
 
 	"weir/stream"
-	"weir/stream/sse"
 )
 
 type site struct {
@@ -88,25 +86,7 @@ func newSite(t *testing.T, hub stream.HubOptions, handler *stream.Handler, liste
 func (s *site) subscribe(t *testing.T, query string, header ...string) *subscription {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, s.url+"/"+query, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for i := 0; i < len(header); i += 2 {
-		req.Header.Set(header[i], header[i+1])
-	}
-	resp, err := s.client.Do(req)
-	if err != nil {
-		t.Fatal(err)
-	}
-	sub := &subscription{Decoder: sse.NewDecoder(resp.Body), status: resp.StatusCode, header: resp.Header, body: resp.Body, cancel: cancel}
-	t.Cleanup(sub.close)
-	if sub.status == http.StatusOK {
-		if err := json.Unmarshal(sub.want(t, "connected").Data, &sub.hello); err != nil {
-			t.Fatal(err)
-		}
-	}
-	return sub
+	return subscribeWith(t, ctx, cancel, s.client, s.url+"/"+query, header...)
 }
 
 // until waits for a condition, and fails after a long time.

@@ -3,9 +3,6 @@
 package source_test
 
 import (
-	"fmt"
-	"math/rand/v2"
-	"os"
 	"path/filepath"
 	"testing"
 	"time"
@@ -20,26 +17,18 @@ func TestFileRotatedWhilePublishing(t *testing.T) {
 	appendTo(t, path, "")
 	f := &source.File{Path: path, Interval: time.Minute} // each look is one of Run's
 	look(t, f, newSink())
-	p := &gatedKeeper{keeper: newKeeper(), waits: make(chan struct{}), goOn: make(chan struct{})}
+	p := newGatedKeeper()
 	rename(t, path, path+".1")
 	appendTo(t, path, "")
 	appendTo(t, path+".1", "one\n")
 	run(t, f, p)
-	next := func() {
-		t.Helper()
-		select {
-		case <-p.waits:
-		case <-time.After(30 * time.Second):
-			t.Fatal("nothing is published")
-		}
-	}
-	next()
+	p.awaits(t)
 	appendTo(t, path+".1", "two\n") // whoever writes has not been told yet
 	appendTo(t, path, "three\n")
 	p.goOn <- struct{}{}
-	next()
+	p.awaits(t)
 	p.goOn <- struct{}{}
-	next()
+	p.awaits(t)
 	close(p.goOn)
 	p.want(t, "one", "two", "three")
 }
@@ -47,35 +36,10 @@ func TestFileRotatedWhilePublishing(t *testing.T) {
 // However the file is rotated while something is published, each line comes once, in
 // its order.
 func TestFileRotatedBetweenTwoReads(t *testing.T) {
-	for seed := range uint64(10) {
-		t.Run(fmt.Sprint(seed), func(t *testing.T) {
-			t.Parallel()
-			path := filepath.Join(t.TempDir(), "log")
-			appendTo(t, path, "")
-			f := &source.File{Path: path, Interval: 40 * time.Millisecond}
-			look(t, f, newSink())
-			p := &gatedKeeper{keeper: newKeeper(), waits: make(chan struct{}), goOn: make(chan struct{})}
-			run(t, f, p)
-			r := &rotator{t: t, path: path, rand: rand.New(rand.NewPCG(seed, 1))}
-			r.open(os.O_APPEND)
+	holdUp(t, 10, 40*time.Millisecond, 26, func(i int, r *rotator) {
+		if i%2 == 0 { // so that rotations are further apart than looks
 			r.write()
-			for i := range 26 {
-				select {
-				case <-p.waits:
-				case <-time.After(30 * time.Second):
-					t.Fatal("nothing is published")
-				}
-				r.done = append(r.done, "held up for a moment")
-
-				if i%2 == 0 { // so that rotations are further apart than looks
-					r.write()
-					r.rotate()
-				}
-				r.write()
-				p.goOn <- struct{}{}
-			}
-			close(p.goOn)
-			r.wantAll(p.sink)
-		})
-	}
+			r.rotate()
+		}
+	})
 }

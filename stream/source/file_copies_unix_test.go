@@ -171,6 +171,10 @@ type gatedKeeper struct {
 	goOn  chan struct{} // one may go on; closed: all may
 }
 
+func newGatedKeeper() *gatedKeeper {
+	return &gatedKeeper{keeper: newKeeper(), waits: make(chan struct{}), goOn: make(chan struct{})}
+}
+
 func (k *gatedKeeper) PublishCheckpoint(ctx context.Context, checkpoint []byte, events ...stream.Event) error {
 	select {
 	case k.waits <- struct{}{}:
@@ -180,33 +184,35 @@ func (k *gatedKeeper) PublishCheckpoint(ctx context.Context, checkpoint []byte, 
 	return k.keeper.PublishCheckpoint(ctx, checkpoint, events...)
 }
 
-// However the file is rotated while the broker holds the source up, again and
-// again, each line comes once, in the order of the file.
-func TestFileRotatedWhileHeldUp(t *testing.T) {
-	for seed := range uint64(20) {
+// awaits waits until a publication does.
+func (k *gatedKeeper) awaits(t *testing.T) {
+	t.Helper()
+	select {
+	case <-k.waits:
+	case <-time.After(30 * time.Second):
+		t.Fatal("nothing is published")
+	}
+}
+
+// holdUp holds a source up at each of so many publications, in a history for each
+// seed. Meanwhile the writer does what meanwhile says, and writes.
+func holdUp(t *testing.T, seeds uint64, interval time.Duration, publications int, meanwhile func(i int, r *rotator)) {
+	for seed := range seeds {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			t.Parallel()
 			path := filepath.Join(t.TempDir(), "log")
 			appendTo(t, path, "")
-			f := &source.File{Path: path, Interval: time.Millisecond}
+			f := &source.File{Path: path, Interval: interval}
 			look(t, f, newSink())
-			p := &gatedKeeper{keeper: newKeeper(), waits: make(chan struct{}), goOn: make(chan struct{})}
+			p := newGatedKeeper()
 			run(t, f, p)
 			r := &rotator{t: t, path: path, rand: rand.New(rand.NewPCG(seed, 1))}
 			r.open(os.O_APPEND)
 			r.write()
-			for range 25 {
-				select {
-				case <-p.waits:
-				case <-time.After(30 * time.Second):
-					t.Fatal("nothing is published")
-				}
+			for i := range publications {
+				p.awaits(t)
 				r.done = append(r.done, "held up")
-				time.Sleep(2 * time.Millisecond) // longer than the time between two looks
-				for range r.rand.IntN(4) {
-					r.write()
-					r.rotate()
-				}
+				meanwhile(i, r)
 				r.write()
 				p.goOn <- struct{}{}
 			}
@@ -214,6 +220,18 @@ func TestFileRotatedWhileHeldUp(t *testing.T) {
 			r.wantAll(p.sink)
 		})
 	}
+}
+
+// However the file is rotated while the broker holds the source up, again and
+// again, each line comes once, in the order of the file.
+func TestFileRotatedWhileHeldUp(t *testing.T) {
+	holdUp(t, 20, time.Millisecond, 25, func(_ int, r *rotator) {
+		time.Sleep(2 * time.Millisecond) // longer than the time between two looks
+		for range r.rand.IntN(4) {
+			r.write()
+			r.rotate()
+		}
+	})
 }
 
 // A file may be copied and cut off several times between two looks, as while the

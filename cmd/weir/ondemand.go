@@ -74,13 +74,19 @@ func parseDemand(text string) (demand, error) {
 	return d, nil
 }
 
+// allDemands are those of -topics, and that of -play, which matches the others, too.
+func (c *config) allDemands() []demand {
+	if !c.play {
+		return c.demands
+	}
+	play := demand{rights.Any, stream.TopicOptions{Label: string(rights.Any), IdleTTL: defaultIdleTTL, Max: 10_000}}
+	return append(c.demands[:len(c.demands):len(c.demands)], play)
+}
+
 // onDemand returns what says whether a topic may be made: the first pattern that
 // matches its name does. It returns nil where there is none.
 func (c *config) onDemand() func(topic string) (stream.TopicOptions, bool) {
-	demands := c.demands
-	if c.play {
-		demands = append(demands[:len(demands):len(demands)], demand{rights.Any, stream.TopicOptions{Label: string(rights.Any), IdleTTL: defaultIdleTTL, Max: 10_000}})
-	}
+	demands := c.allDemands()
 	if len(demands) == 0 {
 		return nil
 	}
@@ -109,11 +115,8 @@ func (c *config) demanded() []string {
 // demandLabels are what the metrics of topics on demand go by. Their series are there
 // before the first topic, so that the first thing that goes wrong is an increase.
 func (c *config) demandLabels() (labels []string) {
-	for _, d := range c.demands {
+	for _, d := range c.allDemands() {
 		labels = append(labels, d.opts.Label)
-	}
-	if c.play {
-		labels = append(labels, string(rights.Any))
 	}
 	return labels
 }

@@ -162,12 +162,17 @@ export class Feed {
     this.#schedule();
   }
 
+  // #rowOf returns the row that the server wrote, in no document yet; null if it is none.
+  #rowOf(html) {
+    this.#template.innerHTML = html;
+    return this.#template.content.querySelector('.data-item');
+  }
+
   // #pass tells of an event of a burst that has no row: what is said of all events is of
   // this one, too.
   #pass({ html }) {
     if (!html) return;
-    this.#template.innerHTML = html;
-    const item = this.#template.content.querySelector('.data-item');
+    const item = this.#rowOf(html);
     if (item) this.#on.arrived(item);
   }
 
@@ -185,8 +190,7 @@ export class Feed {
         if (row.dataset.note === 'gap') this.#on.gap();
         continue;
       }
-      this.#template.innerHTML = html;
-      const item = this.#template.content.querySelector('.data-item');
+      const item = this.#rowOf(html);
       if (!item) continue;
       dress(item);
       if (replayed) item.dataset.replayed = '';

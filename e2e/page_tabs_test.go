@@ -80,3 +80,26 @@ func shareOneStream(t *testing.T, s *server, url string, n int) []*page {
 	s.connections(0)
 	return tabs
 }
+
+// A tab that was loaded again goes on behind its last event. Another one that joins it
+// has what came before all the same.
+func TestTabThatJoinsAfterAReload(t *testing.T) {
+	s := startServer(t, "-source", "t=http")
+	first := openPage(t, s.url())
+	first.connect()
+	s.publish("t", seq(0, 3)...)
+	first.latest(2)
+	first.reload()
+	first.state("connected")
+	second := first.openBeside(s.url())
+	second.connect()
+	second.latest(2)
+	s.publish("t", seq(3, 5)...)
+	for _, p := range []*page{first, second} {
+		p.latest(4)
+		contiguous(t, p.seqs(), 0, 5)
+		p.total(5)
+	}
+	second.says("#stream-tabs", "2 tabs")
+	s.connections(1)
+}

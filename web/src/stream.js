@@ -9,7 +9,7 @@ import { paused } from './busy.js';
 import { now } from './clock.js';
 import { Connection } from './connection.js';
 import { locks } from './locks.js';
-import { compareIDs } from './wire.js';
+import { compareIDs, isID } from './wire.js';
 
 const KEPT = 200; // messages that a leader keeps for those who join
 const HISTORY = 50; // events for one who has seen none
@@ -42,6 +42,7 @@ export class Stream {
   #joined = null; // ends waiting for the lock, or gives it back
   #followers = new Set();
   #kept = []; // {message, run}
+  #resumed = false; // the leader's stream began behind an event: what it keeps lacks those before
   #greeting = null; // the last connected event, likewise
   #greeted = ''; // the connection of the last greeting that was handed on
   #welcomed = false;
@@ -188,6 +189,7 @@ export class Stream {
       message: (message, run) => this.#came(message, run),
     });
     this.#connection = connection;
+    this.#resumed = this.lastID !== '';
     connection.lastID = this.lastID;
     connection.downSince = this.downSince;
     this.#post({ type: 'lead' });
@@ -237,15 +239,16 @@ export class Stream {
     this.#counted();
     const isEvent = ({ message }) => !message.fields && message.id;
     let kept = this.#kept;
-    let from0 = '';
+    let missing = null; // or {until}: the first event that is kept, '' if there is none
     if (lastID && !this.#startsAnew) {
       const first = kept.find(isEvent)?.message.id;
-      if (first && compareIDs(first, lastID) > 0) from0 = first;
+      if (first && compareIDs(first, lastID) > 0) missing = { until: first };
       kept = kept.filter((entry) => !isEvent(entry) || compareIDs(entry.message.id, lastID) > 0);
     } else if (!this.#startsAnew) {
       kept = kept.filter(isEvent).slice(-HISTORY);
+      if (this.#resumed && kept.length < HISTORY) missing = { until: kept[0]?.message.id ?? '' };
     }
-    this.#post({ type: 'welcome', to: from, fields: this.#mirror(), greeting: this.#greeting, kept, missing: from0, tabs: this.tabs });
+    this.#post({ type: 'welcome', to: from, fields: this.#mirror(), greeting: this.#greeting, kept, missing, tabs: this.tabs });
   }
 
   #counted() {
@@ -329,7 +332,7 @@ export class Stream {
   async #begin({ fields, greeting, kept, missing, tabs }) {
     this.tabs = tabs;
     const joined = this.#joined;
-    if (missing) await this.#catchUp(missing);
+    if (missing) await this.#catchUp(missing.until);
     if (this.#joined !== joined || this.#connection) return; // it has left meanwhile, or leads
     this.#welcomed = true;
     this.#joinedAt ||= Date.now();
@@ -346,16 +349,25 @@ export class Stream {
     this.#set({ ...fields, openedAt: Math.max(fields.openedAt, this.#joinedAt) });
   }
 
-  // #catchUp reads what came between the last event here and the first that the
-  // leader keeps, by a connection of its own, which ends with that.
+  // #catchUp reads what came between the last event here, if there is any, and the first
+  // that the leader keeps, by a connection of its own, which ends with that. Where the
+  // leader keeps none, all that the server holds at that moment is read.
   #catchUp(until) {
     this.#endCatchUp();
     return new Promise((resolve) => {
+      let newest = '';
       const own = new Connection(this.#options, {
         change: () => { if (own.state === 'error') finish(); },
         message: (message, run) => {
-          if (message.id && compareIDs(message.id, until) >= 0) finish();
-          else if (message.event !== 'connected') this.#deliver(message, { startedAt: run.startedAt, receivedAt: run.receivedAt, mine: false, past: true });
+          if (message.event === 'connected') {
+            const { position, live } = message.fields;
+            newest = isID(live) ? live : position;
+            if (newest === position && (newest || !until)) finish(); // nothing more is held
+            return;
+          }
+          if (until && message.id && compareIDs(message.id, until) >= 0) return finish();
+          this.#deliver(message, { startedAt: run.startedAt, receivedAt: run.receivedAt, mine: false, past: true });
+          if (newest && message.id && compareIDs(message.id, newest) >= 0) finish();
         },
       });
       const finish = () => {

@@ -181,6 +181,47 @@ test('what a tab is given of the past is told as past, and its stream is open si
   assert.deepEqual(past(third).slice(-10), Array(10).fill(true));
 });
 
+test('a tab that joins one that had resumed has what the server held before', async () => {
+  const [first, line] = await led({ url: (lastID) => (lastID ? '/sse-stream' : '/sse-stream?last=50') });
+  await line.send(...events(1, 4));
+  first.stream.dispose(); // as by a reload, which goes on behind the last event
+  await clock.pass(100);
+  const again = new Tab();
+  again.stream.lastID = '100-3';
+  await again.connect();
+  assert.equal(server.last.options.headers['Last-Event-ID'], '100-3');
+  const resumed = await served();
+  // The leader keeps nothing, and then one event; the server has more each time.
+  for (const upTo of [4, 5]) {
+    if (upTo > 4) await resumed.send(...events(4, upTo));
+    const n = server.requests.length;
+    const joins = new Tab({ url: (lastID) => (lastID ? '/sse-stream' : '/sse-stream?last=50') });
+    await joins.connect();
+    assert.equal(server.requests.length, n + 1, 'what was before is not asked for');
+    assert.match(server.last.url, /last=50/);
+    const own = server.last.stream();
+    await settled();
+    await own.connected('own', { position: '100-0', live: `100-${upTo - 1}` });
+    await own.send(...events(1, upTo));
+    await clock.pass(100);
+    assert.ok(own.over || server.last.aborted, 'the connection of its own stays open');
+    assert.deepEqual(joins.ids, idsOf(1, upTo));
+    assert.ok(joins.runs.every((run) => run.past));
+    assert.deepEqual(joins.messages.filter(({ event }) => event === 'connected').map(({ fields }) => fields.connection), ['c-2'], 'it is greeted once, by the stream that it shares');
+    joins.stream.disconnect();
+    await clock.pass(100);
+    tabs.pop();
+  }
+  // Where the server holds nothing, nothing is waited for.
+  const empty = new Tab();
+  await empty.connect();
+  const own = server.last.stream();
+  await settled();
+  await own.connected('own', { position: '100-9', live: '100-9' });
+  await clock.pass(100);
+  assert.deepEqual([empty.stream.state, empty.ids], ['connected', idsOf(4, 5)]);
+});
+
 test('who lacks more than the leader keeps fetches it, and misses nothing meanwhile', async () => {
   const [first, line] = await led();
   const [second, own] = await lagging(line);

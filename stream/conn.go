@@ -43,8 +43,18 @@ type Conn struct {
 	events  atomic.Int64
 	bytes   atomic.Int64
 	errors  atomic.Int64
-	blocked atomic.Int64 // nanoseconds
+	missed  atomic.Int64 // entries that gaps told of
+	writing atomic.Int64 // entries of the batch under way: the cursor is past them, and the client has not been sent them
 	wrote   atomic.Int64 // when, in nanoseconds after Started
+	wait    wait
+	last    atomic.Pointer[lastState] // nil while the stream is open
+}
+
+// A lastState is what can no longer be asked when a stream is over.
+type lastState struct {
+	lag     uint64
+	unread  int64
+	unknown bool // the system kept bytes that may or may not have arrived
 }
 
 func newConnID() string {
@@ -76,8 +86,9 @@ func (c *Conn) Errors() int64 { return c.errors.Load() }
 // LastWrite returns when something was last written to the client.
 func (c *Conn) LastWrite() time.Time { return c.Started.Add(time.Duration(c.wrote.Load())) }
 
-// Blocked returns for how long, in all, writes have waited for the client.
-func (c *Conn) Blocked() time.Duration { return time.Duration(c.blocked.Load()) }
+// Blocked returns for how long, in all, writes have waited for the client, with the one
+// that waits now.
+func (c *Conn) Blocked() time.Duration { return c.wait.total(time.Now()) }
 
 // Left returns why the connection is over, or about to be: "" while it is open,
 // and for a Conn that no Handler made.
@@ -91,24 +102,39 @@ func (c *Conn) Left() CloseReason {
 	return ""
 }
 
-// Lag returns how many entries of the topic the client has not been sent yet; 0
-// for a Conn that no Handler made.
+// Lag returns how many entries of the topic the client has not been sent: they are in
+// the log, or in a write that this system has not taken whole. When the stream is over
+// it is what it was at the end; for a Conn that no Handler made it is 0.
 func (c *Conn) Lag() uint64 {
 	if c.s == nil {
 		return 0
 	}
-	return c.s.member.Lag()
+	if last := c.last.Load(); last != nil {
+		return last.lag
+	}
+	return c.s.member.Lag() + uint64(c.writing.Load())
 }
 
-// Stuck returns for how long something has waited for the client that could not be
-// written, 0 when nothing waits, and how long it takes until the client is cut off for
+// Unsent returns how many entries that came while the stream was open the client was
+// never sent: those of Lag, and those that gaps told of. Of a stream that was cut off
+// that may not be all: atLeast says that more had been handed to the network than is
+// known to have arrived.
+func (c *Conn) Unsent() (entries int64, atLeast bool) {
+	last := c.last.Load()
+	return int64(c.Lag()) + c.missed.Load(), last != nil && last.unknown
+}
+
+// Stuck returns for how long the write under way has waited since the client last took
+// something, 0 when none waits, and how long it takes until the client is cut off for
 // that: Handler.WriteTimeout, less what is over.
 func (c *Conn) Stuck() (since, left time.Duration) {
 	if c.s == nil {
 		return 0, 0
 	}
-	now := time.Now()
-	since = max(0, min(c.s.member.Waiting(now), now.Sub(c.LastWrite())))
+	since, waits := c.wait.under(time.Now())
+	if !waits {
+		return 0, 0
+	}
 	return since, max(0, or(c.s.h.WriteTimeout, defaultWriteTimeout)-since)
 }
 
@@ -124,13 +150,32 @@ func (c *Conn) TimeToLoss() (left time.Duration, ok bool) {
 }
 
 // Unread returns how many bytes wait in this system's buffers because the
-// client does not take them. It is not ok where the system cannot tell.
+// client does not take them. It is not ok where the system cannot tell. When the stream
+// is over it is what it was at the end.
 func (c *Conn) Unread() (bytes int64, ok bool) {
+	if last := c.last.Load(); last != nil {
+		return last.unread, c.raw != nil
+	}
 	if c.raw == nil {
 		return 0, false
 	}
 	state, ok := netpoll.Peer(c.raw)
 	return int64(state.Queued), ok
+}
+
+// ended keeps what can be asked while the connection is there. It is called once, before
+// that is closed; cut says that the client is not sent what was under way.
+func (c *Conn) ended(cut bool) {
+	last := &lastState{lag: c.Lag()}
+	known := false
+	if c.raw != nil {
+		var state netpoll.PeerState
+		state, known = netpoll.Peer(c.raw)
+		last.unread = int64(state.Queued)
+		known = known && !state.Outstanding && state.Queued == 0
+	}
+	last.unknown = cut && !known
+	c.last.Store(last)
 }
 
 // leftBy tells whether a client that is gone has closed its connection, or whether

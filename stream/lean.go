@@ -32,11 +32,13 @@ import (
 type leanWriter struct {
 	conn    net.Conn
 	timeout time.Duration
-	blocked *atomic.Int64
+	wait    *wait
 	why     *atomic.Pointer[closure] // of the session: it is to end
 	head    []byte                   // of the response, until it has been written
 
-	left *leftover
+	left    *leftover
+	untaken int       // bytes of the write that has failed
+	endBy   time.Time // when the session is to have ended; zero before that has been seen
 }
 
 // A leftover is what the shard's writer could not write of a batch.
@@ -66,7 +68,7 @@ func takeOver(s *session, w http.ResponseWriter, r *http.Request) bool {
 		return false
 	}
 	l := &leanSession{session: s, out: leanWriter{
-		conn: conn, timeout: or(s.h.WriteTimeout, defaultWriteTimeout), blocked: &s.conn.blocked, why: &s.why, head: responseHead(w.Header()),
+		conn: conn, timeout: or(s.h.WriteTimeout, defaultWriteTimeout), wait: &s.conn.wait, why: &s.why, head: responseHead(w.Header()),
 	}}
 	s.out = &l.out
 	s.member.FD, s.member.Gzip, s.member.Conn = held.fd, s.gzip != nil, l
@@ -142,6 +144,9 @@ func (l *leanSession) workLean() (over bool) {
 		l.out.left = nil
 		if err = l.out.writeAll(left.rest); err == nil {
 			l.wrote(item{kind: itemBatch, batch: left.batch}, left.began, time.Now(), l.member.Lag())
+			l.conn.writing.Store(0)
+		} else {
+			l.wrotePart(left.batch, left.began)
 		}
 	}
 	if err != nil {
@@ -167,6 +172,7 @@ func (l *leanSession) Wrote(b *fanout.Batch, began, ended time.Time, lag uint64)
 
 // Rest implements [fanout.Conn].
 func (l *leanSession) Rest(b *fanout.Batch, rest []byte, began time.Time) {
+	l.conn.writing.Store(int64(len(b.Entries)))
 	l.out.left = &leftover{batch: b, rest: rest, began: began}
 }
 
@@ -193,32 +199,55 @@ func (d *leanWriter) batch(b *fanout.Batch, gzip bool) error {
 	return d.writeAll(b.Bytes(fanout.Encoding{Gzip: gzip, Chunked: true}))
 }
 
+func (d *leanWriter) taken(b *fanout.Batch, gzip bool) int {
+	enc := fanout.Encoding{Gzip: gzip, Chunked: true}
+	return b.Whole(enc, len(b.Bytes(enc))-d.untaken)
+}
+
 // writeAll waits for the client for as long as it makes progress: takes or
-// acknowledges something within each timeout. A session that is to end waits no
-// longer than the timeout under way.
+// acknowledges something within the timeout. A session that is to end waits no
+// longer than a timeout.
 func (d *leanWriter) writeAll(p []byte) error {
 	began := time.Now()
-	defer func() {
-		if took := time.Since(began); took >= slowWrite {
-			d.blocked.Add(int64(took))
-		}
-	}()
+	d.wait.begin(began)
+	defer func() { d.wait.end(time.Now()) }()
 	raw := netpoll.Raw(d.conn)
 	state, _ := netpoll.Peer(raw)
-	for {
-		if err := d.conn.SetWriteDeadline(time.Now().Add(d.timeout)); err != nil {
+	progress := began // when the client was last seen to take something
+	for now, first := began, true; ; first = false {
+		if err := d.conn.SetWriteDeadline(now.Add(nextLook(now.Sub(progress), d.timeout, first))); err != nil {
 			return err
 		}
 		n, err := d.conn.Write(p)
-		p = p[n:]
-		if err == nil || !os.IsTimeout(err) || d.why.Load() != nil {
+		if p = p[n:]; err == nil {
+			return nil
+		}
+		d.untaken = len(p)
+		if !os.IsTimeout(err) {
 			return err
 		}
+		now = time.Now()
 		before := state.Acked
-		if state, _ = netpoll.Peer(raw); n == 0 && state.Acked == before {
+		if state, _ = netpoll.Peer(raw); n > 0 || state.Acked != before {
+			progress = now
+			d.wait.progress(now)
+		}
+		if now.Sub(progress) >= d.timeout || d.overdue(now) {
 			return err
 		}
 	}
+}
+
+// overdue reports whether a session that is to end has had a timeout for what was
+// under way.
+func (d *leanWriter) overdue(now time.Time) bool {
+	if d.why.Load() == nil {
+		return false
+	}
+	if d.endBy.IsZero() {
+		d.endBy = now.Add(d.timeout)
+	}
+	return !now.Before(d.endBy)
 }
 
 func (d *leanWriter) close(orderly bool) {

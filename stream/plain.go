@@ -30,7 +30,7 @@ func servePlain(ctx context.Context, s *session, w http.ResponseWriter, protocol
 	}
 	s.wake.Store(&wake)
 	out := newPlainWriter(w, or(s.h.WriteTimeout, defaultWriteTimeout), protocol, s.conn.raw)
-	out.blocked, out.why = &s.conn.blocked, &s.why
+	out.wait, out.why = &s.conn.wait, &s.why
 	s.out = out
 	defer func() {
 		if p := recover(); p != nil {
@@ -70,8 +70,9 @@ type plainWriter struct {
 	http2   bool
 	raw     syscall.RawConn // on HTTP/1 the client's own; else nil
 	guard   *time.Timer
-	blocked *atomic.Int64
+	wait    *wait
 	why     *atomic.Pointer[closure] // of the session: it is to end
+	untaken int                      // bytes of the write that has failed
 
 	mu       sync.Mutex
 	writing  bool
@@ -103,6 +104,7 @@ func (o *plainWriter) write(p []byte) error {
 		o.mu.Lock()
 		overdue := o.overdue(time.Now())
 		o.mu.Unlock()
+		o.untaken = len(p)
 		if overdue {
 			return os.ErrDeadlineExceeded
 		}
@@ -120,6 +122,11 @@ func (o *plainWriter) batch(b *fanout.Batch, gzip bool) error {
 	return o.write(b.Bytes(fanout.Encoding{Gzip: gzip}))
 }
 
+func (o *plainWriter) taken(b *fanout.Batch, gzip bool) int {
+	enc := fanout.Encoding{Gzip: gzip}
+	return b.Whole(enc, len(b.Bytes(enc))-o.untaken)
+}
+
 // writePiece writes and flushes. A guard ends the write when the client makes no
 // progress: a deadline of the connection would do on HTTP/1, but cannot be told
 // of progress, and on HTTP/2 it resets a stream that is idle.
@@ -128,15 +135,14 @@ func (o *plainWriter) writePiece(p []byte) error {
 	o.mu.Lock()
 	o.writing, o.progress = true, began
 	o.mu.Unlock()
-	o.guard.Reset(o.timeout / 2)
+	o.wait.begin(began)
+	o.guard.Reset(nextLook(0, o.timeout, true))
 	_, err := o.w.Write(p)
 	if err == nil {
 		err = o.rc.Flush()
 	}
 	o.guard.Stop()
-	if took := time.Since(began); took >= slowWrite {
-		o.blocked.Add(int64(took))
-	}
+	o.wait.end(time.Now())
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.writing = false
@@ -149,7 +155,7 @@ func (o *plainWriter) writePiece(p []byte) error {
 	return err
 }
 
-// check is called by the guard, twice in each timeout. It ends the write when the
+// check is called by the guard: see nextLook. It ends the write when the
 // client has acknowledged nothing for one timeout: nothing of the piece, or on
 // HTTP/2, where that cannot be seen, not all of it. The guard may come late: the write may be
 // over in the meantime, and the handler have returned.
@@ -161,12 +167,14 @@ func (o *plainWriter) check() {
 	}
 	now := time.Now()
 	if o.raw != nil {
+		// What was acknowledged before the first look has the time of that.
 		if state, ok := netpoll.Peer(o.raw); ok && state.Acked != o.acked {
 			o.acked, o.progress = state.Acked, now
+			o.wait.progress(now)
 		}
 	}
-	if now.Sub(o.progress) < o.timeout && !o.overdue(now) {
-		o.guard.Reset(o.timeout / 2)
+	if waited := now.Sub(o.progress); waited < o.timeout && !o.overdue(now) {
+		o.guard.Reset(nextLook(waited, o.timeout, false))
 		return
 	}
 	o.tripped = true

@@ -29,7 +29,7 @@ func TestGuardComesLate(t *testing.T) {
 	w := &finished{ResponseRecorder: httptest.NewRecorder()}
 	o := newPlainWriter(w, time.Hour, 2, nil)
 	o.why = new(atomic.Pointer[closure])
-	o.blocked = new(atomic.Int64)
+	o.wait = new(wait)
 	w.expired = 0
 	if err := o.write([]byte("x")); err != nil {
 		t.Fatal(err)

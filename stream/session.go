@@ -91,10 +91,14 @@ func (s *session) work() (over bool) {
 		}
 		began := time.Now()
 		if err := s.write(&it); err != nil {
+			if it.batch != nil {
+				s.wrotePart(it.batch, began)
+			}
 			s.end(s.failed(err))
 			return true
 		}
 		s.wrote(it, began, time.Now(), s.member.Lag())
+		s.conn.writing.Store(0)
 		if it.ends != "" {
 			s.end(it.ends, s.cause())
 			return true
@@ -170,6 +174,7 @@ func (s *session) comeBack(reason CloseReason) time.Duration {
 // write puts an item on its way, compressed where the stream is.
 func (s *session) write(it *item) error {
 	if it.batch != nil {
+		s.conn.writing.Store(int64(len(it.batch.Entries)))
 		return s.out.batch(it.batch, s.gzip != nil)
 	}
 	if s.gzip != nil {
@@ -194,6 +199,7 @@ func (s *session) wrote(it item, began, ended time.Time, lag uint64) {
 		}
 	case itemGap:
 		s.conn.errors.Add(1)
+		s.conn.missed.Add(int64(it.gap.Missed))
 		if s.hooks.Gap != nil {
 			s.hooks.Gap(it.gap, ended)
 		}
@@ -202,6 +208,16 @@ func (s *session) wrote(it item, began, ended time.Time, lag uint64) {
 			s.hooks.Heartbeat(ended)
 		}
 	}
+}
+
+// wrotePart counts what the system has taken of a batch whose write has failed. The rest
+// was not sent.
+func (s *session) wrotePart(b *fanout.Batch, began time.Time) {
+	part, rest := b.Cut(s.out.taken(b, s.gzip != nil))
+	if part != nil {
+		s.delivered(part, began, time.Now(), s.member.Lag()+uint64(rest))
+	}
+	s.conn.writing.Store(int64(rest))
 }
 
 func (s *session) delivered(b *fanout.Batch, began, ended time.Time, lag uint64) {
@@ -273,6 +289,7 @@ func (s *session) end(reason CloseReason, err error) {
 	s.over = true
 	s.why.CompareAndSwap(nil, &closure{reason: reason})
 	orderly := err == nil && !reason.cut()
+	s.conn.ended(!orderly)
 	if s.out != nil {
 		if s.gzip != nil && orderly {
 			_ = s.out.write(s.gzip.End()) // the stream is over in any case

@@ -1,10 +1,6 @@
 package stream
 
-import (
-	"time"
-
-	"weir/stream/internal/fanout"
-)
+import "weir/stream/internal/fanout"
 
 // A Transport is how streams are written.
 type Transport string
@@ -35,6 +31,9 @@ type transport interface {
 	write(p []byte) error
 	// batch is write for what many connections share.
 	batch(b *fanout.Batch, gzip bool) error
+	// taken returns how many entries of a batch whose write has failed were taken
+	// whole.
+	taken(b *fanout.Batch, gzip bool) int
 	// close is called once, when nothing will be written any more. An orderly
 	// end tells the client that it has everything.
 	close(orderly bool)
@@ -43,6 +42,3 @@ type transport interface {
 // unsentLimit is how many bytes a stream's socket takes that are not on their way
 // yet, on both transports: see netpoll.LimitUnsent.
 const unsentLimit = 256 << 10
-
-// slowWrite is from when on a write counts as one that has waited.
-const slowWrite = time.Millisecond

@@ -36,15 +36,9 @@ func (l *Log) lastMinute(now time.Time) (entries int, whole bool) {
 	return entries, l.all.tail == 0 || !l.all.floor.After(from) // nothing of it has been dropped
 }
 
-// Waiting returns for how long the entry has been in the log that the reader reads
+// waiting returns for how long the entry has been in the log that the reader reads
 // next; 0 when there is none. For a reader that has lost entries it is the oldest held.
-func (c *Cursor) Waiting(now time.Time) time.Duration {
-	c.view.log.mu.RLock()
-	defer c.view.log.mu.RUnlock()
-	return c.waiting(now)
-}
-
-// waiting is Waiting. The caller holds the log's mu.
+// The caller holds the log's mu.
 func (c *Cursor) waiting(now time.Time) time.Duration {
 	v := c.view
 	if next := max(c.next.Load(), v.tail); next < v.head {

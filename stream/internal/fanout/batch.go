@@ -102,6 +102,34 @@ func (b *Batch) Replayed(since eventlog.ID) int {
 	return n
 }
 
+// Whole returns how many of the batch's entries are whole in the first n bytes of how it
+// goes out.
+func (b *Batch) Whole(enc Encoding, n int) (entries int) {
+	if enc.Chunked {
+		n -= len(b.Bytes(enc)) - len(b.Bytes(Encoding{Gzip: enc.Gzip})) - len("\r\n") // the chunk's head
+	}
+	for _, e := range b.Entries {
+		if enc.Gzip {
+			n -= len(e.Compressed(b.format, deflate))
+		} else {
+			n -= len(e.Wire(b.format))
+		}
+		if n < 0 {
+			break
+		}
+		entries++
+	}
+	return entries
+}
+
+// Cut returns the batch's first n entries, nil for none, and how many are behind them.
+func (b *Batch) Cut(n int) (first *Batch, rest int) {
+	if n > 0 {
+		first = newBatch(b.format, b.Entries[:n:n])
+	}
+	return first, len(b.Entries) - n
+}
+
 // without returns the batch without the announcements below an index.
 func (b *Batch) without(index uint64) *Batch {
 	var entries []*eventlog.Entry

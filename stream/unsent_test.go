@@ -1,0 +1,120 @@
+package stream_test
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"weir/stream"
+	"weir/stream/sse"
+)
+
+// Of a client that takes nothing it is known at once that a write waits for it, and for
+// how long. What it was sent and what it was not sent is all that was published, to the
+// event, also when it was cut off in the middle of a batch.
+func TestTransportTellsWhatWasNotSent(t *testing.T) {
+	const timeout = time.Second
+	onEveryTransport(t, func(t *testing.T, open func(stream.HubOptions, *stream.Handler) *site) {
+		s := open(stream.HubOptions{Topic: stream.TopicOptions{History: 1_000_000, Bytes: 1 << 30}}, &stream.Handler{WriteTimeout: timeout})
+		conn := s.dial(t)
+		until(t, "the connection", func() bool { return s.handler.Active() == 1 })
+		c := s.handler.Conns()[0]
+		if d, left := c.Stuck(); d != 0 || left != 0 {
+			t.Errorf("a write has waited for %v, of a stream without events", d)
+		}
+		const moment = timeout / 4
+		published := 0
+		until(t, "a write to wait", func() bool {
+			var data []string
+			for range 200 { // many small ones: a batch has hundreds
+				data = append(data, fmt.Sprintf(`"%d%s"`, published, strings.Repeat("x", 200)))
+				published++
+			}
+			s.publish(t, data...)
+			d, _ := c.Stuck()
+			return d > moment
+		})
+		if blocked := c.Blocked(); blocked < moment {
+			t.Errorf("writes have waited for %v in all, and the one under way for more than %v", blocked, moment)
+		}
+		if d, left := c.Stuck(); left > timeout-moment {
+			t.Errorf("it has waited for %v, and is cut in %v, of %v", d, left, timeout)
+		}
+		until(t, "the cut", func() bool { return s.handler.Totals().Closed[stream.CloseSlow] == 1 })
+		s.publish(t, "1") // which came after
+		unsent, atLeast := c.Unsent()
+		if c.Events()+unsent != int64(published) || !atLeast || c.Lag() != uint64(unsent) {
+			t.Errorf("%d events were sent and %d not sent (at least: %v; lag %d), of %d", c.Events(), unsent, atLeast, c.Lag(), published)
+		}
+		// The system goes on to send what it has taken.
+		resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer resp.Body.Close()
+		stream, got := sse.NewDecoder(resp.Body), int64(0)
+		for {
+			m, err := stream.Next()
+			if err != nil {
+				if errors.Is(err, io.EOF) {
+					t.Error("a stream that was cut off has an orderly end")
+				}
+				break
+			}
+			if m.Event == "message" {
+				got++
+			}
+		}
+		if got < c.Events() || s.handler.Transport == "lean" && got != c.Events() {
+			t.Errorf("the client could still read %d events, and was sent %d", got, c.Events())
+		}
+	})
+}
+
+// Who has read all when it leaves was sent all.
+func TestTransportKnowsThatAllWasSent(t *testing.T) {
+	onEveryTransport(t, func(t *testing.T, open func(stream.HubOptions, *stream.Handler) *site) {
+		s := open(stream.HubOptions{Topic: stream.TopicOptions{History: 8}}, &stream.Handler{})
+		sub := s.subscribe(t, "")
+		c := s.handler.Conns()[0]
+		sub.wantIDs(t, s.publish(t, "1", "2")...)
+		sub.close()
+		until(t, "the end", func() bool { return s.handler.Active() == 0 })
+		if n, _ := c.Unsent(); n != 0 || c.Events() != 2 {
+			t.Errorf("%d events were sent, and %d not sent", c.Events(), n)
+		}
+	})
+}
+
+// What a gap told of was not sent.
+func TestWhatAGapToldOfWasNotSent(t *testing.T) {
+	bubble(t, stream.HubOptions{Topic: stream.TopicOptions{History: 4}}, &stream.Handler{WriteTimeout: time.Hour}, func(t *testing.T, f *fixture) {
+		sub := f.subscribe(t, "")
+		c := f.handler.Conns()[0]
+		const published = 30
+		var last stream.ID
+		for n := range published { // the pipe holds nothing: the client is stuck at the first
+			last = f.publish(t, fmt.Sprint(n))[0]
+			synctest.Wait()
+		}
+		for {
+			m, err := sub.Next()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if m.ID == last.String() && m.Event == "message" {
+				break
+			}
+		}
+		synctest.Wait()
+		if n, atLeast := c.Unsent(); c.Errors() != 1 || n == 0 || c.Lag() != 0 || c.Events()+n != published || atLeast {
+			t.Errorf("%d events were sent and %d not sent (at least: %v), of %d; %d gaps were told", c.Events(), n, atLeast, published, c.Errors())
+		}
+	})
+}

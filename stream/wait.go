@@ -1,0 +1,70 @@
+package stream
+
+import (
+	"sync/atomic"
+	"time"
+)
+
+// A wait is what is known of the write under way: since when it has waited without the
+// client taking anything. The goroutine that writes tells it; any goroutine may ask.
+type wait struct {
+	since   atomic.Int64 // Unix nanoseconds; 0: no write is under way
+	blocked atomic.Int64 // nanoseconds up to since
+}
+
+// slowWrite is from when on a write counts as one that has waited.
+const slowWrite = time.Millisecond
+
+// begin notes that a write begins, which may have to wait.
+func (w *wait) begin(now time.Time) { w.since.Store(now.UnixNano()) }
+
+// progress notes that the client has taken something of the write.
+func (w *wait) progress(now time.Time) {
+	w.add(now, w.since.Swap(now.UnixNano()))
+}
+
+// end notes that the write is over.
+func (w *wait) end(now time.Time) { w.add(now, w.since.Swap(0)) }
+
+func (w *wait) add(now time.Time, since int64) {
+	if took := now.UnixNano() - since; since != 0 && took >= int64(slowWrite) {
+		w.blocked.Add(took)
+	}
+}
+
+// under returns for how long the write under way has waited since its last progress.
+func (w *wait) under(now time.Time) (d time.Duration, waits bool) {
+	since := w.since.Load()
+	if since == 0 {
+		return 0, false
+	}
+	return max(0, time.Duration(now.UnixNano()-since)), true
+}
+
+// total returns for how long writes have waited, this one among them.
+func (w *wait) total(now time.Time) time.Duration {
+	for {
+		since, blocked := w.since.Load(), w.blocked.Load()
+		if w.since.Load() != since {
+			continue // or the end of a write could be counted twice
+		}
+		if d := now.UnixNano() - since; since != 0 && d >= int64(slowWrite) {
+			blocked += d
+		}
+		return time.Duration(blocked)
+	}
+}
+
+// firstLook is when a write that waits is first looked after: what the system's buffers
+// took at once is no progress of the client's.
+const firstLook = 50 * time.Millisecond
+
+// nextLook is when a write that has waited since its last progress is looked after next:
+// eight times in a write timeout, and exactly at its end. The first look comes soon.
+func nextLook(waited, timeout time.Duration, first bool) time.Duration {
+	step := timeout / 8
+	if first {
+		step = min(step, firstLook)
+	}
+	return max(min(step, timeout-waited), 0)
+}

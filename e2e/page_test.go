@@ -316,6 +316,35 @@ func TestKeyboard(t *testing.T) {
 	p.wait(`document.activeElement.id === 'connect'`)
 }
 
+// Keys of one letter can be turned off, for good: WCAG 2.1.4.
+func TestKeysCanBeTurnedOff(t *testing.T) {
+	t.Parallel()
+	s := startServer(t, "-source", "t=http")
+	p := openPage(t, s.url())
+	p.wait(`document.getElementById('theme').title`)
+	p.do(chromedp.KeyEvent("2"))
+	p.wait(`document.body.dataset.view === 'streams'`)
+	p.do(chromedp.KeyEvent("?"))
+	p.wait(`document.getElementById('keys').open`)
+	p.click("#keys-on")
+	p.do(chromedp.KeyEvent(kb.Escape))
+	for range 2 {
+		p.wait(`!document.getElementById('keys').open && document.getElementById('theme').title`)
+		for _, key := range []string{"1", "c", "?"} {
+			p.do(chromedp.KeyEvent(key))
+		}
+		p.stays(300*time.Millisecond, `document.body.dataset.view === 'streams' && document.body.dataset.state === 'disconnected' && !document.getElementById('keys').open`)
+		p.reload()
+	}
+	// The list is still there, and with it the switch.
+	p.click("#foot-keys")
+	p.wait(`document.getElementById('keys').open && !document.getElementById('keys-on').checked`)
+	p.click("#keys-on")
+	p.do(chromedp.KeyEvent(kb.Escape))
+	p.do(chromedp.KeyEvent("1"))
+	p.wait(`document.body.dataset.view === 'feed'`)
+}
+
 // A screen reader hears that the stream opened and closed, and is not read
 // every event.
 func TestAnnouncements(t *testing.T) {

@@ -15,7 +15,7 @@
 //   #slow-banner                       connecting takes long
 //   #banners                           all of these: in the card of the feed, else above the view
 //   #try-text #publish #cut #freeze #try-curl #try-said
-//   #filter-text #filter-slower #more #download #utc #keys
+//   #filter-text #filter-slower #more #download #utc #keys #keys-on
 //   #feed-count #feed-empty #feed-none
 //   #sse-feed > .data-item[data-id][data-time][data-traceparent][data-latency][data-replayed][aria-pressed]
 //              .measure[data-measure][data-value][data-color] .item-text .item-latency

@@ -6,7 +6,7 @@ import { MAX_ITEMS } from './feed.js';
 export function figures(page) {
   return {
     total: '–',
-    perMinute: '–',
+    lastMinute: '–',
     figureClass: 'stat-none',
     lastEvent: '–',
     lastAge: '',
@@ -69,7 +69,7 @@ export function figures(page) {
       this.figureClass = none ? 'stat-none' : '';
       this.total = none ? '–' : stats.total.toLocaleString('en');
       const { events, atLeast } = stats.lastMinute(serverTime);
-      this.perMinute = none ? '–' : events.toLocaleString('en') + (atLeast ? '+' : '');
+      this.lastMinute = none ? '–' : events.toLocaleString('en') + (atLeast ? '+' : '');
       this.lastEvent = stats.lastAt ? timeOfDay(stats.lastAt) : '–';
       this.lastAge = stats.lastAt ? ago(serverTime - stats.lastAt) : '';
       const took = stats.latencyFigures();

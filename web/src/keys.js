@@ -1,4 +1,7 @@
-// Keyboard shortcuts, and the list of them.
+// Keyboard shortcuts, and the list of them, with a switch that turns those of one key off:
+// who speaks to the page, or presses a key by accident, would set them off.
+
+import { setting } from './memory.js';
 
 const inField = (element) => element?.closest('input:not([type=radio]):not([type=checkbox]), textarea, select, [contenteditable]');
 
@@ -14,9 +17,12 @@ export function listenForKeys(keys) {
     row.append(term, Object.assign(document.createElement('dd'), { textContent: what }));
     return row;
   }));
+  const on = document.getElementById('keys-on');
+  on.checked = setting('keys') !== 'off';
+  on.addEventListener('change', () => setting('keys', on.checked ? 'on' : 'off'));
   for (const id of ['show-keys', 'foot-keys']) document.getElementById(id)?.addEventListener('click', show);
   addEventListener('keydown', (event) => {
-    if (event.ctrlKey || event.metaKey || event.altKey || inField(event.target) || dialog.open) return;
+    if (!on.checked || event.ctrlKey || event.metaKey || event.altKey || inField(event.target) || dialog.open) return;
     const found = all.find(([key]) => key === event.key.toLowerCase() || key === event.key);
     if (!found) return;
     event.preventDefault();

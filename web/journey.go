@@ -142,6 +142,7 @@ func journeyRows(topic string, start time.Time, total time.Duration, steps []jou
 			row.Kind = "consumer"
 		case journey.Deliver:
 			row.Kind = "internal"
+			row.Attrs = append(journey.Facts("waited before the write", formatMS(millis(step.Waited))), step.Facts...)
 		case journey.Process:
 			row.Kind, row.Service = "consumer", "weir-browser"
 		default:

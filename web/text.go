@@ -1,6 +1,7 @@
 package web
 
 import (
+	"fmt"
 	"math"
 	"regexp"
 	"strconv"
@@ -89,23 +90,46 @@ func group(s string) string {
 	return b.String()
 }
 
-// formatMS writes milliseconds with as many digits as tell something.
+// formatMS writes how long something took, as duration does in clock.js: three digits
+// of it, from a minute on in words.
 func formatMS(ms float64) string {
-	switch abs := math.Abs(ms); {
-	case abs >= 100_000:
-		return strconv.FormatFloat(ms/1000, 'f', 0, 64) + " s"
-	case abs >= 10_000:
-		return strconv.FormatFloat(ms/1000, 'f', 1, 64) + " s"
-	case abs >= 1000:
-		return strconv.FormatFloat(ms/1000, 'f', 2, 64) + " s"
-	case abs >= 100:
-		return strconv.FormatFloat(ms, 'f', 0, 64) + " ms"
-	case abs >= 10:
-		return strconv.FormatFloat(ms, 'f', 1, 64) + " ms"
-	case abs >= 0.01 || ms == 0:
-		return strconv.FormatFloat(ms, 'f', 2, 64) + " ms"
+	digits := func(value float64, n int, unit string) string {
+		return strconv.FormatFloat(value, 'f', n, 64) + " " + unit
+	}
+	switch {
+	case ms >= 59_950:
+		return lasting(ms)
+	case ms >= 9995:
+		return digits(ms/1000, 1, "s")
+	case ms >= 999.5:
+		return digits(ms/1000, 2, "s")
+	case ms >= 99.95:
+		return digits(ms, 0, "ms")
+	case ms >= 9.995:
+		return digits(ms, 1, "ms")
+	case ms > 0 && ms < 0.01:
+		return digits(ms*1000, 1, "µs")
 	default:
-		return strconv.FormatFloat(ms*1000, 'f', 1, 64) + " µs"
+		return digits(max(0, ms), 2, "ms")
+	}
+}
+
+// lasting writes a long time in whole seconds, as it does in clock.js.
+func lasting(ms float64) string {
+	s := int(math.Round(ms / 1000))
+	words := func(n int, unit string, rest int, small string) string {
+		if rest == 0 {
+			return fmt.Sprintf("%d %s", n, unit)
+		}
+		return fmt.Sprintf("%d %s %d %s", n, unit, rest, small)
+	}
+	switch {
+	case s < 3600:
+		return words(s/60, "min", s%60, "s")
+	case s < 172_800:
+		return words(s/3600, "h", s/60%60, "min")
+	default:
+		return fmt.Sprintf("%d days", s/86_400)
 	}
 }
 

@@ -72,6 +72,8 @@ type Step struct {
 	Node     string
 	Start    time.Time
 	Duration time.Duration
+	// Waited is how long a delivery lay before it was written.
+	Waited time.Duration
 	// Gap says that the step is what lies between two spans.
 	Gap bool
 	// Facts tell more, in order.
@@ -139,7 +141,7 @@ func (s *Store) tell(r *record, connection string) Journey {
 		if from := deliver.from(); deliver.Replay {
 			j.add(Step{Kind: Waiting, Node: s.node, Start: deliver.Entered, Duration: from.Sub(deliver.Entered), Gap: true})
 		}
-		j.add(Step{Kind: Deliver, Node: s.node, Start: deliver.from(), Duration: deliver.Ended.Sub(deliver.from()), Facts: deliver.facts()})
+		j.add(Step{Kind: Deliver, Node: s.node, Start: deliver.from(), Duration: deliver.Ended.Sub(deliver.from()), Waited: deliver.Began.Sub(deliver.from()), Facts: deliver.facts()})
 	}
 	if report != nil {
 		busy := max(0, report.Busy)
@@ -183,7 +185,7 @@ func (j *Journey) add(s Step) {
 }
 
 func (d *Delivery) facts() []Fact {
-	list := Facts("waited before the write", d.Began.Sub(d.from()).Round(time.Microsecond).String(), "events in the write", strconv.Itoa(d.Batch), "picked as", d.Why)
+	list := Facts("events in the write", strconv.Itoa(d.Batch), "picked as", d.Why)
 	if d.Gapped {
 		list = append(list, Fact{"before it", "events were lost"})
 	}

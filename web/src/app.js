@@ -31,7 +31,7 @@
 //   #announcer                         what a screen reader hears
 
 import * as access from './access.js';
-import { setUTC } from './clock.js';
+import { setUTC, today } from './clock.js';
 import { save } from './download.js';
 import { figures } from './figures.js';
 import { listenForKeys } from './keys.js';
@@ -54,6 +54,7 @@ function weir() {
   let page, topics, views, streams, traces; // not reactive: Alpine would wrap every row of the feed
   let planned = false;
   let unseen = 0; // events since the reader has looked
+  let day = '';
   const get = () => page;
 
   return {
@@ -70,6 +71,7 @@ function weir() {
       const asked = topicAsked();
       const topic = topics.first({ asked, remembered: remembered?.topic, server: dataset.topic });
       setUTC(setting('utc') === 'on');
+      day = today();
       page = new Page({
         topic,
         heartbeat: Number(dataset.heartbeat) || 0,
@@ -127,9 +129,7 @@ function weir() {
         setting('utc', on ? 'on' : 'off');
         setUTC(on);
         event.currentTarget.setAttribute('aria-pressed', String(on));
-        page.feed.redress();
-        page.charts.rebuild();
-        this.refresh();
+        this.retime();
       });
       // A menu closes when something in it was pressed, or something beside it.
       document.addEventListener('click', (event) => {
@@ -188,6 +188,16 @@ function weir() {
       this.themeTitle = `Colours: ${theme === 'auto' ? 'as the system' : theme}`;
     },
 
+    // retime writes all times anew, in the zone that is chosen and as seen from this day.
+    retime() {
+      day = today();
+      page.feed.redress();
+      page.panel.redress();
+      page.charts.rebuild();
+      traces?.redress();
+      this.refresh();
+    },
+
     // plan asks for a refresh soon: many events, one update of the figures.
     plan() {
       if (!page) return;
@@ -202,6 +212,7 @@ function weir() {
 
     refresh() {
       if (!page?.stream || !views) return;
+      if (day !== today()) return this.retime();
       this.refreshStatus(Date.now());
       this.refreshFigures();
       this.refreshTry();

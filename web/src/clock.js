@@ -33,22 +33,31 @@ export const setUTC = (on) => { utc = on; };
 
 const two = (n) => String(n).padStart(2, '0');
 
-export const timeOfDay = (ms) => {
+// parts are the date and the time of day, in the zone that is chosen.
+function parts(ms) {
   const d = new Date(ms);
-  return utc
-    ? `${two(d.getUTCHours())}:${two(d.getUTCMinutes())}:${two(d.getUTCSeconds())}`
-    : `${two(d.getHours())}:${two(d.getMinutes())}:${two(d.getSeconds())}`;
-};
+  const get = (name) => d[`get${utc ? 'UTC' : ''}${name}`]();
+  return [`${String(get('FullYear')).padStart(4, '0')}-${two(get('Month') + 1)}-${two(get('Date'))}`, `${two(get('Hours'))}:${two(get('Minutes'))}:${two(get('Seconds'))}`];
+}
 
-export const timeOfDayMillis = (ms) => `${timeOfDay(ms)}.${String(Math.floor(ms) % 1000).padStart(3, '0')}`;
+export const timeOfDay = (ms) => parts(ms)[1];
 
-// dateAndTime is the whole of it, in the zone that is chosen.
+export const timeOfDayMillis = (ms) => `${timeOfDay(ms)}.${String(((Math.floor(ms) % 1000) + 1000) % 1000).padStart(3, '0')}`;
+
+// today is the date, by which times of another day are told from those of this one.
+export const today = () => parts(Date.now())[0];
+
+// dateUnlessToday is the date of a time on another day than today, else ''.
+export const dateUnlessToday = (ms) => (parts(ms)[0] === today() ? '' : parts(ms)[0]);
+
+// when is the time of day, by time, behind the date where that is not today's.
+export const when = (ms, time = timeOfDay) => `${dateUnlessToday(ms)} ${time(ms)}`.trim();
+
+// dateAndTime is the whole of it.
 export const dateAndTime = (ms) => {
-  const d = new Date(ms);
-  if (utc) return `${d.toISOString().slice(0, 10)} ${timeOfDayMillis(ms)} UTC`;
-  const east = -d.getTimezoneOffset();
+  const east = utc ? 0 : -new Date(ms).getTimezoneOffset();
   const zone = east === 0 ? 'UTC' : `UTC${east < 0 ? '−' : '+'}${two(Math.floor(Math.abs(east) / 60))}:${two(Math.abs(east) % 60)}`;
-  return `${d.getFullYear()}-${two(d.getMonth() + 1)}-${two(d.getDate())} ${timeOfDayMillis(ms)} ${zone}`;
+  return `${parts(ms)[0]} ${timeOfDayMillis(ms)} ${zone}`;
 };
 
 // elapsed is MM:SS, from an hour on HH:MM:SS.
@@ -58,21 +67,24 @@ export const elapsed = (ms) => {
   return s < 3600 ? tail : `${two(Math.floor(s / 3600))}:${tail}`;
 };
 
-// lasting is a duration for people: "2 min 5 s".
+// duration is how long something took: three digits of it, from a minute on in words, as
+// the server writes it (formatMS).
+export const duration = (ms) => {
+  if (!Number.isFinite(ms)) return '';
+  if (ms >= 59_950) return lasting(ms);
+  if (ms >= 999.5) return `${(ms / 1000).toFixed(ms < 9995 ? 2 : 1)} s`;
+  if (ms > 0 && ms < 0.01) return `${(ms * 1000).toFixed(1)} µs`;
+  return `${Math.max(0, ms).toFixed(ms < 9.995 ? 2 : ms < 99.95 ? 1 : 0)} ms`;
+};
+
+// lasting is a duration that is no measurement, or a long one: in whole seconds, "2 min 5 s".
 export const lasting = (ms) => {
   const s = Math.max(0, Math.round(ms / 1000));
-  if (ms < 1000) return `${Math.max(0, Math.round(ms))} ms`;
+  if (ms < 999.5) return `${Math.max(0, Math.round(ms))} ms`;
   if (s < 60) return `${s} s`;
   if (s < 3600) return `${Math.floor(s / 60)} min${s % 60 ? ` ${s % 60} s` : ''}`;
   if (s < 172_800) return `${Math.floor(s / 3600)} h${Math.floor(s / 60) % 60 ? ` ${Math.floor(s / 60) % 60} min` : ''}`;
   return `${Math.floor(s / 86_400)} days`;
-};
-
-// latency is a duration that is measured: three digits of it, as the server writes them (formatMS).
-export const latency = (ms) => {
-  if (!Number.isFinite(ms)) return '';
-  if (ms >= 1000) return `${(ms / 1000).toFixed(ms < 10_000 ? 2 : ms < 100_000 ? 1 : 0)} s`;
-  return `${Math.max(0, ms).toFixed(ms < 10 ? 2 : ms < 100 ? 1 : 0)} ms`;
 };
 
 // pace says how bad a latency is: '', slow, bad.

@@ -1,7 +1,7 @@
 // The panel of one event: what it was, and its journey.
 
 import { sampled } from './beacon.js';
-import { dateAndTime, latency, size } from './clock.js';
+import { dateAndTime, duration, size } from './clock.js';
 import { copy } from './copy.js';
 import { Journey } from './journey.js';
 import { indent } from './json.js';
@@ -73,6 +73,11 @@ export class EventPanel {
     if (item && this.id === id) this.show(item, topic, '');
   }
 
+  // redress writes the times anew.
+  redress() {
+    if (this.#item) this.#showFacts();
+  }
+
   clear() {
     this.id = '';
     this.#item = null;
@@ -117,7 +122,7 @@ export class EventPanel {
     const { name, type, subject, time, bytes, latency: took, replayed } = this.#item.dataset;
     const facts = [
       ['Name', name], ['Type', type], ['Subject', subject], ['Time', dateAndTime(Number(time))],
-      ['To your screen', replayed === undefined ? latency(Number(took)) : 'replayed: it happened before this page read the stream'],
+      ['To your screen', replayed === undefined ? duration(Number(took)) : 'replayed: it happened before this page read the stream'],
       ['Payload', bytes ? size(Number(bytes)) : ''],
     ];
     byID('event-facts').replaceChildren(...facts.filter(([, value]) => value).map(([name, value]) => {

@@ -1,7 +1,8 @@
 // The feed: at most 50 events, the newest. Whatever comes waits for the next
 // frame, and then goes in by one way: rows that nobody could have seen are left out.
 
-import { now } from './clock.js';
+import { now, when } from './clock.js';
+import { gapText } from './gap.js';
 import { dress, payload, showLatency } from './row.js';
 import { Tail } from './tail.js';
 
@@ -9,6 +10,13 @@ export const MAX_ITEMS = 50;
 const MAX_NOTES = 10; // gaps and the like, beside the events
 const MAX_WAITING = 60; // the newest; of a burst nobody could see more
 const PAGE = 8; // rows that PageUp goes
+
+// dressNote writes what a note says of times.
+function dressNote(row) {
+  const { note, at, from, to, reason, missed } = row.dataset;
+  if (note === 'gap') row.firstChild.textContent = gapText(from, to, reason, Number(missed));
+  if (at) row.lastChild.textContent = when(Number(at));
+}
 
 export class Feed {
   #missed = 0; // events since the reader left the newest
@@ -73,13 +81,16 @@ export class Feed {
     this.#wait({ html, received, replayed, mine });
   }
 
-  // note puts a row between the events that is none: a gap, an error of the source.
-  note(kind, text, time, data = {}) {
+  // note puts a row between the events that is none: a gap, which is told by its data,
+  // or an error of the source, with a text and a time.
+  note(kind, text, at, data = {}) {
     const row = document.createElement('div');
     row.className = `feed-note feed-note-${kind}`;
     Object.assign(row.dataset, { note: kind }, data);
     row.append(Object.assign(document.createElement('span'), { textContent: text }));
-    if (time) row.append(Object.assign(document.createElement('time'), { textContent: time }));
+    if (at) row.append(document.createElement('time'));
+    if (at) row.dataset.at = at;
+    dressNote(row);
     this.#wait({ row });
   }
 
@@ -125,8 +136,10 @@ export class Feed {
     this.#on.change();
   }
 
+  // redress writes all times anew: the zone is another one, or the day.
   redress() {
-    for (const item of this.items) dress(item);
+    for (const item of [...this.items, ...this.#held]) dress(item);
+    for (const note of [...this.#root.querySelectorAll('.feed-note'), ...this.#held.filter((row) => row.dataset.note)]) dressNote(note);
   }
 
   // pending is how many events have come that are not shown.
@@ -145,6 +158,7 @@ export class Feed {
 
   restore(html) {
     this.#root.innerHTML = html;
+    this.#root.querySelectorAll('.feed-note').forEach(dressNote);
     for (const item of this.items) {
       item.setAttribute('aria-pressed', 'false');
       item.tabIndex = -1;

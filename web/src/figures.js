@@ -1,6 +1,6 @@
 // The figures above the feed, its head, and what is known of this stream.
 
-import { lasting, latency, size, timeOfDay } from './clock.js';
+import { dateUnlessToday, duration, lasting, size, timeOfDay } from './clock.js';
 import { MAX_ITEMS } from './feed.js';
 
 export function figures(page) {
@@ -71,12 +71,12 @@ export function figures(page) {
       const { events, atLeast } = stats.lastMinute(serverTime);
       this.lastMinute = none ? '–' : events.toLocaleString('en') + (atLeast ? '+' : '');
       this.lastEvent = stats.lastAt ? timeOfDay(stats.lastAt) : '–';
-      this.lastAge = stats.lastAt ? ago(serverTime - stats.lastAt) : '';
+      this.lastAge = stats.lastAt ? `${dateUnlessToday(stats.lastAt)} ${ago(serverTime - stats.lastAt)}`.trim() : '';
       const took = stats.latencyFigures();
       this.hasLatency = took !== null;
       this.latencyClass = took ? '' : 'stat-none';
-      this.latency = took ? latency(took.p50) : '–';
-      this.latencyMore = took ? `p95 ${latency(took.p95)} · worst ${latency(took.worst)} of ${took.of}` : '';
+      this.latency = took ? duration(took.p50) : '–';
+      this.latencyMore = took ? `p95 ${duration(took.p95)} · worst ${duration(took.worst)} of ${took.of}` : '';
       const shown = feed.items.length;
       this.isClear = feed.isEmpty;
       this.noneMatch = feed.noneMatch;

@@ -1,6 +1,6 @@
 // A gap in words.
 
-import { dateAndTime, timeOfDay, timeOfDayMillis } from './clock.js';
+import { dateAndTime, timeOfDay, timeOfDayMillis, when } from './clock.js';
 
 const reasons = {
   slow: 'this page was too slow to keep up',
@@ -18,6 +18,6 @@ export function gapText(from, to, reason, missed) {
   if (!(a > 0) || !(b >= a)) return `${what} here${why}.`;
   const sameDay = dateAndTime(a).slice(0, 10) === dateAndTime(b).slice(0, 10);
   const time = b - a < 2000 ? timeOfDayMillis : timeOfDay;
-  const when = sameDay ? `${time(a)}–${time(b)}` : `${dateAndTime(a).slice(0, 19)} – ${dateAndTime(b).slice(0, 19)}`;
-  return `${what}, ${when}${why}.`;
+  const span = sameDay ? `${when(a, time)}–${time(b)}` : `${dateAndTime(a).slice(0, 19)} – ${dateAndTime(b).slice(0, 19)}`;
+  return `${what}, ${span}${why}.`;
 }

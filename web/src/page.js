@@ -4,11 +4,10 @@
 
 import * as beacon from './beacon.js';
 import { Charts } from './charts.js';
-import { now, offset, resync, synchronise, timeOfDay } from './clock.js';
+import { now, offset, resync, synchronise, when } from './clock.js';
 import { EventPanel } from './event.js';
 import { Fault } from './fault.js';
 import { Feed } from './feed.js';
-import { gapText } from './gap.js';
 import * as health from './health.js';
 import { recall, remember } from './memory.js';
 import { setNode } from './node.js';
@@ -176,8 +175,8 @@ export class Page {
       case 'stream-error': {
         const text = String(fields.message ?? fields.value ?? 'the source failed');
         const at = run.past ? run.receivedAt : Date.now();
-        this.feed.note('stream-error', text, timeOfDay(at));
-        this.#on.notice('stream-error', `${timeOfDay(at)} · ${text}${/stays open/.test(text) ? '' : ' The stream stays open.'}`);
+        this.feed.note('stream-error', text, at);
+        this.#on.notice('stream-error', `${when(at)} · ${text}${/stays open/.test(text) ? '' : ' The stream stays open.'}`);
         this.#fault.told(Boolean(run.past));
         health.soon();
         break;
@@ -185,11 +184,11 @@ export class Page {
       case 'close': {
         const reason = String(fields.reason ?? fields.value ?? '');
         if (reason === 'expired' || reason === 'revoked') {
-          this.feed.note('close', 'The right to read has ended.', timeOfDay(Date.now()));
+          this.feed.note('close', 'The right to read has ended.', Date.now());
           this.#on.denied(reason === 'expired' ? 'The last one has expired.' : 'The last one was taken back.');
           break;
         }
-        this.feed.note('close', reason ? `The topic has ended: ${reason}` : 'The topic has ended.', timeOfDay(Date.now()));
+        this.feed.note('close', reason ? `The topic has ended: ${reason}` : 'The topic has ended.', Date.now());
         this.#on.notice('closed', `The topic has ended${reason ? `: ${reason}` : ''}. Nothing more comes on this stream; Connect asks whether there is one of that name again.`);
         break;
       }
@@ -238,12 +237,12 @@ export class Page {
   // #recovered takes the notice of a fault away that is over.
   #recovered(how) {
     if (!how) return;
-    if (how === 'over') this.feed.note('stream-error', 'The fault is over.', timeOfDay(Date.now()));
+    if (how === 'over') this.feed.note('stream-error', 'The fault is over.', Date.now());
     this.#on.notice('stream-error', '');
   }
 
   #gap({ from, to, reason, missed }) {
     this.gaps++;
-    this.feed.note('gap', gapText(from, to, reason, Number(missed)), '', { from: String(from ?? ''), to: String(to ?? ''), reason: String(reason ?? '') });
+    this.feed.note('gap', '', 0, { from: String(from ?? ''), to: String(to ?? ''), reason: String(reason ?? ''), missed: String(missed ?? '') });
   }
 }

@@ -1,7 +1,7 @@
 // One row of the feed: what the server rendered, finished with what only the
 // page knows, and read back for whoever wants the event itself.
 
-import { dateAndTime, latency, offset, pace, timeOfDayMillis } from './clock.js';
+import { dateAndTime, dateUnlessToday, duration, offset, pace, timeOfDayMillis } from './clock.js';
 
 // enteredAt is when the event entered the log, by the server's clock. Its own
 // time is finer than the milliseconds of the ID, but a publisher may have said any time.
@@ -11,13 +11,20 @@ export function enteredAt(item) {
   return Number.isFinite(id) && !(own <= id + 1 && own > id - 1000) ? id : own;
 }
 
-// dress sets what depends on the reader's time zone.
+// dress sets what depends on the reader's time zone, and on the day.
 export function dress(item) {
-  const time = item.querySelector('.item-time');
   const ms = Number(item.dataset.time);
-  if (!time || !Number.isFinite(ms)) return;
+  if (Number.isFinite(ms)) tellTime(item.querySelector('.item-time'), ms);
+}
+
+// tellTime writes a time of day to the millisecond, behind its date where that is not
+// today's.
+export function tellTime(time, ms) {
+  if (!time) return;
   time.textContent = timeOfDayMillis(ms);
   time.title = dateAndTime(ms);
+  const date = dateUnlessToday(ms);
+  if (date) time.prepend(Object.assign(document.createElement('small'), { className: 'date', textContent: `${date} ` }));
 }
 
 // showLatency writes how long the event took. One that was replayed waited in the
@@ -29,11 +36,11 @@ export function showLatency(item, at, onScreen) {
   if (!cell) return ms;
   if (item.dataset.replayed !== undefined) {
     cell.textContent = 'replayed';
-    cell.title = `It happened before this page read the stream, and came ${latency(ms)} later.`;
+    cell.title = `It happened before this page read the stream, and came ${duration(ms)} later.`;
     return NaN;
   }
   item.dataset.latency = ms.toFixed(2);
-  cell.textContent = latency(ms);
+  cell.textContent = duration(ms);
   cell.dataset.pace = pace(ms);
   cell.title = onScreen ? 'from the server’s log to your screen' : 'from the server’s log to this page; it was not on screen at once';
   return ms;

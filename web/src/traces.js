@@ -1,8 +1,9 @@
 // The view of the traces: recent journeys, or the slowest, and one of them.
 
-import { timeOfDay, timeOfDayMillis } from './clock.js';
+import { timeOfDay, when } from './clock.js';
 import { Journey } from './journey.js';
 import { at } from './node.js';
+import { tellTime } from './row.js';
 
 const byID = (id) => document.getElementById(id);
 const PATIENCE = 8000; // ms
@@ -72,15 +73,15 @@ export class TracesView {
       this.#list.dataset.traces = 'failed';
     }
     this.#list.removeAttribute('aria-busy');
-    this.#dress();
+    this.redress();
     this.#mark();
   }
 
-  // #dress writes the times in the zone that the reader has chosen. The list stands
+  // redress writes the times in the zone that the reader has chosen. The list stands
   // still, so it says of when it is.
-  #dress() {
-    for (const time of this.#list.querySelectorAll('.trace-time')) time.textContent = timeOfDayMillis(Number(time.dataset.ms));
-    for (const time of this.#list.querySelectorAll('.trace-since')) time.textContent = timeOfDay(Number(time.dataset.ms));
+  redress() {
+    for (const time of this.#list.querySelectorAll('.trace-time')) tellTime(time, Number(time.dataset.ms));
+    for (const time of this.#list.querySelectorAll('.trace-since')) time.textContent = when(Number(time.dataset.ms));
     for (const at of this.#list.querySelectorAll('.trace-asof')) at.textContent = `as of ${timeOfDay(Date.now())}`;
   }
 

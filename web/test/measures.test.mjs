@@ -100,7 +100,8 @@ test('times are told in the reader’s zone, or in UTC', () => {
   assert.equal(clocks.timeOfDay(at), '01:35:09');
   assert.deepEqual([59_999, 3_599_000, 3_600_000, 7_385_000, 360_000_000].map(clocks.elapsed), ['00:59', '59:59', '01:00:00', '02:03:05', '100:00:00']);
   assert.deepEqual([0.4, 999, 61_000, 3_600_000, 7_380_000, 200_000_000].map(clocks.lasting), ['0 ms', '999 ms', '1 min 1 s', '1 h', '2 h 3 min', '2 days']);
-  assert.deepEqual([-3, 0.25, 9.5, 99.96, 100, 999.4, 1000, 12_345, 123_456, NaN].map(clocks.latency), ['0.00 ms', '0.25 ms', '9.50 ms', '100.0 ms', '100 ms', '999 ms', '1.00 s', '12.3 s', '123 s', '']);
+  assert.deepEqual([-3, 0.25, 9.5, 99.96, 100, 999.4, 1000, 12_345, 123_456, NaN].map(clocks.duration), ['0.00 ms', '0.25 ms', '9.50 ms', '100 ms', '100 ms', '999 ms', '1.00 s', '12.3 s', '2 min 3 s', '']);
+  assert.deepEqual([0.004, 9.996, 999.6, 9996, 59_949, 59_951, 7_380_000].map(clocks.duration), ['4.0 µs', '10.0 ms', '1.00 s', '10.0 s', '59.9 s', '1 min', '2 h 3 min']);
 });
 
 test('figures are of the latest, and charts of so many points', () => {

@@ -5,6 +5,8 @@ import { afterEach, beforeEach, test } from 'node:test';
 
 import { Server, settled, startClock } from './browser.mjs';
 
+process.env.TZ = 'Asia/Kolkata';
+
 const clocks = await import('../src/clock.js');
 const health = await import('../src/health.js');
 const { lines } = await import('../src/download.js');
@@ -61,11 +63,31 @@ test('what is copied and saved is the whole event, or is marked as cut', async (
 
 test('a gap says from when to when events may be missing, and how many where that is known', () => {
   clocks.setUTC(true);
-  const at = Date.UTC(2026, 10, 27, 20, 5, 9, 7);
+  const at = Date.now() - (Date.now() % 86_400_000) + Date.UTC(1970, 0, 1, 20, 5, 9, 7);
   assert.equal(gapText(`${at}-0`, `${at + 21_000}-3`, 'restart'), 'Events may be missing, 20:05:09–20:05:30: the server was restarted, and holds nothing from before.');
   assert.equal(gapText(`${at}-0`, `${at + 900}-3`, 'slow', 40), '40 events are missing, 20:05:09.007–20:05:09.907: this page was too slow to keep up.');
   assert.equal(gapText('', '', 'slow', 1), '1 event is missing here: this page was too slow to keep up.');
+  const old = Date.UTC(2020, 0, 1, 20, 5, 9, 7);
+  assert.match(gapText(`${old}-0`, `${old + 21_000}-3`, 'slow'), /missing, 2020-01-01 20:05:09–20:05:30:/);
+  assert.match(gapText(`${old}-0`, `${old + 86_400_000}-3`, 'slow'), /missing, 2020-01-01 20:05:09 – 2020-01-02 20:05:09:/);
   clocks.setUTC(false);
+});
+
+test('a time of another day has its date, in the zone that is chosen', () => {
+  clocks.setUTC(true);
+  const midnight = Date.now() - (Date.now() % 86_400_000);
+  assert.equal(clocks.when(midnight), '00:00:00');
+  assert.equal(clocks.when(midnight - 1, clocks.timeOfDayMillis), `${clocks.today().slice(0, 8)}${String(Number(clocks.today().slice(8)) - 1).padStart(2, '0')} 23:59:59.999`);
+  assert.equal(clocks.when(Date.UTC(2020, 0, 1)), '2020-01-01 00:00:00');
+  assert.equal(clocks.when(Date.UTC(2031, 0, 1), clocks.timeOfDayMillis), '2031-01-01 00:00:00.000');
+  assert.equal(clocks.timeOfDayMillis(-1), '23:59:59.999');
+  // 05:30 in Kolkata is another day in UTC.
+  const early = midnight + 86_400_000 - 5.5 * 3_600_000;
+  assert.equal(clocks.dateUnlessToday(early), '');
+  clocks.setUTC(false);
+  assert.notEqual(clocks.dateUnlessToday(early) || clocks.dateUnlessToday(midnight), '');
+  clock.sleep(86_400_000);
+  assert.notEqual(clocks.dateUnlessToday(midnight + 43_200_000), '', 'what was today is yesterday');
 });
 
 test('a fault is over when the topic is well again, or an event comes', () => {

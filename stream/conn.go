@@ -115,6 +115,15 @@ func (c *Conn) Lag() uint64 {
 	return c.s.member.Lag() + uint64(c.writing.Load())
 }
 
+// Dropped returns how many of those entries the log has dropped already: the client will
+// be told of a gap.
+func (c *Conn) Dropped() uint64 {
+	if c.s == nil {
+		return 0
+	}
+	return c.s.member.Dropped()
+}
+
 // Unsent returns how many entries that came while the stream was open the client was
 // never sent: those of Lag, and those that gaps told of. Of a stream that was cut off
 // that may not be all: atLeast says that more had been handed to the network than is
@@ -172,7 +181,7 @@ func (c *Conn) ended(cut bool) {
 		var state netpoll.PeerState
 		state, known = netpoll.Peer(c.raw)
 		last.unread = int64(state.Queued)
-		known = known && !state.Outstanding && state.Queued == 0
+		known = known && !state.Outstanding && state.Queued == 0 && !state.Reset
 	}
 	last.unknown = cut && !known
 	c.last.Store(last)

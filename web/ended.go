@@ -16,19 +16,22 @@ const (
 // A readerEnd is a stream that is over.
 type readerEnd struct {
 	readerOpen
-	At     int64              `json:"at"` // ms
-	Reason stream.CloseReason `json:"reason,omitempty"`
-	Fault  bool               `json:"fault,omitempty"`
-	Events int64              `json:"events"`
-	Unsent int64              `json:"unsent"` // events of the topic that it had not been sent
+	At      int64              `json:"at"` // ms
+	Reason  stream.CloseReason `json:"reason,omitempty"`
+	Fault   bool               `json:"fault,omitempty"`
+	Events  int64              `json:"events"`
+	Unsent  int64              `json:"unsent"`            // events that came while it was open and that it was not sent
+	AtLeast bool               `json:"atLeast,omitempty"` // of those that were sent, some may not have arrived
 }
 
 // end notes that a reader is gone, whose last state is known. A stream that has
 // come and gone between two frames was never in the picture.
 func (f *framer) end(known *seenReader, now time.Time) {
 	reason := known.conn.Left()
+	unsent, atLeast := known.conn.Unsent()
 	f.ended = append(f.ended, readerEnd{
-		readerOpen: openOf(known.n, known.conn), At: now.UnixMilli(), Reason: reason, Fault: reason.Fault(), Events: known.conn.Events(), Unsent: known.now[1],
+		readerOpen: openOf(known.n, known.conn), At: now.UnixMilli(), Reason: reason, Fault: reason.Fault(),
+		Events: known.conn.Events(), Unsent: unsent, AtLeast: atLeast,
 	})
 }
 

@@ -44,6 +44,7 @@ type bandFrame struct {
 	Floor      uint64 `json:"floor"` // ms
 	LastMinute int    `json:"lastMinute"`
 	AtLeast    bool   `json:"atLeast,omitempty"` // the log holds less than that minute
+	Ended      string `json:"ended,omitempty"`   // why
 	Source     string `json:"source,omitempty"`
 	Broker     string `json:"broker,omitempty"`
 }
@@ -61,9 +62,10 @@ type readerOpen struct {
 }
 
 // A readerNow is how a reader is: number, lag, events, for how many seconds it has
-// taken nothing, bytes that the network holds, in how many seconds it loses events (0:
-// it has lost some; -1: it does not lag), and in how many it is cut off (-1: it reads).
-type readerNow [7]int64
+// taken nothing of what waits for it, bytes that the network holds, in how many seconds
+// it loses events (0: it has lost some; -1: it does not lag), in how many it is cut off
+// (-1: nothing waits), and how many events are lost to it.
+type readerNow [8]int64
 
 // A framer makes the frames of the picture, each from the one before.
 type framer struct {
@@ -152,7 +154,7 @@ func (f *framer) topics(fr *frame, conns []*stream.Conn, now time.Time) {
 	for name, t := range all {
 		band := bandFrame{
 			Name: name, Streams: streams[name], Head: t.Log.Head, Entries: t.Log.Entries, Bytes: t.Log.Bytes, LimitBytes: t.Log.Limit, Floor: t.Log.Floor.Milli,
-			LastMinute: t.Log.LastMinute, AtLeast: !t.Log.WholeMinute, Source: string(t.Source.State),
+			LastMinute: t.Log.LastMinute, AtLeast: !t.Log.WholeMinute, Source: string(t.Source.State), Ended: t.Ended,
 		}
 		if t.Broker != nil {
 			band.Broker = string(t.Broker.State)
@@ -231,17 +233,17 @@ func openOf(n int, c *stream.Conn) readerOpen {
 
 // nowOf says how a reader is.
 func nowOf(c *stream.Conn, n int, unread int64) readerNow {
-	is := readerNow{int64(n), int64(c.Lag()), c.Events(), 0, unread, -1, -1}
+	is := readerNow{int64(n), int64(c.Lag()), c.Events(), 0, unread, -1, -1, 0}
+	if since, left := c.Stuck(); since >= time.Second {
+		is[3], is[6] = int64(since/time.Second), int64(math.Ceil(left.Seconds()))
+	}
 	if is[1] == 0 {
 		return is
-	}
-	since, left := c.Stuck()
-	if is[3] = int64(since / time.Second); is[3] > 0 {
-		is[6] = int64(math.Ceil(left.Seconds()))
 	}
 	if left, ok := c.TimeToLoss(); ok {
 		is[5] = int64(math.Ceil(left.Seconds()))
 	}
+	is[7] = int64(c.Dropped())
 	return is
 }
 

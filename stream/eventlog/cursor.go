@@ -98,6 +98,14 @@ func (c *Cursor) Lag() uint64 {
 	return head - min(head, c.next.Load())
 }
 
+// Dropped returns how many of those entries the log no longer holds.
+func (c *Cursor) Dropped() uint64 {
+	v := c.view
+	v.log.mu.RLock()
+	defer v.log.mu.RUnlock()
+	return v.tail - min(v.tail, c.next.Load())
+}
+
 // Position returns the ID after which the reader goes on: that of the newest
 // event read, or the log's last where everything up to it has been read. Before
 // a gap has been told, it is where the gap begins.

@@ -56,7 +56,7 @@ export class Band {
     this.#facts.dataset.text = text;
     this.#facts.replaceChildren(...facts.flatMap((fact, i) => {
       const span = Object.assign(document.createElement('span'), { textContent: fact.text });
-      if (fact.bad) span.dataset.level = 'bad';
+      if (fact.bad || fact.over) span.dataset.level = fact.bad ? 'bad' : 'over';
       return i ? [' · ', span] : [span];
     }));
   }
@@ -65,7 +65,7 @@ export class Band {
   mark(readers) {
     this.#readers = readers;
     const behind = readers.filter((reader) => reader.level !== 'good');
-    const label = `${this.#topic.name}: ${readers.length} ${readers.length === 1 ? 'reader' : 'readers'}, ${behind.length ? `${behind.length} behind, the furthest by ${Math.max(...behind.map((reader) => reader.behind))} events` : 'all caught up'}`;
+    const label = `${this.#topic.name}: ${readers.length} ${readers.length === 1 ? 'reader' : 'readers'}, ${behind.length ? `${behind.length} behind, the furthest by ${Math.max(...behind.map((reader) => reader.behind))} events` : 'none is behind'}`;
     if (this.#canvas.getAttribute('aria-label') !== label) this.#canvas.setAttribute('aria-label', label);
   }
 
@@ -287,15 +287,15 @@ export class Band {
   }
 }
 
-function says({ readers, own, level }) {
+function says({ readers, own }) {
   const [one] = readers;
   if (readers.length === 1 && own) return one.behind ? `you: ${one.behind.toLocaleString('en')} behind` : 'you';
   if (readers.length === 1) {
-    const loss = one.gone ? `, ${one.gone.toLocaleString('en')} of them lost` : one.loss < 3600 ? `, lost in ${Math.max(0, Math.round(one.loss))} s` : '';
-    return `${one.says}, ${one.behind.toLocaleString('en')} behind${level === 'bad' ? loss : ''}`;
+    const lost = one.gone ? `, ${one.gone.toLocaleString('en')} of them lost` : '';
+    return `${one.says}, ${one.behind.toLocaleString('en')} behind${lost}`;
   }
   const well = readers.filter((reader) => reader.level === 'good').length;
-  return [well && `${well.toLocaleString('en')} caught up`, readers.length - well && `${(readers.length - well).toLocaleString('en')} behind`].filter(Boolean).join(', ');
+  return [well && `${well.toLocaleString('en')} ${well === 1 ? 'keeps' : 'keep'} up`, readers.length - well && `${(readers.length - well).toLocaleString('en')} behind`].filter(Boolean).join(', ');
 }
 
 function circle(c, x, y, radius) {

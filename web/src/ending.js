@@ -20,7 +20,9 @@ const WORDS = {
 // ended is a stream that is over as a row of the table: what the server told of it,
 // with what the view says of every reader.
 export function ended(end) {
-  const { reason, fault, unsent } = end;
-  const missed = unsent > 0 ? `, ${unsent.toLocaleString('en')} not sent` : '';
+  const { reason, fault, unsent, atLeast } = end;
+  // What the network had taken when the stream was cut off may have arrived, or not.
+  const lost = atLeast && fault ? ', and what was sent last may not have arrived' : '';
+  const missed = unsent > 0 ? `, ${atLeast ? 'at least ' : ''}${unsent.toLocaleString('en')} not sent` : lost;
   return { ...end, over: true, own: false, behind: unsent, loss: Infinity, worry: fault ? 2 : 0.5, level: fault ? 'bad' : 'over', says: `ended: ${WORDS[reason] ?? reason ?? 'not known why'}${missed}` };
 }

@@ -1,29 +1,33 @@
 // How a reader of a topic does, for the view of the streams: how far it is behind,
-// and what will come of it.
+// and what will come of it. The server knows what it has handed to the network, and
+// whether that takes more; what a client has read, the client alone knows.
 
 import { lasting, size } from './clock.js';
 
 const HELD = 2000; // bytes in the network that are more than what is on its way
-const STUCK = 3; // s without a write, while there is something to write
+const STUCK = 3; // s after which it is bad that nothing is taken
 
 // judge takes what the server tells of a reader and of its topic, and how many of
 // the events that were sent are read: of its own stream a page knows it. What the
 // network holds for the page has left the server's log, and is behind all the same.
 // left and cut are the seconds until it loses events, and until it is cut off because
-// it does not read; -1 when it does not come to that. What comes first is its loss.
-export function judge({ lag, events, idle, waiting, left, cut }, topic, read = events) {
-  const unread = Math.max(0, events - read);
+// it takes nothing; -1 when it does not come to that. first is what comes first of them.
+export function judge({ lag, events, idle, waiting, left, cut, lost = 0 }, topic, read) {
+  const unread = read === undefined ? 0 : Math.max(0, events - read);
   const behind = lag + unread;
-  if (topic && behind === 0 && waiting > HELD) return { behind, loss: Infinity, gone: 0, worry: 2, level: 'wait', says: `${size(waiting)} wait in the network` };
-  if (!topic || behind === 0) return { behind, loss: Infinity, gone: 0, worry: 0, level: 'good', says: 'caught up' };
+  const loss = left < 0 ? Infinity : left; // s
+  const is = (worry, level, says, first = '') => ({ behind, loss: topic ? loss : Infinity, gone: lost, first, worry, level, says });
+  if (!topic) return is(0, 'good', 'all sent');
+  if (idle > 0) {
+    const first = cut >= 0 && (lost || cut <= loss) ? 'cut' : loss < Infinity && !lost ? 'loss' : '';
+    const next = { cut: `, cut off in ${lasting(cut * 1000)}`, loss: `, loses events in ${lasting(loss * 1000)}` }[first] ?? '';
+    return idle > STUCK ? is(3, 'bad', `has taken nothing for ${lasting(idle * 1000)}${next}`, first) : is(2, 'wait', `has taken nothing for ${lasting(idle * 1000)}`, first);
+  }
+  if (unread > 1 || (unread && !lag)) return is(2, 'wait', `${unread.toLocaleString('en')} on the way to you`);
+  if (behind === 0) return waiting > HELD ? is(2, 'wait', `all sent, ${size(waiting)} not taken yet`) : is(0, 'good', read === undefined ? 'all sent' : 'caught up');
   // What came within the last second is on its way.
-  if (lag > 0 && unread <= 1 && idle <= STUCK && lag <= Math.max(2, topic.lastMinute / 60)) return { behind, loss: Infinity, gone: 0, worry: 0, level: 'good', says: 'caught up' };
-  const gone = left === 0 ? Math.max(1, lag - topic.entries) : 0; // have been dropped before it read them
-  const stuck = idle > STUCK && cut >= 0;
-  const loss = Math.min(left < 0 ? Infinity : left, stuck ? cut : Infinity); // s
-  if (unread > 0) return { behind, loss, gone, worry: 2, level: 'wait', says: `${unread.toLocaleString('en')} on the way to you` };
-  if (idle > STUCK) return { behind, loss, gone, worry: 3, level: 'bad', says: `not reading for ${lasting(idle * 1000)}${stuck ? `, cut off in ${lasting(cut * 1000)}` : ''}` };
-  return { behind, loss, gone, worry: 1, level: 'wait', says: 'catching up' };
+  if (lag <= Math.max(2, topic.lastMinute / 60)) return is(0, 'good', 'being sent');
+  return is(1, 'wait', 'catching up');
 }
 
 // worstFirst is the order of the table: this page, then those who need looking after.

@@ -144,10 +144,10 @@ export class StreamsView {
     for (const n of gone) this.#readers.delete(n);
     for (const end of over) this.#ended.set(end.n, ended(end));
     for (const [n, { at: ms }] of this.#ended) if (t - ms > TOLD_FOR || this.#ended.size > MOST) this.#ended.delete(n);
-    for (const reader of open) this.#readers.set(reader.n, { ...reader, lag: 0, events: 0, idle: 0, waiting: 0, left: -1, cut: -1 });
-    for (const [n, lag, events, idle, waiting, left, cut] of moved) {
+    for (const reader of open) this.#readers.set(reader.n, { ...reader, lag: 0, events: 0, idle: 0, waiting: 0, left: -1, cut: -1, lost: 0 });
+    for (const [n, lag, events, idle, waiting, left, cut, lost] of moved) {
       const reader = this.#readers.get(n);
-      if (reader) Object.assign(reader, { lag, events, idle, waiting, left, cut });
+      if (reader) Object.assign(reader, { lag, events, idle, waiting, left, cut, lost });
     }
     this.#arrange();
     this.#changed();
@@ -184,7 +184,7 @@ export class StreamsView {
       reader.own = this.#own(reader);
       if (reader.own) this.#mine.add(reader.id);
       const topic = this.#topics.find(({ name }) => name === reader.topic);
-      Object.assign(reader, judge(reader, topic, reader.own ? this.#page().stream.events : reader.events));
+      Object.assign(reader, judge(reader, topic, reader.own ? this.#page().stream.events : undefined));
       if (!byTopic.has(reader.topic)) byTopic.set(reader.topic, []);
       byTopic.get(reader.topic).push(reader);
     }
@@ -193,8 +193,9 @@ export class StreamsView {
     byID('bands-legend').dataset.more = hidden > 0 ? `and ${hidden} more ${hidden === 1 ? 'topic' : 'topics'}` : '';
   }
 
-  #facts({ streams, lastMinute, atLeast, entries, floor, bytes, limitBytes, source, broker }) {
+  #facts({ streams, lastMinute, atLeast, entries, floor, bytes, limitBytes, source, broker, ended: why }) {
     const facts = [
+      ...(why ? [why === 'ended' ? 'has ended' : `has ended: ${why}`] : []),
       `${streams.toLocaleString('en')} ${streams === 1 ? 'stream' : 'streams'}`,
       `${lastMinute.toLocaleString('en')}${atLeast ? ' or more' : ''} in the last minute`,
       entries ? `${entries.toLocaleString('en')} held, back to ${timeOfDay(floor)}` : 'nothing held yet',
@@ -202,7 +203,7 @@ export class StreamsView {
     ];
     if (source && source !== 'starting') facts.push(`source ${source}`); // it has said nothing yet, or says nothing ever
     if (broker) facts.push(`broker ${broker}`);
-    return facts.map((text) => ({ text, bad: /(down|failing)$/.test(text) }));
+    return facts.map((text, i) => ({ text, bad: /(down|failing)$/.test(text), over: Boolean(why) && i === 0 }));
   }
 
   #draw() {
@@ -261,7 +262,8 @@ export class StreamsView {
     set(row, 4, age < 3_600_000 ? elapsed(age) : lasting(age));
     set(row, 5, reader.events.toLocaleString('en'));
     set(row, 6, reader.behind.toLocaleString('en'));
-    set(row, 7, reader.gone ? 'lost some' : reader.loss === Infinity ? '–' : lasting(reader.loss * 1000), reader.gone || reader.loss < 60 ? 'bad' : '');
+    const cutFirst = reader.first === 'cut' && reader.loss < Infinity;
+    set(row, 7, reader.gone ? 'lost some' : cutFirst ? 'cut first' : reader.loss === Infinity ? '–' : lasting(reader.loss * 1000), reader.gone || (reader.loss < 60 && !cutFirst) ? 'bad' : '');
     set(row, 8, reader.says, reader.level);
   }
 }

@@ -117,19 +117,24 @@ test('figures are of the latest, and charts of so many points', () => {
 test('a reader is judged by what it has not read, in the log and in the network', () => {
   const topic = { head: 1000, entries: 500, limit: 500, lastMinute: 60 };
   const of = (reader, read) => {
-    const { behind, loss, gone, level, says } = judge({ lag: 0, events: 900, idle: 0, waiting: 0, left: -1, cut: -1, ...reader }, topic, read);
-    return { behind, loss, gone, level, says };
+    const { behind, loss, gone, first, level, says } = judge({ lag: 0, events: 900, idle: 0, waiting: 0, left: -1, cut: -1, lost: 0, ...reader }, topic, read);
+    return [behind, loss, gone, first, level, says];
   };
-  assert.deepEqual(of({}), { behind: 0, loss: Infinity, gone: 0, level: 'good', says: 'caught up' });
-  assert.deepEqual(of({ lag: 2 }), { behind: 2, loss: Infinity, gone: 0, level: 'good', says: 'caught up' });
-  assert.deepEqual(of({ lag: 380, left: 120 }), { behind: 380, loss: 120, gone: 0, level: 'wait', says: 'catching up' });
-  assert.deepEqual(of({ lag: 380 }), { behind: 380, loss: Infinity, gone: 0, level: 'wait', says: 'catching up' });
-  assert.deepEqual(of({ lag: 380, left: 120, idle: 8, cut: 2 }), { behind: 380, loss: 2, gone: 0, level: 'bad', says: 'not reading for 8 s, cut off in 2 s' }); // which comes first
-  assert.deepEqual(of({ lag: 510, left: 0, idle: 75, cut: 525 }), { behind: 510, loss: 0, gone: 10, level: 'bad', says: 'not reading for 1 min 15 s, cut off in 8 min 45 s' });
-  assert.deepEqual(of({ waiting: 5000 }), { behind: 0, loss: Infinity, gone: 0, level: 'wait', says: '5.0 kB wait in the network' });
-  assert.deepEqual(of({}, 880), { behind: 20, loss: Infinity, gone: 0, level: 'wait', says: '20 on the way to you' });
-  assert.deepEqual(of({}, 950), { behind: 0, loss: Infinity, gone: 0, level: 'good', says: 'caught up' }); // this page knows more than the picture yet
-  assert.equal(judge({ lag: 100, events: 0, idle: 0, waiting: 0 }, undefined).says, 'caught up');
+  // What a client has read it alone knows: this page of its own stream.
+  assert.deepEqual(of({}), [0, Infinity, 0, '', 'good', 'all sent']);
+  assert.deepEqual(of({}, 900), [0, Infinity, 0, '', 'good', 'caught up']);
+  assert.deepEqual(of({}, 950), [0, Infinity, 0, '', 'good', 'caught up']); // this page knows more than the picture yet
+  assert.deepEqual(of({}, 880), [20, Infinity, 0, '', 'wait', '20 on the way to you']);
+  assert.deepEqual(of({ waiting: 5000 }), [0, Infinity, 0, '', 'wait', 'all sent, 5.0 kB not taken yet']);
+  assert.deepEqual(of({ lag: 2 }), [2, Infinity, 0, '', 'good', 'being sent']);
+  assert.deepEqual(of({ lag: 380, left: 120 }), [380, 120, 0, '', 'wait', 'catching up']);
+  assert.deepEqual(of({ lag: 380 }), [380, Infinity, 0, '', 'wait', 'catching up']);
+  assert.deepEqual(of({ lag: 1, idle: 1, cut: 9 }), [1, Infinity, 0, 'cut', 'wait', 'has taken nothing for 1 s']);
+  // What comes first is told, and it alone.
+  assert.deepEqual(of({ lag: 380, left: 120, idle: 8, cut: 2 }), [380, 120, 0, 'cut', 'bad', 'has taken nothing for 8 s, cut off in 2 s']);
+  assert.deepEqual(of({ lag: 380, left: 4, idle: 8, cut: 22 }), [380, 4, 0, 'loss', 'bad', 'has taken nothing for 8 s, loses events in 4 s']);
+  assert.deepEqual(of({ lag: 510, left: 0, lost: 10, idle: 75, cut: 525 }), [510, 0, 10, 'cut', 'bad', 'has taken nothing for 1 min 15 s, cut off in 8 min 45 s']);
+  assert.equal(judge({ lag: 100, events: 0, idle: 0, waiting: 0 }, undefined).says, 'all sent');
   const readers = [{ n: 1, own: false, worry: 0, behind: 0 }, { n: 2, own: false, worry: 3, behind: 5 }, { n: 3, own: true, worry: 0, behind: 0 }, { n: 4, own: false, worry: 3, behind: 9 }, { n: 5, own: false, worry: 1, behind: 99 }];
   assert.deepEqual(readers.sort(worstFirst).map(({ n }) => n), [3, 4, 2, 5, 1]);
 });

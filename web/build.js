@@ -79,5 +79,5 @@ function notice(name) {
 const column = (n) => String(n).padStart(8);
 console.log(`${column('bytes')}${column('gzip')}${column('brotli')}`);
 for (const [name, ...of] of sizes.sort()) console.log(`${of.map(column).join('')}  ${name}`);
-const sum = (i) => sizes.filter(([name]) => !/^(uPlot|band)/.test(name)).reduce((total, row) => total + row[i], 0);
+const sum = (i) => sizes.filter(([name]) => !/^(chart|band)-/.test(name)).reduce((total, row) => total + row[i], 0);
 console.log(`${column(sum(1))}${column(sum(2))}${column(sum(3))}  at first load`);

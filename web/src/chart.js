@@ -1,61 +1,79 @@
-// One chart: a number of the events over time, in the colour that it has in the feed.
+// One chart: a number of the events over time, in the colour that it has in the feed. Events
+// about several subjects have a line for each. It is loaded with what draws, when there
+// is something to draw.
 
-import { timeOfDay } from './clock.js';
+import uPlot from 'uplot';
 
-const STEPS = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14_400, 28_800, 86_400]; // s between two labels
+import { dateUnlessToday, timeOfDay, today, when } from './clock.js';
+import { alone, join } from './series.js';
+
+const STEPS = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14_400, 28_800, 86_400, 172_800, 604_800, 2_592_000]; // s between two labels
+const DAY = 86_400; // s
 const DESCRIBE_EVERY = 2000; // ms; a screen reader that is on the chart need not read faster
+// Lines differ by more than colour, as their samples in the legend do.
+const STYLES = [{ width: 1.75 }, { width: 1.75, dash: [6, 3] }, { width: 2, dash: [2, 3] }, { width: 3.5 }];
 
-let library = null;
-
-// load fetches what draws. Where the server is away just then, it is asked again.
-export const load = () => (library ??= import('uplot').then((module) => module.default, () => {
-  library = null;
-  return null;
-}));
+const make = (tag, className, text = '') => Object.assign(document.createElement(tag), { className, textContent: text });
 
 export class Chart {
-  #series;
+  #measure; // {label, unit, limit, lines, others, many}, which is the caller's
   #plot = null;
+  #built = ''; // the lines of which the plot is
+  #legend = []; // {line, value: an element}
   #dirty = true;
   #describedAt = -DESCRIBE_EVERY;
   #describing = 0;
-  #gone = false;
 
-  constructor(root, { measure, label, unit, color, limit }, series) {
-    this.#series = series;
-    this.label = label;
-    this.unit = unit;
-    this.limit = limit;
-    const make = (tag, className, text = '') => Object.assign(document.createElement(tag), { className, textContent: text });
+  constructor(root, measure) {
+    this.#measure = measure;
+    const { name, label, unit, color } = measure;
     this.box = make('figure', 'chart');
-    this.box.dataset.chart = measure;
+    this.box.dataset.chart = name;
     this.box.dataset.color = color;
     const caption = make('figcaption', 'chart-head');
     this.value = make('b', 'chart-value', '–');
-    const name = make('span', 'chart-label', label);
-    name.title = label;
-    caption.append(name, this.value, make('small', 'chart-unit', unit));
+    const head = make('span', 'chart-label', label);
+    head.title = label;
+    caption.append(head, this.value, make('small', 'chart-unit', unit));
     this.canvas = make('div', 'chart-plot');
     this.canvas.setAttribute('role', 'img');
     this.canvas.setAttribute('aria-label', label);
     // What the upper and the lower end of the chart stand for: each has a scale of its own.
     this.ends = [make('span', 'chart-end'), make('span', 'chart-end chart-low')];
     this.canvas.append(...this.ends);
+    this.legend = make('p', 'chart-legend');
+    this.others = make('span', 'chart-others');
     this.range = make('p', 'chart-range');
-    this.range.setAttribute('aria-hidden', 'true');
-    this.box.append(caption, this.canvas, this.range);
+    for (const each of [this.legend, this.range]) each.setAttribute('aria-hidden', 'true');
+    this.box.append(caption, this.canvas, this.legend, this.range);
     root.append(this.box);
     this.build();
   }
 
-  async build() {
-    const uPlot = await load();
-    if (this.#gone) return;
-    if (!uPlot) return void setTimeout(() => this.build(), 2000);
+  get #lines() {
+    return [...this.#measure.lines.values()];
+  }
+
+  // #names says which lines there are.
+  get #names() {
+    return JSON.stringify([...this.#measure.lines.keys()]);
+  }
+
+  build() {
     this.#plot?.destroy();
+    this.#built = this.#names;
+    this.#showLegend();
     const { color, backgroundColor } = getComputedStyle(this.canvas);
     const muted = getComputedStyle(this.range).color;
     const font = `11px ${getComputedStyle(this.canvas).fontFamily}`;
+    const several = this.#legend.length > 0;
+    const lines = this.#lines.map((line, i) => {
+      const stroke = several ? getComputedStyle(this.#legend[i].value.parentElement).color : color;
+      return {
+        stroke, fill: several ? undefined : backgroundColor, ...STYLES[several ? line.style : 0], spanGaps: false,
+        points: { show: true, size: 5, fill: stroke, stroke, filter: (plot, n) => alone(plot.data[n]) },
+      };
+    });
     this.#plot = new uPlot({
       width: this.#width(),
       height: this.#height(),
@@ -66,12 +84,12 @@ export class Chart {
         // A label that would be cut at an edge is left out.
         values: (plot, splits) => splits.map((at) => {
           const x = plot.valToPos(at, 'x');
-          return x > 22 && x < plot.width - 30 ? timeOfDay(at * 1000) : '';
+          return x > 22 && x < plot.width - 30 ? label(at * 1000, plot.scales.x.max - plot.scales.x.min) : '';
         }),
       }, { show: false }],
       cursor: { y: false, drag: { x: false, y: false }, points: { size: 6 }, sync: { key: 'weir' } },
       scales: { y: { range: (_, min, max) => this.#scale(min, max) } },
-      series: [{}, { stroke: color, fill: backgroundColor, width: 1.75, spanGaps: false, points: { show: true, size: 5, fill: color, stroke: color, filter: () => this.#series.alone() } }],
+      series: [{}, ...lines],
       hooks: { setCursor: [() => this.#showValue()], setScale: [(plot, key) => key === 'y' && this.#showEnds(plot.scales.y)] },
     }, this.#data(), this.canvas);
     this.#dirty = true;
@@ -83,33 +101,72 @@ export class Chart {
   }
 
   draw() {
-    if (!this.#dirty || !this.#plot) return;
+    if (!this.#dirty) return;
+    if (this.#built !== this.#names) return this.build();
     this.#dirty = false;
     this.#plot.setData(this.#data());
     this.#showValue();
-    const [low, high] = this.#series.range().map((value) => this.#series.format(value));
-    this.range.textContent = `${low === high ? low : `${low} – ${high}`}${this.limit ? ` of ${this.limit}` : ''}`;
+    this.#showOthers();
+    this.#showRange();
     this.#describing ||= setTimeout(() => this.#describe(), Math.max(0, this.#describedAt + DESCRIBE_EVERY - performance.now()));
+  }
+
+  // #showLegend names the lines, where there are several.
+  #showLegend() {
+    const { lines } = this.#measure;
+    const several = lines.size > 1;
+    this.#legend = several ? [...lines].map(([subject, line]) => {
+      const box = make('span', 'chart-line');
+      box.dataset.color = line.color;
+      box.dataset.style = line.style;
+      box.dataset.subject = subject;
+      const value = make('b', '');
+      box.append(make('i', ''), make('span', '', subject || 'no subject'), value);
+      return { line, value };
+    }) : [];
+    this.legend.replaceChildren(...this.#legend.map(({ value }) => value.parentElement));
+    this.legend.append(this.others);
+    this.box.toggleAttribute('data-lines', several);
+  }
+
+  // #showOthers says of how many subjects there is no line.
+  #showOthers() {
+    const { others: { size }, many } = this.#measure;
+    this.others.textContent = size ? `and ${size}${many ? '+' : ''} more ${size === 1 ? 'subject' : 'subjects'}, not drawn` : '';
+  }
+
+  #ends() {
+    const ranges = this.#lines.map(({ series }) => series.range());
+    return [Math.min(...ranges.map(([low]) => low)), Math.max(...ranges.map(([, high]) => high))].map((value) => this.#format(value));
+  }
+
+  #showRange() {
+    const [low, high] = this.#ends();
+    const { limit } = this.#measure;
+    const date = dateUnlessToday(this.#plot.data[0][0] * 1000);
+    this.range.textContent = `${low === high ? low : `${low} – ${high}`}${limit ? ` of ${limit}` : ''}${date ? ` · since ${date}` : ''}`;
   }
 
   #describe() {
     this.#describing = 0;
     this.#describedAt = performance.now();
-    const [low, high] = this.#series.range().map((value) => this.#series.format(value));
-    this.canvas.setAttribute('aria-label', `${this.label}: latest ${this.#series.format(this.#series.latest)} ${this.unit}, between ${low} and ${high} over the last ${this.#series.length} values`);
+    const { label, unit, lines, others } = this.#measure;
+    const told = [...lines].map(([subject, { series }]) => {
+      const [low, high] = series.range().map((value) => this.#format(value));
+      return `${this.#legend.length ? `${subject || 'no subject'}: ` : ''}latest ${this.#format(series.latest)} ${unit}, between ${low} and ${high} over the last ${series.length} values`;
+    });
+    this.canvas.setAttribute('aria-label', `${label}: ${told.join('; ')}${others.size ? `; ${this.others.textContent}` : ''}`);
   }
 
   resize() {
-    if (!this.#plot) return;
     const width = this.#width();
     const height = this.#height();
     if (width !== this.#plot.width || height !== this.#plot.height) this.#plot.setSize({ width, height });
   }
 
   destroy() {
-    this.#gone = true;
     clearTimeout(this.#describing);
-    this.#plot?.destroy();
+    this.#plot.destroy();
     this.box.remove();
   }
 
@@ -122,30 +179,52 @@ export class Chart {
   }
 
   #data() {
-    return [this.#series.times, this.#series.values];
+    return join(this.#lines.map(({ series }) => series));
+  }
+
+  // #format writes a value with as many digits as the values of all lines have.
+  #format(value) {
+    const digits = Math.max(...this.#lines.map(({ series }) => series.digits));
+    return this.#lines[0].series.format(value, digits);
   }
 
   // A share of a whole is shown as one: a cliff of 8 % is none.
   #scale(min, max) {
-    if (this.unit === '%' && (min ?? 0) >= 0 && (max ?? 0) <= 100) return [0, 100];
+    if (this.#measure.unit === '%' && (min ?? 0) >= 0 && (max ?? 0) <= 100) return [0, 100];
     if (min === null || min === undefined) return [0, 1];
     const room = (max - min) * 0.12 || Math.abs(max) * 0.05 || 1;
     return [min - room, max + room];
   }
 
   #showEnds({ min, max }) {
-    [max, min].forEach((end, i) => { this.ends[i].textContent = Number.isFinite(end) && this.#series.length ? this.#series.format(end) : ''; });
+    [max, min].forEach((end, i) => { this.ends[i].textContent = Number.isFinite(end) ? this.#format(end) : ''; });
   }
 
-  // The value under the pointer, else the latest.
+  // #showValue shows the value of each line under the pointer, else its latest.
   #showValue() {
-    const at = this.#plot?.cursor.idx;
-    const value = at === null || at === undefined ? null : this.#series.values[at];
-    const hovers = value !== null && value !== undefined;
-    this.value.textContent = this.#series.format(hovers ? value : this.#series.latest);
+    if (!this.#plot) return;
+    const { idxs = [], idx } = this.#plot.cursor;
+    const lines = this.#lines;
+    const at = idx === null || idx === undefined ? [] : lines.map((_, i) => idxs[i + 1]);
+    const hovered = lines.map((_, i) => this.#plot.data[i + 1]?.[at[i]]);
+    const hovers = hovered.some((value) => value !== null && value !== undefined);
+    const values = lines.map(({ series }, i) => this.#format(hovers ? hovered[i] : series.latest));
+    this.#legend.forEach(({ value }, i) => { value.textContent = values[i] ?? ''; });
+    this.value.textContent = this.#legend.length ? '' : values[0];
     this.box.toggleAttribute('data-hover', hovers);
-    const count = hovers ? this.#series.counts[at] : 0;
-    if (hovers) this.range.textContent = `${timeOfDay(this.#series.times[at] * 1000)}${count > 1 ? `, one of ${count}` : ''}`;
-    else this.#dirty = true;
+    if (!hovers) {
+      this.#dirty = true;
+      return;
+    }
+    const time = this.#plot.data[0][idx] ?? this.#plot.data[0][at.find((n) => n !== null && n !== undefined)];
+    const count = lines.length === 1 ? lines[0].series.counts[at[0]] : 0;
+    this.range.textContent = `${when(time * 1000)}${count > 1 ? `, one of ${count}` : ''}`;
   }
+}
+
+// label is a time on an axis of so many seconds, which has little room.
+function label(ms, span) {
+  const date = dateUnlessToday(ms);
+  if (span < DAY || !date) return timeOfDay(ms);
+  return date.slice(0, 4) === today().slice(0, 4) ? `${date.slice(5)} ${timeOfDay(ms).slice(0, 5)}` : date;
 }

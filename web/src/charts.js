@@ -1,7 +1,6 @@
 // Small multiples: a chart for each number that the events of a topic carry. The
 // first few are shown; the reader may hide them, and choose others.
 
-import { Chart, load } from './chart.js';
 import { isNumber, numbersIn } from './json.js';
 import { setting } from './memory.js';
 import { enteredAt, payload } from './row.js';
@@ -10,37 +9,46 @@ import { Series } from './series.js';
 const FIRST = 3; // charts that are shown without being asked for
 const MOST = 8; // at one time
 const MEASURES = 40; // that are kept
+const LINES = 4; // of one measure: a subject each
+const STALE = 50; // values of other subjects, after which a new one takes a line's place: the feed shows no more
+const OTHERS = 99; // subjects without a line that are counted
 const ENOUGH = 3; // values that make a chart
 const COLORS = 8;
 const EVERY = 100; // ms between two drawings
+const AGAIN = 2000; // ms until what draws is asked for again
+const HINT = 'Numbers in events become charts here, from three values on.';
 
 export class Charts {
   #root;
   #grid;
   #hint;
+  #scope;
   #menu;
   #list;
-  #measures = new Map(); // name: {label, unit, color, nested, limit, series, chart}
+  #measures = new Map(); // name: {name, label, unit, color, nested, limit, lines, others, many, count, chart}
   #choice = {}; // name: shown or not, where the reader has chosen
   #timer = 0;
+  #Chart = null; // once what draws is here
+  #loading = false;
 
   constructor(root) {
     this.#root = root;
     const make = (tag, className, text = '') => Object.assign(document.createElement(tag), { className, textContent: text });
     this.#grid = make('div', 'charts-grid');
-    this.#hint = make('p', 'hint charts-hint', 'Numbers in events become charts here, from three values on.');
+    this.#hint = make('p', 'hint charts-hint', HINT);
+    this.#scope = make('p', 'charts-scope', 'Charts are of all events: the filter is for the rows.');
+    this.#scope.hidden = true;
     this.#menu = make('details', 'menu charts-menu');
     this.#menu.id = 'charts-menu';
     this.#menu.append(make('summary', 'link', 'Choose'), this.#list = make('div', 'menu-body'));
     this.#menu.hidden = true;
-    root.replaceChildren(this.#hint, this.#grid, this.#menu);
+    root.replaceChildren(this.#hint, this.#scope, this.#grid, this.#menu);
     root.hidden = false;
     try {
       this.#choice = JSON.parse(setting('charts')) ?? {};
     } catch {
       // Nothing was chosen yet.
     }
-    load(); // before it is needed: the server may be away then
     new ResizeObserver(() => this.#each((chart) => chart.resize())).observe(root);
     const recolor = () => this.#each((chart) => chart.build());
     new MutationObserver(recolor).observe(document.documentElement, { attributeFilter: ['data-theme'] });
@@ -48,26 +56,39 @@ export class Charts {
     matchMedia('(forced-colors: active)').addEventListener('change', recolor);
   }
 
-  // add takes the numbers of one event, and gives them their charts' colours. One that
+  // load fetches what draws. Where the server is away just then, it is asked again.
+  async load() {
+    if (this.#Chart || this.#loading) return;
+    this.#loading = true;
+    try {
+      ({ Chart: this.#Chart } = await import('./chart.js'));
+      this.#arrange();
+    } catch {
+      setTimeout(() => this.load(), AGAIN);
+    }
+    this.#loading = false;
+  }
+
+  // add takes the numbers of one event, and gives them their lines' colours. One that
   // is a number and nothing else has a chart by the name of its topic.
   add(item, topic) {
     const at = enteredAt(item) / 1000;
+    const { subject = '' } = item.dataset;
     for (const element of item.querySelectorAll('[data-measure]')) {
       const { measure, value, label, unit = '', limit, color } = element.dataset;
       const known = this.#measures.get(measure) ?? this.#create(measure, { label, unit, color, nested: false });
       if (!known) continue;
-      element.dataset.color = known.color;
       known.limit = limit;
-      this.#push(known, at, Number(value), element.querySelector('b')?.textContent ?? value);
+      element.dataset.color = this.#push(known, subject, at, Number(value), element.querySelector('b')?.textContent ?? value)?.color ?? 'none';
     }
     const text = item.dataset.cut ? '' : payload(item).trim();
     if (isNumber(text)) {
       const known = this.#measures.get(topic) ?? this.#create(topic, { label: topic, unit: '', color: this.#measures.size, nested: false });
-      if (known) this.#push(known, at, Number(text), text);
+      if (known) this.#push(known, subject, at, Number(text), text);
     } else if (item.dataset.content === 'json') {
       for (const { path, value } of numbersIn(payload(item))) {
         const known = this.#measures.get(path) ?? this.#create(path, { label: path, unit: '', color: this.#measures.size, nested: true });
-        if (known) this.#push(known, at, value, String(value));
+        if (known) this.#push(known, subject, at, value, String(value));
       }
     }
     this.#soon();
@@ -75,12 +96,29 @@ export class Charts {
 
   // gap breaks the lines: events are missing here.
   gap() {
-    for (const { series } of this.#measures.values()) series.gap();
+    for (const { lines } of this.#measures.values()) for (const { series } of lines.values()) series.gap();
   }
 
   clear() {
     for (const name of [...this.#measures.keys()]) this.#forget(name);
     this.#arrange();
+  }
+
+  // filtered says whether rows of the feed are filtered, which the charts are not.
+  filtered(is) {
+    this.#scope.hidden = !is;
+  }
+
+  // saved is what the charts show, for another time; restore shows it again.
+  get saved() {
+    return [...this.#measures.values()].map(({ lines, others, chart, ...about }) => ({ ...about, others: [...others], lines: [...lines].map(([subject, line]) => [subject, { ...line, series: line.series.saved }]) }));
+  }
+
+  restore(saved) {
+    for (const { lines, others, ...about } of saved) {
+      this.#measures.set(about.name, { ...about, chart: null, others: new Set(others), lines: new Map(lines.map(([subject, line]) => [subject, { ...line, series: Series.from(line.series) }])) });
+    }
+    if (saved.length) this.load();
   }
 
   rebuild() {
@@ -96,7 +134,7 @@ export class Charts {
     const taken = new Set([...this.#measures.values()].map((known) => known.color));
     let color = Number(about.color) % COLORS || 0;
     for (let tries = 0; taken.has(color) && tries < COLORS; tries++) color = (color + 1) % COLORS;
-    const known = { ...about, name, label: about.label || name, color, series: new Series(), chart: null };
+    const known = { ...about, name, label: about.label || name, color, lines: new Map(), others: new Set(), many: false, count: 0, chart: null };
     this.#measures.set(name, known);
     return known;
   }
@@ -106,11 +144,41 @@ export class Charts {
     this.#measures.delete(name);
   }
 
-  #push(known, at, value, text) {
-    const before = known.series.length;
-    known.series.push(at, value, text);
+  // #push returns the line that a value has come to, or undefined.
+  #push(known, subject, at, value, text) {
+    const line = this.#lineOf(known, subject);
+    known.count++;
     known.chart?.touch();
-    if (before < ENOUGH && known.series.length >= ENOUGH) this.#arrange();
+    if (!line) return undefined;
+    line.last = known.count;
+    const before = line.series.length;
+    line.series.push(at, value, text);
+    if (before < ENOUGH && line.series.length >= ENOUGH) this.#arrange();
+    return line;
+  }
+
+  // #lineOf returns the line of a subject. Where there are enough, a new subject takes the
+  // place of one of which nothing has come for long, or has none.
+  #lineOf(known, subject) {
+    const { lines, others, count, color } = known;
+    if (lines.has(subject)) return lines.get(subject);
+    let style = lines.size;
+    if (style >= LINES) {
+      const [oldest, line] = [...lines].reduce((a, b) => (b[1].last < a[1].last ? b : a));
+      const stale = count - line.last > STALE;
+      if (stale) {
+        lines.delete(oldest);
+        others.delete(subject);
+      }
+      const other = stale ? oldest : subject;
+      if (others.size < OTHERS) others.add(other);
+      else if (!others.has(other)) known.many = true;
+      if (!stale) return undefined;
+      ({ style } = line);
+    }
+    const line = { series: new Series(), style, color: (color + style) % COLORS, last: count };
+    lines.set(subject, line);
+    return line;
   }
 
   #soon() {
@@ -122,31 +190,31 @@ export class Charts {
 
   // #arrange shows the charts that are to be seen, in the order of the events' members.
   #arrange() {
-    const ready = [...this.#measures.values()].filter(({ series }) => series.length >= ENOUGH);
+    const ready = [...this.#measures.values()].filter(({ lines }) => [...lines.values()].some(({ series }) => series.length >= ENOUGH));
     let free = FIRST - ready.filter(({ name }) => this.#choice[name] === true).length;
-    let shown = 0;
+    const shown = new Set();
     for (const known of ready) {
       const chosen = this.#choice[known.name];
-      const show = (chosen ?? (!known.nested && free-- > 0)) && shown < MOST;
-      if (show) shown++;
-      if (show && !known.chart) known.chart = new Chart(this.#grid, { ...known, measure: known.name }, known.series);
+      const show = (chosen ?? (!known.nested && free-- > 0)) && shown.size < MOST;
+      if (show) shown.add(known);
+      if (show && !known.chart && this.#Chart) known.chart = new this.#Chart(this.#grid, known);
       if (!show && known.chart) {
         known.chart.destroy();
         known.chart = null;
       }
       if (known.chart) this.#grid.append(known.chart.box);
     }
-    this.#root.dataset.count = shown;
-    this.#hint.hidden = shown > 0;
-    this.#hint.textContent = ready.length ? 'No chart is chosen.' : 'Numbers in events become charts here, from three values on.';
+    this.#root.dataset.count = shown.size;
+    this.#hint.hidden = shown.size > 0;
+    this.#hint.textContent = ready.length ? 'No chart is chosen.' : HINT;
     this.#menu.hidden = ready.length < 2;
-    this.#list.replaceChildren(...ready.map((known) => this.#choiceOf(known)));
+    this.#list.replaceChildren(...ready.map((known) => this.#choiceOf(known, shown.has(known))));
     this.#soon();
   }
 
-  #choiceOf(known) {
+  #choiceOf(known, shown) {
     const label = Object.assign(document.createElement('label'), { className: 'menu-item check' });
-    const box = Object.assign(document.createElement('input'), { type: 'checkbox', checked: known.chart !== null });
+    const box = Object.assign(document.createElement('input'), { type: 'checkbox', checked: shown });
     box.dataset.measureChoice = known.name;
     box.addEventListener('change', () => {
       this.#choice[known.name] = box.checked;

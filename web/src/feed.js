@@ -72,6 +72,10 @@ export class Feed {
     return !this.#root.firstElementChild;
   }
 
+  get isFiltered() {
+    return Boolean(this.#filter.text || this.#filter.slower);
+  }
+
   get noneMatch() {
     return this.items.length > 0 && [...this.items].every((item) => item.hidden);
   }
@@ -147,17 +151,23 @@ export class Feed {
     return this.#waiting.filter(({ row }) => !row).length + this.#held.filter((row) => row.dataset.id).length;
   }
 
-  get newest() {
-    return [...this.items].at(-1);
+  // html is what the feed shows, and what it will, for another time: of so many characters
+  // at most, the newest rows. restore shows it again.
+  html(most) {
+    this.#parse();
+    let html = '';
+    for (const row of [...this.#root.children, ...this.#held].reverse()) {
+      if (html.length + row.outerHTML.length > most) break;
+      html = row.outerHTML + html;
+    }
+    return html;
   }
 
-  // html is what the feed shows, for another time; restore shows it again.
-  get html() {
-    return [...this.#root.children].map((row) => row.outerHTML).join('');
-  }
-
-  restore(html) {
+  // add says whether the events are new to the charts.
+  restore(html, add) {
     this.#root.innerHTML = html;
+    this.#trim(0);
+    this.#trimNotes();
     this.#root.querySelectorAll('.feed-note').forEach(dressNote);
     for (const item of this.items) {
       item.setAttribute('aria-pressed', 'false');
@@ -165,7 +175,7 @@ export class Feed {
       item.hidden = false;
       dress(item);
       if (item.dataset.traceparent) this.#root.dataset.traces = '';
-      this.#on.arrived(item);
+      if (add) this.#on.arrived(item);
     }
     this.#schedule();
   }
@@ -238,8 +248,7 @@ export class Feed {
         // First out, then in: there are never more than there may be.
         this.#trim(this.#held.filter((row) => row.dataset.id).length);
         this.#root.append(...this.#held.splice(0));
-        const notes = [...this.#root.querySelectorAll('.feed-note')];
-        for (const note of notes.slice(0, Math.max(0, notes.length - MAX_NOTES))) note.remove();
+        this.#trimNotes();
       }
       this.#tail.toEnd();
     } else if (this.#held.length) {
@@ -281,6 +290,11 @@ export class Feed {
       while (this.#root.firstElementChild !== oldest) this.#root.firstElementChild.remove();
       this.#remove(oldest);
     }
+  }
+
+  #trimNotes() {
+    const notes = [...this.#root.querySelectorAll('.feed-note')];
+    for (const note of notes.slice(0, Math.max(0, notes.length - MAX_NOTES))) note.remove();
   }
 
   #remove(row) {

@@ -53,6 +53,7 @@ export function figures(page) {
 
     filter() {
       page().feed.filter(document.getElementById('filter-text').value, Number(document.getElementById('filter-slower').value));
+      page().charts.filtered(page().feed.isFiltered);
     },
 
     showAll() {

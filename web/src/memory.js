@@ -1,13 +1,13 @@
 // What a tab remembers, so that a reload, or Back, goes on where it was: what it
-// read, up to where, whether it wanted to, and the rows that it showed.
+// read, up to where, whether it wanted to, the rows that it showed, and what it counted.
 
 const KEY = 'weir-tab';
 const FRESH = 3_600_000; // ms after which a tab begins anew
-const LARGEST = 1_000_000; // characters: a feed that is larger is not kept
+export const LARGEST = 1_000_000; // characters of the feed, or of the charts, that are kept
 
 export function remember(what) {
   try {
-    if (what.rows.length > LARGEST) what = { ...what, rows: '' };
+    if (JSON.stringify(what.charts ?? null).length > LARGEST) what = { ...what, charts: null };
     sessionStorage.setItem(KEY, JSON.stringify({ ...what, at: Date.now() }));
   } catch {
     // Storage may be full, or forbidden. The tab then begins anew.

@@ -9,7 +9,7 @@ import { EventPanel } from './event.js';
 import { Fault } from './fault.js';
 import { Feed } from './feed.js';
 import * as health from './health.js';
-import { recall, remember } from './memory.js';
+import { LARGEST, recall, remember } from './memory.js';
 import { setNode } from './node.js';
 import { Stats } from './stats.js';
 import { Stream } from './stream.js';
@@ -116,26 +116,24 @@ export class Page {
   // topic that it found, or ''.
   static remembered = recall;
 
-  restore({ topic, lastID, rows, total, resumes, gaps, wanted, seconds }) {
-    if (topic !== this.topic) return;
+  restore({ topic, lastID, rows, resumes, gaps, wanted, stats, charts }) {
+    if (topic !== this.topic || !stats) return; // an earlier page kept no stats
     this.stream.lastID = isID(lastID) ? lastID : '';
     this.#began = this.stream.lastID !== '';
     Object.assign(this, { resumes, gaps });
-    this.feed.restore(rows);
-    this.stats.total = total;
-    for (const ms of seconds) this.stats.recount(ms);
+    if (charts) this.charts.restore(charts);
+    this.feed.restore(rows, !charts);
+    this.stats.restore(stats);
     if (wanted) this.stream.connect();
     this.#on.change();
   }
 
   #save() {
-    const { feed, stream, stats } = this;
-    const pending = feed.pending;
+    const { feed, charts, stream, stats } = this;
+    const rows = feed.html(LARGEST);
     remember({
-      topic: this.topic, wanted: stream.wanted, rows: feed.html,
-      lastID: pending ? feed.newest?.dataset.id ?? '' : stream.lastID,
-      total: stats.total - pending, resumes: this.resumes, gaps: this.gaps,
-      seconds: [...feed.items].map((item) => parseInt(item.dataset.id, 10)),
+      topic: this.topic, wanted: stream.wanted, rows, lastID: stream.lastID,
+      resumes: this.resumes, gaps: this.gaps, stats: stats.saved, charts: charts.saved,
     });
   }
 
@@ -227,6 +225,7 @@ export class Page {
     this.#began = true;
     if (fields.last_event_id === 'malformed') this.#on.notice('malformed', 'The server did not understand where this page left off: the stream starts live.');
     setNode(this.node);
+    this.charts.load(); // before it is needed: the server may be away then
     health.watch(this.connection, ({ lag_events: lag, events_sent: sent }, topic, askedAt) => {
       this.#owed = lag === undefined ? undefined : sent + lag;
       this.#recovered(this.#fault.judge(topic, askedAt));

@@ -80,11 +80,20 @@ export class Series {
     return between.sort((a, b) => a - b)[between.length >> 1];
   }
 
-  // alone are the places of the values between two gaps, which no line reaches.
-  alone() {
-    const { values } = this;
-    const none = (value) => value === null || value === undefined;
-    return values.flatMap((value, i) => (!none(value) && none(values[i - 1]) && none(values[i + 1]) ? [i] : []));
+  // saved is all of it for another time, as small as it can be; Series.from brings it back.
+  get saved() {
+    return { digits: this.digits, latest: this.latest, columns: this.#columns.map(({ at, values, count }) => [count, at, ...values.flatMap((each) => [each.at, each.value])]) };
+  }
+
+  static from({ digits, latest, columns }) {
+    const series = new Series();
+    Object.assign(series, { digits, latest });
+    for (const [count, at, ...flat] of columns) {
+      const values = [];
+      for (let i = 0; i < flat.length; i += 2) values.push({ at: flat[i], value: flat[i + 1] });
+      series.#columns.push({ at, values, count });
+    }
+    return series;
   }
 
   range() {
@@ -92,11 +101,11 @@ export class Series {
     return [Math.min(...values), Math.max(...values)];
   }
 
-  // format writes a value with as many digits as the values have that came.
-  format(value) {
+  // format writes a value with as many digits as the values have that came, or as asked.
+  format(value, digits = this.digits) {
     if (value === null || value === undefined) return '–';
     if (Math.abs(value) >= 1e15) return value.toPrecision(6);
-    return value.toLocaleString('en', { minimumFractionDigits: this.digits, maximumFractionDigits: this.digits, useGrouping: Math.abs(value) >= 10_000 });
+    return value.toLocaleString('en', { minimumFractionDigits: digits, maximumFractionDigits: digits, useGrouping: Math.abs(value) >= 10_000 });
   }
 }
 
@@ -106,4 +115,20 @@ function extremes(values) {
   const least = values.reduce((a, b) => (b.value < a.value ? b : a));
   const greatest = values.reduce((a, b) => (b.value > a.value ? b : a));
   return values.filter((each, i) => i === 0 || i === values.length - 1 || each === least || each === greatest);
+}
+
+// alone are the places of the values between two gaps, which no line reaches. What is
+// undefined is of another line.
+export function alone(values) {
+  const at = [...values.keys()].filter((i) => values[i] !== undefined);
+  const none = (i) => values[i] === null || values[i] === undefined;
+  return at.filter((place, i) => !none(place) && none(at[i - 1] ?? -1) && none(at[i + 1] ?? -1));
+}
+
+// join puts several series on one axis: the times, and for each series its values, which
+// are undefined where the time is another one's.
+export function join(all) {
+  const points = all.flatMap((series, of) => series.times.map((at, i) => ({ at, of, value: series.values[i] })));
+  if (all.length > 1) points.sort((a, b) => a.at - b.at);
+  return [points.map(({ at }) => at), ...all.map((_, of) => points.map((point) => (point.of === of ? point.value : undefined)))];
 }

@@ -29,16 +29,21 @@ export class Stats {
   // late, after an outage, belongs to the minute in which it happened.
   count(enteredAt) {
     this.total++;
-    this.recount(enteredAt);
-  }
-
-  // recount takes an event that has been counted before this page was loaded.
-  recount(enteredAt) {
     this.firstAt ||= enteredAt;
     this.lastAt = Math.max(this.lastAt, enteredAt);
     const second = Math.floor(enteredAt / 1000);
     this.#advance(second);
     if (this.second - second < this.seconds.length) this.seconds[second % this.seconds.length]++;
+  }
+
+  // saved is all of it for another time; restore goes on with it.
+  get saved() {
+    return { ...this, seconds: [...this.seconds] };
+  }
+
+  restore({ seconds, ...saved }) {
+    Object.assign(this, saved);
+    this.seconds.set(seconds);
   }
 
   // knownFrom says that earlier events than this one are not known of.

@@ -5,7 +5,7 @@ import { test } from 'node:test';
 import { busyBefore } from '../src/busy.js';
 import { ended } from '../src/ending.js';
 import { indent, numbersIn } from '../src/json.js';
-import { Series } from '../src/series.js';
+import { alone, join, Series } from '../src/series.js';
 import { Stats } from '../src/stats.js';
 import { before, compareIDs, Decoder } from '../src/wire.js';
 
@@ -47,7 +47,7 @@ test('a chart has gaps where values are missing, and what it says is of every va
   series.gap();
   series.push(11, 7, '7');
   assert.deepEqual(series.values.slice(-2), [null, 7]);
-  assert.deepEqual(series.alone(), [series.values.length - 1]);
+  assert.deepEqual(alone(series.values), [series.values.length - 1]);
   series.push(100, 8, '8'); // far longer than usual
   assert.deepEqual(series.values.slice(-3), [7, null, 8]);
   assert.equal(series.format(7), '7.0');
@@ -69,6 +69,24 @@ test('a chart has gaps where values are missing, and what it says is of every va
   assert.ok(many.times.length <= 4 * 120 && many.range()[1] > 0.99);
 });
 
+test('several lines share an axis, and each has gaps of its own', () => {
+  const [a, b] = [new Series(), new Series()];
+  for (const at of [1, 3, 5]) a.push(at, at, '1');
+  a.gap();
+  a.push(7, 7, '7');
+  for (const at of [2, 4, 6]) b.push(at, 10 * at, '1');
+  const [times, ofA, ofB] = join([a, b]);
+  assert.deepEqual(times, [1, 2, 3, 4, 5, 5.001, 6, 7]);
+  assert.deepEqual(ofA, [1, undefined, 3, undefined, 5, null, undefined, 7]);
+  assert.deepEqual(ofB, [undefined, 20, undefined, 40, undefined, undefined, 60, undefined]);
+  assert.deepEqual([alone(ofA), alone(ofB)], [[7], []]);
+  assert.deepEqual(alone([5]), [0]);
+  const again = Series.from(JSON.parse(JSON.stringify(a.saved)));
+  a.push(8, 1.5, '1.5');
+  again.push(8, 1.5, '1.5');
+  assert.deepEqual([again.times, again.values, again.counts, again.length, again.latest, again.format(1)], [a.times, a.values, a.counts, a.length, a.latest, '1.0']);
+});
+
 test('a minute is a minute', () => {
   const stats = new Stats();
   const t0 = 1_800_000_000_000;
@@ -80,6 +98,13 @@ test('a minute is a minute', () => {
   busy.knownFrom(busy.firstAt);
   assert.deepEqual(busy.lastMinute(t0 + 20_000), { events: 50, atLeast: true });
   assert.deepEqual(busy.lastMinute(t0 + 75_000), { events: 12, atLeast: false });
+  // A page that is loaded again goes on with what it knew.
+  const [left, again] = [new Stats(), new Stats()];
+  for (let n = 0; n < 50; n++) left.count(t0 + n * 400);
+  left.knownFrom(left.firstAt);
+  again.restore(JSON.parse(JSON.stringify(left.saved)));
+  again.count(t0 + 20_000);
+  assert.deepEqual([again.lastMinute(t0 + 20_000), again.lastMinute(t0 + 75_000), again.total], [{ events: 51, atLeast: true }, { events: 13, atLeast: false }, 51]);
   assert.equal(stats.latencyFigures(), null);
   for (let ms = 1; ms <= 100; ms++) stats.latency(ms);
   assert.deepEqual(stats.latencyFigures(), { p50: 51, p95: 96, worst: 100, of: 100 });

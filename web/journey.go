@@ -28,7 +28,12 @@ type Journey struct {
 	Own        bool     `json:"own"`
 	Others     []string `json:"others,omitempty"`
 
+	// TotalMS is the time until the last known step. Awaited says that this is not the
+	// journey's end: the reader has a page that has not reported the event on its
+	// screen. Part says in words what is not known; "" where the journey is whole.
 	TotalMS float64      `json:"total_ms"`
+	Awaited bool         `json:"awaited"`
+	Part    string       `json:"-"`
 	Rows    []JourneyRow `json:"steps"`
 }
 
@@ -39,13 +44,19 @@ const minBar = 1.5
 // BarX and BarWidth place the row in the waterfall, in percent. They are
 // attributes of SVG: the content security policy blocks style="…".
 func (j Journey) BarX(r JourneyRow) string {
-	return percent(min(j.share(r.StartMS), 100-minBar))
+	x, _ := j.bar(r)
+	return percent(x)
 }
 
 // BarWidth is the width that goes with [Journey.BarX].
 func (j Journey) BarWidth(r JourneyRow) string {
-	x := min(j.share(r.StartMS), 100-minBar)
-	return percent(min(max(j.share(r.DurationMS), minBar), 100-x))
+	_, width := j.bar(r)
+	return percent(width)
+}
+
+func (j Journey) bar(r JourneyRow) (x, width float64) {
+	x = min(j.share(r.StartMS), 100-minBar)
+	return x, min(max(j.share(r.DurationMS), minBar), 100-x)
 }
 
 func (j Journey) share(ms float64) float64 {
@@ -57,12 +68,35 @@ func (j Journey) share(ms float64) float64 {
 
 // End names where the journey ends, as far as is known.
 func (j Journey) End() string {
+	end := "the log"
 	for _, r := range j.Rows {
-		if r.Service == "weir-browser" {
+		switch {
+		case r.Service == "weir-browser":
 			return "screen"
+		case r.Step == string(journey.Deliver):
+			end = "delivery"
 		}
 	}
-	return "delivery"
+	return end
+}
+
+// reportsWithin is how long a page takes to report at most, while it is in sight.
+const reportsWithin = 10 * time.Second
+
+// partOf says what is not known of a journey by its last step; "" where it is whole.
+func partOf(last journey.StepKind, awaited bool, ended time.Time) string {
+	switch {
+	case last == journey.Process:
+		return ""
+	case awaited && time.Since(ended) < reportsWithin:
+		return "sent; not reported on screen yet"
+	case awaited:
+		return "sent; not reported on screen"
+	case last == journey.Deliver:
+		return "sent; this reader does not report when it shows it"
+	default:
+		return "published; nothing is known of a reader"
+	}
 }
 
 // Ruler are the times at the lines of the waterfall: five, from its beginning to
@@ -116,6 +150,7 @@ func journeyOf(j journey.Journey, err error) Journey {
 	v := Journey{
 		Topic: j.Topic, EventID: j.ID, Type: j.Type, Subject: j.Subject, Node: j.Node, Time: j.Start.UTC(),
 		Connection: j.Connection, Own: j.Own, Others: j.Others, TotalMS: millis(j.Total),
+		Awaited: j.Awaited, Part: partOf(j.Last(), j.Awaited, j.Start.Add(j.Total)),
 	}
 	if len(j.Steps) > 0 {
 		v.Rows = append(v.Rows, JourneyRow{

@@ -33,6 +33,11 @@ type TraceLine struct {
 	// names: send, receive, deliver or process (on screen).
 	TotalMS float64 `json:"total_ms"`
 	Last    string  `json:"last"`
+	// Awaited says that the last step is not the journey's end: the reader has a page
+	// that has not reported the event on its screen. Part says in words what is not known
+	// of the journey; "" where it is whole.
+	Awaited bool   `json:"awaited"`
+	Part    string `json:"-"`
 	// Readers is how many readers are known, of however many there were.
 	Readers int `json:"readers"`
 	// Rows are the steps of the reader that was last, for a small waterfall.
@@ -43,11 +48,29 @@ type TraceLine struct {
 	JaegerURL string `json:"jaeger_url,omitempty"`
 }
 
+// awaitedShare is how much of a line's waterfall stands for what is not known yet, in
+// percent.
+const awaitedShare = 15
+
 // BarX and BarWidth place a row in the line's waterfall: see [Journey.BarX].
-func (l TraceLine) BarX(r JourneyRow) string { return Journey{TotalMS: l.TotalMS}.BarX(r) }
+func (l TraceLine) BarX(r JourneyRow) string {
+	x, _ := Journey{TotalMS: l.TotalMS}.bar(r)
+	return percent(x * l.known())
+}
 
 // BarWidth is the width that goes with [TraceLine.BarX].
-func (l TraceLine) BarWidth(r JourneyRow) string { return Journey{TotalMS: l.TotalMS}.BarWidth(r) }
+func (l TraceLine) BarWidth(r JourneyRow) string {
+	_, width := Journey{TotalMS: l.TotalMS}.bar(r)
+	return percent(width * l.known())
+}
+
+// known is the share of the waterfall that is for the steps that are known.
+func (l TraceLine) known() float64 {
+	if l.Awaited {
+		return 1 - awaitedShare/100.0
+	}
+	return 1
+}
 
 // Epoch is Time in milliseconds.
 func (l TraceLine) Epoch() int64 { return l.Time.UnixMilli() }

@@ -119,3 +119,49 @@ func TestSharesOfAJourneyAddUp(t *testing.T) {
 		t.Errorf("told %q, want %q", got, want)
 	}
 }
+
+// A journey of which the end has not been told is not shown as a whole one.
+func TestJourneyWithoutItsEnd(t *testing.T) {
+	store := journey.NewStore("a", 0, 0)
+	s := newSite(t, func(o *web.Options) {
+		full(o)
+		o.Observe.Traces = store
+	})
+	e := journey.Event{Topic: "one", ID: "5000-0"}
+	for n, c := range []struct {
+		name string
+		ago  time.Duration
+		page bool
+		want string
+	}{
+		{"a page, just now", 0, true, "sent; not reported on screen yet"},
+		{"a page, long ago", time.Minute, true, "sent; not reported on screen"},
+		{"a program", time.Minute, false, "sent; this reader does not report when it shows it"},
+		{"nobody", time.Minute, false, "published; nothing is known of a reader"},
+	} {
+		at := time.Now().Add(-c.ago)
+		e.Published, e.ID = at, fmt.Sprintf("%d-0", at.UnixMilli())
+		ref := journey.Ref{Trace: [16]byte{byte(n + 1)}, Span: [8]byte{1}}
+		store.Publish(ref, e, journey.Span{Began: at, Ended: at.Add(time.Millisecond)})
+		delivery := journey.Delivery{Connection: c.name, Entered: at, Began: at, Ended: at.Add(2 * time.Millisecond), Batch: 1}
+		if c.page {
+			store.Reader(c.name).Deliver(ref, delivery)
+		}
+		if c.name != "nobody" {
+			store.Deliver(ref, e, delivery)
+		}
+		for _, path := range []string{"/traces?limit=1", "/traces/" + ref.TraceID()} {
+			html := s.do("GET", path, "", "HX-Request", "true", "Accept", "text/html", "Sec-Fetch-Mode", "cors").Body.String()
+			if n > 0 && path == "/traces?limit=1" {
+				continue // the newest is the first
+			}
+			if !strings.Contains(html, c.want+"<") || strings.Contains(html, "&gt; ") != c.page || strings.Contains(html, " data-awaited") != c.page || strings.Contains(html, "to screen<") {
+				t.Errorf("%s, %s: no %q in\n%s", c.name, path, c.want, html)
+			}
+		}
+	}
+	list := s.do("GET", "/traces?sort=newest", "", "HX-Request", "true", "Accept", "text/html", "Sec-Fetch-Mode", "cors").Body.String()
+	if n := strings.Count(list, "trace-part"); n != 4 {
+		t.Errorf("%d of 4 journeys say what is not known of them:\n%s", n, list)
+	}
+}

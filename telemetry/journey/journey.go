@@ -39,6 +39,9 @@ type Journey struct {
 	Connection string
 	// Own says that the reader is the one that was asked for.
 	Own bool
+	// Awaited says that the reader has a page, which has not reported that the event was
+	// on its screen. A page that is not in sight does not report.
+	Awaited bool
 	// Start is when the first step began. Total is the time from then until the last
 	// step ended.
 	Start time.Time
@@ -48,6 +51,16 @@ type Journey struct {
 	Steps []Step
 	// Others are the other readers that are known, each by its connection.
 	Others []string
+}
+
+// Last returns the last step that is known, of those that are no gaps.
+func (j Journey) Last() (last StepKind) {
+	for _, step := range j.Steps {
+		if !step.Gap {
+			last = step.Kind
+		}
+	}
+	return last
 }
 
 // A StepKind says what a step is.
@@ -159,6 +172,7 @@ func (s *Store) tell(r *record, connection string) Journey {
 		j.add(Step{Kind: Process, Start: report.Received, Duration: report.Shown.Sub(report.Received)})
 	}
 	j.Own = connection != "" && j.Connection == connection
+	j.Awaited = deliver != nil && report == nil && s.readers.get(deliver.Connection) != nil
 	j.Others = r.others(j.Connection)
 	var end time.Time
 	for i, step := range j.Steps {

@@ -31,6 +31,9 @@ type Summary struct {
 	Total time.Duration
 	// Last is the last step that is known.
 	Last StepKind
+	// Awaited says that the reader that was last has a page, which has not reported that
+	// the event was on its screen.
+	Awaited bool
 	// Readers is how many readers are known.
 	Readers int
 	// Steps are those of the reader that was last.
@@ -140,7 +143,7 @@ func (s *Store) summarize(ends []end) []Summary {
 	for _, last := range ends {
 		r := last.of
 		j := s.tell(r, last.connection)
-		sum := Summary{Event: r.Event, Ref: r.ref, Start: r.start(), Total: last.total(), Last: last.kind, Readers: len(j.Others), Steps: j.Steps}
+		sum := Summary{Event: r.Event, Ref: r.ref, Start: r.start(), Total: last.total(), Last: last.kind, Awaited: last.kind == Deliver && j.Awaited, Readers: len(j.Others), Steps: j.Steps}
 		if j.Connection != "" {
 			sum.Readers++
 		}

@@ -265,3 +265,33 @@ func TestOldestReaderMakesRoom(t *testing.T) {
 		t.Errorf("more than %d readers are remembered", most)
 	}
 }
+
+// TestWhatIsAwaited has a page that reports late, and a reader that has none.
+func TestWhatIsAwaited(t *testing.T) {
+	s := journey.NewStore("a", 0, 0)
+	e := event(0)
+	page := s.Reader("page")
+	s.Publish(ref(0), e, span(0, 1))
+	is := func(want bool, last journey.StepKind) {
+		t.Helper()
+		j, err := s.Journey(journey.Query{TraceID: ref(0).TraceID()})
+		if err != nil || j.Awaited != want || j.Last() != last {
+			t.Errorf("the journey: awaited %v, last %s, %v; want %v, %s", j.Awaited, j.Last(), err, want, last)
+		}
+		if list := s.Recent(journey.ListQuery{}); len(list) != 1 || list[0].Awaited != want || list[0].Last != last {
+			t.Errorf("the list: %+v, want %v, %s", list, want, last)
+		}
+	}
+	is(false, journey.Send)
+	s.Deliver(ref(0), e, flush("page", 1, 3))
+	page.Deliver(ref(0), flush("", 1, 3))
+	is(true, journey.Deliver)
+	if _, _, err := s.Report(ref(0), e.ID, shown("page", 5, 7)); err != nil {
+		t.Fatal(err)
+	}
+	is(false, journey.Process)
+	s.Deliver(ref(0), e, flush("program", 1, 90))
+	if j, err := s.Journey(journey.Query{TraceID: ref(0).TraceID(), Connection: "program"}); err != nil || j.Awaited || j.Last() != journey.Deliver {
+		t.Errorf("a program's: awaited %v, last %s, %v", j.Awaited, j.Last(), err)
+	}
+}

@@ -27,7 +27,7 @@
 //   .journey [data-total] .waterfall [data-span][data-service] [data-copy] [data-jaeger] .journey-missing
 //   #stream-connection #stream-node #stream-trace #stream-totals #stream-tabs
 //   #stream-lag #stream-resumed #stream-gaps
-//   #bands #streams-rows tr[data-own][data-over] #traces #trace
+//   #bands #streams-rows tr[data-own][data-over] #traces #traces-follow #traces-refresh #traces-asof #trace
 //   #announcer                         what a screen reader hears
 
 import * as access from './access.js';
@@ -217,6 +217,7 @@ function weir() {
       this.refreshFigures();
       this.refreshTry();
       traces?.lineIs(page.stream.state);
+      page.panel.lineIs(page.stream.state);
       title.show(this.own === 'true' ? 'connecting' : page.stream.state, page.topic, views.name, unseen);
       // What is shown has its own address.
       const event = page.panel.id;

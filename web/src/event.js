@@ -21,6 +21,9 @@ export class EventPanel {
   #item = null;
   #journey = new Journey(byID('journey'));
   #hasJourneys;
+  #line = '';
+  #payloadFailed = false;
+  #rawFailed = false;
 
   // closed is called when the reader closes the panel.
   constructor({ hasJourneys, closed }) {
@@ -53,6 +56,21 @@ export class EventPanel {
     // On a phone the panel is below the feed, out of sight.
     const box = byID('journey-panel').getBoundingClientRect();
     if (box.top > innerHeight - 120 || box.bottom < 0) byID('journey-panel').scrollIntoView({ block: 'start' });
+  }
+
+  // lineIs hears of the state of the page's stream: when that is open again, what could
+  // not be had of the event is asked for once more.
+  lineIs(state) {
+    const opened = state === 'connected' && this.#line !== state;
+    this.#line = state;
+    if (!opened || !this.id) return;
+    if (!this.#item) {
+      if (byID('journey').dataset.journey === 'failed') this.open(this.#topic, this.id);
+      return;
+    }
+    this.#journey.retry();
+    if (this.#payloadFailed) this.#showPayload();
+    if (this.#rawFailed && !byID('raw').hidden) this.#showRaw();
   }
 
   // open shows an event by its address, for which the server is asked.
@@ -96,6 +114,7 @@ export class EventPanel {
   // #showPayload shows the payload, and asks the server for what the row lacks.
   async #showPayload() {
     const item = this.#item;
+    this.#payloadFailed = false;
     const show = (text, note = '') => { byID('event-payload').textContent = text.length > MOST ? `${text.slice(0, MOST)}\n… ${size(Number(item.dataset.bytes))} in all: Copy has the whole.` : text + note; };
     const pretty = (text) => (item.dataset.content === 'json' && /^\s*[[{]/.test(text) ? indent(text) : text);
     if (!isPartial(item)) return show(pretty(payload(item)));
@@ -104,7 +123,9 @@ export class EventPanel {
       const text = await whole(item, this.#topic);
       if (item === this.#item) show(pretty(text));
     } catch (error) {
-      if (item === this.#item) show(payload(item), `\n… a part of ${size(Number(item.dataset.bytes))}. ${error.message}`);
+      if (item !== this.#item) return undefined;
+      this.#payloadFailed = true;
+      show(payload(item), `\n… a part of ${size(Number(item.dataset.bytes))}. ${error.message}`);
     }
     return undefined;
   }
@@ -146,12 +167,17 @@ export class EventPanel {
   }
 
   // #toggleRaw shows the event as a program reads it, and how.
-  async #toggleRaw() {
-    const box = byID('raw');
-    if (!box.hidden) return this.#hideRaw();
-    const { id } = this;
-    box.hidden = false;
+  #toggleRaw() {
+    if (!byID('raw').hidden) return this.#hideRaw();
+    byID('raw').hidden = false;
     byID('raw-frame').setAttribute('aria-expanded', 'true');
+    return this.#showRaw();
+  }
+
+  async #showRaw() {
+    const { id } = this;
+    const box = byID('raw');
+    this.#rawFailed = false;
     const line = Object.assign(document.createElement('code'), { className: 'raw-curl', textContent: `curl -N '${location.origin}${addressOf(this.#topic, 'json', before(id))}'` });
     const pre = Object.assign(document.createElement('pre'), { className: 'payload', id: 'raw-bytes', tabIndex: 0, textContent: '…' });
     pre.setAttribute('aria-label', 'Raw frame');
@@ -160,6 +186,7 @@ export class EventPanel {
       pre.textContent = frame(await lookUp(this.#topic, id, 'json'));
     } catch (error) {
       pre.textContent = error.message;
+      this.#rawFailed = id === this.id;
     }
   }
 }

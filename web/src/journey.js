@@ -5,6 +5,7 @@ import { copy } from './copy.js';
 import { at } from './node.js';
 
 const PATIENCE = 8000; // ms
+const TRIES = 8;
 const AGAIN = 800; // ms: the browser's own span reaches the server with the next beacon
 
 export class Journey {
@@ -33,7 +34,14 @@ export class Journey {
     this.#asked = at(`/traces/${trace}?${query}`, node);
     this.#state('loading');
     this.#body.setAttribute('aria-busy', 'true');
-    this.#load(this.#asked, connection ? 8 : 1);
+    this.#load(this.#asked, TRIES);
+  }
+
+  // retry asks again for a journey that could not be had.
+  retry() {
+    if (!this.#asked || this.#body.dataset.journey !== 'failed') return;
+    this.#state('loading');
+    this.#load(this.#asked, TRIES);
   }
 
   clear() {
@@ -85,13 +93,9 @@ export class Journey {
     const missing = Boolean(this.#body.querySelector('[data-missing]'));
     this.#state(missing ? 'missing' : 'loaded');
     if (this.#body.querySelector('[data-service="weir-browser"]')) return;
-    if (!missing && address.includes('connection=')) this.#note(tries > 1 ? 'This page has not reported yet when it had the event.' : 'This page has not reported when it had the event.');
-    if (tries > 1) this.#again = setTimeout(() => this.#load(address, tries - 1), AGAIN);
-  }
-
-  // #note says what the journey lacks.
-  #note(text) {
-    this.#body.querySelector('.journey-total')?.after(Object.assign(document.createElement('p'), { className: 'hint journey-note', textContent: text }));
+    // The page's own report, or that of a page that the server waits for, may follow.
+    const awaited = address.includes('connection=') || this.#body.querySelector('[data-awaited]');
+    if (awaited && tries > 1) this.#again = setTimeout(() => this.#load(address, tries - 1), AGAIN);
   }
 
   #tell(state, text, trace = '') {

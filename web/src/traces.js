@@ -1,22 +1,29 @@
-// The view of the traces: recent journeys, or the slowest, and one of them.
+// The view of the traces: recent journeys, or the slowest, and one of them. The list
+// follows what comes, for as long as the reader looks at it from outside.
 
-import { timeOfDay, when } from './clock.js';
+import { when } from './clock.js';
 import { Journey } from './journey.js';
 import { at } from './node.js';
 import { tellTime } from './row.js';
 
 const byID = (id) => document.getElementById(id);
 const PATIENCE = 8000; // ms
+const EVERY = 3000; // ms between two looks for new journeys
 
 export class TracesView {
   #page;
   #list = byID('traces');
   #form = byID('traces-form');
+  #follow = byID('traces-follow');
   #journey = new Journey(byID('trace'));
   #pressed = '';
   #asked = null;
   #shown = false;
   #line = '';
+  #following = true;
+  #text = ''; // of the list that is shown
+  #readAt = 0;
+  #failure = ''; // why the list could not be read again
 
   constructor(page) {
     this.#page = page;
@@ -25,11 +32,19 @@ export class TracesView {
       this.load();
     });
     this.#form.addEventListener('change', () => this.load());
+    this.#follow.addEventListener('click', () => {
+      this.#following = !this.#following;
+      this.#follow.setAttribute('aria-pressed', String(this.#following));
+      this.#follow.textContent = this.#following ? 'Following' : 'Paused';
+      if (this.#following) this.load();
+      else this.redress();
+    });
     this.#list.addEventListener('click', (event) => {
       const line = event.target.closest('[data-trace-id]');
       if (line) this.#press(line);
     });
     this.#list.addEventListener('keydown', (event) => this.#key(event));
+    setInterval(() => this.#look(), EVERY);
   }
 
   show(shown) {
@@ -41,18 +56,37 @@ export class TracesView {
   }
 
   // lineIs hears of the state of the page's stream: when that is open again, so is the
-  // way to the traces that could not be had.
+  // way to the traces, and the journey, that could not be had.
   lineIs(state) {
     const opened = state === 'connected' && this.#line !== state;
     this.#line = state;
-    if (opened && this.#shown && this.#list.dataset.traces === 'failed') this.load();
+    if (!opened || !this.#shown) return;
+    if (this.#failure) this.load();
+    this.#journey.retry();
   }
 
   topicChanged() {
     if (this.#shown) this.load();
   }
 
-  async load() {
+  // #look reads the list again, unless nobody sees it or somebody is at it.
+  #look() {
+    if (!this.#shown || document.hidden || !this.#following) return;
+    if (this.#held()) this.redress();
+    else if (!this.#list.hasAttribute('aria-busy')) this.load(true);
+  }
+
+  // #held reports whether the reader is in the list: what is under the pointer, or in
+  // focus, or marked, or was scrolled to, stays where it is.
+  #held() {
+    const list = this.#list;
+    const marked = getSelection();
+    return list.matches(':hover') || list.contains(document.activeElement) || (list.querySelector('.traces')?.scrollTop ?? 0) > 0
+      || (!marked.isCollapsed && list.contains(marked.anchorNode));
+  }
+
+  // load reads the list. quietly, what is shown stays where that fails.
+  async load(quietly = false) {
     const form = new FormData(this.#form);
     const query = new URLSearchParams({ sort: form.get('sort') });
     if (form.get('min')) query.set('min', form.get('min'));
@@ -60,29 +94,36 @@ export class TracesView {
     this.#asked?.abort();
     const asked = new AbortController();
     this.#asked = asked;
-    this.#list.setAttribute('aria-busy', 'true');
+    if (!quietly) this.#list.setAttribute('aria-busy', 'true');
     try {
       const answer = await fetch(at(`/traces?${query}`), { headers: { Accept: 'text/html', 'HX-Request': 'true' }, signal: AbortSignal.any([asked.signal, AbortSignal.timeout(PATIENCE)]) });
       if (!/^text\/html\b/.test(answer.headers.get('Content-Type') ?? '')) throw new Error(`The server does not show its traces (${answer.status}).`);
-      await htmx.swap({ sourceElement: byID('journey-connector'), target: this.#list, swap: 'innerHTML', text: await answer.text() });
+      const text = await answer.text();
+      if (asked.signal.aborted || (quietly && this.#held())) return;
+      if (text !== this.#text || this.#list.dataset.traces === 'failed') await htmx.swap({ sourceElement: byID('journey-connector'), target: this.#list, swap: 'innerHTML', text });
+      this.#text = text;
+      this.#readAt = Date.now();
+      this.#failure = '';
       this.#list.dataset.traces = this.#list.querySelector('.trace-line') ? 'loaded' : 'none';
     } catch (error) {
       if (asked.signal.aborted) return;
-      const p = Object.assign(document.createElement('p'), { className: 'hint table-empty', textContent: error.message.startsWith('The server') ? error.message : 'The server cannot be reached.' });
-      this.#list.replaceChildren(p);
-      this.#list.dataset.traces = 'failed';
+      this.#failure = error.message.startsWith('The server') ? error.message : 'The server cannot be reached.';
+      if (!quietly) this.#list.replaceChildren(Object.assign(document.createElement('p'), { className: 'hint table-empty', textContent: this.#failure }));
+      if (!quietly) this.#list.dataset.traces = 'failed';
     }
     this.#list.removeAttribute('aria-busy');
     this.redress();
     this.#mark();
   }
 
-  // redress writes the times in the zone that the reader has chosen. The list stands
-  // still, so it says of when it is.
+  // redress writes the times in the zone that the reader has chosen, and when the list
+  // was read.
   redress() {
     for (const time of this.#list.querySelectorAll('.trace-time')) tellTime(time, Number(time.dataset.ms));
     for (const time of this.#list.querySelectorAll('.trace-since')) time.textContent = when(Number(time.dataset.ms));
-    for (const at of this.#list.querySelectorAll('.trace-asof')) at.textContent = `as of ${timeOfDay(Date.now())}`;
+    const shows = this.#readAt && this.#list.dataset.traces !== 'failed';
+    const why = this.#failure || (this.#following && this.#held() ? 'held while you are in the list' : '');
+    byID('traces-asof').textContent = shows ? `as of ${when(this.#readAt)}${why ? ` · ${why}` : ''}` : '';
   }
 
   #press(line) {

@@ -1,0 +1,89 @@
+package e2e_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+)
+
+// What of an event could not be had while the server was away is asked for again when
+// the stream is back.
+func TestEventIsAskedForAgain(t *testing.T) {
+	t.Parallel()
+	s := startServer(t, "-source", "t=http", "-retry", "300ms")
+	via := startProxy(t, s.addr)
+	p := openPage(t, via.url())
+	p.expect(broken)
+	p.connect()
+	s.publish("t", seq(0, 2)...)
+	s.publish("t", fmt.Sprintf(`{"seq":2,"text":%q}`, strings.Repeat("x", 100_000)))
+	p.latest(2)
+	via.down()
+	p.state("error")
+	p.click(`#sse-feed .data-item:last-child`)
+	p.wait(`document.getElementById('journey').dataset.journey === 'failed'`)
+	p.click("#raw-frame")
+	p.wait(`!document.getElementById('event-payload').textContent.startsWith('Asking') && /reach|lost|network/i.test(document.getElementById('raw-bytes').textContent)`)
+	via.up()
+	p.state("connected")
+	p.wait(`document.getElementById('journey').dataset.journey === 'loaded' && document.querySelector('#journey .waterfall')`)
+	p.wait(`document.getElementById('event-payload').textContent.length > 100000`)
+	p.wait(`document.getElementById('raw-bytes').textContent.startsWith('id:')`)
+}
+
+// The list of the traces follows what comes, as long as the reader does not hold it.
+func TestTracesFollow(t *testing.T) {
+	t.Parallel()
+	s := startServer(t, "-source", "t=http")
+	p := openPage(t, s.url())
+	p.connect()
+	s.publish("t", seq(0, 1)...)
+	p.total(1)
+	p.click(`#views [data-view=traces]`)
+	lines := func(want int) {
+		t.Helper()
+		p.wait(`document.querySelectorAll('.trace-line').length === %d`, want)
+	}
+	lines(1)
+	s.publish("t", seq(1, 2)...)
+	lines(2)
+	p.wait(`/^as of \d\d:\d\d:\d\d$/.test(document.getElementById('traces-asof').textContent)`)
+	// Who is in the list is left alone, and told so.
+	p.run(`document.querySelector('.trace-line').focus()`)
+	s.publish("t", seq(2, 3)...)
+	p.wait(`document.getElementById('traces-asof').textContent.endsWith('held while you are in the list')`)
+	lines(2)
+	p.run(`document.activeElement.blur()`)
+	lines(3)
+	p.click("#traces-follow")
+	p.says("#traces-follow", "Paused")
+	s.publish("t", seq(3, 4)...)
+	p.stays(4*time.Second, `document.querySelectorAll('.trace-line').length === 3`)
+	p.click("#traces-refresh")
+	lines(4)
+	p.click("#traces-follow")
+	s.publish("t", seq(4, 5)...)
+	lines(5)
+}
+
+// A journey that no page has reported the end of is marked, and its time is not shown as
+// the whole.
+func TestJourneyThatIsNotReported(t *testing.T) {
+	t.Parallel()
+	s := startServer(t, "-source", "t=http")
+	p := openPage(t, s.url())
+	p.connect()
+	s.publish("t", seq(0, 1)...)
+	p.latest(0)
+	p.run(hide, true) // a page that nobody sees has nothing on screen
+	s.publish("t", seq(1, 2)...)
+	p.total(2)
+	p.run(hide, false)
+	p.click(`#views [data-view=traces]`)
+	p.wait(`document.querySelectorAll('.trace-line').length === 2`)
+	p.wait(`(() => { const [late, whole] = document.querySelectorAll('.trace-line');
+		return late.querySelector('.trace-part')?.textContent.startsWith('sent; not reported on screen') && late.querySelector('.trace-ms').textContent.includes('> ') && !whole.querySelector('.trace-part') })()`)
+	p.click(`.trace-line`)
+	p.wait(`document.querySelector('#trace .span-awaited') && document.querySelector('#trace .journey-total').textContent.includes('sent; not reported on screen')`)
+}

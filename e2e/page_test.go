@@ -53,6 +53,25 @@ func TestCloseEndsItForGood(t *testing.T) {
 	p.click("#connect")
 	p.wait(`document.getElementById('notice-banner').dataset.notice === 'nothing'`)
 	p.state("disconnected")
+	// It is shown as what it is, and what cannot work says why.
+	ended := func(p *page) {
+		t.Helper()
+		p.wait(`document.querySelector('#topics [data-ended] input').value === 'stdin' && document.querySelector('#topics [data-ended]').title === 'stdin has ended: the source has ended'`)
+		p.wait(`document.getElementById('publish').ariaDisabled === 'true' && document.getElementById('try-said').textContent === '“stdin” has ended: the source has ended. It takes no more events.'`)
+	}
+	ended(p)
+	// What it held can be seen again, and by others.
+	p.click("#clear")
+	p.click("#connect")
+	p.wait(`document.querySelectorAll('#sse-feed .data-item').length === 2`)
+	p.wait(`document.getElementById('notice-banner').dataset.notice === 'closed'`)
+	p.says("#stream-resumed", "not yet")
+	other := openPage(t, s.url())
+	ended(other)
+	other.click("#connect")
+	other.wait(`document.querySelectorAll('#sse-feed .data-item').length === 2`)
+	other.click(`#views [data-view=streams]`)
+	other.wait(`document.querySelector('.band-facts')?.textContent.startsWith('has ended: the source has ended · ')`)
 }
 
 func TestStreamErrorIsShownAndTheStreamGoesOn(t *testing.T) {

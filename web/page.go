@@ -16,9 +16,10 @@ import (
 // A Page is what index.html needs to know.
 type Page struct {
 	Topics      []string
-	Topic       string   // the one chosen at the start; one of Topics
-	Demands     []string // the patterns of topics that are made on demand
-	Traceparent string   // of the request for the page itself, may be empty
+	Ended       map[string]string // those of them that have ended: why
+	Topic       string            // the one chosen at the start; one of Topics
+	Demands     []string          // the patterns of topics that are made on demand
+	Traceparent string            // of the request for the page itself, may be empty
 	Node        string
 	Version     string
 	HeartbeatMS int64  // interval of ping events
@@ -89,6 +90,12 @@ func (h *pageHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	p.Topics = topics[:min(len(topics), maxOffered)]
 	if p.Topic != "" && !p.Unknown && !slices.Contains(p.Topics, p.Topic) {
 		p.Topics = append(slices.Clip(p.Topics), p.Topic)
+	}
+	p.Ended = make(map[string]string)
+	for _, topic := range p.Topics {
+		if t, err := h.hub.TopicHealth(topic); err == nil && t.Ended != "" {
+			p.Ended[topic] = t.Ended
+		}
 	}
 	if isAdmin(r) {
 		p.Operators, p.View = true, "streams"

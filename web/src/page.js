@@ -5,6 +5,7 @@
 import * as beacon from './beacon.js';
 import { Charts } from './charts.js';
 import { now, offset, resync, synchronise, when } from './clock.js';
+import { endOf, noteEnd, sayEnd } from './endings.js';
 import { EventPanel } from './event.js';
 import { Fault } from './fault.js';
 import { Feed } from './feed.js';
@@ -76,6 +77,13 @@ export class Page {
   }
 
   connect() {
+    // Of a topic that has ended nothing new comes: a page that shows nothing of it asks for
+    // what the server holds.
+    if (endOf(this.topic) && this.feed.isEmpty && this.stream.lastID) {
+      this.stream.lastID = '';
+      this.#began = false;
+      this.stats.reset();
+    }
     this.stream.connect();
   }
 
@@ -186,21 +194,27 @@ export class Page {
           this.#on.denied(reason === 'expired' ? 'The last one has expired.' : 'The last one was taken back.');
           break;
         }
+        noteEnd(this.topic, reason || 'ended');
         this.feed.note('close', reason ? `The topic has ended: ${reason}` : 'The topic has ended.', Date.now());
         this.#on.notice('closed', `The topic has ended${reason ? `: ${reason}` : ''}. Nothing more comes on this stream; Connect asks whether there is one of that name again.`);
         break;
       }
       case 'nothing':
-        this.#on.notice('nothing', 'The server has nothing to stream here (204) and asks not to be called again.');
+        noteEnd(this.topic, endOf(this.topic) || 'ended');
+        this.#on.notice('nothing', `“${this.topic}” ${sayEnd(endOf(this.topic))}. This page has all that came, and nothing more comes. To see again what the server still holds, press Clear, then Connect.`);
         break;
       case 'ping':
+        if (!run.past) noteEnd(this.topic, ''); // it goes on
         resync();
         break;
       default: {
         const replayed = Boolean(run.past) || (Boolean(this.#live) && compareIDs(id, this.#live) <= 0);
         const entered = parseInt(id, 10);
         if (replayed && ++this.#history === HISTORY && !this.resumes) this.stats.knownFrom(this.stats.firstAt);
-        if (!replayed) this.#recovered(this.#fault.came());
+        if (!replayed) {
+          noteEnd(this.topic, '');
+          this.#recovered(this.#fault.came());
+        }
         this.stats.count(entered);
         this.feed.add(message.data, { received: run.receivedAt, replayed, mine: run.mine });
         this.#on.message(message, replayed);
@@ -226,11 +240,13 @@ export class Page {
     if (fields.last_event_id === 'malformed') this.#on.notice('malformed', 'The server did not understand where this page left off: the stream starts live.');
     setNode(this.node);
     this.charts.load(); // before it is needed: the server may be away then
+    const name = this.topic;
     health.watch(this.connection, ({ lag_events: lag, events_sent: sent }, topic, askedAt) => {
       this.#owed = lag === undefined ? undefined : sent + lag;
+      if (topic) noteEnd(name, topic.ended ?? '');
       this.#recovered(this.#fault.judge(topic, askedAt));
       this.#on.change();
-    }, this.topic);
+    }, name);
   }
 
   // #recovered takes the notice of a fault away that is over.

@@ -4,6 +4,7 @@
 // of Weir like any other.
 
 import { elapsed, lasting, size, timeOfDay } from './clock.js';
+import { noteEnd, sayEnd } from './endings.js';
 import { judge, worstFirst } from './judge.js';
 import { at } from './node.js';
 import { ended, MOST, TOLD_FOR } from './ending.js';
@@ -139,6 +140,7 @@ export class StreamsView {
     if (!full && !this.#topics.length) return; // begun in the middle: the whole comes at once
     this.#offset = t - Date.now();
     this.#topics = topics;
+    for (const topic of topics) noteEnd(topic.name, topic.ended ?? '');
     this.#more = more;
     this.#moreTopics = moreTopics;
     for (const n of gone) this.#readers.delete(n);
@@ -195,13 +197,13 @@ export class StreamsView {
 
   #facts({ streams, lastMinute, atLeast, entries, floor, bytes, limitBytes, source, broker, ended: why }) {
     const facts = [
-      ...(why ? [why === 'ended' ? 'has ended' : `has ended: ${why}`] : []),
+      ...(why ? [sayEnd(why)] : []),
       `${streams.toLocaleString('en')} ${streams === 1 ? 'stream' : 'streams'}`,
       `${lastMinute.toLocaleString('en')}${atLeast ? ' or more' : ''} in the last minute`,
       entries ? `${entries.toLocaleString('en')} held, back to ${timeOfDay(floor)}` : 'nothing held yet',
       limitBytes ? `${size(bytes)} of ${size(limitBytes)}` : size(bytes),
     ];
-    if (source && source !== 'starting') facts.push(`source ${source}`); // it has said nothing yet, or says nothing ever
+    if (source && source !== 'starting' && !why) facts.push(`source ${source}`); // it has said nothing yet, or says nothing ever
     if (broker) facts.push(`broker ${broker}`);
     return facts.map((text, i) => ({ text, bad: /(down|failing)$/.test(text), over: Boolean(why) && i === 0 }));
   }

@@ -1,6 +1,8 @@
 // The choice of the topic, and a field for the name of any other where the server
 // makes topics on demand.
 
+import { mark, noteEnd } from './endings.js';
+
 const byID = (id) => document.getElementById(id);
 const MOST = 100; // that are offered
 const LONGEST = 128; // characters of a name
@@ -17,6 +19,7 @@ export class Topics {
   // chosen(topic) is called when the reader has chosen.
   constructor(chosen) {
     this.#list.addEventListener('change', (event) => chosen(event.target.value));
+    for (const label of this.#list.querySelectorAll('[data-ended]')) noteEnd(label.querySelector('input').value, label.dataset.ended);
     this.#form?.addEventListener('submit', (event) => {
       event.preventDefault();
       const name = this.#field.value.trim();
@@ -59,6 +62,7 @@ export class Topics {
     text.dataset.text = topic;
     label.append(input, text);
     this.#list.append(label);
+    mark(topic);
   }
 
   focus() {

@@ -3,6 +3,7 @@
 
 import { copy } from './copy.js';
 import { lasting } from './clock.js';
+import { endOf, sayEnd } from './endings.js';
 import { setting } from './memory.js';
 import { covers } from './topics.js';
 
@@ -14,6 +15,7 @@ const SETTLED = 400; // ms after which what was waiting has come
 export function tryIt(page) {
   let test = null; // what is under way: {kind, began, replayed, gaps, cameBack}
   let timer = 0;
+  let hint = HINT; // what is told while nothing else is
   let away = 0; // when the server could not be reached, as long as that is told
 
   return {
@@ -46,7 +48,16 @@ export function tryIt(page) {
       const json = isObject(text) ? ` -H 'Content-Type: application/json'` : '';
       const token = needsToken() ? ' -H "Authorization: Bearer $TOKEN"' : '';
       this.curl = `curl -d ${quoted(text)}${json}${token} ${quoted(location.host + publishAddress(topic || 'TOPIC'))}`;
-      this.cannotPublish = String(whyNot(topic) !== '');
+      this.judgePublish();
+    },
+
+    // judgePublish says whether this page can publish, and beside that why it cannot.
+    judgePublish() {
+      const why = whyNot(page().topic);
+      this.cannotPublish = String(why !== '');
+      const told = this.trySaid !== hint;
+      hint = why || HINT;
+      if (!told && this.trySaid !== hint) this.tell('');
     },
 
     copyCurl(event) {
@@ -97,14 +108,14 @@ export function tryIt(page) {
     // tell says it in a line that is always there: nothing moves.
     tell(text, kind = '') {
       away = 0;
-      this.trySaid = text || HINT;
+      this.trySaid = text || hint;
       this.tryKind = kind;
     },
 
     // hear tells what another tab did to the line; '' when that is over.
     hear(text) {
       if (text === this.heard) return;
-      if (this.trySaid === HINT || this.trySaid === this.heard) this.tell(text);
+      if (this.trySaid === hint || this.trySaid === this.heard) this.tell(text);
       this.heard = text;
     },
 
@@ -141,6 +152,7 @@ export function tryIt(page) {
 
     refreshTry() {
       const { state, frozenUntil, openedAt } = page().stream;
+      this.judgePublish();
       if (away && state === 'connected' && openedAt > away) this.tell(''); // it is back
       this.cannotCut = String(state !== 'connected' || frozenUntil > 0);
       if (state === 'connected' && !test) this.cutHere = false;
@@ -169,6 +181,7 @@ const needsToken = () => dataset().publishToken !== undefined;
 // whyNot says why this page cannot publish to a topic, or ''.
 function whyNot(topic) {
   if (!topic) return 'There is no topic yet to publish to.';
+  if (endOf(topic)) return `“${topic}” ${sayEnd(endOf(topic))}. It takes no more events.`;
   const { publishes } = dataset();
   if (publishes === undefined || publishes.split(' ').some((grant) => covers(grant.split('/')[0], topic))) return '';
   return publishes ? `Your token does not publish to “${topic}”.` : 'Your token publishes nothing: the line on the right takes another one.';

@@ -40,6 +40,9 @@ func TestViewsHaveAddresses(t *testing.T) {
 	}
 	p.run(`void (location.href = '/?view=streams&topic=t')`)
 	p.wait(`document.body.dataset.view === 'streams' && document.readyState === 'complete'`)
+	// So has the stream that the view of the streams reads, as /traces has.
+	p.run(`void (location.href = '/streams')`)
+	p.wait(`location.pathname === '/streams' && document.body.dataset.view === 'streams' && document.querySelector('.band[data-band=t]')`)
 }
 
 // What an event was: its payload, digit by digit, its frame, and its address.

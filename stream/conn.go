@@ -52,6 +52,7 @@ type Conn struct {
 
 // A lastState is what can no longer be asked when a stream is over.
 type lastState struct {
+	reason  CloseReason
 	lag     uint64
 	unread  int64
 	unknown bool // the system kept bytes that may or may not have arrived
@@ -95,6 +96,9 @@ func (c *Conn) Blocked() time.Duration { return c.wait.total(time.Now()) }
 func (c *Conn) Left() CloseReason {
 	if c.s == nil {
 		return ""
+	}
+	if last := c.last.Load(); last != nil {
+		return last.reason // a write that is given up ends the request, too, which then says that the client went
 	}
 	if why := c.s.why.Load(); why != nil {
 		return why.reason
@@ -174,8 +178,8 @@ func (c *Conn) Unread() (bytes int64, ok bool) {
 
 // ended keeps what can be asked while the connection is there. It is called once, before
 // that is closed; cut says that the client is not sent what was under way.
-func (c *Conn) ended(cut bool) {
-	last := &lastState{lag: c.Lag()}
+func (c *Conn) ended(reason CloseReason, cut bool) {
+	last := &lastState{reason: reason, lag: c.Lag()}
 	known := false
 	if c.raw != nil {
 		var state netpoll.PeerState

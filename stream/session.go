@@ -289,7 +289,7 @@ func (s *session) end(reason CloseReason, err error) {
 	s.over = true
 	s.why.CompareAndSwap(nil, &closure{reason: reason})
 	orderly := err == nil && !reason.cut()
-	s.conn.ended(!orderly)
+	s.conn.ended(reason, !orderly)
 	if s.out != nil {
 		if s.gzip != nil && orderly {
 			_ = s.out.write(s.gzip.End()) // the stream is over in any case

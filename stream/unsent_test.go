@@ -25,9 +25,7 @@ func TestTransportTellsWhatWasNotSent(t *testing.T) {
 		conn := s.dial(t)
 		until(t, "the connection", func() bool { return s.handler.Active() == 1 })
 		c := s.handler.Conns()[0]
-		if d, left := c.Stuck(); d != 0 || left != 0 {
-			t.Errorf("a write has waited for %v, of a stream without events", d)
-		}
+		until(t, "the greeting to be written, and nothing to wait", func() bool { d, left := c.Stuck(); return d == 0 && left == 0 })
 		const moment = timeout / 4
 		published := 0
 		until(t, "a write to wait", func() bool {
@@ -47,6 +45,9 @@ func TestTransportTellsWhatWasNotSent(t *testing.T) {
 			t.Errorf("it has waited for %v, and is cut in %v, of %v", d, left, timeout)
 		}
 		until(t, "the cut", func() bool { return s.handler.Totals().Closed[stream.CloseSlow] == 1 })
+		if c.Left() != stream.CloseSlow {
+			t.Errorf("it was cut for being slow, and is said to have ended as %s", c.Left())
+		}
 		s.publish(t, "1") // which came after
 		unsent, atLeast := c.Unsent()
 		if c.Events()+unsent != int64(published) || !atLeast || c.Lag() != uint64(unsent) {
@@ -58,9 +59,9 @@ func TestTransportTellsWhatWasNotSent(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer resp.Body.Close()
-		stream, got := sse.NewDecoder(resp.Body), int64(0)
+		events, got := sse.NewDecoder(resp.Body), int64(0)
 		for {
-			m, err := stream.Next()
+			m, err := events.Next()
 			if err != nil {
 				if errors.Is(err, io.EOF) {
 					t.Error("a stream that was cut off has an orderly end")

@@ -103,6 +103,8 @@ func (h *pageHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch view := query.Get("view"); {
 	case strings.HasPrefix(r.URL.Path, "/traces"):
 		p.View = "traces"
+	case r.URL.Path == "/streams":
+		p.View = "streams"
 	case view == "streams" || view == "traces":
 		p.View = view
 	}

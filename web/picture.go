@@ -72,6 +72,21 @@ func (p *picture) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	p.handler.ServeHTTP(w, r)
 }
 
+// streamsAddress serves GET /streams: the picture as a stream, and the page with the view
+// of it to a browser that navigates there. Who has shown no right yet gets the page,
+// which asks for one.
+func streamsAddress(page http.Handler, p *picture) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if formOf(w, r) == formPage {
+			if refusal := p.refuse(r); refusal == nil || refusal.Status == http.StatusUnauthorized {
+				page.ServeHTTP(w, r)
+				return
+			}
+		}
+		p.ServeHTTP(w, r)
+	})
+}
+
 // run makes frames until nobody has looked for a while.
 func (p *picture) run() {
 	f := newFramer(p.hub, p.streams)

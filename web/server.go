@@ -179,7 +179,7 @@ func (s *Server) AdminHandler() http.Handler {
 
 // operatorRoutes are on the admin listener where there is one.
 func (s *Server) operatorRoutes(m routes) {
-	m.mux.Handle("/streams", get(s.picture))
+	m.mux.Handle("/streams", get(streamsAddress(m.answers.bound(m.instrument("/streams", s.page)), s.picture)))
 	if metrics := s.opts.Observe.Metrics; metrics != nil {
 		m.own("/metrics", get(s.gate.visit(forAllTopics(metrics))))
 	}

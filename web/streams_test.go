@@ -3,9 +3,8 @@ package web_test
 import (
 	"encoding/json"
 	"fmt"
-	"io"
-	"net"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -164,86 +163,37 @@ func TestStreamsShowTopicsThatNobodyReads(t *testing.T) {
 	}
 }
 
-// A stream that is over is told of for a while, with why it ended.
-func TestStreamsTellHowAStreamHasEnded(t *testing.T) {
+// A browser that goes to the address of the picture gets the page with that view, and a
+// page that asks for a token; nobody else does.
+func TestStreamsAddressIsOfThePage(t *testing.T) {
 	s := newSite(t, nil)
-	server := s.listen()
-	subscribe(t, server.URL+"/sse-stream?topic=one&format=json")
-	next := frames(t, subscribe(t, server.URL+"/streams"))
-	first := next()
-	if len(first.Open) != 1 || len(first.Ended) != 0 {
-		t.Fatalf("the first frame is %+v", first)
-	}
-	s.handler.Conns()[0].Close(stream.CloseSlow)
-	deadline := time.Now().Add(20 * time.Second)
-	for f := next(); ; f = next() {
-		if len(f.Ended) == 1 {
-			if e := f.Ended[0]; e.N != first.Open[0].N || e.ID != first.Open[0].ID || e.Reason != "slow" || !e.Fault {
-				t.Fatalf("the end is told as %+v", e)
-			}
-			break
+	needs := newSite(t, func(o *web.Options) {
+		access, err := rights.New(rights.Options{SubscribeToken: "secret"})
+		if err != nil {
+			t.Fatal(err)
 		}
-		if time.Now().After(deadline) {
-			t.Fatal("the stream's end is not told")
-		}
-	}
-	if later := frames(t, subscribe(t, server.URL+"/streams"))(); len(later.Ended) != 1 {
-		t.Errorf("one who comes later is told of %d ends, want 1", len(later.Ended))
-	}
-}
-
-// A client that takes nothing is told of as such while it does, with when it is cut off;
-// and at the end what it was sent and what not is all that was published.
-func TestStreamsTellOfWhoTakesNothing(t *testing.T) {
-	s := newSite(t, func(o *web.Options) { o.Stream.WriteTimeout = 4 * time.Second })
-	server := s.listen()
-	conn, err := net.Dial("tcp", strings.TrimPrefix(server.URL, "http://"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close()
-	if _, err := io.WriteString(conn, "GET /sse-stream?topic=one&format=json HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"); err != nil {
-		t.Fatal(err)
-	}
-	until(t, "the stream", func() bool { return s.handler.Active() == 1 })
-	c := s.handler.Conns()[0]
-	data, published := []byte(`"`+strings.Repeat("x", 10_000)+`"`), int64(0)
-	until(t, "a write to wait", func() bool {
-		for range 20 {
-			if _, err := s.hub.Publish(t.Context(), "one", stream.Event{Data: data}); err != nil {
-				t.Fatal(err)
-			}
-			published++
-		}
-		since, _ := c.Stuck()
-		return since > 200*time.Millisecond
+		o.Access.Rights = access
 	})
-	next := frames(t, subscribe(t, server.URL+"/streams"))
-	var worst [8]int64
-	for {
-		f := next()
-		for _, m := range f.Moved {
-			if m[3] > worst[3] {
-				worst = m
-			}
+	for _, c := range []struct {
+		name string
+		w    *httptest.ResponseRecorder
+		want int
+		page bool
+	}{
+		{"a browser", s.ofLoopback("/streams", "Accept", "text/html,*/*;q=0.8"), 200, true},
+		{"a browser that says that it navigates", s.ofLoopback("/streams", "Accept", "text/html,*/*", "Sec-Fetch-Mode", "navigate"), 200, true},
+		{"a browser without the right yet", needs.ofLoopback("/streams", "Accept", "text/html"), 200, true},
+		{"a program without the right", needs.ofLoopback("/streams", "Accept", "*/*"), 401, false},
+		{"a browser that may not look", s.do("GET", "/streams", "", "Accept", "text/html"), 403, false},
+		{"a browser behind a proxy", s.ofLoopback("/streams", "Accept", "text/html", "X-Forwarded-For", "192.0.2.1"), 403, false},
+	} {
+		is := strings.Contains(c.w.Body.String(), `data-view="streams"`)
+		if c.w.Code != c.want || is != c.page && web.HasAssets() || !strings.Contains(c.w.Header().Get("Vary"), "Accept") {
+			t.Errorf("%s: %d, the page with the view: %v; Vary %q", c.name, c.w.Code, is, c.w.Header().Get("Vary"))
 		}
-		if worst[3] == 2 {
-			h := decode[healthAnswer](t, s.ofLoopback("/sse-health?connection="+c.ID), 200)
-			if d := h.ConnectionDetails[c.ID]; d != nil && (d["blocked_seconds"].(float64) < 2 || d["lag_events"].(float64)+d["events_sent"].(float64) != float64(published)) {
-				t.Errorf("of %d events, while it takes nothing: %v", published, d)
-			}
-			worst[3]++ // once
-		}
-		if len(f.Ended) == 0 {
-			continue
-		}
-		if e := f.Ended[0]; e.Reason != "slow" || e.Events+e.Unsent != published || e.Unsent == 0 || !e.AtLeast {
-			t.Errorf("of %d events its end is told as %+v", published, e)
-		}
-		break
 	}
-	if worst[3] < 3 || worst[1]+worst[2] != published || worst[6] < 0 || worst[6] > 3 {
-		t.Errorf("of %d events, it was told last as %v", published, worst)
+	if header := subscribe(t, s.listen().URL+"/streams", "Accept", "text/event-stream").resp.Header; !strings.HasPrefix(header.Get("Content-Type"), "text/event-stream") {
+		t.Errorf("a page that reads the picture gets %v", header)
 	}
 }
 

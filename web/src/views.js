@@ -59,7 +59,7 @@ export class Views {
   }
 
   #asked() {
-    const asked = new URLSearchParams(location.search).get('view') || (location.pathname.startsWith('/traces') ? 'traces' : '');
+    const asked = new URLSearchParams(location.search).get('view') || (/^\/(streams|traces)\b/.exec(location.pathname)?.[1] ?? '');
     return this.names.includes(asked) ? asked : this.names[0];
   }
 

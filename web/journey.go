@@ -93,9 +93,9 @@ func partOf(last journey.StepKind, awaited bool, ended time.Time) string {
 	case awaited:
 		return "sent; not reported on screen"
 	case last == journey.Deliver:
-		return "sent; this reader does not report when it shows it"
+		return "sent to a reader that does not report"
 	default:
-		return "published; nothing is known of a reader"
+		return "published; no reader known"
 	}
 }
 

@@ -136,8 +136,8 @@ func TestJourneyWithoutItsEnd(t *testing.T) {
 	}{
 		{"a page, just now", 0, true, "sent; not reported on screen yet"},
 		{"a page, long ago", time.Minute, true, "sent; not reported on screen"},
-		{"a program", time.Minute, false, "sent; this reader does not report when it shows it"},
-		{"nobody", time.Minute, false, "published; nothing is known of a reader"},
+		{"a program", time.Minute, false, "sent to a reader that does not report"},
+		{"nobody", time.Minute, false, "published; no reader known"},
 	} {
 		at := time.Now().Add(-c.ago)
 		e.Published, e.ID = at, fmt.Sprintf("%d-0", at.UnixMilli())

@@ -209,6 +209,7 @@ export class Charts {
     this.#hint.textContent = ready.length ? 'No chart is chosen.' : HINT;
     this.#menu.hidden = ready.length < 2;
     this.#list.replaceChildren(...ready.map((known) => this.#choiceOf(known, shown.has(known))));
+    this.#each((chart) => chart.resize()); // the columns are others now
     this.#soon();
   }
 

@@ -50,6 +50,43 @@ func TestNothingMovesWhenSomethingIsSaid(t *testing.T) {
 	}
 }
 
+// Nor does it in the other views: what is drawn and listed there stays where it is.
+func TestNothingMovesInTheViewsInAnOutage(t *testing.T) {
+	t.Parallel()
+	s := startServer(t, "-source", "t=http", "-retry", "20s")
+	s.publish("t", seq(0, 30)...)
+	via := startProxy(t, s.addr)
+	p := openPage(t, via.url())
+	p.expect(broken)
+	for _, width := range []int64{1280, 360} {
+		p.do(chromedp.EmulateViewport(width, 700))
+		for _, view := range []struct{ name, settled, places string }{
+			{"streams", `document.querySelector('#streams-rows tr[data-own]') && document.querySelector('.band canvas').height > 1`, ".band, #streams-rows tr, #streams-legend"},
+			{"traces", `document.querySelector('.trace-line')`, "#traces-form, .trace-line, #trace-panel"},
+		} {
+			p.click("#views [data-view=" + view.name + "]")
+			p.retry()
+			p.run(`if (document.body.dataset.state === 'disconnected') document.getElementById('connect').click()`)
+			p.state("connected")
+			p.wait("%s", view.settled)
+			places := fmt.Sprintf(`JSON.stringify([...document.querySelectorAll(%q)].map((each) => Math.round(each.getBoundingClientRect().top)))`, view.places)
+			before := eval[string](p, "%s", places)
+			via.down()
+			p.visible("#error-banner")
+			p.wait(`document.body.dataset.view !== 'streams' || document.getElementById('bands').hasAttribute('data-stale') && document.getElementById('streams-note').textContent.startsWith('not known at present: so it was at ')`)
+			if after := eval[string](p, "%s", places); after != before {
+				t.Errorf("at %d px, in an outage the view %s is at %s, before at %s", width, view.name, after, before)
+			}
+			// The news is in sight, and what it hides can be brought out from under it.
+			p.wait(`(() => { const { top, bottom } = document.getElementById('error-banner').getBoundingClientRect(); return top > innerHeight / 2 && bottom <= innerHeight })()`)
+			p.run(`window.scrollTo(0, document.documentElement.scrollHeight)`)
+			p.wait(`document.querySelector('.foot > :last-child').getBoundingClientRect().bottom <= document.getElementById('error-banner').getBoundingClientRect().top`)
+			p.run(`window.scrollTo(0, 0)`)
+			via.up()
+		}
+	}
+}
+
 // Back goes to the topic before, as it goes to the view before.
 func TestBackGoesToTheTopicBefore(t *testing.T) {
 	t.Parallel()

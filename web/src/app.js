@@ -13,7 +13,7 @@
 //   #ask #ask-token #ask-said #allowed #forget
 //                                      where reading needs a token
 //   #slow-banner                       connecting takes long
-//   #banners                           all of these: in the card of the feed, else above the view
+//   #banners                           all of these: in the card of the feed, else over the foot of the view
 //   #try-text #publish #cut #freeze #try-curl #try-said
 //   #filter-text #filter-slower #more #download #utc #keys #keys-on
 //   #feed-count #feed-empty #feed-none
@@ -226,10 +226,11 @@ function weir() {
   };
 }
 
-// placeBanners puts what is told of the stream where it moves least: in the card of
-// the feed, which has room to give; in the other views above them.
+// placeBanners puts what is told of the stream where nothing that is read moves: in the
+// card of the feed, which has room to give; in the other views at their end, where it
+// lies over the foot of the window.
 function placeBanners(view) {
   const banners = byID('banners');
   if (view === 'feed') byID('feed-card').querySelector('.feed-head').after(banners);
-  else byID('try').before(banners);
+  else byID('main').append(banners);
 }

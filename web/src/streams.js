@@ -37,6 +37,7 @@ export class StreamsView {
   #unwritten = []; // [place, reader]: rows that are to be written
   #rows = new Map(); // number: tr
   #offset = 0;
+  #told = 0; // when the server told of them last
 
   constructor(page) {
     this.#page = page;
@@ -122,9 +123,9 @@ export class StreamsView {
     const { state, error } = this.#stream ?? {};
     const empty = byID('bands-empty');
     empty.hidden = state === 'connected' && this.#topics.length > 0;
-    if (state !== 'connected' && !this.#readers.size) {
-      byID('streams-none').hidden = true;
-      byID('streams-note').textContent = 'not known at present';
+    if (state !== 'connected') {
+      if (!this.#readers.size) byID('streams-none').hidden = true;
+      byID('streams-note').textContent = this.#readers.size ? `not known at present: so it was at ${timeOfDay(this.#told)}` : 'not known at present';
     }
     // What the banner above says need not be said again.
     if (state === 'error') empty.textContent = this.#page().stream.error ? 'There is no picture while there is no line.' : `${error.message} ${error.detail ?? ''}`;
@@ -139,6 +140,7 @@ export class StreamsView {
     }
     if (!full && !this.#topics.length) return; // begun in the middle: the whole comes at once
     this.#offset = t - Date.now();
+    this.#told = t;
     this.#topics = topics;
     for (const topic of topics) noteEnd(topic.name, topic.ended ?? '');
     this.#more = more;
@@ -225,6 +227,7 @@ export class StreamsView {
 
   // #table shows those who need looking after first.
   #table() {
+    if (this.#stream.state !== 'connected') return; // it stays as it was
     const all = [...this.#readers.values(), ...this.#ended.values()];
     const order = all.sort(worstFirst).slice(0, ROWS);
     const keep = new Set(order.map(({ n }) => n));

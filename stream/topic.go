@@ -19,7 +19,7 @@ type TopicOptions struct {
 	// bound of its own for what it keeps. Default: 4096.
 	History int
 	// Bytes bounds what the topic keeps in memory: events, with all their
-	// encodings. The newest event is kept whatever its size. Default: 64 MiB.
+	// encodings. The newest event is kept whatever its size. Default: 64 MB (64,000,000).
 	Bytes int64
 	// Pace is how long connections gather events, to write them together. An event
 	// that comes within this time of the last write waits until the time is over;

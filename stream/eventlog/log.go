@@ -13,7 +13,7 @@ import (
 // Limits of a log that states none.
 const (
 	DefaultHistory = 4096
-	DefaultBytes   = 64 << 20
+	DefaultBytes   = 64_000_000
 )
 
 // ErrClosed marks, by errors.Is, a log that takes no more events: its topic

@@ -82,8 +82,12 @@ func TestJourneyThatIsNotReported(t *testing.T) {
 	p.run(hide, false)
 	p.click(`#views [data-view=traces]`)
 	p.wait(`document.querySelectorAll('.trace-line').length === 2`)
-	p.wait(`(() => { const [late, whole] = document.querySelectorAll('.trace-line');
+	// Nor are rows on screen while another view is shown.
+	s.publish("t", seq(2, 3)...)
+	p.wait(`document.querySelectorAll('.trace-line').length === 3 && document.querySelector('.trace-line .trace-part')?.textContent.startsWith('sent; not reported on screen')`)
+	p.stays(4*time.Second, `document.querySelectorAll('.trace-part').length === 2`)
+	p.wait(`(() => { const [, late, whole] = document.querySelectorAll('.trace-line');
 		return late.querySelector('.trace-part')?.textContent.startsWith('sent; not reported on screen') && late.querySelector('.trace-ms').textContent.includes('> ') && !whole.querySelector('.trace-part') })()`)
-	p.click(`.trace-line`)
+	p.click(`li:nth-child(2) .trace-line`)
 	p.wait(`document.querySelector('#trace .span-awaited') && document.querySelector('#trace .journey-total').textContent.includes('sent; not reported on screen')`)
 }

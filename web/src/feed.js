@@ -68,6 +68,12 @@ export class Feed {
     return Math.min(this.#missed, this.#tail.below([...this.items]));
   }
 
+  // inSight reports whether the rows are on screen: not in a hidden tab, nor while
+  // another view is shown.
+  get inSight() {
+    return !document.hidden && document.body.dataset.view === 'feed';
+  }
+
   get isEmpty() {
     return !this.#root.firstElementChild;
   }
@@ -306,11 +312,11 @@ export class Feed {
   }
 
   // #afterPaint takes the time at which rows are on screen: a task that is
-  // posted from a frame runs behind that frame's paint. In a hidden tab nothing
-  // is on screen, so there is no such time.
+  // posted from a frame runs behind that frame's paint. Out of sight nothing is on
+  // screen, so there is no such time.
   #afterPaint(arrived) {
     if (!arrived.length) return;
-    if (document.hidden) {
+    if (!this.inSight) {
       for (const entry of arrived) this.#shown(entry, 0);
       return;
     }

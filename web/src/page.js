@@ -156,6 +156,7 @@ export class Page {
     const { heartbeat, retry, traceparent, maxAttempts } = this.#config;
     this.stream = new Stream({
       name: address, heartbeat, retry, traceparent, maxAttempts,
+      inSight: () => this.feed.inSight,
       url: (lastID) => (lastID ? address : `${address}&last=${HISTORY}`),
     }, {
       change: () => this.#changed(),

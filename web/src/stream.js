@@ -36,6 +36,7 @@ export class Stream {
   #name;
   #options;
   #on;
+  #inSight; // whether what comes is on a screen
   #startsAnew; // a message with which a new reader can begin, where that is not any
   #channel = null;
   #connection = null; // of a leader
@@ -53,12 +54,14 @@ export class Stream {
   #endCatchUp = () => {};
   #disposed = new AbortController();
 
-  // name tells streams apart; the rest is for Connection. on has change(), and
+  // name tells streams apart; inSight() says whether what comes is on a screen; the rest is
+  // for Connection. on has change(), and
   // message(message, {startedAt, receivedAt, mine, past}). mine says that this tab is
   // to report when the message was here, and past that it had come before this tab
   // read the stream: another tab kept it, or the server's log did.
-  constructor({ name, startsAnew = null, ...options }, on) {
+  constructor({ name, startsAnew = null, inSight = () => !document.hidden, ...options }, on) {
     this.#name = `weir:${name}`;
+    this.#inSight = inSight;
     this.#startsAnew = startsAnew;
     this.#options = options;
     this.maxAttempts = options.maxAttempts ?? 8;
@@ -228,7 +231,7 @@ export class Stream {
       this.#kept.push({ message, times });
       if (this.#kept.length > KEPT) this.#kept.shift();
     }
-    if (this.#followers.size) this.#post({ type: 'message', message, times, bytes: this.bytes, events: this.events, seen: !document.hidden });
+    if (this.#followers.size) this.#post({ type: 'message', message, times, bytes: this.bytes, events: this.events, seen: this.#inSight() });
     this.#on.message(message, { ...times, mine: true });
   }
 

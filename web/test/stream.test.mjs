@@ -149,10 +149,11 @@ test('one that took the lead keeps it, however long nothing comes', async () => 
 });
 
 test('a tab in sight reports what a leader out of sight cannot', async () => {
-  const [first, line] = await led();
+  let feed = true;
+  const [first, line] = await led({ inSight: () => feed });
   const second = await followed();
   await line.send(...events(1, 2));
-  document.hidden = true; // the leader’s; a follower does not ask
+  feed = false; // the leader shows another view, or is in the background
   await line.send(...events(2, 3));
   const mine = ({ messages, runs }) => runs.filter((_, n) => messages[n].data && !messages[n].fields).map((run) => run.mine);
   assert.deepEqual(mine(first), [true, true]);

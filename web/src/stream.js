@@ -7,9 +7,10 @@
 
 import { paused } from './busy.js';
 import { now } from './clock.js';
+import { catchUp } from './catchup.js';
 import { Connection } from './connection.js';
 import { locks } from './locks.js';
-import { compareIDs, isID } from './wire.js';
+import { before, compareIDs } from './wire.js';
 
 const KEPT = 200; // messages that a leader keeps for those who join
 const HISTORY = 50; // events for one who has seen none
@@ -47,6 +48,7 @@ export class Stream {
   #greeting = null; // the last connected event, likewise
   #greeted = ''; // the connection of the last greeting that was handed on
   #welcomed = false;
+  #lacks = false; // it waits for the server to have what the leader does not keep
   #heardAt = 0; // from the leader
   #joinedAt = 0; // when this tab came to read a stream that another had opened
   #watch = 0;
@@ -323,9 +325,14 @@ export class Stream {
           this.#leave();
         }
         this.#follows(data.fields);
+        // The server is back, and can be asked for what is lacking.
+        if (this.#lacks && data.fields.state === 'connected') {
+          this.#welcomed = this.#lacks = false;
+          this.#post({ type: 'hello', from: ME, lastID: this.lastID });
+        }
         break;
       case 'message':
-        if (!this.#welcomed) break;
+        if (!this.#welcomed || this.#lacks) break;
         Object.assign(this, { bytes: data.bytes, events: data.events });
         this.#deliver(data.message, { ...data.times, mine: !data.seen });
         break;
@@ -335,11 +342,13 @@ export class Stream {
   async #begin({ fields, greeting, kept, missing, tabs }) {
     this.tabs = tabs;
     const joined = this.#joined;
-    if (missing) await this.#catchUp(missing.until);
+    this.#lacks = missing !== null && fields.state !== 'connected';
+    if (missing && !this.#lacks) await this.#catchUp(missing.until);
     if (this.#joined !== joined || this.#connection) return; // it has left meanwhile, or leads
     this.#welcomed = true;
     this.#joinedAt ||= Date.now();
     this.#follows(fields);
+    if (this.#lacks) return;
     if (greeting) this.#deliver(greeting.message, { ...greeting.times, mine: false, past: true });
     for (const { message, times } of kept) this.#deliver(message, { ...times, mine: false, past: true });
     // More may have come while it was catching up.
@@ -352,35 +361,15 @@ export class Stream {
     this.#set({ ...fields, openedAt: Math.max(fields.openedAt, this.#joinedAt) });
   }
 
-  // #catchUp reads what came between the last event here, if there is any, and the first
-  // that the leader keeps, by a connection of its own, which ends with that. Where the
-  // leader keeps none, all that the server holds at that moment is read.
-  #catchUp(until) {
+  // #catchUp reads what came before the first event that the leader keeps. It ends when
+  // that is done, or by #endCatchUp.
+  async #catchUp(until) {
     this.#endCatchUp();
-    return new Promise((resolve) => {
-      let newest = '';
-      const own = new Connection(this.#options, {
-        change: () => { if (own.state === 'error') finish(); },
-        message: (message, run) => {
-          if (message.event === 'connected') {
-            const { position, live } = message.fields;
-            newest = isID(live) ? live : position;
-            if (newest === position && (newest || !until)) finish(); // nothing more is held
-            return;
-          }
-          if (until && message.id && compareIDs(message.id, until) >= 0) return finish();
-          this.#deliver(message, { startedAt: run.startedAt, receivedAt: run.receivedAt, mine: false, past: true });
-          if (newest && message.id && compareIDs(message.id, newest) >= 0) finish();
-        },
-      });
-      const finish = () => {
-        own.dispose();
-        resolve();
-      };
-      this.#endCatchUp = finish;
-      own.lastID = this.lastID;
-      own.connect();
-    });
+    const own = catchUp(this.#options, this.lastID, until, (message, run) => this.#deliver(message, { startedAt: run.startedAt, receivedAt: run.receivedAt, mine: false, past: true }));
+    this.#endCatchUp = own.end;
+    const all = await own.done;
+    // What cannot be had is not passed over in silence.
+    if (!all && until && this.lastID) this.#deliver({ event: 'gap', fields: { from: this.lastID, to: before(until), reason: '' } }, { startedAt: now(), receivedAt: now(), mine: false, past: true });
   }
 
   // #deliver hands on what this tab has not had yet.

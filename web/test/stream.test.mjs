@@ -255,6 +255,47 @@ async function lagging(line, n = 0) {
   return [tab, own];
 }
 
+test('while the server is away a tab waits with what it lacks, and asks for it once the server is back', async () => {
+  const first = new Tab({ retry: 5000 });
+  first.stream.lastID = '100-3';
+  await first.connect();
+  server.last.fail();
+  await settled();
+  const second = await followed({ url: () => '/own' });
+  await clock.pass(300);
+  assert.deepEqual([server.requests.length, second.stream.state], [1, 'error']);
+  await clock.pass(5000);
+  const line = await served();
+  await line.send(...events(4, 6)); // while it is told
+  await clock.pass(100);
+  assert.equal(server.last.url, '/own');
+  const n = server.requests.length;
+  const own = server.last.stream();
+  await settled();
+  await own.connected('own', { position: '100-0', live: '100-5' });
+  await own.send(...events(1, 6));
+  await clock.pass(100);
+  await line.send(...events(6, 7));
+  assert.deepEqual([second.ids, second.stream.state, server.requests.length], [idsOf(1, 7), 'connected', n]);
+});
+
+test('what a tab lacks and cannot have is a gap', async () => {
+  const [, line] = await led();
+  const second = await followed();
+  await line.send(...events(1, 3));
+  second.stream.disconnect();
+  await clock.pass(100);
+  await line.send(...events(3, 303));
+  second.stream.connect();
+  await clock.pass(600);
+  server.last.answer(503);
+  await clock.pass(100);
+  await line.send(...events(303, 304));
+  const gaps = second.messages.filter(({ event }) => event === 'gap').map(({ fields }) => [fields.from, fields.to]);
+  assert.deepEqual(gaps, [['100-2', '100-102']]);
+  assert.deepEqual(second.ids, [...idsOf(1, 3), ...idsOf(103, 304)]);
+});
+
 test('a tab that leaves while it fetches what it lacks hears nothing more', async () => {
   const [, line] = await led();
   const [second, own] = await lagging(line);

@@ -1,6 +1,8 @@
 package e2e_test
 
 import (
+	"fmt"
+	"strings"
 	"testing"
 	"time"
 )
@@ -48,4 +50,37 @@ func (p *page) steps() map[string]float64 {
 		const answer = await fetch('/traces/' + item.dataset.traceparent.slice(3, 35) + '?' + query, { headers: { Accept: 'application/json' } });
 		return Object.fromEntries((await answer.json()).steps.map((s) => [s.step, s.duration_ms]));
 	})()`)
+}
+
+// A page that the server has cut off, since it took nothing, is told so when it is back:
+// on the stream that was cut nobody could tell it.
+func TestPageIsToldThatItWasCut(t *testing.T) {
+	t.Parallel()
+	s := startServer(t, "-source", "t=http", "-write-timeout", "1s", "-publish-rate", "0")
+	via := startProxy(t, s.addr)
+	p := openPage(t, via.url())
+	p.expect(broken)
+	p.connect()
+	s.publish("t", seq(0, 1)...)
+	p.total(1)
+	via.cut() // which is no fault of the page's
+	p.wait(`document.body.dataset.state !== 'connected'`)
+	p.retry()
+	p.state("connected")
+	p.says("#stream-resumed", "once, nothing missed")
+	p.stays(time.Second, `!document.getElementById('notice-banner').checkVisibility()`)
+	via.late(5 * time.Second)
+	pad, n := strings.Repeat("x", 600), 1
+	eventually(t, func() bool {
+		var events []string
+		for range 400 {
+			events = append(events, fmt.Sprintf(`{"seq":%d,"pad":%q}`, n, pad))
+			n++
+		}
+		s.publish("t", events...)
+		return s.health().ActiveConnections == 0
+	}, func() string { return "a page that takes nothing is not cut off" })
+	via.late(0)
+	p.retry()
+	p.wait(`document.getElementById('notice-banner').dataset.notice === 'cut-off' && document.getElementById('notice-message').textContent.includes('The server had cut this page off')`)
 }

@@ -29,6 +29,8 @@ type conns struct {
 	draining  bool
 	drainedAt time.Time     // when the drain is to be over
 	idle      chan struct{} // closed when the last connection has gone in a drain
+	faulted   []Faulted     // the latest streams that a fault has ended, as a ring
+	oldest    int           // of them
 }
 
 // enter takes a connection in. It fails in a drain.
@@ -56,6 +58,7 @@ func (a *conns) leave(c *Conn, reason CloseReason) {
 	a.totals.Duration += time.Since(c.Started)
 	a.totals.Closed[reason]++
 	a.totals.Gaps += c.Errors()
+	a.remember(c, reason)
 	if a.draining && len(a.open) == 0 {
 		close(a.idle)
 	}

@@ -119,3 +119,30 @@ func TestWhatAGapToldOfWasNotSent(t *testing.T) {
 		}
 	})
 }
+
+// The latest streams that a fault has ended are remembered, and no others.
+func TestFaultedStreamsAreRemembered(t *testing.T) {
+	bubble(t, stream.HubOptions{}, &stream.Handler{}, func(t *testing.T, f *fixture) {
+		var ids []string
+		end := func(reason stream.CloseReason) (id string) {
+			sub := f.subscribe(t, "")
+			c := f.handler.Conns()[0]
+			c.Close(reason)
+			synctest.Wait()
+			sub.close()
+			return c.ID
+		}
+		for range 300 {
+			ids = append(ids, end(stream.CloseSlow))
+		}
+		if _, ok := f.handler.Faulted(end("lifetime")); ok {
+			t.Error("one that came of age is remembered")
+		}
+		for i, id := range ids {
+			told, ok := f.handler.Faulted(id)
+			if ok != (i >= 300-256) || ok && (told.ID != id || told.Topic != "a" || told.Reason != stream.CloseSlow || told.At.IsZero()) {
+				t.Fatalf("of number %d of 300: %+v, %v", i, told, ok)
+			}
+		}
+	})
+}

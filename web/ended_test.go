@@ -93,3 +93,45 @@ func TestStreamsTellOfWhoTakesNothing(t *testing.T) {
 		t.Errorf("of %d events, it was told last as %v", published, worst)
 	}
 }
+
+// Whoever names a connection that a fault has ended is told so, if it was one of a topic
+// that they may read.
+func TestHealthTellsOfAConnectionThatWasCut(t *testing.T) {
+	type answer struct {
+		Ended map[string]struct {
+			Reason, Topic string
+			Sent          int64   `json:"events_sent"`
+			NotSent       int64   `json:"events_not_sent"`
+			Ago           float64 `json:"seconds_ago"`
+		} `json:"ended_connections"`
+	}
+	s := newSite(t, nil)
+	server := s.listen()
+	ids := make(map[stream.CloseReason]string)
+	for _, reason := range []stream.CloseReason{stream.CloseSlow, "lifetime"} {
+		sub := subscribe(t, server.URL+"/sse-stream?topic=one&format=json")
+		if _, err := s.hub.Publish(t.Context(), "one", stream.Event{Data: []byte("1")}); err != nil {
+			t.Fatal(err)
+		}
+		if m, err := sub.Next(); err != nil || m.Event != "message" {
+			t.Fatalf("%+v, %v", m, err)
+		}
+		c := s.handler.Conns()[0]
+		ids[reason] = c.ID
+		c.Close(reason)
+		until(t, "the end", func() bool { return s.handler.Active() == 0 })
+	}
+	cut := decode[answer](t, s.do("GET", "/sse-health?connection="+ids[stream.CloseSlow], ""), 200).Ended[ids[stream.CloseSlow]]
+	if cut.Reason != "slow" || cut.Topic != "one" || cut.Sent != 1 || cut.NotSent != 0 || cut.Ago <= 0 || cut.Ago > 30 {
+		t.Errorf("one that was cut is told of as %+v", cut)
+	}
+	for name, address := range map[string]string{
+		"one that came of age":  "/sse-health?connection=" + ids["lifetime"],
+		"one of another topic":  "/sse-health?topic=two&connection=" + ids[stream.CloseSlow],
+		"one that nobody names": "/sse-health",
+	} {
+		if told := decode[answer](t, s.do("GET", address, ""), 200).Ended; len(told) != 0 {
+			t.Errorf("of %s: %+v", name, told)
+		}
+	}
+}

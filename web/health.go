@@ -34,6 +34,16 @@ type connectionDetails struct {
 	Identity  string `json:"identity,omitempty"`
 }
 
+// endedDetails is a stream that a fault has ended.
+type endedDetails struct {
+	Reason        stream.CloseReason `json:"reason"`
+	SecondsAgo    float64            `json:"seconds_ago"`
+	Topic         string             `json:"topic"`
+	EventsSent    int64              `json:"events_sent"`
+	EventsNotSent int64              `json:"events_not_sent"`
+	AtLeast       bool               `json:"at_least,omitempty"` // of those that were sent, some may not have arrived
+}
+
 type topicHealth struct {
 	Status string `json:"status"` // ok, or unwell
 	Source string `json:"source,omitempty"`
@@ -58,10 +68,12 @@ type healthAnswer struct {
 	ActiveConnections int                          `json:"active_connections"`
 	ConnectionDetails map[string]connectionDetails `json:"connection_details"`
 	// MoreConnections is how many are left out; the next are behind After.
-	MoreConnections int                    `json:"more_connections,omitempty"`
-	After           string                 `json:"after,omitempty"`
-	Topics          map[string]topicHealth `json:"topics"`
-	MoreTopics      int                    `json:"more_topics,omitempty"`
+	MoreConnections int `json:"more_connections,omitempty"`
+	// Ended is the connection that was asked for, where a fault has ended it.
+	Ended      map[string]endedDetails `json:"ended_connections,omitempty"`
+	After      string                  `json:"after,omitempty"`
+	Topics     map[string]topicHealth  `json:"topics"`
+	MoreTopics int                     `json:"more_topics,omitempty"`
 	// OnDemand is how many topics there are that were made on demand, by the
 	// pattern of their names. By ?topic= each is told of.
 	OnDemand map[string]int `json:"topics_on_demand,omitempty"`
@@ -117,6 +129,11 @@ func (h *healthHandler) serve(w http.ResponseWriter, r *http.Request, who *visit
 	if id := query.Get("connection"); id != "" {
 		// One that has just gone is no error: it is not among the open ones.
 		conns = slices.DeleteFunc(conns, func(c *stream.Conn) bool { return c.ID != id })
+		if f, ok := h.streams.Faulted(id); ok && wanted(f.Topic) && who.MayAllOf(rights.Subscribe, f.Topic, f.Subjects) {
+			answer.Ended = map[string]endedDetails{id: {
+				Reason: f.Reason, SecondsAgo: time.Since(f.At).Seconds(), Topic: f.Topic, EventsSent: f.Events, EventsNotSent: f.Unsent, AtLeast: f.AtLeast,
+			}}
+		}
 	} else if h.gate.admin && !who.operator {
 		conns = nil
 	}

@@ -9,7 +9,7 @@
 //   #total-events #events-per-minute #last-event-time #last-event-age #latency-p50 #latency-more
 //   #error-banner #error-message #error-detail #retry-countdown #retry #dismiss
 //   #notice-banner[data-notice] #notice-message #notice-dismiss
-//                                      stream-error | closed | nothing | malformed | unknown-topic | cut
+//                                      stream-error | closed | nothing | malformed | unknown-topic | cut | cut-off
 //   #ask #ask-token #ask-said #allowed #forget
 //                                      where reading needs a token
 //   #slow-banner                       connecting takes long

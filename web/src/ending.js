@@ -17,6 +17,16 @@ const WORDS = {
   panic: 'a fault in the server',
 };
 
+const CUT = {
+  slow: 'The server had cut this page off: it took nothing of what waited for it, for too long.',
+  vanished: 'The server had given this page up: it acknowledged nothing any more.',
+  error: 'The server could no longer write to this page.',
+  panic: 'A fault in the server had ended this page’s stream.',
+};
+
+// cutText says to a page why the server had ended its stream, or ''.
+export const cutText = (reason) => CUT[reason] ?? '';
+
 // ended is a stream that is over as a row of the table: what the server told of it,
 // with what the view says of every reader.
 export function ended(end) {

@@ -35,6 +35,18 @@ export function stop() {
   asking = '';
 }
 
+// fault asks of a connection that is over whether a fault has ended it: {reason,
+// seconds_ago}, or undefined. Its node alone knows.
+export async function fault(connection, node) {
+  if (refused || !connection) return undefined;
+  try {
+    const response = await fetch(at(`/sse-health?connection=${encodeURIComponent(connection)}`, node), { cache: 'no-store', signal: AbortSignal.timeout(EVERY) });
+    return response.ok ? (await response.json()).ended_connections?.[connection] : undefined;
+  } catch {
+    return undefined; // it is not told, then
+  }
+}
+
 export const disable = () => { refused = true; };
 
 async function question(connection, topic, show) {

@@ -5,6 +5,7 @@
 import * as beacon from './beacon.js';
 import { Charts } from './charts.js';
 import { now, offset, resync, synchronise, when } from './clock.js';
+import { cutText } from './ending.js';
 import { endOf, noteEnd, sayEnd } from './endings.js';
 import { EventPanel } from './event.js';
 import { Fault } from './fault.js';
@@ -231,6 +232,7 @@ export class Page {
     beacon.setConnection(String(fields.connection ?? ''), String(fields.traceparent ?? '')); // sends what is left to the node before, by the clock of before
     resync();
     synchronise(run.startedAt, Number(fields.time), run.receivedAt);
+    if (!run.past) this.#askWhy(this.connection, this.node);
     this.connection = String(fields.connection ?? '');
     this.node = String(fields.node ?? '');
     this.trace = String(fields.traceparent ?? '').slice(3, 35);
@@ -248,6 +250,19 @@ export class Page {
       this.#recovered(this.#fault.judge(topic, askedAt));
       this.#on.change();
     }, name);
+  }
+
+  // #askWhy asks whether the server had cut the connection before: that could not be told
+  // on it. What the stream brings now may be so much that a row would be gone at once.
+  async #askWhy(connection, node) {
+    const { topic } = this;
+    const told = await health.fault(connection, node);
+    const text = cutText(told?.reason);
+    if (!text || topic !== this.topic) return;
+    const at = Date.now() - told.seconds_ago * 1000;
+    this.feed.note('cut', text, at);
+    this.#on.notice('cut-off', `${when(at)} · ${text} It came back.`);
+    this.#on.change();
   }
 
   // #recovered takes the notice of a fault away that is over.

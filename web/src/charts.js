@@ -109,13 +109,22 @@ export class Charts {
     this.#scope.hidden = !is;
   }
 
-  // saved is what the charts show, for another time; restore shows it again.
-  get saved() {
-    return [...this.#measures.values()].map(({ lines, others, chart, ...about }) => ({ ...about, others: [...others], lines: [...lines].map(([subject, line]) => [subject, { ...line, series: line.series.saved }]) }));
+  // saved returns the values for another time, those that are shown first, in so many
+  // characters at most; restore shows them again.
+  saved(most) {
+    const fits = [];
+    for (const { name, lines, others, chart, ...about } of [...this.#measures.values()].sort((a, b) => (b.chart !== null) - (a.chart !== null))) {
+      const text = JSON.stringify({ ...about, name, others: [...others], lines: [...lines].map(([subject, line]) => [subject, { ...line, series: line.series.saved }]) });
+      most -= text.length;
+      if (most < 0) break;
+      fits.push({ name, text });
+    }
+    const order = [...this.#measures.keys()];
+    return fits.sort((a, b) => order.indexOf(a.name) - order.indexOf(b.name)).map(({ text }) => text);
   }
 
   restore(saved) {
-    for (const { lines, others, ...about } of saved) {
+    for (const { lines, others, ...about } of saved.map(JSON.parse)) {
       this.#measures.set(about.name, { ...about, chart: null, others: new Set(others), lines: new Map(lines.map(([subject, line]) => [subject, { ...line, series: Series.from(line.series) }])) });
     }
     if (saved.length) this.load();

@@ -169,8 +169,8 @@ export class Feed {
     return html;
   }
 
-  // add says whether the events are new to the charts.
-  restore(html, add) {
+  // What it shows has arrived before.
+  restore(html) {
     this.#root.innerHTML = html;
     this.#trim(0);
     this.#trimNotes();
@@ -181,7 +181,6 @@ export class Feed {
       item.hidden = false;
       dress(item);
       if (item.dataset.traceparent) this.#root.dataset.traces = '';
-      if (add) this.#on.arrived(item);
     }
     this.#schedule();
   }

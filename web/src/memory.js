@@ -7,7 +7,6 @@ export const LARGEST = 1_000_000; // characters of the feed, or of the charts, t
 
 export function remember(what) {
   try {
-    if (JSON.stringify(what.charts ?? null).length > LARGEST) what = { ...what, charts: null };
     sessionStorage.setItem(KEY, JSON.stringify({ ...what, at: Date.now() }));
   } catch {
     // Storage may be full, or forbidden. The tab then begins anew.

@@ -130,8 +130,8 @@ export class Page {
     this.stream.lastID = isID(lastID) ? lastID : '';
     this.#began = this.stream.lastID !== '';
     Object.assign(this, { resumes, gaps });
-    if (charts) this.charts.restore(charts);
-    this.feed.restore(rows, !charts);
+    this.charts.restore(charts);
+    this.feed.restore(rows);
     this.stats.restore(stats);
     if (wanted) this.stream.connect();
     this.#on.change();
@@ -142,7 +142,7 @@ export class Page {
     const rows = feed.html(LARGEST);
     remember({
       topic: this.topic, wanted: stream.wanted, rows, lastID: stream.lastID,
-      resumes: this.resumes, gaps: this.gaps, stats: stats.saved, charts: charts.saved,
+      resumes: this.resumes, gaps: this.gaps, stats: stats.saved, charts: charts.saved(LARGEST),
     });
   }
 

@@ -61,7 +61,7 @@ export class TracesView {
     const opened = state === 'connected' && this.#line !== state;
     this.#line = state;
     if (!opened || !this.#shown) return;
-    if (this.#failure) this.load();
+    if (this.#failure || this.#following) this.load(!this.#failure);
     this.#journey.retry();
   }
 
@@ -72,8 +72,14 @@ export class TracesView {
   // #look reads the list again, unless nobody sees it or somebody is at it.
   #look() {
     if (!this.#shown || document.hidden || !this.#following) return;
-    if (this.#held()) this.redress();
+    if (this.#away || this.#held()) this.redress();
     else if (!this.#list.hasAttribute('aria-busy')) this.load(true);
+  }
+
+  // #away reports whether the page's stream has been lost: the server is asked again once
+  // that is open.
+  get #away() {
+    return this.#line === 'error' || this.#line === 'connecting';
   }
 
   // #held reports whether the reader is in the list: what is under the pointer, or in
@@ -122,7 +128,7 @@ export class TracesView {
     for (const time of this.#list.querySelectorAll('.trace-time')) tellTime(time, Number(time.dataset.ms));
     for (const time of this.#list.querySelectorAll('.trace-since')) time.textContent = when(Number(time.dataset.ms));
     const shows = this.#readAt && this.#list.dataset.traces !== 'failed';
-    const why = this.#failure || (this.#following && this.#held() ? 'held while you are in the list' : '');
+    const why = this.#failure || (this.#away && 'not renewed while the stream is down') || (this.#following && this.#held() ? 'held while you are in the list' : '');
     byID('traces-asof').textContent = shows ? `as of ${when(this.#readAt)}${why ? ` · ${why}` : ''}` : '';
   }
 

@@ -56,6 +56,11 @@ func TestAccessible(t *testing.T) {
 			s.publishText("t", "a line of text")
 			p.wait(`document.querySelector('#charts canvas')`)
 			look("connected")
+			for n := range 6 {
+				s.publishAs("t", "application/cloudevents+json", fmt.Sprintf(`{"specversion":"1.0","id":"s%d","source":"/s","type":"x","time":"2020-01-01T00:00:00Z","subject":"subject-%d","data":{"seq":%d}}`, n, n, n))
+			}
+			p.wait(`document.querySelectorAll('[data-chart=seq] .chart-line').length === 4 && document.querySelector('.chart-others').textContent && document.querySelector('.item-time .date')`)
+			look("several lines, and another day")
 			p.click(`#sse-feed .data-item:nth-child(2)`)
 			p.wait(`document.querySelector('#journey .waterfall')`)
 			p.click("#raw-frame")
@@ -76,7 +81,11 @@ func TestAccessible(t *testing.T) {
 			look("streams")
 			p.click(`#views [data-view=traces]`)
 			p.wait(`document.querySelector('.trace-line')`)
+			s.publishText("t", "not on screen")
+			p.wait(`document.querySelector('.trace-ms[data-awaited]')`)
 			look("traces")
+			p.click("#traces-follow")
+			p.says("#traces-follow", "Paused")
 			p.click(`.trace-line`)
 			p.wait(`document.querySelector('#trace .waterfall')`)
 			p.run(`document.querySelector('#trace details').open = true`)

@@ -21,6 +21,7 @@
 //              .measure[data-measure][data-value][data-color] .item-text .item-latency
 //   #sse-feed > .feed-note[data-note]  gap (data-from, data-to, data-reason) | stream-error | close
 //   #charts [data-chart]               one for each measure that is shown; #charts-menu
+//              .chart-line[data-subject] .chart-others; .charts-scope: the filter is not theirs
 //   #event-id #event-facts #event-payload #copy-payload #copy-link #raw-frame #raw-bytes
 //   #journey-panel #journey[data-journey] #journey-close
 //                                      empty | loading | loaded | missing | unsampled | moved | failed

@@ -27,7 +27,7 @@ export function judge({ lag, events, idle, waiting, left, cut, lost = 0 }, topic
   if (behind === 0) return waiting > HELD ? is(2, 'wait', `all sent, ${size(waiting)} not taken yet`) : is(0, 'good', read === undefined ? 'all sent' : 'caught up');
   // What came within the last second is on its way.
   if (lag <= Math.max(2, topic.lastMinute / 60)) return is(0, 'good', 'being sent');
-  return is(1, 'wait', 'catching up');
+  return is(1, 'wait', 'still taking');
 }
 
 // worstFirst is the order of the table: this page, then those who need looking after.

@@ -3,7 +3,7 @@
 // changed, a few times a second, as a stream of its own: this view is a client
 // of Weir like any other.
 
-import { elapsed, lasting, size, timeOfDay } from './clock.js';
+import { elapsed, lasting, size, when } from './clock.js';
 import { noteEnd, sayEnd } from './endings.js';
 import { judge, worstFirst } from './judge.js';
 import { at } from './node.js';
@@ -125,7 +125,7 @@ export class StreamsView {
     empty.hidden = state === 'connected' && this.#topics.length > 0;
     if (state !== 'connected') {
       if (!this.#readers.size) byID('streams-none').hidden = true;
-      byID('streams-note').textContent = this.#readers.size ? `not known at present: so it was at ${timeOfDay(this.#told)}` : 'not known at present';
+      byID('streams-note').textContent = this.#readers.size ? `not known at present: so it was at ${when(this.#told)}` : 'not known at present';
     }
     // What the banner above says need not be said again.
     if (state === 'error') empty.textContent = this.#page().stream.error ? 'There is no picture while there is no line.' : `${error.message} ${error.detail ?? ''}`;
@@ -202,7 +202,7 @@ export class StreamsView {
       ...(why ? [sayEnd(why)] : []),
       `${streams.toLocaleString('en')} ${streams === 1 ? 'stream' : 'streams'}`,
       `${lastMinute.toLocaleString('en')}${atLeast ? ' or more' : ''} in the last minute`,
-      entries ? `${entries.toLocaleString('en')} held, back to ${timeOfDay(floor)}` : 'nothing held yet',
+      entries ? `${entries.toLocaleString('en')} held, back to ${when(floor)}` : 'nothing held yet',
       limitBytes ? `${size(bytes)} of ${size(limitBytes)}` : size(bytes),
     ];
     if (source && source !== 'starting' && !why) facts.push(`source ${source}`); // it has said nothing yet, or says nothing ever

@@ -127,8 +127,8 @@ test('a reader is judged by what it has not read, in the log and in the network'
   assert.deepEqual(of({}, 880), [20, Infinity, 0, '', 'wait', '20 on the way to you']);
   assert.deepEqual(of({ waiting: 5000 }), [0, Infinity, 0, '', 'wait', 'all sent, 5.0 kB not taken yet']);
   assert.deepEqual(of({ lag: 2 }), [2, Infinity, 0, '', 'good', 'being sent']);
-  assert.deepEqual(of({ lag: 380, left: 120 }), [380, 120, 0, '', 'wait', 'catching up']);
-  assert.deepEqual(of({ lag: 380 }), [380, Infinity, 0, '', 'wait', 'catching up']);
+  assert.deepEqual(of({ lag: 380, left: 120 }), [380, 120, 0, '', 'wait', 'still taking']);
+  assert.deepEqual(of({ lag: 380 }), [380, Infinity, 0, '', 'wait', 'still taking']);
   assert.deepEqual(of({ lag: 1, idle: 1, cut: 9 }), [1, Infinity, 0, 'cut', 'wait', 'has taken nothing for 1 s']);
   // What comes first is told, and it alone.
   assert.deepEqual(of({ lag: 380, left: 120, idle: 8, cut: 2 }), [380, 120, 0, 'cut', 'bad', 'has taken nothing for 8 s, cut off in 2 s']);

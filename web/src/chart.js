@@ -9,6 +9,7 @@ import { alone, join } from './series.js';
 
 const STEPS = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14_400, 28_800, 86_400, 172_800, 604_800, 2_592_000]; // s between two labels
 const DAY = 86_400; // s
+const NEAR = 1 / 20; // of the chart's width
 const DESCRIBE_EVERY = 2000; // ms; a screen reader that is on the chart need not read faster
 // Lines differ by more than colour, as their samples in the legend do.
 const STYLES = [{ width: 1.75 }, { width: 1.75, dash: [6, 3] }, { width: 2, dash: [2, 3] }, { width: 3.5 }];
@@ -205,8 +206,11 @@ export class Chart {
     if (!this.#plot) return;
     const { idxs = [], idx } = this.#plot.cursor;
     const lines = this.#lines;
-    const at = idx === null || idx === undefined ? [] : lines.map((_, i) => idxs[i + 1]);
-    const hovered = lines.map((_, i) => this.#plot.data[i + 1]?.[at[i]]);
+    const [times, ...all] = this.#plot.data;
+    const time = times[idx];
+    // What a line has near the pointer, if it has anything there.
+    const near = (n) => n !== null && n !== undefined && Math.abs(times[n] - time) <= NEAR * (times.at(-1) - times[0]);
+    const hovered = all.map((values, i) => (near(idxs[i + 1]) ? values[idxs[i + 1]] : undefined));
     const hovers = hovered.some((value) => value !== null && value !== undefined);
     const values = lines.map(({ series }, i) => this.#format(hovers ? hovered[i] : series.latest));
     this.#legend.forEach(({ value }, i) => { value.textContent = values[i] ?? ''; });
@@ -216,8 +220,7 @@ export class Chart {
       this.#dirty = true;
       return;
     }
-    const time = this.#plot.data[0][idx] ?? this.#plot.data[0][at.find((n) => n !== null && n !== undefined)];
-    const count = lines.length === 1 ? lines[0].series.counts[at[0]] : 0;
+    const count = lines.length === 1 ? lines[0].series.counts[idxs[1]] : 0;
     this.range.textContent = `${when(time * 1000)}${count > 1 ? `, one of ${count}` : ''}`;
   }
 }

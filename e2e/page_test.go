@@ -62,6 +62,7 @@ func TestCloseEndsItForGood(t *testing.T) {
 	ended(p)
 	// What it held can be seen again, and by others.
 	p.click("#clear")
+	p.wait(`document.getElementById('feed-empty').textContent.includes('“stdin” has ended: nothing more comes. Press Connect')`)
 	p.click("#connect")
 	p.wait(`document.querySelectorAll('#sse-feed .data-item').length === 2`)
 	p.wait(`document.getElementById('notice-banner').dataset.notice === 'closed'`)

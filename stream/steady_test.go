@@ -82,18 +82,24 @@ func TestHTTP2StreamThatIsNotRead(t *testing.T) {
 		&stream.Handler{WriteTimeout: 2 * time.Second}, stream.NewListener, true, 1<<20)
 	stopped, live := s.subscribe(t, ""), s.subscribe(t, "")
 	payload := `"` + strings.Repeat("x", 200_000) + `"`
-	behind := func() bool {
-		for _, c := range s.handler.Conns() {
-			if c.ID == stopped.hello["connection"] {
-				return c.Lag() > 10
-			}
+	var slow *stream.Conn
+	for _, c := range s.handler.Conns() {
+		if c.ID == stopped.hello["connection"] {
+			slow = c
 		}
-		return false
 	}
-	for !behind() {
+	published := int64(0)
+	for ; slow.Lag() <= 10; published++ {
 		live.wantIDs(t, s.publish(t, payload)...)
 	}
+	until(t, "the write to be seen to wait", func() bool { d, _ := slow.Stuck(); return d > time.Second })
+	if d := slow.Blocked(); d < time.Second {
+		t.Errorf("writes have waited for %v in all, and one under way for more than a second", d)
+	}
 	until(t, "the stream that is not read to be cut", func() bool { return s.handler.Totals().Closed[stream.CloseSlow] == 1 })
+	if unsent, _ := slow.Unsent(); slow.Events()+unsent != published || slow.Left() != stream.CloseSlow {
+		t.Errorf("%d events were sent and %d not sent, of %d; it is said to have ended as %s", slow.Events(), unsent, published, slow.Left())
+	}
 	live.wantIDs(t, s.publish(t, "1")...)
 	if c := s.handler.Conns(); len(c) != 1 || c[0].Protocol != "2" || c[0].ID != live.hello["connection"] {
 		t.Errorf("%d streams are left", len(c))

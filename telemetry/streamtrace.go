@@ -272,7 +272,7 @@ func (st *streamTrace) segments() int {
 // many bytes the client has yet to take.
 func (st *streamTrace) written() []attribute.KeyValue {
 	blocked := st.conn.Blocked()
-	list := []attribute.KeyValue{keySegmentBlocked.Float64((blocked - st.blocked).Seconds())}
+	list := []attribute.KeyValue{keySegmentBlocked.Float64(max(0, blocked-st.blocked).Seconds())}
 	st.blocked = blocked
 	if unread, ok := st.conn.Unread(); ok {
 		list = append(list, keySegmentUnread.Int64(unread))

@@ -1,6 +1,7 @@
 // The figures above the feed, its head, and what is known of this stream.
 
 import { dateUnlessToday, duration, lasting, size, timeOfDay } from './clock.js';
+import { endOf } from './endings.js';
 import { MAX_ITEMS } from './feed.js';
 
 export function figures(page) {
@@ -110,7 +111,7 @@ export function figures(page) {
         connecting: 'Opening the stream…',
         connected: 'The stream is open. The next event shows here.',
         error: 'No stream: see above.',
-      }[state] ?? 'Press Connect to open the stream: events show here the moment they happen.';
+      }[state] ?? (endOf(topic) ? `“${topic}” has ended: nothing more comes. Press Connect to see what the server still holds of it.` : 'Press Connect to open the stream: events show here the moment they happen.');
       this.emptyMore = state === 'connected' && !page().stats.firstAt ? `Nothing of “${topic}” has come yet. ${this.cannotPublish === 'true' ? '' : document.documentElement.dataset.try === 'closed' ? 'Choose “Try it” in the menu ⋯ above to publish something.' : 'Press Publish above, or run the line beside it in a terminal.'}`.trim() : '';
     },
   };

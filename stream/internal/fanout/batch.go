@@ -24,15 +24,17 @@ type Batch struct {
 	Tagged []*eventlog.Entry
 
 	format   *eventlog.Format
-	from, to uint64 // indices in the view; equal for entries out of their turn
-	full     bool   // there was more, which the next batch has
-	forms    [4]form
+	from, to uint64  // indices in the view; equal for entries out of their turn
+	full     bool    // there was more, which the next batch has
+	forms    [2]form // as it is, and compressed
 }
 
-// A form is a batch as some connections send it, made by the first.
+// A form is a batch as some connections send it, made by the first of them: as one
+// chunk of HTTP/1.1, of which those that need no chunk send the inside.
 type form struct {
 	once  sync.Once
-	bytes []byte
+	chunk []byte
+	head  int // bytes of the chunk's head
 }
 
 // An Encoding says how a connection sends a batch.
@@ -56,33 +58,44 @@ func newBatch(format *eventlog.Format, entries []*eventlog.Entry) *Batch {
 
 // Bytes returns the batch as it goes out.
 func (b *Batch) Bytes(enc Encoding) []byte {
-	i := 0
+	if len(b.Entries) == 1 && !enc.Chunked {
+		return b.entry(0, enc.Gzip) // the log has it already
+	}
+	f := &b.forms[0]
 	if enc.Gzip {
-		i |= 1
+		f = &b.forms[1]
 	}
-	if enc.Chunked {
-		i |= 2
+	f.once.Do(func() { f.chunk, f.head = b.join(enc.Gzip) })
+	if enc.Chunked || len(f.chunk) == 0 {
+		return f.chunk
 	}
-	f := &b.forms[i]
-	f.once.Do(func() {
-		switch {
-		case enc.Chunked:
-			f.bytes = AppendChunk(nil, b.Bytes(Encoding{Gzip: enc.Gzip}))
-		case len(b.Entries) == 1 && enc.Gzip:
-			f.bytes = b.Entries[0].Compressed(b.format, deflate)
-		case len(b.Entries) == 1:
-			f.bytes = b.Entries[0].Wire(b.format)
-		default:
-			for _, e := range b.Entries {
-				if enc.Gzip {
-					f.bytes = append(f.bytes, e.Compressed(b.format, deflate)...)
-				} else {
-					f.bytes = append(f.bytes, e.Wire(b.format)...)
-				}
-			}
-		}
-	})
-	return f.bytes
+	return f.chunk[f.head : len(f.chunk)-len(chunkEnd)]
+}
+
+// entry returns one entry as it goes out.
+func (b *Batch) entry(i int, gzip bool) []byte {
+	if gzip {
+		return b.Entries[i].Compressed(b.format, deflate)
+	}
+	return b.Entries[i].Wire(b.format)
+}
+
+// join returns all entries as one chunk, and the length of its head. The memory is taken
+// once: batches are most of what a busy server allocates.
+func (b *Batch) join(gzip bool) (chunk []byte, head int) {
+	size := 0
+	for i := range b.Entries {
+		size += len(b.entry(i, gzip))
+	}
+	if size == 0 {
+		return nil, 0 // an empty chunk would end the body
+	}
+	chunk = appendChunkHead(make([]byte, 0, size+maxChunkFrame), size)
+	head = len(chunk)
+	for i := range b.Entries {
+		chunk = append(chunk, b.entry(i, gzip)...)
+	}
+	return append(chunk, chunkEnd...), head
 }
 
 // Last returns the ID of the batch's last entry.
@@ -106,15 +119,10 @@ func (b *Batch) Replayed(since eventlog.ID) int {
 // goes out.
 func (b *Batch) Whole(enc Encoding, n int) (entries int) {
 	if enc.Chunked {
-		n -= len(b.Bytes(enc)) - len(b.Bytes(Encoding{Gzip: enc.Gzip})) - len("\r\n") // the chunk's head
+		n -= len(b.Bytes(enc)) - len(b.Bytes(Encoding{Gzip: enc.Gzip})) - len(chunkEnd) // the chunk's head
 	}
-	for _, e := range b.Entries {
-		if enc.Gzip {
-			n -= len(e.Compressed(b.format, deflate))
-		} else {
-			n -= len(e.Wire(b.format))
-		}
-		if n < 0 {
+	for i := range b.Entries {
+		if n -= len(b.entry(i, enc.Gzip)); n < 0 {
 			break
 		}
 		entries++

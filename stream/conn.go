@@ -13,6 +13,14 @@ import (
 // A Conn is one open stream. Its fields do not change; its methods may be
 // called by any goroutine, while it is open and after.
 type Conn struct {
+	// Started is when the connection was admitted.
+	Started time.Time
+
+	// What every delivery touches comes first, as in [session].
+	events atomic.Int64
+	bytes  atomic.Int64
+	wrote  atomic.Int64 // when, in nanoseconds after Started
+
 	// ID is random and cannot be guessed.
 	ID string
 	// Topic is what the client reads, Label stands for it in metrics, and
@@ -29,8 +37,6 @@ type Conn struct {
 	// Client is the client's address, as Handler.Subscribe says, else that of the
 	// peer, without the port. UserAgent is what the client calls itself.
 	Client, UserAgent string
-	// Started is when the connection was admitted.
-	Started time.Time
 	// Resumed says that the client goes on where it was and has lost nothing by
 	// that. ResumedFrom is the last event ID that it gave, or zero.
 	Resumed     bool
@@ -40,12 +46,9 @@ type Conn struct {
 	raw   syscall.RawConn // nil: nothing can be asked of the system
 	watch peerWatch       // belongs to the handler's peer monitor
 
-	events  atomic.Int64
-	bytes   atomic.Int64
 	errors  atomic.Int64
 	missed  atomic.Int64 // entries that gaps told of
 	writing atomic.Int64 // entries of the batch under way: the cursor is past them, and the client has not been sent them
-	wrote   atomic.Int64 // when, in nanoseconds after Started
 	wait    wait
 	last    atomic.Pointer[lastState] // nil while the stream is open
 }

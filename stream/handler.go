@@ -224,6 +224,17 @@ func (h *Handler) drainRefusal() *Refusal {
 		Detail: "The server is shutting down. Try again in a moment."}
 }
 
+// newSession returns an empty session: one that may be taken over, where the handler
+// is for that.
+func (h *Handler) newSession() *session {
+	if h.Transport != TransportLean {
+		return &session{h: h}
+	}
+	l := new(leanSession)
+	l.h, l.lean = h, l
+	return &l.session
+}
+
 // session makes the session of an admitted request.
 func (h *Handler) session(r *http.Request, sub *Subscription, o opened) *session {
 	protocol := strconv.Itoa(r.ProtoMajor)
@@ -231,10 +242,12 @@ func (h *Handler) session(r *http.Request, sub *Subscription, o opened) *session
 		protocol = "1." + strconv.Itoa(r.ProtoMinor)
 	}
 	now := time.Now()
-	s := &session{h: h, opened: o, malformed: sub.malformed, conn: Conn{
+	s := h.newSession()
+	s.opened, s.malformed = o, sub.malformed
+	s.conn = Conn{
 		ID: newConnID(), Topic: o.topic.name, Label: o.topic.label(), Subjects: sub.Subjects, Format: o.format,
 		Identity: sub.Identity, Value: sub.Value, Protocol: protocol, Client: sub.Client, UserAgent: clip(r.UserAgent()), Started: now,
-	}}
+	}
 	c := &s.conn
 	c.s = s
 	if c.Client == "" {

@@ -37,15 +37,15 @@ type Hooks struct {
 // ConnHooks observe one connection. All but Disconnect come from one goroutine
 // at a time, and Disconnect is the last.
 type ConnHooks struct {
+	// Flush is called soon after each batch has been flushed: on the lean
+	// transport when some tens of connections have been written to. The argument
+	// is valid during the call only.
+	Flush func(f *Flush)
 	// Traceparent and Session are told to the client in the connected event: the
 	// trace context of the connection, and what all streams of one reader share.
 	Traceparent, Session string
 	// Open is called after the first flush: the client has the headers.
 	Open func(now time.Time)
-	// Flush is called soon after each batch has been flushed: on the lean
-	// transport when some tens of connections have been written to. The argument
-	// is valid during the call only.
-	Flush func(f *Flush)
 	// Gap is called when the client has been told of a gap.
 	Gap func(g *eventlog.Gap, now time.Time)
 	// Heartbeat is called after a ping.

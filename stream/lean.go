@@ -48,38 +48,6 @@ type leftover struct {
 	began time.Time
 }
 
-// takeOver takes the connection of a request over from net/http, if it can.
-func takeOver(s *session, w http.ResponseWriter, r *http.Request) bool {
-	held, ok := r.Context().Value(connKey{}).(heldConn)
-	if !ok || r.ProtoMajor != 1 || r.ProtoMinor != 1 || r.TLS != nil || r.ContentLength != 0 || held.fd < 0 {
-		return false
-	}
-	for _, name := range []string{"Content-Encoding", "Trailer", "Transfer-Encoding", "Content-Length"} {
-		if w.Header().Get(name) != "" && (name != "Content-Encoding" || s.gzip == nil) {
-			return false // a middleware wants to write the body itself
-		}
-	}
-	if !s.h.hangUps.start() {
-		return false
-	}
-	conn, _, err := http.NewResponseController(w).Hijack() // what a client sends after its request is of no concern
-	if err != nil {
-		s.h.hangUps.leave(0)
-		return false
-	}
-	l := &leanSession{session: s, out: leanWriter{
-		conn: conn, timeout: or(s.h.WriteTimeout, defaultWriteTimeout), wait: &s.conn.wait, why: &s.why, head: responseHead(w.Header()),
-	}}
-	s.out = &l.out
-	s.member.FD, s.member.Gzip, s.member.Conn = held.fd, s.gzip != nil, l
-	netpoll.LimitUnsent(held.fd, unsentLimit)
-	s.h.hangUps.watch(held.fd, s)
-	wake := func() { go s.member.Wake() } // a hook may stop the session while the shard's lock is held
-	s.wake.Store(&wake)
-	go s.member.Conn.Attend()
-	return true
-}
-
 // responseHead is the status line and the header, as net/http would write them.
 func responseHead(header http.Header) []byte {
 	head := append([]byte(nil), "HTTP/1.1 200 OK\r\nDate: "...)
@@ -94,12 +62,45 @@ type headWriter []byte
 
 func (h *headWriter) Write(p []byte) (int, error) { *h = append(*h, p...); return len(p), nil }
 
-// A leanSession is a session that was taken over. It implements [fanout.Conn].
+// A leanSession is a session that may be taken over, and what only then is needed. It
+// implements [fanout.Conn].
 type leanSession struct {
-	*session
+	session
 	out   leanWriter
 	timer *time.Timer // wakes the session for its next ping, or its end
 	err   error       // of the shard's write
+}
+
+// takeOver takes the connection of a request over from net/http, if it can.
+func (l *leanSession) takeOver(w http.ResponseWriter, r *http.Request) bool {
+	held, ok := r.Context().Value(connKey{}).(heldConn)
+	if !ok || r.ProtoMajor != 1 || r.ProtoMinor != 1 || r.TLS != nil || r.ContentLength != 0 || held.fd < 0 {
+		return false
+	}
+	for _, name := range []string{"Content-Encoding", "Trailer", "Transfer-Encoding", "Content-Length"} {
+		if w.Header().Get(name) != "" && (name != "Content-Encoding" || l.gzip == nil) {
+			return false // a middleware wants to write the body itself
+		}
+	}
+	if !l.h.hangUps.start() {
+		return false
+	}
+	conn, _, err := http.NewResponseController(w).Hijack() // what a client sends after its request is of no concern
+	if err != nil {
+		l.h.hangUps.leave(0)
+		return false
+	}
+	l.out = leanWriter{
+		conn: conn, timeout: or(l.h.WriteTimeout, defaultWriteTimeout), wait: &l.conn.wait, why: &l.why, head: responseHead(w.Header()),
+	}
+	l.session.out = &l.out
+	l.member.FD, l.member.Conn = held.fd, l
+	netpoll.LimitUnsent(held.fd, unsentLimit)
+	l.h.hangUps.watch(held.fd, &l.session)
+	wake := func() { go l.member.Wake() } // a hook may stop the session while the shard's lock is held
+	l.wake.Store(&wake)
+	go l.member.Conn.Attend()
+	return true
 }
 
 // Attend has the session, in a goroutine of its own, until it is over or parked.
@@ -143,7 +144,7 @@ func (l *leanSession) workLean() (over bool) {
 		left := l.out.left
 		l.out.left = nil
 		if err = l.out.writeAll(left.rest); err == nil {
-			l.wrote(item{kind: itemBatch, batch: left.batch}, left.began, time.Now(), l.member.Lag())
+			l.wrote(&item{kind: itemBatch, batch: left.batch}, left.began, time.Now(), l.member.Lag())
 			l.conn.writing.Store(0)
 		} else {
 			l.wrotePart(left.batch, left.began)
@@ -166,7 +167,7 @@ func (l *leanSession) Wrote(b *fanout.Batch, began, ended time.Time, lag uint64)
 			good = false
 		}
 	}()
-	l.wrote(item{kind: itemBatch, batch: b}, began, ended, lag)
+	l.wrote(&item{kind: itemBatch, batch: b}, began, ended, lag)
 	return true
 }
 

@@ -22,6 +22,7 @@ type Cursor struct {
 	view  *View
 	next  atomic.Uint64
 	last  ID
+	since ID     // the newest event when the cursor was opened
 	epoch uint64 // of the log, when the cursor was last told of a rewind
 
 	first []*Entry // read before the entry next
@@ -30,7 +31,6 @@ type Cursor struct {
 	ahead *ahead   // the reader knows an ID that the log has not reached
 
 	before ID     // what comes before first
-	since  ID     // the newest event when the cursor was opened
 	opened uint64 // the view's head then
 }
 

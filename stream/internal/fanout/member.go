@@ -9,12 +9,12 @@ type Member struct {
 	// FD is the connection's file descriptor, which stays open while the member
 	// may be parked.
 	FD int
-	// Gzip says that the connection is compressed.
-	Gzip bool
 	// Conn is the connection.
 	Conn Conn
 
-	slot  int  // in the shard's list, counted from 1; 0: not parked; guarded by Shard.mu, as is the next one
+	slot int // in the shard's list, counted from 1; 0: not parked; guarded by Shard.mu, as is woken
+	// Gzip says that the connection is compressed.
+	Gzip  bool
 	woken bool // Wake was called while it was not parked
 }
 

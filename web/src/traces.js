@@ -128,7 +128,7 @@ export class TracesView {
     for (const time of this.#list.querySelectorAll('.trace-time')) tellTime(time, Number(time.dataset.ms));
     for (const time of this.#list.querySelectorAll('.trace-since')) time.textContent = when(Number(time.dataset.ms));
     const shows = this.#readAt && this.#list.dataset.traces !== 'failed';
-    const why = this.#failure || (this.#away && 'not renewed while the stream is down') || (this.#following && this.#held() ? 'held while you are in the list' : '');
+    const why = this.#failure || (this.#away && 'the stream is down') || (this.#following && this.#held() ? 'held while you are in the list' : '');
     byID('traces-asof').textContent = shows ? `as of ${when(this.#readAt)}${why ? ` · ${why}` : ''}` : '';
   }
 

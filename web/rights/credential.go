@@ -22,8 +22,10 @@ const (
 // credential returns what the request shows, or "". EventSource cannot send a
 // header: it reads by a ticket in the query, or by the cookie.
 func credential(r *http.Request, action Action) (word string, by carrier) {
-	if ticket := r.URL.Query().Get("ticket"); ticket != "" && action == Subscribe {
-		return ticket, byTicket
+	if action == Subscribe {
+		if ticket := r.URL.Query().Get("ticket"); ticket != "" {
+			return ticket, byTicket
+		}
 	}
 	if token := bearer(r); token != "" {
 		return token, byHeader

@@ -73,7 +73,7 @@ func TestNothingMovesInTheViewsInAnOutage(t *testing.T) {
 			before := eval[string](p, "%s", places)
 			via.down()
 			p.visible("#error-banner")
-			p.wait(`document.body.dataset.view !== 'streams' || document.getElementById('bands').hasAttribute('data-stale') && document.getElementById('streams-note').textContent.startsWith('not known at present: so it was at ')`)
+			p.wait(`document.body.dataset.view !== 'streams' || document.getElementById('bands').hasAttribute('data-stale') && document.getElementById('streams-note').textContent.startsWith('as it was at ')`)
 			if after := eval[string](p, "%s", places); after != before {
 				t.Errorf("at %d px, in an outage the view %s is at %s, before at %s", width, view.name, after, before)
 			}

@@ -125,10 +125,11 @@ export class StreamsView {
     empty.hidden = state === 'connected' && this.#topics.length > 0;
     if (state !== 'connected') {
       if (!this.#readers.size) byID('streams-none').hidden = true;
-      byID('streams-note').textContent = this.#readers.size ? `not known at present: so it was at ${when(this.#told)}` : 'not known at present';
+      byID('streams-note').textContent = this.#readers.size ? `as it was at ${when(this.#told)}` : 'not known at present';
     }
     // What the banner above says need not be said again.
-    if (state === 'error') empty.textContent = this.#page().stream.error ? 'There is no picture while there is no line.' : `${error.message} ${error.detail ?? ''}`;
+    if (state !== 'connected' && this.#topics.length) empty.textContent = `As it was at ${when(this.#told)}`;
+    else if (state === 'error') empty.textContent = this.#page().stream.error ? 'There is no picture while there is no line.' : `${error.message} ${error.detail ?? ''}`;
     else empty.textContent = state === 'connected' ? 'There is no topic yet. Publish to one, and it shows here.' : 'Opening the picture…';
     byID('bands').toggleAttribute('data-stale', state !== 'connected');
   }

@@ -274,6 +274,7 @@ export class Page {
 
   #gap({ from, to, reason, missed }) {
     this.gaps++;
+    this.stats.knownFrom(parseInt(to, 10) || this.serverTime);
     this.feed.note('gap', '', 0, { from: String(from ?? ''), to: String(to ?? ''), reason: String(reason ?? ''), missed: String(missed ?? '') });
   }
 }

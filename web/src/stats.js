@@ -13,7 +13,7 @@ export class Stats {
     this.lastAt = 0; // when the newest event entered the log
     this.seconds = new Uint32Array(WINDOW + 1);
     this.second = 0;
-    this.first = 0; // when the oldest known event entered, if there were others before it
+    this.first = 0; // from when on all events are known of; 0: always
     this.firstAt = 0; // when the first one that was counted entered
     this.latencies = [];
   }
@@ -46,9 +46,9 @@ export class Stats {
     this.seconds.set(seconds);
   }
 
-  // knownFrom says that earlier events than this one are not known of.
+  // knownFrom says that not all events that entered before are known of.
   knownFrom(enteredAt) {
-    this.first = enteredAt;
+    this.first = Math.max(this.first, enteredAt);
   }
 
   latency(ms) {

@@ -122,7 +122,17 @@ func (c *Conn) Lag() uint64 {
 	return c.s.member.Lag() + uint64(c.writing.Load())
 }
 
-// Dropped returns how many of those entries the log has dropped already: the client will
+// Behind returns how many entries of the topic came since the first that the client has
+// not been sent, that one among them: those of Lag, and those about other subjects that
+// came in between. Who reads everything is behind by Lag.
+func (c *Conn) Behind() uint64 {
+	if c.s == nil {
+		return 0
+	}
+	return c.s.member.Behind(uint64(c.writing.Load()))
+}
+
+// Dropped returns how many of the entries of Lag the log has dropped already: the client will
 // be told of a gap.
 func (c *Conn) Dropped() uint64 {
 	if c.s == nil {

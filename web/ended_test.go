@@ -49,7 +49,7 @@ func TestStreamsTellOfWhoTakesNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer conn.Close()
-	if _, err := io.WriteString(conn, "GET /sse-stream?topic=one&format=json HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"); err != nil {
+	if _, err := io.WriteString(conn, "GET /sse-stream?topic=one&subject=mine&format=json HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"); err != nil {
 		t.Fatal(err)
 	}
 	until(t, "the stream", func() bool { return s.handler.Active() == 1 })
@@ -57,7 +57,7 @@ func TestStreamsTellOfWhoTakesNothing(t *testing.T) {
 	data, published := []byte(`"`+strings.Repeat("x", 10_000)+`"`), int64(0)
 	until(t, "a write to wait", func() bool {
 		for range 20 {
-			if _, err := s.hub.Publish(t.Context(), "one", stream.Event{Data: data}); err != nil {
+			if _, err := s.hub.Publish(t.Context(), "one", stream.Event{Subject: "mine", Data: data}, stream.Event{Subject: "another", Data: []byte("1")}); err != nil {
 				t.Fatal(err)
 			}
 			published++
@@ -66,7 +66,7 @@ func TestStreamsTellOfWhoTakesNothing(t *testing.T) {
 		return since > 200*time.Millisecond
 	})
 	next := frames(t, subscribe(t, server.URL+"/streams"))
-	var worst [8]int64
+	var worst [9]int64
 	for {
 		f := next()
 		for _, m := range f.Moved {
@@ -88,6 +88,9 @@ func TestStreamsTellOfWhoTakesNothing(t *testing.T) {
 			t.Errorf("of %d events its end is told as %+v", published, e)
 		}
 		break
+	}
+	if worst[8] != 2*worst[1] {
+		t.Errorf("with an event about something else behind each of its %d, it is %d behind the newest", worst[1], worst[8])
 	}
 	if worst[3] < 3 || worst[1]+worst[2] != published || worst[6] < 0 || worst[6] > 3 {
 		t.Errorf("of %d events, it was told last as %v", published, worst)

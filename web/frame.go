@@ -41,7 +41,7 @@ type bandFrame struct {
 	Entries    int    `json:"entries"`
 	Bytes      int64  `json:"bytes"`
 	LimitBytes int64  `json:"limitBytes,omitempty"`
-	Floor      uint64 `json:"floor"` // ms
+	Oldest     uint64 `json:"oldest,omitempty"` // when the oldest event held came, ms
 	LastMinute int    `json:"lastMinute"`
 	AtLeast    bool   `json:"atLeast,omitempty"` // the log holds less than that minute
 	Ended      string `json:"ended,omitempty"`   // why
@@ -64,8 +64,9 @@ type readerOpen struct {
 // A readerNow is how a reader is: number, lag, events, for how many seconds it has
 // taken nothing of what waits for it, bytes that the network holds, in how many seconds
 // it loses events (0: it has lost some; -1: it does not lag), in how many it is cut off
-// (-1: nothing waits), and how many events are lost to it.
-type readerNow [8]int64
+// (-1: nothing waits), how many events are lost to it, and how far it is from the newest
+// event of the topic, whatever that is about.
+type readerNow [9]int64
 
 // A framer makes the frames of the picture, each from the one before.
 type framer struct {
@@ -153,7 +154,7 @@ func (f *framer) topics(fr *frame, conns []*stream.Conn, now time.Time) {
 	}
 	for name, t := range all {
 		band := bandFrame{
-			Name: name, Streams: streams[name], Head: t.Log.Head, Entries: t.Log.Entries, Bytes: t.Log.Bytes, LimitBytes: t.Log.Limit, Floor: t.Log.Floor.Milli,
+			Name: name, Streams: streams[name], Head: t.Log.Head, Entries: t.Log.Entries, Bytes: t.Log.Bytes, LimitBytes: t.Log.Limit, Oldest: t.Log.Oldest.Milli,
 			LastMinute: t.Log.LastMinute, AtLeast: !t.Log.WholeMinute, Source: string(t.Source.State), Ended: t.Ended,
 		}
 		if t.Broker != nil {
@@ -233,7 +234,7 @@ func openOf(n int, c *stream.Conn) readerOpen {
 
 // nowOf says how a reader is.
 func nowOf(c *stream.Conn, n int, unread int64) readerNow {
-	is := readerNow{int64(n), int64(c.Lag()), c.Events(), 0, unread, -1, -1, 0}
+	is := readerNow{int64(n), int64(c.Lag()), c.Events(), 0, unread, -1, -1, 0, 0}
 	if since, left := c.Stuck(); since >= time.Second {
 		is[3], is[6] = int64(since/time.Second), int64(math.Ceil(left.Seconds()))
 	}
@@ -243,7 +244,7 @@ func nowOf(c *stream.Conn, n int, unread int64) readerNow {
 	if left, ok := c.TimeToLoss(); ok {
 		is[5] = int64(math.Ceil(left.Seconds()))
 	}
-	is[7] = int64(c.Dropped())
+	is[7], is[8] = int64(c.Dropped()), int64(c.Behind())
 	return is
 }
 

@@ -25,7 +25,7 @@ type streamsFrame struct {
 		N         int `json:"n"`
 		ID, Topic string
 	} `json:"open"`
-	Moved [][8]int64 `json:"moved"`
+	Moved [][9]int64 `json:"moved"`
 	Gone  []int      `json:"gone"`
 	Ended []struct {
 		N              int

@@ -106,6 +106,25 @@ func (c *Cursor) Dropped() uint64 {
 	return v.tail - min(v.tail, c.next.Load())
 }
 
+// Behind returns how many entries of the whole log, those about other subjects among
+// them, are not older than the next one for the reader: its distance from the newest.
+// The last unsent entries that it has read count as not read. Where the next one is
+// dropped already, that is all that is held, and what the reader has lost of its own.
+func (c *Cursor) Behind(unsent uint64) uint64 {
+	v, l := c.view, c.view.log
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	next := c.next.Load()
+	next -= min(next, unsent)
+	switch {
+	case next >= v.head:
+		return 0
+	case next < v.tail:
+		return uint64(l.all.held()) + v.tail - next
+	}
+	return l.all.head - v.at(next).index
+}
+
 // Position returns the ID after which the reader goes on: that of the newest
 // event read, or the log's last where everything up to it has been read. Before
 // a gap has been told, it is where the gap begins.

@@ -369,29 +369,3 @@ func call(funcs []*func()) {
 		(*f)()
 	}
 }
-
-// Stats describe a log at one moment.
-type Stats struct {
-	Entries int    // held
-	Bytes   int64  // that those keep in memory, encodings included
-	Limit   int64  // of Bytes
-	History int    // limit of Entries
-	Last    ID     // of the newest event
-	Floor   ID     // nothing up to it is held
-	Head    uint64 // entries ever put in
-	// LastMinute is how many of the entries held came in the last minute. More may have
-	// come if the log does not hold the whole of that minute: see WholeMinute.
-	LastMinute  int
-	WholeMinute bool
-}
-
-// Stats returns what the log holds now.
-func (l *Log) Stats() Stats {
-	l.mu.RLock()
-	defer l.mu.RUnlock()
-	lastMinute, whole := l.lastMinute(time.Now())
-	return Stats{
-		Entries: l.all.held(), Bytes: l.bytes, Limit: l.opts.Bytes, History: l.opts.History,
-		Last: l.last, Floor: l.all.floor, Head: l.all.head, LastMinute: lastMinute, WholeMinute: whole,
-	}
-}

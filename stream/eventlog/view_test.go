@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"weir/stream/eventlog"
 )
@@ -174,4 +175,56 @@ func TestIdleViewsAreBounded(t *testing.T) {
 		t.Errorf("10,000 filters that nobody reads take %d bytes", grown)
 	}
 	runtime.KeepAlive(l)
+}
+
+// A reader of some subjects is as far from the newest entry as its next one is, whatever
+// came in between; by its own events it lags less.
+func TestBehindInTheWholeLog(t *testing.T) {
+	l := eventlog.New(eventlog.Options{History: 6})
+	c := l.View(filter(t, "x")).Live()
+	for _, step := range []struct {
+		subjects          []string
+		lag, lost, behind uint64
+	}{
+		{[]string{"y", "y"}, 0, 0, 0},
+		{[]string{"x"}, 1, 0, 1},
+		{[]string{"y", "x", "y"}, 2, 0, 4},
+		{[]string{"y", "y", "y"}, 2, 1, 7}, // the first is dropped: left of the oldest of 6
+	} {
+		about(t, l, step.subjects...)
+		if lag, lost, behind := c.Lag(), c.Dropped(), c.Behind(0); lag != step.lag || lost != step.lost || behind != step.behind {
+			t.Errorf("after %v it lags by %d, has lost %d and is %d behind, want %+v", step.subjects, lag, lost, behind, step)
+		}
+	}
+	c = l.View(filter(t, "x")).From(eventlog.ID{})
+	about(t, l, "x")
+	if lag, behind := c.Lag(), c.Behind(0); lag != 2 || behind != 6 {
+		t.Errorf("it lags by %d, and is %d behind, want 2 and 6", lag, behind)
+	}
+	read(t, c, 2)
+	if none, one := c.Behind(0), c.Behind(1); none != 0 || one != 1 {
+		t.Errorf("it has read all: %d behind, and %d where the last was not sent", none, one)
+	}
+}
+
+// The oldest event held is not where the log begins.
+func TestOldest(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := eventlog.New(eventlog.Options{History: 2})
+		time.Sleep(time.Minute)
+		l.Announce("stream-error", []byte("{}"), false)
+		if oldest := l.Stats().Oldest; !oldest.IsZero() {
+			t.Errorf("of no event %v is the oldest", oldest)
+		}
+		time.Sleep(time.Minute)
+		ids := about(t, l, "x")
+		if oldest := l.Stats().Oldest; oldest != ids[0] {
+			t.Errorf("the oldest is %v, want %v", oldest, ids[0])
+		}
+		time.Sleep(time.Minute)
+		ids = about(t, l, "x", "x", "x")
+		if oldest := l.Stats().Oldest; oldest != ids[1] {
+			t.Errorf("after some were dropped the oldest is %v, want %v", oldest, ids[1])
+		}
+	})
 }

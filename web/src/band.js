@@ -61,7 +61,7 @@ export class Band {
     }));
   }
 
-  // mark takes the readers: {behind, events, own, level, says}, each the same object as before.
+  // mark takes the readers: {behind, distance, events, own, level, says}, each the same object as before.
   mark(readers) {
     this.#readers = readers;
     const behind = readers.filter((reader) => reader.level !== 'good');
@@ -109,7 +109,7 @@ export class Band {
     this.#head = nearer(this.#head, head);
     this.#tail = nearer(this.#tail, head - entries);
     for (const reader of this.#readers) {
-      const to = head - reader.behind;
+      const to = head - reader.distance;
       const shown = this.#shown.get(reader);
       if (!shown) {
         this.#shown.set(reader, { at: to, events: reader.events, pulse: 0 });

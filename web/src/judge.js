@@ -10,13 +10,15 @@ const STUCK = 3; // s after which it is bad that nothing is taken
 // judge takes what the server tells of a reader and of its topic, and how many of
 // the events that were sent are read: of its own stream a page knows it. What the
 // network holds for the page has left the server's log, and is behind all the same.
+// back is how far the server has it from the topic's newest event, which is more than
+// lag for a reader of some subjects; distance is that of what is read.
 // left and cut are the seconds until it loses events, and until it is cut off because
 // it takes nothing; -1 when it does not come to that. first is what comes first of them.
-export function judge({ lag, events, idle, waiting, left, cut, lost = 0 }, topic, read) {
+export function judge({ lag, events, idle, waiting, left, cut, lost = 0, back = lag }, topic, read) {
   const unread = read === undefined ? 0 : Math.max(0, events - read);
   const behind = lag + unread;
   const loss = left < 0 ? Infinity : left; // s
-  const is = (worry, level, says, first = '') => ({ behind, loss: topic ? loss : Infinity, gone: lost, first, worry, level, says });
+  const is = (worry, level, says, first = '') => ({ behind, distance: back + unread, loss: topic ? loss : Infinity, gone: lost, first, worry, level, says });
   if (!topic) return is(0, 'good', 'all sent');
   if (idle > 0) {
     const first = cut >= 0 && (lost || cut <= loss) ? 'cut' : loss < Infinity && !lost ? 'loss' : '';

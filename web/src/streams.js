@@ -149,10 +149,10 @@ export class StreamsView {
     for (const n of gone) this.#readers.delete(n);
     for (const end of over) this.#ended.set(end.n, ended(end));
     for (const [n, { at: ms }] of this.#ended) if (t - ms > TOLD_FOR || this.#ended.size > MOST) this.#ended.delete(n);
-    for (const reader of open) this.#readers.set(reader.n, { ...reader, lag: 0, events: 0, idle: 0, waiting: 0, left: -1, cut: -1, lost: 0 });
-    for (const [n, lag, events, idle, waiting, left, cut, lost] of moved) {
+    for (const reader of open) this.#readers.set(reader.n, { ...reader, lag: 0, events: 0, idle: 0, waiting: 0, left: -1, cut: -1, lost: 0, back: 0 });
+    for (const [n, lag, events, idle, waiting, left, cut, lost, back] of moved) {
       const reader = this.#readers.get(n);
-      if (reader) Object.assign(reader, { lag, events, idle, waiting, left, cut, lost });
+      if (reader) Object.assign(reader, { lag, events, idle, waiting, left, cut, lost, back });
     }
     this.#arrange();
     this.#changed();
@@ -198,12 +198,12 @@ export class StreamsView {
     byID('bands-legend').dataset.more = hidden > 0 ? `and ${hidden} more ${hidden === 1 ? 'topic' : 'topics'}` : '';
   }
 
-  #facts({ streams, lastMinute, atLeast, entries, floor, bytes, limitBytes, source, broker, ended: why }) {
+  #facts({ streams, lastMinute, atLeast, entries, oldest, bytes, limitBytes, source, broker, ended: why }) {
     const facts = [
       ...(why ? [sayEnd(why)] : []),
       `${streams.toLocaleString('en')} ${streams === 1 ? 'stream' : 'streams'}`,
       `${lastMinute.toLocaleString('en')}${atLeast ? ' or more' : ''} in the last minute`,
-      entries ? `${entries.toLocaleString('en')} held, back to ${when(floor)}` : 'nothing held yet',
+      entries ? `${entries.toLocaleString('en')} held${oldest ? `, back to ${when(oldest)}` : ''}` : 'nothing held yet',
       limitBytes ? `${size(bytes)} of ${size(limitBytes)}` : size(bytes),
     ];
     if (source && source !== 'starting' && !why) facts.push(`source ${source}`); // it has said nothing yet, or says nothing ever

@@ -134,6 +134,9 @@ test('a reader is judged by what it has not read, in the log and in the network'
   assert.deepEqual(of({ lag: 380, left: 120, idle: 8, cut: 2 }), [380, 120, 0, 'cut', 'bad', 'has taken nothing for 8 s, cut off in 2 s']);
   assert.deepEqual(of({ lag: 380, left: 4, idle: 8, cut: 22 }), [380, 4, 0, 'loss', 'bad', 'has taken nothing for 8 s, loses events in 4 s']);
   assert.deepEqual(of({ lag: 510, left: 0, lost: 10, idle: 75, cut: 525 }), [510, 0, 10, 'cut', 'bad', 'has taken nothing for 1 min 15 s, cut off in 8 min 45 s']);
+  // A reader of some subjects stands where it is in the log, and lags by its own.
+  const { behind, distance } = judge({ lag: 149, back: 740, events: 900, idle: 0, waiting: 0 }, topic, 890);
+  assert.deepEqual([behind, distance], [159, 750]);
   assert.equal(judge({ lag: 100, events: 0, idle: 0, waiting: 0 }, undefined).says, 'all sent');
   const readers = [{ n: 1, own: false, worry: 0, behind: 0 }, { n: 2, own: false, worry: 3, behind: 5 }, { n: 3, own: true, worry: 0, behind: 0 }, { n: 4, own: false, worry: 3, behind: 9 }, { n: 5, own: false, worry: 1, behind: 99 }];
   assert.deepEqual(readers.sort(worstFirst).map(({ n }) => n), [3, 4, 2, 5, 1]);

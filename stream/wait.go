@@ -8,26 +8,32 @@ import (
 // A wait is what is known of the write under way: since when it has waited without the
 // client taking anything. The goroutine that writes tells it; any goroutine may ask.
 type wait struct {
-	since   atomic.Int64 // Unix nanoseconds; 0: no write is under way
+	since   atomic.Int64 // as ticks; 0: no write is under way
 	blocked atomic.Int64 // nanoseconds up to since
 }
+
+// ticks is a time as a number that no step of the system's clock changes: nanoseconds
+// since about when the program began, never 0.
+func ticks(t time.Time) int64 { return int64(t.Sub(programBegan)) }
+
+var programBegan = time.Now().Add(-time.Second)
 
 // slowWrite is from when on a write counts as one that has waited.
 const slowWrite = time.Millisecond
 
 // begin notes that a write begins, which may have to wait.
-func (w *wait) begin(now time.Time) { w.since.Store(now.UnixNano()) }
+func (w *wait) begin(now time.Time) { w.since.Store(ticks(now)) }
 
 // progress notes that the client has taken something of the write.
 func (w *wait) progress(now time.Time) {
-	w.add(now, w.since.Swap(now.UnixNano()))
+	w.add(now, w.since.Swap(ticks(now)))
 }
 
 // end notes that the write is over.
 func (w *wait) end(now time.Time) { w.add(now, w.since.Swap(0)) }
 
 func (w *wait) add(now time.Time, since int64) {
-	if took := now.UnixNano() - since; since != 0 && took >= int64(slowWrite) {
+	if took := ticks(now) - since; since != 0 && took >= int64(slowWrite) {
 		w.blocked.Add(took)
 	}
 }
@@ -38,7 +44,7 @@ func (w *wait) under(now time.Time) (d time.Duration, waits bool) {
 	if since == 0 {
 		return 0, false
 	}
-	return max(0, time.Duration(now.UnixNano()-since)), true
+	return max(0, time.Duration(ticks(now)-since)), true
 }
 
 // total returns for how long writes have waited, this one among them.
@@ -48,7 +54,7 @@ func (w *wait) total(now time.Time) time.Duration {
 		if w.since.Load() != since {
 			continue // or the end of a write could be counted twice
 		}
-		if d := now.UnixNano() - since; since != 0 && d >= int64(slowWrite) {
+		if d := ticks(now) - since; since != 0 && d >= int64(slowWrite) {
 			blocked += d
 		}
 		return time.Duration(blocked)

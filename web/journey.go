@@ -2,6 +2,7 @@ package web
 
 import (
 	"errors"
+	"fmt"
 	"math"
 	"strings"
 	"time"
@@ -28,13 +29,30 @@ type Journey struct {
 	Own        bool     `json:"own"`
 	Others     []string `json:"others,omitempty"`
 
-	// TotalMS is the time until the last known step. Awaited says that this is not the
-	// journey's end: the reader has a page that has not reported the event on its
+	// TotalMS is the time until the event was on the reader's screen, or, as far as that
+	// is not known, flushed to the reader, or in the log. Awaited says that this is not
+	// the journey's end: the reader has a page that has not reported the event on its
 	// screen. Part says in words what is not known; "" where the journey is whole.
-	TotalMS float64      `json:"total_ms"`
-	Awaited bool         `json:"awaited"`
-	Part    string       `json:"-"`
+	TotalMS float64 `json:"total_ms"`
+	Awaited bool    `json:"awaited"`
+	Part    string  `json:"-"`
+	// OverMS is the time until all steps were over: what the waterfall is as wide as. The
+	// publisher may hear that its event is in the log after it was on a screen.
+	OverMS float64 `json:"over_ms"`
+	// Readers is how many readers are known, of however many there were. Slowest is the
+	// one of them to which the event came last, replays aside. Among says so in words; ""
+	// where there are no others.
+	Readers int          `json:"readers"`
+	Slowest *Way         `json:"slowest,omitempty"`
+	Among   string       `json:"-"`
 	Rows    []JourneyRow `json:"steps"`
+}
+
+// A Way is how long an event took to one reader.
+type Way struct {
+	Connection string  `json:"connection"`
+	TotalMS    float64 `json:"total_ms"`
+	Last       string  `json:"last"` // process (on screen) or deliver
 }
 
 // minBar is the least width of a bar, in percent: a span too short to see is
@@ -60,10 +78,15 @@ func (j Journey) bar(r JourneyRow) (x, width float64) {
 }
 
 func (j Journey) share(ms float64) float64 {
-	if !(j.TotalMS > 0) || math.IsNaN(ms) {
+	return shareOf(ms, max(j.OverMS, j.TotalMS))
+}
+
+// shareOf is a part of a time, in percent.
+func shareOf(ms, whole float64) float64 {
+	if !(whole > 0) || math.IsNaN(ms) {
 		return 0
 	}
-	return max(0, min(100, 100*ms/j.TotalMS))
+	return max(0, min(100, 100*ms/whole))
 }
 
 // End names where the journey ends, as far as is known.
@@ -84,18 +107,45 @@ func (j Journey) End() string {
 const reportsWithin = 10 * time.Second
 
 // partOf says what is not known of a journey by its last step; "" where it is whole.
-func partOf(last journey.StepKind, awaited bool, ended time.Time) string {
-	switch {
+func partOf(j journey.Journey) string {
+	switch last := j.Last(); {
 	case last == journey.Process:
 		return ""
-	case awaited && time.Since(ended) < reportsWithin:
+	case j.Awaited && time.Since(j.Start.Add(j.Total)) < reportsWithin:
 		return "sent; not reported on screen yet"
-	case awaited:
+	case j.Awaited:
 		return "sent; not reported on screen"
 	case last == journey.Deliver:
 		return "sent to a reader that does not report"
+	case j.Slowest != (journey.Way{}):
+		return "published; nothing known of this reader"
+	case j.Readers > 0:
+		return "published; later read from the log, as history"
 	default:
 		return "published; no reader known"
+	}
+}
+
+// among says of which readers a journey's is one; "" where no other is known.
+func among(j journey.Journey) string {
+	switch others, slowest := len(j.Others), j.Slowest; {
+	case others == 0 || j.Connection == "" && slowest == journey.Way{}:
+		return ""
+	case slowest.Connection == j.Connection && j.Connection != "":
+		return fmt.Sprintf("the slowest of %d readers that are known", others+1)
+	default:
+		text := "one other reader is known"
+		if others > 1 {
+			text = fmt.Sprintf("%d other readers are known", others)
+		}
+		if slowest == (journey.Way{}) {
+			return text
+		}
+		to := "it was sent"
+		if slowest.Last == journey.Process {
+			to = "it was on screen"
+		}
+		return fmt.Sprintf("%s; to the slowest %s after %s", text, to, formatMS(millis(slowest.Total)))
 	}
 }
 
@@ -104,7 +154,7 @@ func partOf(last journey.StepKind, awaited bool, ended time.Time) string {
 func (j Journey) Ruler() []string {
 	marks := []string{"0"}
 	for i := 1; i <= 4; i++ {
-		marks = append(marks, formatMS(j.TotalMS*float64(i)/4))
+		marks = append(marks, formatMS(max(j.OverMS, j.TotalMS)*float64(i)/4))
 	}
 	return marks
 }
@@ -120,8 +170,8 @@ type JourneyRow struct {
 	Node       string  `json:"node,omitempty"`
 	StartMS    float64 `json:"start_ms"` // since the start of the journey
 	DurationMS float64 `json:"duration_ms"`
-	// SharePct is how much of the total the step takes until the next one begins, 0
-	// to 100: shares add up to 100 at most, though steps overlap.
+	// SharePct is how wide the step's bar is: how much its duration is of the time until
+	// all steps were over, 0 to 100. Steps overlap, so that shares may add up to more.
 	SharePct float64 `json:"share_pct"`
 	Kind     string  `json:"kind,omitempty"` // of the span: producer, consumer, internal; "" for a gap
 	Gap      bool    `json:"gap"`            // time between spans, such as the network
@@ -150,26 +200,35 @@ func journeyOf(j journey.Journey, err error) Journey {
 	v := Journey{
 		Topic: j.Topic, EventID: j.ID, Type: j.Type, Subject: j.Subject, Node: j.Node, Time: j.Start.UTC(),
 		Connection: j.Connection, Own: j.Own, Others: j.Others, TotalMS: millis(j.Total),
-		Awaited: j.Awaited, Part: partOf(j.Last(), j.Awaited, j.Start.Add(j.Total)),
+		OverMS:  max(millis(j.Over), millis(j.Total)),
+		Awaited: j.Awaited, Part: partOf(j), Readers: j.Readers, Slowest: wayOf(j.Slowest), Among: among(j),
 	}
 	if len(j.Steps) > 0 {
 		v.Rows = append(v.Rows, JourneyRow{
-			Name: "event " + j.Topic, Step: "event", Service: "weir", Kind: "internal", Node: j.Node, DurationMS: v.TotalMS, SharePct: 100,
+			Name: "event " + j.Topic, Step: "event", Service: "weir", Kind: "internal", Node: j.Node, DurationMS: v.TotalMS, SharePct: shareOf(v.TotalMS, v.OverMS),
 			Attrs: journey.Facts("event", j.ID, "type", j.Type, "subject", j.Subject, "published on", j.Node, "reader", j.Connection),
 		})
 	}
-	v.Rows = append(v.Rows, journeyRows(j.Topic, j.Start, j.Total, j.Steps)...)
+	v.Rows = append(v.Rows, journeyRows(j)...)
 	return v
 }
 
+func wayOf(w journey.Way) *Way {
+	if w == (journey.Way{}) {
+		return nil
+	}
+	return &Way{w.Connection, millis(w.Total), string(w.Last)}
+}
+
 // journeyRows are the rows of an event's steps.
-func journeyRows(topic string, start time.Time, total time.Duration, steps []journey.Step) []JourneyRow {
-	rows := make([]JourneyRow, 0, len(steps))
-	for _, step := range steps {
+func journeyRows(j journey.Journey) []JourneyRow {
+	rows := make([]JourneyRow, 0, len(j.Steps))
+	for _, step := range j.Steps {
 		row := JourneyRow{
-			Name: stepName(step.Kind, topic), Step: string(step.Kind), Service: "weir", Node: step.Node, Gap: step.Gap, Depth: 1, Attrs: step.Facts,
-			StartMS: millis(step.Start.Sub(start)), DurationMS: millis(step.Duration),
+			Name: stepName(step.Kind, j.Topic), Step: string(step.Kind), Service: "weir", Node: step.Node, Gap: step.Gap, Depth: 1, Attrs: step.Facts,
+			StartMS: millis(step.Start.Sub(j.Start)), DurationMS: millis(step.Duration),
 		}
+		row.SharePct = shareOf(row.DurationMS, millis(max(j.Over, j.Total)))
 		switch step.Kind {
 		case journey.Send:
 			row.Kind = "producer"
@@ -184,11 +243,6 @@ func journeyRows(topic string, start time.Time, total time.Duration, steps []jou
 			row.Service = ""
 		}
 		rows = append(rows, row)
-	}
-	for i, next := len(rows)-1, math.Inf(1); i >= 0 && total > 0; i-- {
-		row := &rows[i]
-		row.SharePct = 100 * max(0, min(row.StartMS+row.DurationMS, next)-row.StartMS) / millis(total)
-		next = min(next, row.StartMS)
 	}
 	return rows
 }

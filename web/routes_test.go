@@ -288,7 +288,7 @@ func (fakeTraces) Journey(q journey.Query) (journey.Journey, error) {
 }
 
 func (fakeTraces) Recent(q journey.ListQuery) []journey.Summary {
-	return []journey.Summary{{Event: journey.Event{Topic: "one", ID: "1-0", Subject: "<b>"}, Total: 60 * time.Millisecond, Last: journey.Process}}
+	return []journey.Summary{{Journey: journey.Journey{Event: journey.Event{Topic: "one", ID: "1-0", Subject: "<b>"}, Total: 60 * time.Millisecond}, Last: journey.Process}}
 }
 
 func (f fakeTraces) Slowest(q journey.ListQuery) []journey.Summary { return f.Recent(q) }

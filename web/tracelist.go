@@ -29,18 +29,24 @@ type TraceLine struct {
 	Subject string    `json:"subject,omitempty"`
 	Node    string    `json:"node,omitempty"` // that published it
 	Time    time.Time `json:"time"`           // of its publishing
-	// TotalMS is the time from publishing to the last known step, which Last
-	// names: send, receive, deliver or process (on screen).
-	TotalMS float64 `json:"total_ms"`
-	Last    string  `json:"last"`
+	// TotalMS is the time from publishing until the event was on the screen of its
+	// slowest reader, or, as far as that is not known, flushed to that reader, or in the
+	// log. Last names which: process, deliver, receive or send. Connection is the reader.
+	TotalMS    float64 `json:"total_ms"`
+	Last       string  `json:"last"`
+	Connection string  `json:"connection,omitempty"`
+	// OverMS is as in [Journey].
+	OverMS float64 `json:"over_ms"`
 	// Awaited says that the last step is not the journey's end: the reader has a page
 	// that has not reported the event on its screen. Part says in words what is not known
 	// of the journey; "" where it is whole.
 	Awaited bool   `json:"awaited"`
 	Part    string `json:"-"`
-	// Readers is how many readers are known, of however many there were.
-	Readers int `json:"readers"`
-	// Rows are the steps of the reader that was last, for a small waterfall.
+	// Readers is how many readers are known, of however many there were. Among says in
+	// words that this is the slowest of several.
+	Readers int    `json:"readers"`
+	Among   string `json:"-"`
+	// Rows are the steps to the slowest reader, for a small waterfall.
 	Rows []JourneyRow `json:"steps"`
 	// URL is the journey's address. JaegerURL leads to the trace in Jaeger; ""
 	// when there is none.
@@ -54,13 +60,13 @@ const awaitedShare = 15
 
 // BarX and BarWidth place a row in the line's waterfall: see [Journey.BarX].
 func (l TraceLine) BarX(r JourneyRow) string {
-	x, _ := Journey{TotalMS: l.TotalMS}.bar(r)
+	x, _ := Journey{TotalMS: l.TotalMS, OverMS: l.OverMS}.bar(r)
 	return percent(x * l.known())
 }
 
 // BarWidth is the width that goes with [TraceLine.BarX].
 func (l TraceLine) BarWidth(r JourneyRow) string {
-	_, width := Journey{TotalMS: l.TotalMS}.bar(r)
+	_, width := Journey{TotalMS: l.TotalMS, OverMS: l.OverMS}.bar(r)
 	return percent(width * l.known())
 }
 

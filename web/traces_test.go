@@ -87,36 +87,97 @@ func TestTracesOfWhatIsReadable(t *testing.T) {
 	}
 }
 
-// Steps overlap, as where an event is acknowledged when its readers have it already.
-// Their shares add up to the whole.
-func TestSharesOfAJourneyAddUp(t *testing.T) {
+// Steps overlap: a publisher hears that its event is in the log when a reader has it on
+// screen. The whole is the time to the screen, and each share is what its bar shows.
+func TestJourneyEndsAtTheScreen(t *testing.T) {
 	store := journey.NewStore("a", 0, 0)
 	at := func(ms int) time.Time { return time.UnixMilli(int64(5000 + ms)) }
 	e := journey.Event{Topic: "one", ID: "5000-0", Published: at(0)}
 	ref := journey.Ref{Trace: [16]byte{1}, Span: [8]byte{1}}
-	store.Publish(ref, e, journey.Span{Began: at(0), Ended: at(6)})
-	store.Deliver(ref, e, journey.Delivery{Connection: "x", Entered: at(1), Began: at(2), Ended: at(8), Batch: 1})
+	store.Publish(ref, e, journey.Span{Began: at(0), Ended: at(20)})
+	store.Deliver(ref, e, journey.Delivery{Connection: "x", Entered: at(1), Began: at(2), Ended: at(11), Batch: 1})
+	s := newSite(t, func(o *web.Options) {
+		full(o)
+		o.Observe.Traces = store
+	})
+	type told struct {
+		Total float64 `json:"total_ms"`
+		Over  float64 `json:"over_ms"`
+		Steps []struct {
+			Step  string
+			Share float64 `json:"share_pct"`
+		}
+	}
+	is := func(want string) {
+		t.Helper()
+		one := decode[told](t, s.do("GET", "/traces/"+ref.TraceID(), "", "Accept", "application/json"), 200)
+		list := decode[struct{ Traces []told }](t, s.do("GET", "/traces?sort=slowest", "", "Accept", "application/json"), 200)
+		if len(list.Traces) != 1 {
+			t.Fatalf("%d traces", len(list.Traces))
+		}
+		// The list tells of the event's steps, the journey of the event, too.
+		list.Traces[0].Steps = append(one.Steps[:1:1], list.Traces[0].Steps...)
+		for _, j := range []told{one, list.Traces[0]} {
+			got := fmt.Sprintf("%.0f of %.0f:", j.Total, j.Over)
+			for _, step := range j.Steps {
+				got += fmt.Sprintf(" %s %.0f", step.Step, step.Share)
+			}
+			if got != want {
+				t.Errorf("told %q, want %q", got, want)
+			}
+		}
+	}
+	is("11 of 20: event 55 send 100 deliver 50")
+	html := s.do("GET", "/traces/"+ref.TraceID(), "", "HX-Request", "true", "Accept", "text/html", "Sec-Fetch-Mode", "cors").Body.String()
+	if !strings.Contains(html, ">11.0 ms</strong> <span>from one to delivery · sent to a reader that does not report<") {
+		t.Errorf("the journey to a program is told as %s", html)
+	}
 	if _, _, err := store.Report(ref, e.ID, func(journey.Event, time.Time) (journey.Report, bool) {
 		return journey.Report{Connection: "x", Received: at(7), Shown: at(10)}, true
 	}); err != nil {
 		t.Fatal(err)
 	}
+	is("10 of 20: event 50 send 100 deliver 50 process 15")
+}
+
+// A line of the list, and the journey that it opens, tell of the same reader, and of the
+// others that there are.
+func TestJourneyOfSeveralReaders(t *testing.T) {
+	store := journey.NewStore("a", 0, 0)
 	s := newSite(t, func(o *web.Options) {
 		full(o)
 		o.Observe.Traces = store
 	})
-	j := decode[struct {
-		Steps []struct {
-			Step  string
-			Share float64 `json:"share_pct"`
-		}
-	}](t, s.do("GET", "/traces/"+ref.TraceID(), "", "Accept", "application/json"), 200)
-	var told []string
-	for _, step := range j.Steps {
-		told = append(told, fmt.Sprintf("%s %.0f", step.Step, step.Share))
+	began := time.Now().Add(-time.Minute)
+	at := func(ms int) time.Time { return began.Add(time.Duration(ms) * time.Millisecond) }
+	e := journey.Event{Topic: "one", ID: fmt.Sprintf("%d-0", began.UnixMilli()), Published: at(0)}
+	ref := journey.Ref{Trace: [16]byte{1}, Span: [8]byte{1}}
+	to := func(connection string, ms int) journey.Delivery {
+		return journey.Delivery{Connection: connection, Entered: at(1), Began: at(2), Ended: at(ms), Batch: 1}
 	}
-	if got, want := strings.Join(told, ", "), "event 100, send 10, deliver 60, process 30"; got != want {
-		t.Errorf("told %q, want %q", got, want)
+	store.Publish(ref, e, journey.Span{Began: at(0), Ended: at(1)})
+	store.Reader("page").Deliver(ref, to("page", 3))
+	store.Deliver(ref, e, to("page", 3))
+	if _, _, err := store.Report(ref, e.ID, func(journey.Event, time.Time) (journey.Report, bool) {
+		return journey.Report{Connection: "page", Received: at(15), Shown: at(21)}, true
+	}); err != nil {
+		t.Fatal(err)
+	}
+	store.Deliver(ref, e, to("program", 544))
+	html := func(path string) string {
+		return s.do("GET", path, "", "HX-Request", "true", "Accept", "text/html", "Sec-Fetch-Mode", "cors").Body.String()
+	}
+	for path, want := range map[string][]string{
+		"/traces":                  {">544 ms</b>", "sent to a reader that does not report · the slowest of 2 readers that are known<"},
+		"/traces/" + ref.TraceID(): {">544 ms</strong> <span>from one to delivery · sent to a reader that does not report · the slowest of 2 readers that are known<", ">program<"},
+		"/traces/" + ref.TraceID() + "?connection=page":  {">21.0 ms</strong> <span>from one to screen · one other reader is known; to the slowest it was sent after 544 ms<"},
+		"/traces/" + ref.TraceID() + "?connection=other": {">1.00 ms</strong> <span>from one to the log · published; nothing known of this reader · 2 other readers are known; to the slowest it was sent after 544 ms<"},
+	} {
+		for _, part := range want {
+			if got := html(path); !strings.Contains(got, part) {
+				t.Errorf("%s: no %s in\n%s", path, part, got)
+			}
+		}
 	}
 }
 

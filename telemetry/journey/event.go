@@ -62,7 +62,7 @@ func (d *Delivery) from() time.Time {
 
 // A Report is what a page tells of an event, by the server's clock.
 type Report struct {
-	// Connection is the page's own, "" if the page did not prove one.
+	// Connection is the page's own.
 	Connection string
 	// Received is when the page had the event, and Shown when it was on screen.
 	Received, Shown time.Time

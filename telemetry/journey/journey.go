@@ -26,8 +26,8 @@ type Query struct {
 	TraceID string
 	// EventID chooses, where a trace has several events. Default: the first.
 	EventID string
-	// Connection is the reader's own. Default: that of the page that reported
-	// first, or of the first delivery.
+	// Connection is the reader's own. Default: that of the slowest reader that is
+	// known, of which the lists tell too.
 	Connection string
 }
 
@@ -42,10 +42,19 @@ type Journey struct {
 	// Awaited says that the reader has a page, which has not reported that the event was
 	// on its screen. A page that is not in sight does not report.
 	Awaited bool
-	// Start is when the first step began. Total is the time from then until the last
-	// step ended.
+	// Start is when the event was published, or was first heard of here. Total is the
+	// time from then until the event was on the reader's screen; as far as that is not
+	// known, until it was flushed to the reader, or was in the log.
 	Start time.Time
 	Total time.Duration
+	// Over is the time from Start until the last step ended: the publisher may hear
+	// that its event is in the log after a reader has it on screen.
+	Over time.Duration
+	// Readers is how many readers are known, of however many there were. Slowest is
+	// the one to which the event came last; the zero Way when none is known. Replays
+	// do not count as slow: they are to readers that came later.
+	Readers int
+	Slowest Way
 	// Steps are in the order in which they began. Steps of which nothing is known are
 	// left out.
 	Steps []Step
@@ -53,7 +62,16 @@ type Journey struct {
 	Others []string
 }
 
-// Last returns the last step that is known, of those that are no gaps.
+// A Way is how long an event took to one reader.
+type Way struct {
+	Connection string
+	// Last is Process, or Deliver when it is not known that the event was on a screen.
+	Last  StepKind
+	Total time.Duration
+}
+
+// Last returns the step of the way that is furthest to the screen, of those that are
+// no gaps. Others may have ended later.
 func (j Journey) Last() (last StepKind) {
 	for _, step := range j.Steps {
 		if !step.Gap {
@@ -174,18 +192,18 @@ func (s *Store) tell(r *record, connection string) Journey {
 	j.Own = connection != "" && j.Connection == connection
 	j.Awaited = deliver != nil && report == nil && s.readers.get(deliver.Connection) != nil
 	j.Others = r.others(j.Connection)
-	var end time.Time
-	for i, step := range j.Steps {
-		if i == 0 || step.Start.Before(j.Start) {
-			j.Start = step.Start
-		}
-		if to := step.Start.Add(step.Duration); to.After(end) {
-			end = to
-		}
+	j.Readers = len(j.Others)
+	if j.Connection != "" {
+		j.Readers++
 	}
-	if len(j.Steps) > 0 {
-		j.Total = end.Sub(j.Start)
+	if slowest := s.last(r); slowest.connection != "" {
+		j.Slowest = Way{slowest.connection, slowest.kind, slowest.total()}
 	}
+	j.Start = r.start()
+	for _, step := range j.Steps {
+		j.Over = max(j.Over, step.Start.Add(step.Duration).Sub(j.Start))
+	}
+	j.Total = max(0, r.until(deliver, report).ended.Sub(j.Start))
 	return j
 }
 
@@ -207,44 +225,24 @@ func (d *Delivery) facts() []Fact {
 }
 
 // choose returns the delivery and the report of one reader. Asked for a
-// connection, it returns nothing of any other. Else it returns those of the page
-// that reported first, or the first delivery.
-func (s *Store) choose(r *record, connection string) (*Delivery, *Report) {
+// connection, it returns nothing of any other. Else it returns those of the slowest
+// reader, if one is known to which the event was not replayed.
+func (s *Store) choose(r *record, connection string) (deliver *Delivery, report *Report) {
 	if connection == "" {
-		if len(r.reports) > 0 && r.reports[0].Connection != "" {
-			connection = r.reports[0].Connection
-		} else {
-			return s.first(r)
-		}
+		connection = s.last(r).connection
 	}
-	var deliver *Delivery
-	var report *Report
+	if connection == "" {
+		return nil, nil
+	}
 	if d, told, ok := s.readers.find(connection, r.ref); ok {
 		deliver, report = &d, told
 	} else if i := slices.IndexFunc(r.deliveries, func(d Delivery) bool { return d.Connection == connection }); i >= 0 {
 		deliver = &r.deliveries[i]
 	}
-	if i := slices.IndexFunc(r.reports, func(p Report) bool { return p.Connection == connection }); report == nil && i >= 0 {
-		report = &r.reports[i]
+	if report == nil {
+		report = r.report(connection)
 	}
 	return deliver, report
-}
-
-// first returns the first delivery, and the report of a page that proved no
-// connection only if there can have been no other reader.
-func (s *Store) first(r *record) (*Delivery, *Report) {
-	var report *Report
-	if len(r.reports) > 0 {
-		report = &r.reports[0]
-	}
-	switch {
-	case len(r.deliveries) == 0:
-		return nil, report
-	case len(r.deliveries) > 1:
-		return &r.deliveries[0], nil
-	default:
-		return &r.deliveries[0], report
-	}
 }
 
 // others returns the known readers but one.

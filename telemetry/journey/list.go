@@ -23,21 +23,12 @@ type ListQuery struct {
 	Limit int
 }
 
-// A Summary is an event in a list: how long it took until its last known step.
+// A Summary is an event in a list: its journey to the slowest reader that is known,
+// as [Store.Journey] tells it where no reader is asked for.
 type Summary struct {
-	Event
-	Ref   Ref
-	Start time.Time
-	Total time.Duration
-	// Last is the last step that is known.
+	Journey
+	// Last is as [Journey.Last].
 	Last StepKind
-	// Awaited says that the reader that was last has a page, which has not reported that
-	// the event was on its screen.
-	Awaited bool
-	// Readers is how many readers are known.
-	Readers int
-	// Steps are those of the reader that was last.
-	Steps []Step
 }
 
 // Recent returns the events that were published last, the newest first.
@@ -82,16 +73,6 @@ func (s *Store) HeldOf(may func(topic, subject string) bool) (traces int) {
 	return traces
 }
 
-// An end is the last thing that is known of an event.
-type end struct {
-	of         *record
-	kind       StepKind
-	ended      time.Time
-	connection string
-}
-
-func (e end) total() time.Duration { return max(0, e.ended.Sub(e.of.start())) }
-
 // list returns up to limit events that match q, the newest first. The caller holds
 // s.mu.
 func (s *Store) list(q ListQuery, limit int) (list []end) {
@@ -108,46 +89,12 @@ func (s *Store) list(q ListQuery, limit int) (list []end) {
 	return list
 }
 
-// last returns the last known step of an event. Replays do not count: they are to
-// readers that came later.
-func (s *Store) last(r *record) end {
-	last := end{r, Send, r.start(), ""}
-	later := func(kind StepKind, at time.Time, connection string) {
-		if !at.Before(last.ended) {
-			last = end{r, kind, at, connection}
-		}
-	}
-	if !r.send.IsZero() {
-		later(Send, r.send.Ended, "")
-	}
-	if !r.receive.IsZero() {
-		later(Receive, r.receive.Ended, "")
-	}
-	for i := range r.deliveries {
-		if d := &r.deliveries[i]; !d.Replay {
-			later(Deliver, d.Ended, d.Connection)
-		}
-	}
-	for i := range r.reports {
-		p := &r.reports[i]
-		if d, _, ok := s.readers.find(p.Connection, r.ref); !ok || !d.Replay {
-			later(Process, p.Shown, p.Connection)
-		}
-	}
-	return last
-}
-
 // summarize tells of events. The caller holds s.mu.
 func (s *Store) summarize(ends []end) []Summary {
 	list := make([]Summary, 0, len(ends))
 	for _, last := range ends {
-		r := last.of
-		j := s.tell(r, last.connection)
-		sum := Summary{Event: r.Event, Ref: r.ref, Start: r.start(), Total: last.total(), Last: last.kind, Awaited: last.kind == Deliver && j.Awaited, Readers: len(j.Others), Steps: j.Steps}
-		if j.Connection != "" {
-			sum.Readers++
-		}
-		list = append(list, sum)
+		j := s.tell(last.of, "")
+		list = append(list, Summary{j, j.Last()})
 	}
 	return list
 }

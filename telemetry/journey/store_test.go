@@ -295,3 +295,43 @@ func TestWhatIsAwaited(t *testing.T) {
 		t.Errorf("a program's: awaited %v, last %s, %v", j.Awaited, j.Last(), err)
 	}
 }
+
+// TestListAndJourneyAgree has readers of which each was last in its own way: neither
+// what the publisher hears, nor the end of a write, decides where the journey ends.
+func TestListAndJourneyAgree(t *testing.T) {
+	s := journey.NewStore("a", 0, 0)
+	e := event(0)
+	is := func(connection string, last journey.StepKind, total, over, readers int) {
+		t.Helper()
+		j, err := s.Journey(journey.Query{TraceID: ref(0).TraceID()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		list := append(s.Recent(journey.ListQuery{}), s.Slowest(journey.ListQuery{})...)
+		for i, got := range append(list, journey.Summary{Journey: j, Last: j.Last()}) {
+			if got.Connection != connection || got.Last != last || got.Total != time.Duration(total)*time.Millisecond || got.Over != time.Duration(over)*time.Millisecond || got.Readers != readers || told(got.Journey) != told(j) {
+				t.Errorf("%d: to %q, %s, %v of %v, %d readers: %s", i, got.Connection, got.Last, got.Total, got.Over, got.Readers, told(got.Journey))
+			}
+		}
+		if n := len(s.Slowest(journey.ListQuery{Min: time.Duration(total+1) * time.Millisecond})); n != 0 {
+			t.Errorf("the list takes it for slower than %d ms", total)
+		}
+	}
+	s.Publish(ref(0), e, span(0, 9))
+	is("", journey.Send, 9, 9, 0)
+	s.Receive(ref(0), e, span(1, 2))
+	is("", journey.Receive, 2, 9, 0)
+	s.Deliver(ref(0), e, flush("program", 2, 4))
+	is("program", journey.Deliver, 4, 9, 1)
+	s.Reader("page").Deliver(ref(0), flush("page", 2, 12))
+	if _, _, err := s.Report(ref(0), e.ID, shown("page", 5, 7)); err != nil {
+		t.Fatal(err)
+	}
+	is("page", journey.Process, 7, 12, 2)
+	s.Deliver(ref(0), e, flush("slow", 2, 544))
+	is("slow", journey.Deliver, 544, 544, 3)
+	replay := flush("later", 2, 9000)
+	replay.Began, replay.Replay = at(8999), true
+	s.Deliver(ref(0), e, replay)
+	is("slow", journey.Deliver, 544, 544, 4)
+}

@@ -1,0 +1,72 @@
+package journey
+
+import "time"
+
+// An end is where the way of an event to one reader ends, as far as it is known.
+type end struct {
+	of         *record
+	kind       StepKind
+	ended      time.Time
+	connection string // "": no reader is known
+}
+
+func (e end) total() time.Duration { return max(0, e.ended.Sub(e.of.start())) }
+
+// until returns where the way to a reader ends: on its screen, or else at the flush, or
+// else in the log. Either may be nil.
+func (r *record) until(deliver *Delivery, report *Report) end {
+	switch {
+	case report != nil:
+		return end{r, Process, report.Shown, report.Connection}
+	case deliver != nil:
+		return end{r, Deliver, deliver.Ended, deliver.Connection}
+	case !r.receive.IsZero():
+		return end{r, Receive, r.receive.Ended, ""}
+	case !r.send.IsZero():
+		return end{r, Send, r.send.Ended, ""}
+	default:
+		return end{r, Send, r.start(), ""}
+	}
+}
+
+// last returns the end of the way to the slowest reader that is known. Replays do not
+// count: they are to readers that came later. The caller holds s.mu.
+func (s *Store) last(r *record) end {
+	last := r.until(nil, nil)
+	later := func(e end) {
+		if last.connection == "" || e.ended.After(last.ended) {
+			last = e
+		}
+	}
+	for i := range r.deliveries {
+		d := &r.deliveries[i]
+		if d.Replay || d.Connection == "" {
+			continue
+		}
+		report := r.report(d.Connection)
+		if report == nil && r.told > len(r.reports) { // it may be one that is not kept here
+			_, report, _ = s.readers.find(d.Connection, r.ref)
+		}
+		later(r.until(d, report))
+	}
+	for i := range r.reports {
+		p := &r.reports[i]
+		if p.Connection == "" {
+			continue
+		}
+		if d, _, ok := s.readers.find(p.Connection, r.ref); !ok || !d.Replay {
+			later(r.until(nil, p))
+		}
+	}
+	return last
+}
+
+// report returns what a page told, if that is kept with the event, or nil.
+func (r *record) report(connection string) *Report {
+	for i := range r.reports {
+		if r.reports[i].Connection == connection {
+			return &r.reports[i]
+		}
+	}
+	return nil
+}

@@ -95,8 +95,9 @@ export class Connection {
   // freeze stops reading: what the server sends stays in the network's buffers,
   // then in the server's log.
   freeze(ms) {
-    if (this.state !== 'connected') return;
+    if (this.state !== 'connected' || this.frozenUntil) return;
     this.frozenUntil = Date.now() + ms;
+    this.#run.timers.push(setTimeout(() => this.#thawed(), ms)); // also where nothing waits
     this.#on.change();
   }
 
@@ -222,8 +223,14 @@ export class Connection {
     while (run === this.#run && this.frozenUntil > Date.now()) {
       await new Promise((resolve) => { setTimeout(resolve, this.frozenUntil - Date.now()); });
     }
-    if (!this.frozenUntil || run !== this.#run) return;
+    if (run === this.#run) this.#thawed();
+  }
+
+  #thawed() {
+    if (!this.frozenUntil) return;
     this.frozenUntil = 0;
+    // What the server sent meanwhile is only read now.
+    this.#heard = Math.max(this.#heard, Date.now() - this.#patience() / 2);
     this.#on.change();
   }
 

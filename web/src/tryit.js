@@ -2,7 +2,7 @@
 // makes of it. All of it happens on this page's own connection.
 
 import { copy } from './copy.js';
-import { lasting } from './clock.js';
+import { lasting, offset } from './clock.js';
 import { endOf, sayEnd } from './endings.js';
 import { setting } from './memory.js';
 import { covers } from './topics.js';
@@ -11,9 +11,10 @@ const CUT = 3000; // ms
 const FROZEN = 10_000;
 const HINT = 'Publish sends the text to the topic; the other two try this browser’s own line.';
 const SETTLED = 400; // ms after which what was waiting has come
+const ANSWERED = 1500; // ms in which the line does what it is asked for
 
 export function tryIt(page) {
-  let test = null; // what is under way: {kind, began, replayed, gaps, cameBack}
+  let test = null; // what is under way: {kind, topic, began, until, over, cameBack, late, gaps, said}
   let timer = 0;
   let hint = HINT; // what is told while nothing else is
   let away = 0; // when the server could not be reached, as long as that is told
@@ -93,16 +94,27 @@ export function tryIt(page) {
     cutLine() {
       if (this.cannotCut === 'true') return;
       this.cutHere = true;
-      begin('cut');
+      this.begin('cut', `The line is cut. The page comes back in ${lasting(CUT)} and goes on where it was.`);
       page().stream.cut(CUT);
-      this.tell(`The line is cut. The page comes back in ${lasting(CUT)} and goes on where it was.`);
     },
 
     freezeMe() {
       if (this.cannotCut === 'true') return;
-      begin('freeze');
+      this.begin('freeze', `This page does not read for ${lasting(FROZEN)}. The server sends on, until the network’s buffers are full; then this page falls behind in the log.`);
       page().stream.freeze(FROZEN);
-      this.tell(`This page does not read for ${lasting(FROZEN)}. The server sends on, until the network's buffers are full; then this page falls behind in the log.`);
+    },
+
+    begin(kind, text) {
+      clearTimeout(timer);
+      timer = 0;
+      test = { kind, topic: page().topic, began: Date.now(), until: 0, over: 0, cameBack: 0, late: 0, gaps: 0, said: '' };
+      this.narrate(text);
+    },
+
+    // narrate says how the test stands. What was said of something else meanwhile stays.
+    narrate(text) {
+      if (!test.said || this.trySaid === test.said) this.tell(text);
+      test.said = text;
     },
 
     // tell says it in a line that is always there: nothing moves.
@@ -119,35 +131,54 @@ export function tryIt(page) {
       this.heard = text;
     },
 
-    // tried hears what comes, while a test is under way.
+    // tried hears what comes, while a test is under way. What waited is what entered the
+    // log before the test was over. The log has an order: after the first event that did
+    // not wait, nothing comes that did.
     tried(message, replayed) {
-      if (!test || test.topic !== page().topic) return;
+      this.settle();
+      if (!test) return;
       if (message.event === 'gap') test.gaps++;
       else if (message.event === 'connected') test.cameBack = Date.now();
-      else if (!message.fields && (test.kind === 'freeze' || replayed)) test.replayed++;
+      else if (message.fields || !isOver()) return; // what comes before it is over did not wait
+      else if (replayed || (test.kind === 'freeze' && parseInt(message.id, 10) < test.over + offset)) test.late++;
+      else return this.conclude();
       clearTimeout(timer);
       timer = 0;
       this.settle();
     },
 
-    // settle waits until what was waiting has come, and says how it went.
+    // settle follows the test. Where nothing comes that did not wait, it is over a moment
+    // after the last event that did.
     settle() {
-      if (test && test.topic !== page().topic) { // the reader has gone on to another
+      if (!test) return;
+      const { state, frozenUntil, gaveUp } = page().stream;
+      const at = Date.now();
+      const neverBegan = test.kind === 'freeze' && !test.until && !frozenUntil && at > test.began + ANSWERED;
+      if (test.topic !== page().topic || state === 'disconnected' || gaveUp || neverBegan) {
+        this.narrate('');
         test = null;
-        this.tell('');
+        return;
       }
-      const frozen = page().stream.frozenUntil > 0;
-      const over = test && (test.kind === 'cut' ? test.cameBack : !frozen && Date.now() > test.began + FROZEN - 500);
-      if (!over) return;
-      timer ||= setTimeout(() => {
-        timer = 0;
-        if (!test) return;
-        const { kind, began, replayed, gaps, cameBack } = test;
-        test = null;
-        const lost = gaps ? 'events were lost, and the gap stands in the feed' : '0 lost';
-        if (kind === 'cut') this.tell(`Cut for ${lasting(cameBack - began)}: ${lost}, ${replayed} replayed.`, gaps ? 'bad' : 'good');
-        else this.tell(`Frozen for ${lasting(FROZEN)}: ${lost}, ${replayed} came late.${cameBack ? ' The server had given up on this page; it came back.' : ''}`, gaps ? 'bad' : 'good');
-      }, SETTLED);
+      test.until = frozenUntil || test.until;
+      if (test.kind === 'cut') {
+        if (!test.cameBack && at > test.began + CUT + ANSWERED) this.narrate('The line was cut. The page is trying to come back.');
+      } else if (!test.over && test.until && !frozenUntil) {
+        test.over = Math.min(test.until, at);
+        this.narrate('The page reads again, first what waited.');
+      }
+      if (isOver() && state === 'connected') timer ||= setTimeout(() => this.conclude(), SETTLED);
+    },
+
+    // conclude says how it went.
+    conclude() {
+      clearTimeout(timer);
+      timer = 0;
+      if (!test || page().stream.state !== 'connected') return;
+      const { kind, began, over, cameBack, late, gaps } = test;
+      test = null;
+      const lost = gaps ? 'events were lost, and the gap stands in the feed' : '0 lost';
+      if (kind === 'cut') this.tell(`Cut for ${lasting(cameBack - began)}: ${lost}, ${late} replayed.`, gaps ? 'bad' : 'good');
+      else this.tell(`Frozen for ${lasting(over - began)}: ${lost}, ${late} came late.${cameBack ? ' The server had given up on this page; it came back.' : ''}`, gaps ? 'bad' : 'good');
     },
 
     refreshTry() {
@@ -163,10 +194,9 @@ export function tryIt(page) {
     },
   };
 
-  function begin(kind) {
-    clearTimeout(timer);
-    timer = 0;
-    test = { kind, topic: page().topic, began: Date.now(), replayed: 0, gaps: 0, cameBack: 0 };
+  // isOver says whether the line is back, or is read again.
+  function isOver() {
+    return Boolean(test.kind === 'cut' ? test.cameBack : test.over);
   }
 }
 

@@ -291,6 +291,11 @@ test('a page that is frozen reads nothing, and the line may break meanwhile', as
   await clock.pass(1000);
   assert.equal(connection.state, 'connected', 'the time in which it was frozen is counted as silence');
   connection.freeze(10_000);
+  await clock.pass(10_000);
+  assert.equal(connection.frozenUntil, 0, 'it thaws where nothing waits, too');
+  assert.equal(connection.state, 'connected');
+  await stream.send({ event: 'ping' });
+  connection.freeze(10_000);
   connection.cut(3000);
   assert.equal(connection.frozenUntil, 0);
   assert.equal(connection.retryAt - Date.now(), 3000);

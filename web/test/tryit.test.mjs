@@ -129,6 +129,62 @@ test('after a freeze everything that came late is counted', async () => {
   assert.deepEqual([shown.freezeLabel, shown.cannotCut], ['Freeze me 10 s', 'false']);
 });
 
+// entered is an event that entered the log at a time.
+const entered = (at) => ({ event: '', id: `${at}-0`, data: 'x' });
+
+test('in a topic that never pauses, what entered during the freeze is counted, and nothing else', async () => {
+  const began = Date.now();
+  shown.freezeMe();
+  shown.tried(entered(began - 5), false); // of what had been read before
+  for (let s = 0; s < 40; s++) {
+    await clock.pass(250);
+    shown.refreshTry();
+  }
+  page.stream.frozenUntil = 0;
+  for (let n = 0; n < 100; n++) shown.tried(entered(began + 100 * n), false);
+  assert.match(shown.trySaid, /^The page reads again/);
+  for (let n = 0; n < 3; n++) {
+    await clock.pass(100);
+    shown.tried(entered(Date.now()), false);
+    assert.equal(shown.trySaid, 'Frozen for 10 s: 0 lost, 100 came late.', 'told before the topic pauses');
+  }
+  // The same of a line that was cut.
+  shown.refreshTry();
+  shown.cutLine();
+  await clock.pass(3500);
+  shown.tried({ event: 'connected', fields: {} }, false);
+  for (let n = 0; n < 30; n++) shown.tried(entered(Date.now() - 100), true);
+  shown.tried(entered(Date.now()), false);
+  assert.equal(shown.trySaid, 'Cut for 4 s: 0 lost, 30 replayed.');
+});
+
+test('what is told of the line ends when it is no longer so', async () => {
+  const hint = shown.trySaid;
+  shown.cutLine();
+  page.stream.state = 'error';
+  await clock.pass(5000);
+  shown.refreshTry();
+  assert.match(shown.trySaid, /^The line was cut. The page is trying/);
+  page.stream.state = 'disconnected'; // the reader has had enough
+  shown.refreshTry();
+  assert.equal(shown.trySaid, hint);
+  page.stream.state = 'connected';
+  shown.refreshTry();
+  shown.freezeMe();
+  shown.refreshTry();
+  page.stream.frozenUntil = 0;
+  shown.refreshTry();
+  page.stream.state = 'error'; // the server has given up on the page
+  await clock.pass(2000);
+  shown.refreshTry();
+  assert.match(shown.trySaid, /^The page reads again/);
+  page.stream.state = 'connected';
+  shown.tried({ event: 'connected', fields: {} }, false);
+  shown.tried(entered(Date.now() - 1000), true);
+  await clock.pass(500);
+  assert.match(shown.trySaid, /1 came late\. The server had given up/);
+});
+
 test('a button that copies has its own words back, however often it is pressed', async () => {
   navigator.clipboard = { writeText: async (text) => { if (text === 'no') throw new Error('refused'); } };
   document.createElement = () => ({ select() {}, remove() {} });

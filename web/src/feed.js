@@ -3,7 +3,7 @@
 
 import { now, when } from './clock.js';
 import { gapText } from './gap.js';
-import { dress, payload, showLatency } from './row.js';
+import { dress, latencyOf, payload, showLatency } from './row.js';
 import { Tail } from './tail.js';
 
 export const MAX_ITEMS = 50;
@@ -33,7 +33,9 @@ export class Feed {
   #selected = null;
   #filter = { text: '', slower: 0 };
 
-  // on: {change(), arrived(item), gap(), select(item), shown(item, received, shown or 0, ms, mine)}
+  // on: {change(), arrived(item), gap(), select(item), shown(item, received, shown or 0, ms, mine)}.
+  // Every event is told to arrived, and to shown: if it was not drawn, without a time on
+  // screen. ms is its latency, NaN if it was replayed.
   constructor(root, on) {
     this.#root = root;
     this.#on = on;
@@ -199,16 +201,29 @@ export class Feed {
 
   // #pass tells of an event of a burst that has no row: what is said of all events is of
   // this one, too.
-  #pass({ html }) {
+  #pass({ html, received, replayed, mine }) {
     if (!html) return;
     const item = this.#rowOf(html);
-    if (item) this.#on.arrived(item);
+    if (!item) return;
+    this.#on.arrived(item);
+    this.#on.shown(item, received, 0, replayed ? NaN : latencyOf(item, received), mine);
   }
 
   #sift(item) {
-    const { text, slower } = this.#filter;
-    item.hidden = Boolean((slower && !(Number(item.dataset.latency) > slower))
-      || (text && !`${item.textContent} ${item.dataset.type ?? ''} ${item.dataset.id}`.toLowerCase().includes(text) && !payload(item).toLowerCase().includes(text)));
+    const { slower } = this.#filter;
+    item.hidden = Boolean(slower && !(Number(item.dataset.latency) > slower)) || !this.#matches(item);
+  }
+
+  // #matches says whether the row contains the text that is looked for.
+  #matches(item) {
+    const { text } = this.#filter;
+    return !text || `${item.textContent} ${item.dataset.type ?? ''} ${item.dataset.id}`.toLowerCase().includes(text) || payload(item).toLowerCase().includes(text);
+  }
+
+  // #drawn says whether the row is on screen, in a feed that is. Whether the filter by
+  // latency shows it is only known then.
+  #drawn(item) {
+    return item.isConnected && this.#matches(item) && (this.following || this.#tail.sees(item));
   }
 
   // #parse turns what waits into rows.
@@ -231,7 +246,6 @@ export class Feed {
       this.#held.push(item);
     }
     this.#template.innerHTML = '';
-    if (this.#arrived.length > MAX_ITEMS) this.#arrived.splice(0, this.#arrived.length - MAX_ITEMS);
     // Older ones would be trimmed as soon as they were inserted.
     this.#held.splice(0, this.#held.length - MAX_ITEMS);
   }
@@ -322,7 +336,7 @@ export class Feed {
     const { port1, port2 } = new MessageChannel();
     port1.onmessage = () => {
       const shown = now();
-      for (const entry of arrived) this.#shown(entry, entry.item.isConnected ? shown : 0);
+      for (const entry of arrived) this.#shown(entry, this.#drawn(entry.item) ? shown : 0);
       port1.close();
     };
     port2.postMessage(0);

@@ -65,24 +65,26 @@ export function figures(page) {
     },
 
     refreshFigures() {
-      const { stats, feed, serverTime, stream: { state } } = page();
+      const { stats, feed, serverTime, isCurrent, stream: { state } } = page();
       // Before anything was read there is nothing to count.
       const none = stats.total === 0 && state === 'disconnected';
       this.figureClass = none ? 'stat-none' : '';
       this.total = none ? '–' : stats.total.toLocaleString('en');
       const { events, atLeast } = stats.lastMinute(serverTime);
-      this.lastMinute = none ? '–' : events.toLocaleString('en') + (atLeast ? '+' : '');
+      this.lastMinute = none ? '–' : events.toLocaleString('en') + (atLeast || !isCurrent ? '+' : '');
       this.lastEvent = stats.lastAt ? timeOfDay(stats.lastAt) : '–';
-      this.lastAge = stats.lastAt ? `${dateUnlessToday(stats.lastAt)} ${ago(serverTime - stats.lastAt)}`.trim() : '';
+      this.lastAge = stats.lastAt ? `${dateUnlessToday(stats.lastAt)} ${ago(serverTime - stats.lastAt)}${isCurrent ? '' : ', or later'}`.trim() : '';
       const took = stats.latencyFigures();
       this.hasLatency = took !== null;
       this.latencyClass = took ? '' : 'stat-none';
       this.latency = took ? duration(took.p50) : '–';
-      this.latencyMore = took ? `p95 ${duration(took.p95)} · worst ${duration(took.worst)} of ${took.of}` : '';
+      this.latencyMore = took ? `p95 ${duration(took.p95)} · worst ${duration(took.worst)} of ${took.of.toLocaleString('en')}${took.undrawn ? `, ${took.undrawn.toLocaleString('en')} not drawn` : ''}` : '';
       const shown = feed.items.length;
       this.isClear = feed.isEmpty;
       this.noneMatch = feed.noneMatch;
-      this.feedNote = stats.total > shown && shown >= MAX_ITEMS ? `newest ${shown} of ${this.total}` : '';
+      // While it is held, newer ones wait.
+      const held = !feed.following && feed.pending > 0;
+      this.feedNote = stats.total > shown && (held || shown >= MAX_ITEMS) ? `${held ? '' : 'newest '}${shown} of ${this.total}${held ? ', not the newest' : ''}` : '';
       this.followText = feed.following ? 'Following ↓' : 'Paused';
       this.followPressed = String(feed.following);
       this.canJump = !feed.following;

@@ -35,6 +35,7 @@ export class Page {
   #began = false; // this page has read the topic before
   #owed; // events of this stream that the server had, sent or not, when it was asked last
   #live = ''; // what comes up to this ID is replayed
+  #head = ''; // the newest event when the stream was opened, where the server told
   #history = 0; // events that were replayed to a page that knew nothing
   #followed = true; // before an event was pressed
 
@@ -50,7 +51,7 @@ export class Page {
       gap: () => this.charts.gap(),
       select: (item) => this.select(item),
       shown: (item, received, shown, ms, mine) => {
-        if (shown && Number.isFinite(ms)) this.stats.latency(Math.max(0, ms));
+        if (Number.isFinite(ms)) this.stats.latency(Math.max(0, ms), shown > 0);
         if (mine) beacon.report(this.topic, item, received, shown);
       },
     });
@@ -75,6 +76,14 @@ export class Page {
 
   get serverTime() {
     return now() + offset;
+  }
+
+  // isCurrent says whether this page knows of all that has entered the log just now: it
+  // reads, and has what came while it did not.
+  get isCurrent() {
+    if (endOf(this.topic)) return true;
+    const { state, frozenUntil, lastID } = this.stream;
+    return state === 'connected' && !frozenUntil && !(this.#head && lastID && compareIDs(lastID, this.#head) < 0);
   }
 
   connect() {
@@ -151,7 +160,7 @@ export class Page {
     this.resumes = this.gaps = 0;
     this.#began = false;
     this.#fault.clear();
-    this.connection = this.node = this.trace = this.#live = '';
+    this.connection = this.node = this.trace = this.#live = this.#head = '';
     this.#owed = undefined;
     const address = `/sse-stream?topic=${encodeURIComponent(topic)}`;
     const { heartbeat, retry, traceparent, maxAttempts } = this.#config;
@@ -236,6 +245,7 @@ export class Page {
     this.connection = String(fields.connection ?? '');
     this.node = String(fields.node ?? '');
     this.trace = String(fields.traceparent ?? '').slice(3, 35);
+    this.#head = isID(fields.live) ? fields.live : '';
     this.#live = isID(fields.live) ? fields.live : `${Math.floor(Number(fields.time) || 0) - 1}-9007199254740991`;
     this.#history = 0;
     if (this.#began && fields.last_event_id !== 'malformed') this.resumes++; // with a gap, too

@@ -27,23 +27,29 @@ export function tellTime(time, ms) {
   if (date) time.prepend(Object.assign(document.createElement('small'), { className: 'date', textContent: `${date} ` }));
 }
 
+// latencyOf is for how long an event was on its way until a time on this page, in ms.
+// Rounded once: all places that tell it agree.
+export const latencyOf = (item, at) => Math.round((at + offset - enteredAt(item)) * 100) / 100;
+
 // showLatency writes how long the event took. One that was replayed waited in the
-// log for this page: that is no latency.
+// log for this page: that is no latency. One that was not on screen when it came has
+// been read by nobody: its cell says that it came, and data-unseen marks the row.
 export function showLatency(item, at, onScreen) {
   const cell = item.querySelector('.item-latency');
-  // Rounded once: all places that tell it agree.
-  const ms = Math.round((at + offset - enteredAt(item)) * 100) / 100;
-  if (!cell) return ms;
-  if (item.dataset.replayed !== undefined) {
+  const ms = latencyOf(item, at);
+  const replayed = item.dataset.replayed !== undefined;
+  if (!replayed) item.dataset.latency = ms.toFixed(2);
+  if (!replayed && !onScreen) item.dataset.unseen = '';
+  if (cell && replayed) {
     cell.textContent = 'replayed';
-    cell.title = `It happened before this page read the stream, and came ${duration(ms)} later.`;
-    return NaN;
+    // It may have been here live, before the reader went to another topic.
+    cell.title = `It was in the log before this stream was read, and came ${duration(ms)} after it had entered.`;
+  } else if (cell) {
+    cell.textContent = onScreen ? duration(ms) : `came in ${duration(ms)}`;
+    cell.dataset.pace = pace(ms);
+    cell.title = onScreen ? 'from the server’s log to your screen' : 'from the server’s log to this page; it was not on screen at once';
   }
-  item.dataset.latency = ms.toFixed(2);
-  cell.textContent = duration(ms);
-  cell.dataset.pace = pace(ms);
-  cell.title = onScreen ? 'from the server’s log to your screen' : 'from the server’s log to this page; it was not on screen at once';
-  return ms;
+  return replayed ? NaN : ms;
 }
 
 // payload is the event's data as text: for JSON as it was published, for text as

@@ -1,7 +1,7 @@
 // Counts for the figures on top. All of bounded size.
 
 const WINDOW = 60; // s
-const SAMPLES = 200; // latencies of which the figures are taken
+const SAMPLES = 1000; // latencies of which the figures are taken
 
 export class Stats {
   constructor() {
@@ -15,7 +15,8 @@ export class Stats {
     this.second = 0;
     this.first = 0; // from when on all events are known of; 0: always
     this.firstAt = 0; // when the first one that was counted entered
-    this.latencies = [];
+    this.latencies = []; // ms
+    this.undrawn = []; // for each of them, 1 if it was not on screen at once
   }
 
   // clear forgets the figures of the events that were shown. How many came in the last
@@ -23,6 +24,7 @@ export class Stats {
   clear() {
     this.total = this.lastAt = 0;
     this.latencies = [];
+    this.undrawn = [];
   }
 
   // count takes an event by the time at which it entered the log: what comes
@@ -51,9 +53,15 @@ export class Stats {
     this.first = Math.max(this.first, enteredAt);
   }
 
-  latency(ms) {
+  // latency takes how long an event took until it was drawn, or, where it was not on
+  // screen at once, until it was here.
+  latency(ms, drawn) {
     this.latencies.push(ms);
-    if (this.latencies.length > SAMPLES) this.latencies.shift();
+    this.undrawn.push(drawn ? 0 : 1);
+    if (this.latencies.length > SAMPLES) {
+      this.latencies.shift();
+      this.undrawn.shift();
+    }
   }
 
   // lastMinute is how many events entered in the last minute, as far as the page knows;
@@ -70,12 +78,13 @@ export class Stats {
     return { events: Math.round(counted), atLeast: this.first > 0 && (at - this.first) / 1000 < WINDOW };
   }
 
-  // latencyFigures are p50, p95 and the worst of the latest, in ms.
+  // latencyFigures are p50, p95 and the worst of the latest, in ms, and of how many; not
+  // all of these may have been drawn.
   latencyFigures() {
     if (!this.latencies.length) return null;
     const sorted = [...this.latencies].sort((a, b) => a - b);
     const at = (q) => sorted[Math.min(sorted.length - 1, Math.floor(q * sorted.length))];
-    return { p50: at(0.5), p95: at(0.95), worst: sorted.at(-1), of: sorted.length };
+    return { p50: at(0.5), p95: at(0.95), worst: sorted.at(-1), of: sorted.length, undrawn: this.undrawn.filter(Boolean).length };
   }
 
   #advance(second) {

@@ -74,7 +74,7 @@ export function status(page) {
     },
 
     refreshStatus(at) {
-      const { state, error, retryAt, attempt, maxAttempts, gaveUp, wanted, openedAt, downSince, slow } = page().stream;
+      const { state, error, retryAt, attempt, maxAttempts, gaveUp, wanted, openedAt, downSince, slow, joined } = page().stream;
       if (state !== this.state) {
         this.state = state;
         const own = state === 'error' && Boolean(error?.own);
@@ -87,7 +87,7 @@ export function status(page) {
       this.showButton(wanted);
       const down = state !== 'connected' && downSince > 0;
       this.connectionTime = state === 'connected' ? elapsed(at - openedAt) : down ? `down ${elapsed(at - downSince)}` : '';
-      this.timeTitle = state === 'connected' ? 'How long the stream has been open' : down ? 'How long there has been no stream' : '';
+      this.timeTitle = state === 'connected' ? (joined ? 'How long this tab has read the stream; another tab had opened it before' : 'How long the stream has been open') : down ? 'How long there has been no stream' : '';
       this.disconnectLabel = state === 'connected' ? 'Disconnect' : state === 'error' || down ? 'Stop trying' : 'Cancel';
       this.slow = slow;
       this.network = navigator.onLine === false ? 'offline' : 'online';

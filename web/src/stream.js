@@ -72,6 +72,11 @@ export class Stream {
     addEventListener('online', () => { if (this.gaveUp) this.connect(); }, { signal: this.#disposed.signal });
   }
 
+  // joined says that another tab had opened the stream before this one came to read it.
+  get joined() {
+    return this.#joinedAt > 0 && this.openedAt === this.#joinedAt;
+  }
+
   connect() {
     if (this.wanted && this.state !== 'error') return;
     this.wanted = true;

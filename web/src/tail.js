@@ -59,6 +59,13 @@ export class Tail {
     return n;
   }
 
+  // sees says whether some of a row is in the view.
+  sees(row) {
+    const view = this.#root.getBoundingClientRect();
+    const { top, bottom } = row.getBoundingClientRect();
+    return top < view.bottom - AT_BOTTOM && bottom > view.top;
+  }
+
   // hold changes the rows, and keeps the anchor where it stands.
   hold(anchor, change) {
     const root = this.#root;

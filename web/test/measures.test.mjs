@@ -58,9 +58,15 @@ test('a latency is from the log to the screen by one clock', () => {
   assert.ok(Math.abs(ms - 499.75) < 1, `${ms} ms`);
   assert.equal(item.dataset.latency, ms.toFixed(2));
   assert.equal(item.cells['.item-latency'].dataset.pace, 'slow');
+  assert.equal(item.dataset.unseen, undefined);
+  const unseen = row({ id: '60500-0', time: '60500.25' });
+  assert.equal(showLatency(unseen, 1000, false), ms);
+  assert.match(unseen.cells['.item-latency'].textContent, /^came in (499|500) ms$/, 'nobody saw it then');
+  assert.equal(unseen.dataset.unseen, '');
   const old = row({ id: '60500-0', time: '60500.25', replayed: '' });
   assert.ok(Number.isNaN(showLatency(old, 1000, true)));
   assert.equal(old.dataset.latency, undefined);
+  assert.match(old.cells['.item-latency'].title, /in the log before this stream was read, and came (499|500) ms after/);
 });
 
 test('an event entered the log when its ID says, finer where its own time can be believed', () => {
@@ -106,9 +112,10 @@ test('times are told in the reader’s zone, or in UTC', () => {
 
 test('figures are of the latest, and charts of so many points', () => {
   const stats = new Stats();
-  stats.latency(5000);
-  for (let n = 0; n < 200; n++) stats.latency(7);
-  assert.deepEqual(stats.latencyFigures(), { p50: 7, p95: 7, worst: 7, of: 200 });
+  stats.latency(5000, false);
+  stats.latency(6, false);
+  for (let n = 0; n < 999; n++) stats.latency(7, true);
+  assert.deepEqual(stats.latencyFigures(), { p50: 7, p95: 7, worst: 7, of: 1000, undrawn: 1 });
   const series = new Series();
   for (let at = 0; at < 500; at++) series.push(at, at, String(at));
   assert.deepEqual([series.times.length, series.values.length, series.counts.length, series.values[0]], [120, 120, 120, 380]);

@@ -111,7 +111,7 @@ test('clearing the feed does not make the last minute shorter', () => {
   const stats = new Stats();
   const t0 = 1_800_000_000_000;
   for (let n = 0; n < 30; n++) stats.count(t0 + n * 500);
-  stats.latency(5);
+  stats.latency(5, true);
   stats.clear();
   assert.deepEqual([stats.total, stats.lastAt, stats.latencyFigures(), stats.lastMinute(t0 + 15_000).events], [0, 0, null, 30]);
   stats.reset();

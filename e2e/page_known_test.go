@@ -1,0 +1,76 @@
+package e2e_test
+
+import (
+	"testing"
+)
+
+// What is said of all events is of all: of those, too, that were never drawn, or wait while
+// the reader looks elsewhere.
+func TestEveryLiveEventIsMeasured(t *testing.T) {
+	t.Parallel()
+	s := startServer(t, "-source", "t=http")
+	p := openPage(t, s.url())
+	p.connect()
+	s.publish("t", seq(0, 300)...)
+	p.total(300)
+	p.wait(`/ of 300, \d+ not drawn$/.test(document.getElementById('latency-more').textContent)`)
+	p.says("#feed-count", "newest 50 of 300")
+	p.click("#follow")
+	p.run(`document.getElementById('sse-feed').scrollTop = 0`)
+	s.publish("t", seq(300, 380)...)
+	p.total(380)
+	p.wait(`/ of 380, \d+ not drawn$/.test(document.getElementById('latency-more').textContent)`)
+	p.wait(`document.querySelectorAll('#sse-feed .data-item')[49].textContent.includes('299')`)
+	p.says("#feed-count", "50 of 380, not the newest")
+	p.click("#jump")
+	p.latest(379)
+	p.says("#feed-count", "newest 50 of 380")
+	// A row that came while nobody could see it says that it came.
+	p.wait(`[...document.querySelectorAll('#sse-feed .data-item')].every((e) => e.dataset.unseen !== undefined && e.querySelector('.item-latency').textContent.startsWith('came in '))`)
+	p.click(`#views [data-view=streams]`)
+	s.publish("t", seq(380, 381)...)
+	p.total(381)
+	p.click(`#views [data-view=feed]`)
+	p.latest(380)
+	p.wait(`/^came in [\d.]+ m?s$/.test(document.querySelector('#sse-feed .data-item:last-child .item-latency').textContent)`)
+	s.publish("t", seq(381, 382)...)
+	p.latest(381)
+	p.wait(`/^[\d.]+ m?s$/.test(document.querySelector('#sse-feed .data-item:last-child .item-latency').textContent)`)
+	// One that the filter hides is on no screen.
+	p.run(`document.getElementById('filter-text').value = 'seq 381'; document.getElementById('filter-text').dispatchEvent(new Event('input', { bubbles: true }))`)
+	s.publish("t", seq(382, 383)...)
+	p.wait(`document.querySelector('#sse-feed .data-item:last-child').dataset.unseen === ''`)
+}
+
+// While the page does not read, there may have been more in the last minute than it knows.
+func TestLastMinuteIsAPartWhileThePageDoesNotRead(t *testing.T) {
+	t.Parallel()
+	s := startServer(t, "-source", "t=http", "-retry", "50ms")
+	via := startProxy(t, s.addr)
+	p := openPage(t, via.url())
+	p.expect(broken)
+	p.connect()
+	s.publish("t", seq(0, 4)...)
+	p.total(4)
+	p.says("#events-per-minute", "4")
+	p.click("#disconnect")
+	s.publish("t", seq(4, 20)...)
+	p.says("#events-per-minute", "4+")
+	p.wait(`document.getElementById('last-event-age').textContent.endsWith(', or later')`)
+	p.connect()
+	p.says("#events-per-minute", "20")
+	via.down()
+	p.state("error")
+	s.publish("t", seq(20, 30)...)
+	p.says("#events-per-minute", "20+")
+	via.up()
+	p.says("#events-per-minute", "30")
+	p.click("#freeze")
+	s.publish("t", seq(30, 40)...)
+	p.says("#events-per-minute", "30+")
+	p.says("#events-per-minute", "40")
+	// Another tab that comes to the same stream reads it for less long than it has been open.
+	other := p.openBeside(via.url())
+	other.connect()
+	other.wait(`document.getElementById('connection-time').title.startsWith('How long this tab has read')`)
+}

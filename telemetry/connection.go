@@ -86,12 +86,13 @@ func (c *connection) deliver(f *stream.Flush) {
 			continue
 		}
 		pending := !et.closed.Load()
-		if !pending && reader == nil {
+		latency, replay := int64(f.Ended.Sub(e.At)), !e.ID.After(f.Since)
+		later := !pending && !replay && latency >= int64(lateAfter) && et.slower(latency)
+		if !pending && !later && reader == nil {
 			continue
 		}
-		latency, replay := int64(f.Ended.Sub(e.At)), !e.ID.After(f.Since)
 		chance := pending && et.chance()
-		if reader == nil && !et.wants(latency, c.gapped, chance) {
+		if reader == nil && !later && !et.wants(latency, c.gapped, chance) {
 			continue
 		}
 		d := delivery{to: &c.trace, id: e.ID, at: e.At, began: f.Began, ended: f.Ended, batch: f.Events, replay: replay, gapped: c.gapped, chance: chance && !replay}
@@ -103,6 +104,9 @@ func (c *connection) deliver(f *stream.Flush) {
 		}
 		if pending && et.wants(latency, c.gapped, chance) {
 			et.deliver(&d)
+		}
+		if later {
+			et.later(&d)
 		}
 	}
 }

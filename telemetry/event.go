@@ -179,6 +179,18 @@ func (et *eventTrace) slower(latency int64) bool {
 	return latency > slowest+slowest/20
 }
 
+// later notes with the journeys a delivery after the event's span has ended, if it is
+// slower than those that are noted. It gets no span here: see lateEvents.
+func (et *eventTrace) later(d *delivery) {
+	latency := int64(d.ended.Sub(d.at))
+	et.mu.Lock()
+	defer et.mu.Unlock()
+	if et.slower(latency) {
+		et.slowest.Store(latency)
+		et.rec.journeys.Deliver(et.ref, et.event, d.told(pickLate))
+	}
+}
+
 // pickReported gives the delivery to a page that reported a span, so that what the
 // page saw is whole.
 func (et *eventTrace) pickReported(to *streamTrace, d journey.Delivery) {

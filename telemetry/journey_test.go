@@ -167,3 +167,31 @@ func TestRecentTracesAreBounded(t *testing.T) {
 		r.close()
 	})
 }
+
+// TestJourneyToALateReader has a reader that gets the event long after the event's span
+// has ended: the list tells of it with the event, once.
+func TestJourneyToALateReader(t *testing.T) {
+	for name, delay := range map[string]time.Duration{"while the event is open": 700 * time.Millisecond, "later": 3 * time.Second} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				r := newRig(t, telemetry.Options{}, stream.HubOptions{})
+				prompt := r.connect("/sse-stream", nil, nil)
+				slow := r.connect("/sse-stream", nil, func(n int) {
+					if n > 1 {
+						time.Sleep(delay)
+					}
+				})
+				synctest.Wait()
+				id := r.publish(`1`)[0].String()
+				time.Sleep(time.Minute)
+				list := r.tel.Journeys().Slowest(journey.ListQuery{})
+				if len(list) != 1 || list[0].ID != id || list[0].Total != delay || list[0].Readers != 2 || list[0].Last != journey.Deliver {
+					t.Errorf("the list is %+v", list)
+				}
+				prompt.leave()
+				slow.leave()
+				r.close()
+			})
+		})
+	}
+}

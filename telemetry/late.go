@@ -58,6 +58,9 @@ func (l *lateEvents) tell(to *streamTrace, f *stream.Flush, gapped bool) {
 	l.rec.budget.spend(2)
 	d := delivery{to: to, id: e.ID, at: e.At, began: f.Began, ended: f.Ended, batch: f.Events, gapped: gapped}
 	to.topic.exemplar(d.ended.Sub(d.at), d.ended, l.rec.deliver(sc, &d, kindLive, d.at, pickLate))
+	if et != nil {
+		return // its own journey has it
+	}
 	told := journey.Event{Topic: to.conn.Topic, ID: e.ID.String(), Type: event.Type, Subject: event.Subject, Node: event.Origin.Node, Published: published}
 	l.rec.journeys.Deliver(refTo(sc), told, d.told(pickLate))
 }

@@ -109,9 +109,15 @@ func (s *Store) Receive(ref Ref, e Event, receive Span) {
 func (s *Store) Deliver(ref Ref, e Event, d Delivery) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if r := s.record(ref, e); r != nil && len(r.deliveries) < maxDeliveries {
+	r := s.record(ref, e)
+	if r == nil {
+		return
+	}
+	if len(r.deliveries) < maxDeliveries {
 		r.deliveries = append(r.deliveries, d)
 		s.grow(r, deliverySize)
+	} else if last := &r.deliveries[maxDeliveries-1]; !d.Replay && (last.Replay || d.Ended.After(last.Ended)) {
+		*last = d // the slowest is always among them
 	}
 }
 

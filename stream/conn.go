@@ -152,7 +152,8 @@ func (c *Conn) Unsent() (entries int64, atLeast bool) {
 
 // Stuck returns for how long the write under way has waited since the client last took
 // something, 0 when none waits, and how long it takes until the client is cut off for
-// that: Handler.WriteTimeout, less what is over.
+// that: Handler.WriteTimeout, less what is over; 0 when it is being cut off. On HTTP/2,
+// where nobody sees what a client takes of a stream, a write has waited since it began.
 func (c *Conn) Stuck() (since, left time.Duration) {
 	if c.s == nil {
 		return 0, 0

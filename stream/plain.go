@@ -68,7 +68,7 @@ type plainWriter struct {
 	rc      *http.ResponseController
 	timeout time.Duration
 	http2   bool
-	raw     syscall.RawConn // on HTTP/1 the client's own; else nil
+	raw     syscall.RawConn // of the connection, which on HTTP/2 several streams share; nil: it cannot be asked
 	guard   *time.Timer
 	wait    *wait
 	why     *atomic.Pointer[closure] // of the session: it is to end
@@ -80,16 +80,14 @@ type plainWriter struct {
 	acked    uint64    // bytes, at the last look
 	endBy    time.Time // when the session is to have ended; zero before that has been seen
 	tripped  bool
+	looked   bool // at the connection, since
 	over     bool // net/http's writer must not be touched any more
 }
 
 func newPlainWriter(w http.ResponseWriter, timeout time.Duration, protocol int, raw syscall.RawConn) *plainWriter {
-	o := &plainWriter{w: w, rc: http.NewResponseController(w), timeout: timeout, http2: protocol >= 2}
-	if protocol < 2 {
-		o.raw = raw // a stream of HTTP/2 shares its connection with others
-		if raw != nil {
-			_ = raw.Control(func(fd uintptr) { netpoll.LimitUnsent(int(fd), unsentLimit) }) // fails when it is closed
-		}
+	o := &plainWriter{w: w, rc: http.NewResponseController(w), timeout: timeout, http2: protocol >= 2, raw: raw}
+	if raw != nil && !o.http2 { // a stream of HTTP/2 shares its connection with others
+		_ = raw.Control(func(fd uintptr) { netpoll.LimitUnsent(int(fd), unsentLimit) }) // fails when it is closed
 	}
 	// http.Server.WriteTimeout is for the whole of an answer, and would end the
 	// stream: each write has a deadline of its own.
@@ -166,7 +164,11 @@ func (o *plainWriter) check() {
 		return
 	}
 	now := time.Now()
-	if o.raw != nil {
+	if o.tripped {
+		o.cut()
+		return
+	}
+	if o.raw != nil && !o.http2 {
 		// What was acknowledged before the first look has the time of that.
 		if state, ok := netpoll.Peer(o.raw); ok && state.Acked != o.acked {
 			o.acked, o.progress = state.Acked, now
@@ -179,6 +181,26 @@ func (o *plainWriter) check() {
 	}
 	o.tripped = true
 	o.abandon()
+	o.cut()
+}
+
+// cut ends the write where net/http cannot end it. Over TLS net/http would say goodbye
+// first, and wait five seconds for a client that takes nothing. On HTTP/2 it ends the
+// stream by a frame, which does not leave where the whole connection takes nothing: as
+// long as that gets something acknowledged it is left alone, for the sake of its other
+// streams. The caller holds o.mu.
+func (o *plainWriter) cut() {
+	if o.raw == nil {
+		return
+	}
+	if o.http2 {
+		if state, ok := netpoll.Peer(o.raw); !o.looked || ok && state.Acked != o.acked {
+			o.looked, o.acked = true, state.Acked
+			o.guard.Reset(nextLook(0, o.timeout, false))
+			return
+		}
+	}
+	netpoll.Shut(o.raw)
 }
 
 // overdue reports whether a session that is to end has had a timeout for what was

@@ -65,10 +65,15 @@ func (w *wait) total(now time.Time) time.Duration {
 // took at once is no progress of the client's.
 const firstLook = 50 * time.Millisecond
 
+// mostLook is the longest time between two looks: who reads slowly, but steadily, is not
+// to be told of as one that takes nothing.
+const mostLook = time.Second
+
 // nextLook is when a write that has waited since its last progress is looked after next:
-// eight times in a write timeout, and exactly at its end. The first look comes soon.
+// eight times in a write timeout, or more often, and exactly at its end. The first look
+// comes soon.
 func nextLook(waited, timeout time.Duration, first bool) time.Duration {
-	step := timeout / 8
+	step := min(timeout/8, mostLook)
 	if first {
 		step = min(step, firstLook)
 	}

@@ -14,7 +14,7 @@ const STUCK = 3; // s after which it is bad that nothing is taken
 // lag for a reader of some subjects; distance is that of what is read.
 // left and cut are the seconds until it loses events, and until it is cut off because
 // it takes nothing; -1 when it does not come to that. first is what comes first of them.
-export function judge({ lag, events, idle, waiting, left, cut, lost = 0, back = lag }, topic, read) {
+export function judge({ lag, events, idle, waiting, left, cut, lost = 0, back = lag, protocol }, topic, read) {
   const unread = read === undefined ? 0 : Math.max(0, events - read);
   const behind = lag + unread;
   const loss = left < 0 ? Infinity : left; // s
@@ -23,7 +23,9 @@ export function judge({ lag, events, idle, waiting, left, cut, lost = 0, back = 
   if (idle > 0) {
     const first = cut >= 0 && (lost || cut <= loss) ? 'cut' : loss < Infinity && !lost ? 'loss' : '';
     const next = { cut: `, cut off in ${lasting(cut * 1000)}`, loss: `, loses events in ${lasting(loss * 1000)}` }[first] ?? '';
-    return idle > STUCK ? is(3, 'bad', `has taken nothing for ${lasting(idle * 1000)}${next}`, first) : is(2, 'wait', `has taken nothing for ${lasting(idle * 1000)}`, first);
+    // On HTTP/2 the server does not see what is taken of a write that waits.
+    const says = protocol === '2' ? `a write has waited for ${lasting(idle * 1000)}` : `has taken nothing for ${lasting(idle * 1000)}`;
+    return idle > STUCK ? is(3, 'bad', `${says}${next}`, first) : is(2, 'wait', says, first);
   }
   if (unread > 1 || (unread && !lag)) return is(2, 'wait', `${unread.toLocaleString('en')} on the way to you`);
   if (behind === 0) return waiting > HELD ? is(2, 'wait', `all sent, ${size(waiting)} not taken yet`) : is(0, 'good', read === undefined ? 'all sent' : 'caught up');

@@ -141,6 +141,8 @@ test('a reader is judged by what it has not read, in the log and in the network'
   assert.deepEqual(of({ lag: 380, left: 120, idle: 8, cut: 2 }), [380, 120, 0, 'cut', 'bad', 'has taken nothing for 8 s, cut off in 2 s']);
   assert.deepEqual(of({ lag: 380, left: 4, idle: 8, cut: 22 }), [380, 4, 0, 'loss', 'bad', 'has taken nothing for 8 s, loses events in 4 s']);
   assert.deepEqual(of({ lag: 510, left: 0, lost: 10, idle: 75, cut: 525 }), [510, 0, 10, 'cut', 'bad', 'has taken nothing for 1 min 15 s, cut off in 8 min 45 s']);
+  assert.deepEqual(of({ lag: 3, idle: 8, cut: -1 }), [3, Infinity, 0, '', 'bad', 'has taken nothing for 8 s']); // it is being cut off
+  assert.equal(of({ lag: 3, idle: 8, cut: 2, protocol: '2' })[5], 'a write has waited for 8 s, cut off in 2 s');
   // A reader of some subjects stands where it is in the log, and lags by its own.
   const { behind, distance } = judge({ lag: 149, back: 740, events: 900, idle: 0, waiting: 0 }, topic, 890);
   assert.deepEqual([behind, distance], [159, 750]);

@@ -2,7 +2,10 @@
 
 package netpoll
 
-import "errors"
+import (
+	"errors"
+	"syscall"
+)
 
 // A Poller does not exist here.
 type Poller struct{}
@@ -24,3 +27,6 @@ func Send(int, []byte) (int, error) { return 0, errors.ErrUnsupported }
 
 // LimitUnsent does nothing.
 func LimitUnsent(int, int) {}
+
+// Shut does nothing.
+func Shut(syscall.RawConn) {}

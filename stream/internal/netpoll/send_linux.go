@@ -34,3 +34,8 @@ const tcpNotSentLowat = 25
 func LimitUnsent(fd, n int) {
 	_ = syscall.SetsockoptInt(fd, syscall.IPPROTO_TCP, tcpNotSentLowat, n) // without it all works, with larger buffers
 }
+
+// Shut ends a connection in both directions. What waits to be written to it fails at once.
+func Shut(raw syscall.RawConn) {
+	_ = raw.Control(func(fd uintptr) { _ = syscall.Shutdown(int(fd), syscall.SHUT_RDWR) }) // it is over in any case
+}

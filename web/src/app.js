@@ -6,7 +6,7 @@
 //   #connect #disconnect #clear #follow #jump #theme #views [data-view]
 //   #connection-status #connection-time #network-status[data-network]
 //   #topics input[name=topic][value]   topic choice; #topic-form #topic-name: any other
-//   #total-events #events-per-minute #last-event-time #last-event-age #latency-p50 #latency-more
+//   #total-events #events-per-minute #last-event-time #last-event-age #latency-p50 #latency-unseen #latency-more
 //   #error-banner #error-message #error-detail #retry-countdown #retry #dismiss
 //   #notice-banner[data-notice] #notice-message #notice-dismiss
 //                                      stream-error | closed | nothing | malformed | unknown-topic | cut | cut-off

@@ -10,6 +10,8 @@ import { alone, join } from './series.js';
 const STEPS = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14_400, 28_800, 86_400, 172_800, 604_800, 2_592_000]; // s between two labels
 const DAY = 86_400; // s
 const NEAR = 1 / 20; // of the chart's width
+const POINT = 1 / 200; // of the chart's width: a line that is no wider is not seen
+const DIGIT = 6; // px of a digit beside the chart
 const DESCRIBE_EVERY = 2000; // ms; a screen reader that is on the chart need not read faster
 // Lines differ by more than colour, as their samples in the legend do.
 const STYLES = [{ width: 1.75 }, { width: 1.75, dash: [6, 3] }, { width: 2, dash: [2, 3] }, { width: 3.5 }];
@@ -72,13 +74,13 @@ export class Chart {
       const stroke = several ? getComputedStyle(this.#legend[i].value.parentElement).color : color;
       return {
         stroke, fill: several ? undefined : backgroundColor, ...STYLES[several ? line.style : 0], spanGaps: false,
-        points: { show: true, size: 5, fill: stroke, stroke, filter: (plot, n) => alone(plot.data[n]) },
+        points: { show: true, size: 5, fill: stroke, stroke, filter: (plot, n) => alone(plot.data[n], plot.data[0], (plot.scales.x.max - plot.scales.x.min) * POINT) },
       };
     });
     this.#plot = new uPlot({
       width: this.#width(),
       height: this.#height(),
-      padding: [5, 4, 0, 4],
+      padding: [5, 4, 0, () => 6 + Math.max(...this.ends.map(({ textContent }) => textContent.length)) * DIGIT],
       legend: { show: false },
       axes: [{
         stroke: muted, font, size: 18, gap: 3, space: 72, incrs: STEPS, grid: { show: false }, ticks: { show: false },
@@ -194,7 +196,8 @@ export class Chart {
     if (this.#measure.unit === '%' && (min ?? 0) >= 0 && (max ?? 0) <= 100) return [0, 100];
     if (min === null || min === undefined) return [0, 1];
     const room = (max - min) * 0.12 || Math.abs(max) * 0.05 || 1;
-    return [min - room, max + room];
+    // Where no value is below zero, or above it, the scale does not go there.
+    return [min >= 0 ? Math.max(0, min - room) : min - room, max <= 0 && min < 0 ? Math.min(0, max + room) : max + room];
   }
 
   #showEnds({ min, max }) {

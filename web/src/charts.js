@@ -86,7 +86,10 @@ export class Charts {
       const known = this.#measures.get(topic) ?? this.#create(topic, { label: topic, unit: '', color: this.#measures.size, nested: false });
       if (known) this.#push(known, subject, at, Number(text), text);
     } else if (item.dataset.content === 'json') {
-      for (const { path, value } of numbersIn(payload(item))) {
+      // Those at the top are in the row, but for the last ones of many.
+      const shown = new Set([...item.querySelectorAll('[data-measure]')].map((element) => element.dataset.measure));
+      for (const { path, depth, value } of numbersIn(payload(item))) {
+        if (depth === 1 && (shown.has(path) || !item.querySelector('.measure ~ .more'))) continue;
         const known = this.#measures.get(path) ?? this.#create(path, { label: path, unit: '', color: this.#measures.size, nested: true });
         if (known) this.#push(known, subject, at, value, String(value));
       }
@@ -158,11 +161,10 @@ export class Charts {
     const line = this.#lineOf(known, subject);
     known.count++;
     known.chart?.touch();
-    if (!line) return undefined;
+    if (!line) return undefined; // there are others, which have made it a chart
     line.last = known.count;
-    const before = line.series.length;
     line.series.push(at, value, text);
-    if (before < ENOUGH && line.series.length >= ENOUGH) this.#arrange();
+    if (known.count === ENOUGH) this.#arrange();
     return line;
   }
 
@@ -199,7 +201,7 @@ export class Charts {
 
   // #arrange shows the charts that are to be seen, in the order of the events' members.
   #arrange() {
-    const ready = [...this.#measures.values()].filter(({ lines }) => [...lines.values()].some(({ series }) => series.length >= ENOUGH));
+    const ready = [...this.#measures.values()].filter(({ count }) => count >= ENOUGH);
     let free = FIRST - ready.filter(({ name }) => this.#choice[name] === true).length;
     const shown = new Set();
     for (const known of ready) {

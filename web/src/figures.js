@@ -14,6 +14,7 @@ export function figures(page) {
     latency: '–',
     latencyClass: 'stat-none',
     latencyMore: '',
+    latencyUnseen: '',
     hasLatency: false,
     isClear: true,
     noneMatch: false,
@@ -78,7 +79,8 @@ export function figures(page) {
       this.hasLatency = took !== null;
       this.latencyClass = took ? '' : 'stat-none';
       this.latency = took ? duration(took.p50) : '–';
-      this.latencyMore = took ? `p95 ${duration(took.p95)} · worst ${duration(took.worst)} of ${took.of.toLocaleString('en')}${took.undrawn ? `, ${took.undrawn.toLocaleString('en')} not drawn` : ''}` : '';
+      this.latencyMore = took ? `p95 ${duration(took.p95)} · worst ${duration(took.worst)} of ${took.of.toLocaleString('en')}` : '';
+      this.latencyUnseen = took?.unseen ? `, ${took.unseen.toLocaleString('en')} unseen` : '';
       const shown = feed.items.length;
       this.isClear = feed.isEmpty;
       this.noneMatch = feed.noneMatch;

@@ -32,8 +32,8 @@ export const isNumber = (text) => /^-?\d{1,30}(\.\d{1,30})?([eE][+-]?\d{1,3})?$/
 const MAX_PATHS = 32;
 const DEEPEST = 6;
 
-// numbersIn returns the numbers below the members of a JSON object, by path:
-// "load.cpu", "disks.0.used". Those at the top are not among them.
+// numbersIn returns the numbers of a JSON object, by path: "level", "load.cpu",
+// "disks.0.used".
 export function numbersIn(text) {
   const found = [];
   let value;
@@ -45,7 +45,7 @@ export function numbersIn(text) {
   const walk = (at, path) => {
     if (found.length >= MAX_PATHS || path.length > DEEPEST) return;
     if (typeof at === 'number') {
-      if (path.length > 1) found.push({ path: path.join('.'), value: at });
+      found.push({ path: path.join('.'), depth: path.length, value: at });
     } else if (at !== null && typeof at === 'object') {
       for (const [name, inner] of Object.entries(at)) walk(inner, [...path, name.slice(0, 40)]);
     }

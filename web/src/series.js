@@ -105,7 +105,8 @@ export class Series {
   format(value, digits = this.digits) {
     if (value === null || value === undefined) return '–';
     if (Math.abs(value) >= 1e15) return value.toPrecision(6);
-    return value.toLocaleString('en', { minimumFractionDigits: digits, maximumFractionDigits: digits, useGrouping: Math.abs(value) >= 10_000 });
+    const text = value.toLocaleString('en', { minimumFractionDigits: digits, maximumFractionDigits: digits, useGrouping: Math.abs(value) >= 10_000 });
+    return /[1-9]/.test(text) ? text : text.replace('-', ''); // there is no -0
   }
 }
 
@@ -117,12 +118,16 @@ function extremes(values) {
   return values.filter((each, i) => i === 0 || i === values.length - 1 || each === least || each === greatest);
 }
 
-// alone are the places of the values between two gaps, which no line reaches. What is
-// undefined is of another line.
-export function alone(values) {
+// alone are the places of the values that no line shows: a line between two gaps that is
+// less than so wide has no width on screen. What is undefined is of another line.
+export function alone(values, times, width = 0) {
   const at = [...values.keys()].filter((i) => values[i] !== undefined);
-  const none = (i) => values[i] === null || values[i] === undefined;
-  return at.filter((place, i) => !none(place) && none(at[i - 1] ?? -1) && none(at[i + 1] ?? -1));
+  const places = [];
+  for (let first = 0, end; first < at.length; first = end + 1) {
+    for (end = first; end < at.length && values[at[end]] !== null; end++);
+    if (end > first && times[at[end - 1]] - times[at[first]] <= width) places.push(...at.slice(first, end));
+  }
+  return places;
 }
 
 // join puts several series on one axis: the times, and for each series its values, which

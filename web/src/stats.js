@@ -16,7 +16,7 @@ export class Stats {
     this.first = 0; // from when on all events are known of; 0: always
     this.firstAt = 0; // when the first one that was counted entered
     this.latencies = []; // ms
-    this.undrawn = []; // for each of them, 1 if it was not on screen at once
+    this.unseen = []; // for each of them, 1 if it was not on screen at once
   }
 
   // clear forgets the figures of the events that were shown. How many came in the last
@@ -24,7 +24,7 @@ export class Stats {
   clear() {
     this.total = this.lastAt = 0;
     this.latencies = [];
-    this.undrawn = [];
+    this.unseen = [];
   }
 
   // count takes an event by the time at which it entered the log: what comes
@@ -55,12 +55,12 @@ export class Stats {
 
   // latency takes how long an event took until it was drawn, or, where it was not on
   // screen at once, until it was here.
-  latency(ms, drawn) {
+  latency(ms, seen) {
     this.latencies.push(ms);
-    this.undrawn.push(drawn ? 0 : 1);
+    this.unseen.push(seen ? 0 : 1);
     if (this.latencies.length > SAMPLES) {
       this.latencies.shift();
-      this.undrawn.shift();
+      this.unseen.shift();
     }
   }
 
@@ -78,13 +78,13 @@ export class Stats {
     return { events: Math.round(counted), atLeast: this.first > 0 && (at - this.first) / 1000 < WINDOW };
   }
 
-  // latencyFigures are p50, p95 and the worst of the latest, in ms, and of how many; not
-  // all of these may have been drawn.
+  // latencyFigures are p50, p95 and the worst of the latest, in ms, and of how many; of
+  // these not all may have been seen.
   latencyFigures() {
     if (!this.latencies.length) return null;
     const sorted = [...this.latencies].sort((a, b) => a - b);
     const at = (q) => sorted[Math.min(sorted.length - 1, Math.floor(q * sorted.length))];
-    return { p50: at(0.5), p95: at(0.95), worst: sorted.at(-1), of: sorted.length, undrawn: this.undrawn.filter(Boolean).length };
+    return { p50: at(0.5), p95: at(0.95), worst: sorted.at(-1), of: sorted.length, unseen: this.unseen.filter(Boolean).length };
   }
 
   #advance(second) {

@@ -115,7 +115,7 @@ test('figures are of the latest, and charts of so many points', () => {
   stats.latency(5000, false);
   stats.latency(6, false);
   for (let n = 0; n < 999; n++) stats.latency(7, true);
-  assert.deepEqual(stats.latencyFigures(), { p50: 7, p95: 7, worst: 7, of: 1000, undrawn: 1 });
+  assert.deepEqual(stats.latencyFigures(), { p50: 7, p95: 7, worst: 7, of: 1000, unseen: 1 });
   const series = new Series();
   for (let at = 0; at < 500; at++) series.push(at, at, String(at));
   assert.deepEqual([series.times.length, series.values.length, series.counts.length, series.values[0]], [120, 120, 120, 380]);

@@ -33,7 +33,7 @@ test('IDs have an order, and one before each', () => {
 
 test('JSON is laid out without a digit changed, and its inner numbers have paths', () => {
   assert.equal(indent('{"a":12345678901234567890,"b":[1.50,{}],"a":"x,{:"}'), '{\n  "a": 12345678901234567890,\n  "b": [\n    1.50,\n    {}\n  ],\n  "a": "x,{:"\n}');
-  assert.deepEqual(numbersIn('{"top":1,"load":{"cpu":2,"disks":[{"used":3}]}}'), [{ path: 'load.cpu', value: 2 }, { path: 'load.disks.0.used', value: 3 }]);
+  assert.deepEqual(numbersIn('{"top":1,"load":{"cpu":2,"disks":[{"used":3}]}}'), [{ path: 'top', depth: 1, value: 1 }, { path: 'load.cpu', depth: 2, value: 2 }, { path: 'load.disks.0.used', depth: 4, value: 3 }]);
   assert.deepEqual(numbersIn('not JSON'), []);
 });
 
@@ -47,7 +47,7 @@ test('a chart has gaps where values are missing, and what it says is of every va
   series.gap();
   series.push(11, 7, '7');
   assert.deepEqual(series.values.slice(-2), [null, 7]);
-  assert.deepEqual(alone(series.values), [series.values.length - 1]);
+  assert.deepEqual(alone(series.values, series.times), [series.values.length - 1]);
   series.push(100, 8, '8'); // far longer than usual
   assert.deepEqual(series.values.slice(-3), [7, null, 8]);
   assert.equal(series.format(7), '7.0');
@@ -79,8 +79,15 @@ test('several lines share an axis, and each has gaps of its own', () => {
   assert.deepEqual(times, [1, 2, 3, 4, 5, 5.001, 6, 7]);
   assert.deepEqual(ofA, [1, undefined, 3, undefined, 5, null, undefined, 7]);
   assert.deepEqual(ofB, [undefined, 20, undefined, 40, undefined, undefined, 60, undefined]);
-  assert.deepEqual([alone(ofA), alone(ofB)], [[7], []]);
-  assert.deepEqual(alone([5]), [0]);
+  assert.deepEqual([alone(ofA, times), alone(ofB, times)], [[7], []]);
+  assert.deepEqual(alone([5], [1]), [0]);
+  // So is a batch of one moment between two gaps, or at the end: its line has no width.
+  const batch = new Series();
+  for (const at of [1, 3, 5, 7]) batch.push(at, at, '1');
+  batch.gap();
+  for (const value of [700, 0, 1399]) batch.push(9, value, '1');
+  assert.deepEqual(alone(batch.values, batch.times, 8 / 200).map((i) => batch.values[i]), [700, 0, 1399]);
+  assert.deepEqual([batch.format(-0.3), batch.format(-0), batch.format(-10)], ['0', '0', '-10']);
   const again = Series.from(JSON.parse(JSON.stringify(a.saved)));
   a.push(8, 1.5, '1.5');
   again.push(8, 1.5, '1.5');
@@ -107,7 +114,7 @@ test('a minute is a minute', () => {
   assert.deepEqual([again.lastMinute(t0 + 20_000), again.lastMinute(t0 + 75_000), again.total], [{ events: 51, atLeast: true }, { events: 13, atLeast: false }, 51]);
   assert.equal(stats.latencyFigures(), null);
   for (let ms = 1; ms <= 100; ms++) stats.latency(ms, true);
-  assert.deepEqual(stats.latencyFigures(), { p50: 51, p95: 96, worst: 100, of: 100, undrawn: 0 });
+  assert.deepEqual(stats.latencyFigures(), { p50: 51, p95: 96, worst: 100, of: 100, unseen: 0 });
 });
 
 test('what a busy page has delayed is told by the tasks that led up to it', () => {

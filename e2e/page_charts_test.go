@@ -1,0 +1,62 @@
+package e2e_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+)
+
+// A chart draws the values that it tells of, on a scale that does not leave the ground
+// where they do not, and no label lies on its line.
+func TestChartsDrawWhatTheySay(t *testing.T) {
+	t.Parallel()
+	s := startServer(t, "-source", "t=http", "-publish-rate", "0")
+	p := openPage(t, s.url())
+	p.connect()
+	for n := range 4 {
+		s.publish("t", fmt.Sprintf(`{"count":%d,"bytes":%d,"owed":-%d}`, n, 12_345+n*n*10_000_000, n))
+	}
+	p.total(4)
+	ends := `[...document.querySelectorAll('[data-chart=%s] .chart-end')].map((e) => e.textContent).join()`
+	p.wait(`(`+ends+`).endsWith(',0')`, "count")
+	p.wait(`/^[\d,]+,0$/.test(`+ends+`)`, "bytes")
+	p.wait(`/^0,-\d$/.test(`+ends+`)`, "owed")
+	// The label stands beside the line: nothing is drawn under it.
+	p.wait(`(() => { const chart = document.querySelector('[data-chart=bytes]'), plot = chart.querySelector('canvas'), label = chart.querySelector('.chart-low').getBoundingClientRect(), at = plot.getBoundingClientRect(), by = plot.width / at.width
+		const { data } = plot.getContext('2d').getImageData((label.left - at.left) * by, (label.top - at.top) * by, label.width * by, label.height * by)
+		return label.width > 0 && data.every((of) => of === 0) })()`)
+	// After a gap a batch of one moment is seen, though its line has no width.
+	s.publish("t", `{"other":1}`)
+	p.run(`void (window.gap = 11_000 + Date.now())`)
+	p.wait(`Date.now() > gap`)
+	batch := make([]string, 0, 200)
+	for n := range 200 {
+		batch = append(batch, fmt.Sprintf(`{"count":%d}`, n))
+	}
+	s.publish("t", batch...)
+	p.wait(`document.querySelector('[data-chart=count] .chart-range').textContent === '0 – 199'`)
+	p.wait(`(() => { const plot = document.querySelector('[data-chart=count] canvas'), { data } = plot.getContext('2d').getImageData(plot.width - 16, 0, 16, plot.height / 2)
+		return data.some((of) => of > 0) })()`)
+}
+
+// Every number that has come three times can be chosen, whatever came beside it, and is
+// whole in its row.
+func TestEveryNumberCanBeChosen(t *testing.T) {
+	t.Parallel()
+	s := startServer(t, "-source", "t=http", "-publish-rate", "0")
+	p := openPage(t, s.url())
+	p.connect()
+	var many []string
+	for n := range 20 {
+		many = append(many, fmt.Sprintf(`"n%d":%d`, n, n))
+	}
+	for n := range 3 {
+		s.publish("t", `"text"`, fmt.Sprintf(`{"unix":179577777700%d,"temperature_celsius":%d}`, n, n), fmt.Sprintf(`{"load":{"cpu":%d}}`, n), "{"+strings.Join(many, ",")+"}")
+		s.publishAs("t", "application/cloudevents+json", fmt.Sprintf(`{"specversion":"1.0","id":"%d","source":"/s","type":"x","subject":"s%d","data":{"each":%d}}`, n, n, n))
+	}
+	p.total(15)
+	for _, name := range []string{"unix", "load.cpu", "n0", "n19", "each"} {
+		p.wait(`document.querySelector('[data-measure-choice="%s"]') !== null`, name)
+	}
+	p.wait(`[...document.querySelectorAll('#sse-feed .measure')].every((e) => e.scrollWidth <= e.clientWidth || getComputedStyle(e).overflow === 'visible')`)
+}

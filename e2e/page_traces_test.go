@@ -84,10 +84,18 @@ func TestJourneyThatIsNotReported(t *testing.T) {
 	p.wait(`document.querySelectorAll('.trace-line').length === 2`)
 	// Nor are rows on screen while another view is shown.
 	s.publish("t", seq(2, 3)...)
-	p.wait(`document.querySelectorAll('.trace-line').length === 3 && document.querySelector('.trace-line .trace-part')?.textContent.startsWith('sent; not reported on screen')`)
+	p.wait(`document.querySelectorAll('.trace-line').length === 3 && document.querySelector('.trace-line .trace-part')?.textContent === 'sent; the feed was not shown when it came'`)
 	p.stays(4*time.Second, `document.querySelectorAll('.trace-part').length === 2`)
 	p.wait(`(() => { const [, late, whole] = document.querySelectorAll('.trace-line');
-		return late.querySelector('.trace-part')?.textContent.startsWith('sent; not reported on screen') && late.querySelector('.trace-ms').textContent.includes('> ') && !whole.querySelector('.trace-part') })()`)
+		return late.querySelector('.trace-part')?.textContent === 'sent; the feed was not shown when it came' && late.querySelector('.trace-ms').textContent.includes('> ') && !whole.querySelector('.trace-part') })()`)
 	p.click(`li:nth-child(2) .trace-line`)
-	p.wait(`document.querySelector('#trace .span-awaited') && document.querySelector('#trace .journey-total').textContent.includes('sent; not reported on screen')`)
+	p.wait(`document.querySelector('#trace .span-awaited') && document.querySelector('#trace .journey-total').textContent.includes('sent; the feed was not shown when it came')`)
+	// Nor does the panel of the event say that it was on screen, or that this is awaited.
+	p.click(`#views [data-view=feed]`)
+	p.click(`#sse-feed .data-item:last-child`)
+	p.wait(`/To this page\s*came in [\d.]+ .?s; it was not on screen at once/.test(document.getElementById('event-facts').textContent) && !document.getElementById('event-facts').textContent.includes('To your screen')`)
+	p.wait(`document.querySelector('#journey .journey-total')?.textContent.includes('sent; the feed was not shown when it came')`)
+	p.click(`#sse-feed .data-item:first-child`)
+	p.wait(`document.getElementById('event-facts').textContent.includes('To your screen')`)
+	p.wait(`document.querySelector('#journey .journey-total')?.textContent.endsWith('from t to screen')`)
 }

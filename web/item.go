@@ -25,6 +25,7 @@ const (
 type Item struct {
 	ID          string
 	Time        time.Time // when it happened
+	Accepted    time.Time // when a server took it from its publisher; zero: not known
 	Traceparent string    // W3C trace context; left out of the page unless well-formed
 	Topic, Type string
 	Name        string // by which a page listens for it; may be empty
@@ -35,7 +36,7 @@ type Item struct {
 
 // row is the event as item.html shows it.
 func (it Item) row() itemRow {
-	v := itemRow{ID: clean(it.ID), Topic: clean(it.Topic), Name: clean(it.Name), Type: clean(it.Type), Subject: clean(it.Subject), Time: it.Time.UTC(), Bytes: len(it.Data)}
+	v := itemRow{ID: clean(it.ID), Topic: clean(it.Topic), Name: clean(it.Name), Type: clean(it.Type), Subject: clean(it.Subject), Time: it.Time.UTC(), Accepted: it.Accepted, Bytes: len(it.Data)}
 	if traceparentForm.MatchString(it.Traceparent) {
 		v.Traceparent = it.Traceparent
 		v.Trace = it.Traceparent[3:11]
@@ -74,7 +75,7 @@ type itemRow struct {
 	Bytes              int    // of the payload
 	Payload            string // where the row does not show it as it is
 	Traceparent, Trace string
-	Time               time.Time
+	Time, Accepted     time.Time
 	Measures           []measure
 	More               int // measures beyond maxMeasures
 	Text               string
@@ -84,6 +85,16 @@ type itemRow struct {
 
 // Epoch is the time in milliseconds with the microseconds behind the point:
 // deliveries on one machine take less than a millisecond.
-func (v itemRow) Epoch() string {
-	return strconv.FormatFloat(float64(v.Time.UnixMicro())/1000, 'f', 3, 64)
+func (v itemRow) Epoch() string { return epoch(v.Time) }
+
+// AcceptedEpoch is Accepted in the form of [itemRow.Epoch]; "" where it is not known.
+func (v itemRow) AcceptedEpoch() string {
+	if v.Accepted.IsZero() {
+		return ""
+	}
+	return epoch(v.Accepted)
+}
+
+func epoch(t time.Time) string {
+	return strconv.FormatFloat(float64(t.UnixMicro())/1000, 'f', 3, 64)
 }

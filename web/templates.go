@@ -48,7 +48,7 @@ func (t *Templates) Item(w io.Writer, it Item) error { return t.render(w, "item.
 func (t *Templates) AppendEvent(dst []byte, topic string, e *stream.Event) (name string, data []byte, err error) {
 	b := bytes.NewBuffer(dst)
 	err = t.Item(b, Item{
-		ID: e.ID.String(), Time: e.Time, Traceparent: e.Traceparent, Topic: topic, Name: e.Name, Type: e.Type, Subject: e.Subject,
+		ID: e.ID.String(), Time: e.Time, Accepted: e.Origin.Published, Traceparent: e.Traceparent, Topic: topic, Name: e.Name, Type: e.Type, Subject: e.Subject,
 		Data: e.Data, ContentType: e.ContentType,
 	})
 	return "", bytes.TrimSpace(b.Bytes()), err

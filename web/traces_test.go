@@ -129,7 +129,7 @@ func TestJourneyEndsAtTheScreen(t *testing.T) {
 	}
 	is("11 of 20: event 55 send 100 deliver 50")
 	html := s.do("GET", "/traces/"+ref.TraceID(), "", "HX-Request", "true", "Accept", "text/html", "Sec-Fetch-Mode", "cors").Body.String()
-	if !strings.Contains(html, ">11.0 ms</strong> <span>from one to delivery · sent to a reader that does not report<") {
+	if !strings.Contains(html, ">11.0 ms</strong> <span>from one to delivery · <span data-part>sent to a reader that does not report<") {
 		t.Errorf("the journey to a program is told as %s", html)
 	}
 	if _, _, err := store.Report(ref, e.ID, func(journey.Event, time.Time) (journey.Report, bool) {
@@ -169,9 +169,9 @@ func TestJourneyOfSeveralReaders(t *testing.T) {
 	}
 	for path, want := range map[string][]string{
 		"/traces":                  {">544 ms</b>", "sent to a reader that does not report · the slowest of 2 readers that are known<"},
-		"/traces/" + ref.TraceID(): {">544 ms</strong> <span>from one to delivery · sent to a reader that does not report · the slowest of 2 readers that are known<", ">program<"},
+		"/traces/" + ref.TraceID(): {">544 ms</strong> <span>from one to delivery · <span data-part>sent to a reader that does not report</span> · the slowest of 2 readers that are known<", ">program<"},
 		"/traces/" + ref.TraceID() + "?connection=page":  {">21.0 ms</strong> <span>from one to screen · one other reader is known; to the slowest it was sent after 544 ms<"},
-		"/traces/" + ref.TraceID() + "?connection=other": {">1.00 ms</strong> <span>from one to the log · published; nothing known of this reader · 2 other readers are known; to the slowest it was sent after 544 ms<"},
+		"/traces/" + ref.TraceID() + "?connection=other": {">1.00 ms</strong> <span>from one to the log · <span data-part>published; nothing known of this reader</span> · 2 other readers are known; to the slowest it was sent after 544 ms<"},
 	} {
 		for _, part := range want {
 			if got := html(path); !strings.Contains(got, part) {

@@ -63,8 +63,8 @@ type Event struct {
 	// empty.
 	Tracestate string
 	// Origin says where and when the event was published. It travels through a
-	// broker, and is not told to clients. The hooks that observe the stream
-	// set it.
+	// broker. Of it only the page is told, and only when. The hooks that observe the
+	// stream set it.
 	Origin Origin
 	// Extensions are further CloudEvents attributes of the publisher, each a
 	// JSON string, number or boolean.

@@ -12,6 +12,8 @@ import { before } from './wire.js';
 
 const MOST = 300_000; // characters of a payload that are shown
 
+const OWN_TIME = 5; // ms between an event's time and when a server took it, from which both are told
+
 const byID = (id) => document.getElementById(id);
 
 export class EventPanel {
@@ -140,10 +142,15 @@ export class EventPanel {
   }
 
   #showFacts() {
-    const { name, type, subject, time, bytes, latency: took, replayed } = this.#item.dataset;
+    const { name, type, subject, time, accepted, bytes, latency: took, replayed, unseen } = this.#item.dataset;
+    let way = ['To your screen', duration(Number(took))];
+    if (replayed !== undefined) way = ['To your screen', 'replayed: it was in the log before this page read the stream'];
+    else if (unseen !== undefined && took) way = ['To this page', `came in ${duration(Number(took))}; it was not on screen at once`];
     const facts = [
       ['Name', name], ['Type', type], ['Subject', subject], ['Time', dateAndTime(Number(time))],
-      ['To your screen', replayed === undefined ? duration(Number(took)) : 'replayed: it happened before this page read the stream'],
+      // What the publisher says of the time may be anything.
+      ['Taken by the server', Math.abs(accepted - time) >= OWN_TIME ? dateAndTime(Number(accepted)) : ''],
+      way,
       ['Payload', bytes ? size(Number(bytes)) : ''],
     ];
     byID('event-facts').replaceChildren(...facts.filter(([, value]) => value).map(([name, value]) => {
@@ -158,7 +165,7 @@ export class EventPanel {
     const trace = traceparent.slice(3, 35);
     if (!this.#hasJourneys) this.#journey.say('moved', 'The journeys of this server are served on its admin address.', trace);
     else if (!sampled(traceparent)) this.#journey.say('unsampled', 'This event was not sampled. So that tracing costs little, only some of many events are.', trace);
-    else this.#journey.load(trace, this.id, connection);
+    else this.#journey.load(trace, this.id, connection, { unseen: this.#item.dataset.unseen !== undefined });
   }
 
   #hideRaw() {

@@ -3,6 +3,8 @@
 
 import { dateAndTime, dateUnlessToday, duration, offset, pace, timeOfDayMillis } from './clock.js';
 
+const TOLERANCE = 25; // ms by which clocks that are read over a network may seem to differ
+
 // enteredAt is when the event entered the log, by the server's clock. Its own
 // time is finer than the milliseconds of the ID, but a publisher may have said any time.
 export function enteredAt(item) {
@@ -10,6 +12,10 @@ export function enteredAt(item) {
   const id = parseInt(item.dataset.id, 10);
   return Number.isFinite(id) && !(own <= id + 1 && own > id - 1000) ? id : own;
 }
+
+// acceptedAt is when a server took the event from its publisher, by that server's clock.
+// The event may have waited for the broker before it entered the log.
+export const acceptedAt = (item) => Number(item.dataset.accepted) || enteredAt(item);
 
 // dress sets what depends on the reader's time zone, and on the day.
 export function dress(item) {
@@ -27,9 +33,14 @@ export function tellTime(time, ms) {
   if (date) time.prepend(Object.assign(document.createElement('small'), { className: 'date', textContent: `${date} ` }));
 }
 
-// latencyOf is for how long an event was on its way until a time on this page, in ms.
-// Rounded once: all places that tell it agree.
-export const latencyOf = (item, at) => Math.round((at + offset - enteredAt(item)) * 100) / 100;
+// latencyOf is for how long an event was on its way until a time on this page, in ms:
+// from the server that took it, so that the event's time and this one make the time here.
+// Rounded once: all places that tell it agree. NaN where the clocks differ, as that server
+// may be another than this page's.
+export function latencyOf(item, at) {
+  const ms = Math.round((at + offset - acceptedAt(item)) * 100) / 100;
+  return ms > -TOLERANCE ? Math.max(0, ms) : NaN;
+}
 
 // showLatency writes how long the event took. One that was replayed waited in the
 // log for this page: that is no latency. One that was not on screen when it came has
@@ -38,16 +49,19 @@ export function showLatency(item, at, onScreen) {
   const cell = item.querySelector('.item-latency');
   const ms = latencyOf(item, at);
   const replayed = item.dataset.replayed !== undefined;
-  if (!replayed) item.dataset.latency = ms.toFixed(2);
+  if (!replayed && ms >= 0) item.dataset.latency = ms.toFixed(2);
   if (!replayed && !onScreen) item.dataset.unseen = '';
   if (cell && replayed) {
     cell.textContent = 'replayed';
     // It may have been here live, before the reader went to another topic.
-    cell.title = `It was in the log before this stream was read, and came ${duration(ms)} after it had entered.`;
+    cell.title = `It was in the log before this stream was read, and came ${duration(ms) || 'at some time'} after a server had taken it.`;
+  } else if (cell && Number.isNaN(ms)) {
+    cell.textContent = 'clocks differ';
+    cell.title = 'The clock of the server that took the event is ahead of this page’s: how long it took is not known.';
   } else if (cell) {
     cell.textContent = onScreen ? duration(ms) : `came in ${duration(ms)}`;
     cell.dataset.pace = pace(ms);
-    cell.title = onScreen ? 'from the server’s log to your screen' : 'from the server’s log to this page; it was not on screen at once';
+    cell.title = `from when a server took it${onScreen ? ' to your screen' : ' until it was in this page; it was not on screen at once'}`;
   }
   return replayed ? NaN : ms;
 }

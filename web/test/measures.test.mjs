@@ -66,7 +66,24 @@ test('a latency is from the log to the screen by one clock', () => {
   const old = row({ id: '60500-0', time: '60500.25', replayed: '' });
   assert.ok(Number.isNaN(showLatency(old, 1000, true)));
   assert.equal(old.dataset.latency, undefined);
-  assert.match(old.cells['.item-latency'].title, /in the log before this stream was read, and came (499|500) ms after/);
+  assert.match(old.cells['.item-latency'].title, /in the log before this stream was read, and came (499|500) ms after a server/);
+});
+
+test('a latency counts from when a server took the event: its time and the latency make the time here', () => {
+  clocks.synchronise(1000, 61_000.5, 1001);
+  // The broker was held up: the event entered the log, and got its ID, 568 ms before it came.
+  const held = row({ id: '60932-0', time: '52320.25', accepted: '52320.3' });
+  const ms = showLatency(held, 1500, true);
+  assert.ok(Math.abs(ms - 9180) < 1, `${ms} ms`);
+  assert.equal(held.cells['.item-latency'].textContent, '9.18 s');
+  // A publisher's own time says nothing of it.
+  assert.equal(showLatency(row({ id: '60932-0', time: '1000', accepted: '52320.3' }), 1500, true), ms);
+  // What a server took by a clock that is ahead is not known, and never negative.
+  const ahead = row({ id: '60932-0', time: '62000', accepted: '62000' });
+  assert.ok(Number.isNaN(showLatency(ahead, 1500, true)));
+  assert.equal(ahead.dataset.latency, undefined);
+  assert.equal(ahead.cells['.item-latency'].textContent, 'clocks differ');
+  assert.equal(showLatency(row({ id: '61501-0', time: '61501', accepted: '61501' }), 1500, true), 0, 'a clock is not read that exactly');
 });
 
 test('an event entered the log when its ID says, finer where its own time can be believed', () => {

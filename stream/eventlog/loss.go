@@ -10,6 +10,8 @@ const (
 	// rateOver is how far the rate looks back that a time to loss is told by: far
 	// enough that a rate is one, near enough to notice that it has changed.
 	rateOver = 10 * time.Second
+	// burst is how many entries after a pause tell a rate of their own.
+	burst = 10
 	// lagsAfter is for how long a reader's next entry has been in the log, of a
 	// reader that lags. What is younger is on its way.
 	lagsAfter = time.Second
@@ -18,15 +20,20 @@ const (
 )
 
 // rate returns how many entries a second the log has got lately: since then, or since
-// what it dropped last, if that is later. The caller holds l.mu.
+// what it dropped last, or the first of a burst, if that is later. The caller holds l.mu.
 func (l *Log) rate(now time.Time, over time.Duration) float64 {
 	from := latest(IDAt(now.Add(-over)), l.all.floor)
 	least := time.Millisecond
 	if l.all.tail == 0 { // nothing has been dropped: the log has just been made
 		least = time.Second
 	}
-	entries := l.all.head - l.all.after(from)
-	return float64(entries) / max(now.Sub(from.Time()), least).Seconds()
+	first := l.all.after(from)
+	entries := l.all.head - first
+	since := from.Time()
+	if entries >= burst { // one that has just begun has its own rate
+		since = l.all.at(first).At
+	}
+	return float64(entries) / max(now.Sub(since), least).Seconds()
 }
 
 // lastMinute returns Stats.LastMinute and WholeMinute. The caller holds l.mu.

@@ -82,6 +82,27 @@ func TestTimeToLoss(t *testing.T) {
 	}
 }
 
+// A burst after a pause has a rate of its own from its beginning.
+func TestTimeToLossInABurst(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := eventlog.New(eventlog.Options{History: 3000})
+		time.Sleep(time.Minute)
+		reader := l.All().Live()
+		for n := range 500 {
+			time.Sleep(10 * time.Millisecond)
+			if _, err := l.Append(&eventlog.Event{Type: "t", Source: "/s", Data: []byte("1")}); err != nil {
+				t.Fatal(err)
+			}
+			if left, ok := reader.TimeToLoss(time.Now()); ok {
+				const per = 100 // a second
+				if want := time.Duration(3000-n) * time.Second / per; (left - want).Abs() > time.Second/2 {
+					t.Fatalf("after %d events it loses some in %v, want %v", n+1, left, want)
+				}
+			}
+		}
+	})
+}
+
 // Who reads all that comes does not lag, also between an event and its reading; nor
 // does anybody lose what no event pushes out.
 func TestNoTimeToLoss(t *testing.T) {

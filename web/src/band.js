@@ -55,7 +55,7 @@ export class Band {
     if (this.#facts.dataset.text === text) return;
     this.#facts.dataset.text = text;
     this.#facts.replaceChildren(...facts.flatMap((fact, i) => {
-      const span = Object.assign(document.createElement('span'), { textContent: fact.text });
+      const span = Object.assign(document.createElement('span'), { textContent: fact.text, title: fact.title ?? '' });
       if (fact.bad || fact.over) span.dataset.level = fact.bad ? 'bad' : 'over';
       return i ? [' · ', span] : [span];
     }));
@@ -64,7 +64,7 @@ export class Band {
   // mark takes the readers: {behind, distance, events, own, level, says}, each the same object as before.
   mark(readers) {
     this.#readers = readers;
-    const behind = readers.filter((reader) => reader.level !== 'good');
+    const behind = readers.filter(isBehind);
     const label = `${this.#topic.name}: ${readers.length} ${readers.length === 1 ? 'reader' : 'readers'}, ${behind.length ? `${behind.length} behind, the furthest by ${Math.max(...behind.map((reader) => reader.behind))} events` : 'none is behind'}`;
     if (this.#canvas.getAttribute('aria-label') !== label) this.#canvas.setAttribute('aria-label', label);
   }
@@ -285,17 +285,6 @@ export class Band {
       c.fillText(text, from, BOTTOM + 32);
     }
   }
-}
-
-function says({ readers, own }) {
-  const [one] = readers;
-  if (readers.length === 1 && own) return one.behind ? `you: ${one.behind.toLocaleString('en')} behind` : 'you';
-  if (readers.length === 1) {
-    const lost = one.gone ? `, ${one.gone.toLocaleString('en')} of them lost` : '';
-    return `${one.says}, ${one.behind.toLocaleString('en')} behind${lost}`;
-  }
-  const well = readers.filter((reader) => reader.level === 'good').length;
-  return [well && `${well.toLocaleString('en')} ${well === 1 ? 'keeps' : 'keep'} up`, readers.length - well && `${(readers.length - well).toLocaleString('en')} behind`].filter(Boolean).join(', ');
 }
 
 function circle(c, x, y, radius) {

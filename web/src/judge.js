@@ -36,3 +36,26 @@ export function judge({ lag, events, idle, waiting, left, cut, lost = 0, back = 
 
 // worstFirst is the order of the table: this page, then those who need looking after.
 export const worstFirst = (a, b) => b.own - a.own || b.worry - a.worry || (a.worry && b.behind - a.behind) || a.n - b.n;
+
+// isBehind says that events wait for a reader that does not keep up. What was sent, and
+// waits in the network, is no longer behind.
+export const isBehind = (reader) => reader.level !== 'good' && reader.behind > 0;
+
+const count = (n, one, many) => (n ? `${n.toLocaleString('en')} ${n === 1 ? one : many}` : '');
+
+// together says how the readers at one place do.
+export function together({ readers, own }) {
+  const [one] = readers;
+  const behind = one.behind ? `${one.behind.toLocaleString('en')} behind` : '';
+  if (readers.length === 1 && own) return behind ? `you: ${behind}` : 'you';
+  if (readers.length === 1) return [one.says, behind, one.gone ? `${one.gone.toLocaleString('en')} of them lost` : ''].filter(Boolean).join(', ');
+  const well = readers.filter((reader) => reader.level === 'good').length;
+  const late = readers.filter(isBehind).length;
+  return [count(well, 'keeps up', 'keep up'), count(late, 'behind', 'behind'), count(readers.length - well - late, 'has not taken all yet', 'have not taken all yet')].filter(Boolean).join(', ');
+}
+
+const GRAVE = { good: 0, wait: 1, bad: 2 };
+const furthest = ({ readers }) => Math.max(...readers.map((reader) => reader.behind));
+
+// worseFirst is the order in which places get their words, as far as there is room.
+export const worseFirst = (a, b) => GRAVE[b.level] - GRAVE[a.level] || furthest(b) - furthest(a) || b.own - a.own;

@@ -14,7 +14,10 @@ const ROWS = 100; // of the table
 const BANDS = 8;
 const QUIET = 4; // bands, as far as there are no more with readers: the table is to be in sight
 const TABLE_EVERY = 500; // ms
+const LATE = 3000; // ms without a frame, of which several come a second: the picture is no longer of now
 const ROWS_A_FRAME = 20; // more at a time would cost a frame
+
+const KEPT = 'What the events held take in memory: with their texts once more for each form in which they are read, and for each compression.';
 
 let Band = null; // what draws, fetched when somebody looks: see #load
 
@@ -38,6 +41,8 @@ export class StreamsView {
   #rows = new Map(); // number: tr
   #offset = 0;
   #told = 0; // when the server told of them last
+  #heardAt = 0; // likewise, by this page's steady clock
+  #late = 0; // the timer that looks whether it still does
 
   constructor(page) {
     this.#page = page;
@@ -56,11 +61,19 @@ export class StreamsView {
       this.#forgetEnded();
       this.#stream?.dispose();
       this.#stream = null;
+      clearInterval(this.#late);
       cancelAnimationFrame(this.#frame);
       this.#frame = 0;
       return;
     }
-    if (!this.#stream) this.#open();
+    if (this.#stream) return;
+    this.#late = setInterval(() => this.#changed(), 1000);
+    this.#open();
+  }
+
+  // #fresh says that the picture is of now: a server that hangs keeps its streams open.
+  get #fresh() {
+    return this.#stream?.state === 'connected' && !(this.#told && performance.now() - this.#heardAt > LATE);
   }
 
   // #forgetEnded takes the rows of streams that are over away: the server tells of
@@ -122,16 +135,17 @@ export class StreamsView {
   #changed() {
     const { state, error } = this.#stream ?? {};
     const empty = byID('bands-empty');
-    empty.hidden = state === 'connected' && this.#topics.length > 0;
-    if (state !== 'connected') {
+    const fresh = this.#fresh;
+    empty.hidden = fresh && this.#topics.length > 0;
+    if (!fresh) {
       if (!this.#readers.size) byID('streams-none').hidden = true;
       byID('streams-note').textContent = this.#readers.size ? `as it was at ${when(this.#told)}` : 'not known at present';
     }
     // What the banner above says need not be said again.
-    if (state !== 'connected' && this.#topics.length) empty.textContent = `As it was at ${when(this.#told)}`;
+    if (!fresh && this.#topics.length) empty.textContent = `As it was at ${when(this.#told)}`;
     else if (state === 'error') empty.textContent = this.#page().stream.error ? 'There is no picture while there is no line.' : `${error.message} ${error.detail ?? ''}`;
     else empty.textContent = state === 'connected' ? 'There is no topic yet. Publish to one, and it shows here.' : 'Opening the picture…';
-    byID('bands').toggleAttribute('data-stale', state !== 'connected');
+    byID('bands').toggleAttribute('data-stale', !fresh);
   }
 
   #take({ full, t, topics, open = [], moved = [], gone = [], ended: over = [], more = 0, moreTopics = 0 }) {
@@ -142,6 +156,7 @@ export class StreamsView {
     if (!full && !this.#topics.length) return; // begun in the middle: the whole comes at once
     this.#offset = t - Date.now();
     this.#told = t;
+    this.#heardAt = performance.now();
     this.#topics = topics;
     for (const topic of topics) noteEnd(topic.name, topic.ended ?? '');
     this.#more = more;
@@ -199,16 +214,17 @@ export class StreamsView {
   }
 
   #facts({ streams, lastMinute, atLeast, entries, oldest, bytes, limitBytes, source, broker, ended: why }) {
+    const kept = limitBytes ? `${size(bytes)} of ${size(limitBytes)}` : size(bytes);
     const facts = [
       ...(why ? [sayEnd(why)] : []),
-      `${streams.toLocaleString('en')} ${streams === 1 ? 'stream' : 'streams'}`,
+      `${streams.toLocaleString('en')} ${streams === 1 ? 'stream' : 'streams'}${broker ? ' on this node' : ''}`, // others may have some, too
       `${lastMinute.toLocaleString('en')}${atLeast ? ' or more' : ''} in the last minute`,
       entries ? `${entries.toLocaleString('en')} held${oldest ? `, back to ${when(oldest)}` : ''}` : 'nothing held yet',
-      limitBytes ? `${size(bytes)} of ${size(limitBytes)}` : size(bytes),
+      kept,
     ];
     if (source && source !== 'starting' && !why) facts.push(`source ${source}`); // it has said nothing yet, or says nothing ever
     if (broker) facts.push(`broker ${broker}`);
-    return facts.map((text, i) => ({ text, bad: /(down|failing)$/.test(text), over: Boolean(why) && i === 0 }));
+    return facts.map((text, i) => ({ text, bad: /(down|failing)$/.test(text), over: Boolean(why) && i === 0, title: text === kept ? KEPT : '' }));
   }
 
   #draw() {
@@ -228,7 +244,7 @@ export class StreamsView {
 
   // #table shows those who need looking after first.
   #table() {
-    if (this.#stream.state !== 'connected') return; // it stays as it was
+    if (!this.#fresh) return; // it stays as it was
     const all = [...this.#readers.values(), ...this.#ended.values()];
     const order = all.sort(worstFirst).slice(0, ROWS);
     const keep = new Set(order.map(({ n }) => n));

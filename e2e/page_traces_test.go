@@ -1,7 +1,9 @@
 package e2e_test
 
 import (
+	"bufio"
 	"fmt"
+	"net/http"
 	"strings"
 	"testing"
 	"time"
@@ -29,7 +31,34 @@ func TestEventIsAskedForAgain(t *testing.T) {
 	p.state("connected")
 	p.wait(`document.getElementById('journey').dataset.journey === 'loaded' && document.querySelector('#journey .waterfall')`)
 	p.wait(`document.getElementById('event-payload').textContent.length > 100000`)
-	p.wait(`document.getElementById('raw-bytes').textContent.startsWith('id:')`)
+	p.wait(`/^id: \d+-\d+\n\n$/m.test(document.getElementById('raw-bytes').textContent)`)
+	if shown, sent := eval[string](p, `document.getElementById('raw-bytes').textContent`), s.lastFrame("t"); shown != sent {
+		t.Errorf("the raw frame is shown as %.80q … %q, and sent as %.80q … %q", shown, shown[max(0, len(shown)-40):], sent, sent[max(0, len(sent)-40):])
+	}
+}
+
+// lastFrame returns the bytes of the last event of a topic as a reader gets them.
+func (s *server) lastFrame(topic string) string {
+	s.t.Helper()
+	resp, err := http.Get(s.url() + "/sse-stream?last=1&format=json&topic=" + topic)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	lines := bufio.NewReader(resp.Body)
+	for frame := ""; ; {
+		line, err := lines.ReadString('\n')
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		if frame += line; line != "\n" {
+			continue
+		}
+		if !strings.Contains(frame, "event: connected\n") {
+			return frame
+		}
+		frame = ""
+	}
 }
 
 // The list of the traces follows what comes, as long as the reader does not hold it.

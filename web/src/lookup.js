@@ -35,10 +35,10 @@ export function lookUp(topic, id, format) {
   });
 }
 
-// frame is a message as it stands on the wire.
+// frame is a message as the server writes it: package sse, Message.AppendTo.
 export function frame({ id, event, data }) {
   const lines = data.split('\n').map((line) => `data: ${line}`);
   if (event) lines.unshift(`event: ${event}`);
-  if (id) lines.unshift(`id: ${id}`);
+  if (id) lines.push(`id: ${id}`);
   return `${lines.join('\n')}\n\n`;
 }

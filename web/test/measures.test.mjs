@@ -322,6 +322,6 @@ test('the title and the icon tell the state, and what was not seen', () => {
 });
 
 test('a frame stands as it is on the wire', () => {
-  assert.equal(frame({ id: '5-0', event: 'order', data: 'a\nb' }), 'id: 5-0\nevent: order\ndata: a\ndata: b\n\n');
+  assert.equal(frame({ id: '5-0', event: 'order', data: 'a\nb' }), 'event: order\ndata: a\ndata: b\nid: 5-0\n\n');
   assert.equal(frame({ id: '', event: '', data: '' }), 'data: \n\n');
 });

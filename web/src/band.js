@@ -2,6 +2,8 @@
 // and a mark for each reader at its position. Drawn on a canvas, since a
 // thousand marks move at once; the table beside it says the same in words.
 
+import { isBehind, together, worseFirst } from './judge.js';
+
 const HEIGHT = 104;
 const TOP = 28; // of the band
 const BOTTOM = 62;
@@ -273,8 +275,8 @@ export class Band {
     c.font = `12px ${colors.font}`;
     c.textBaseline = 'alphabetic';
     const taken = [];
-    for (const place of order.filter((each) => each.level !== 'good' || each.own || each.readers.length > 1).sort((a, b) => (b.level === 'bad') - (a.level === 'bad') || b.own - a.own)) {
-      const text = says(place);
+    for (const place of order.filter((each) => each.level !== 'good' || each.own || each.readers.length > 1).sort(worseFirst)) {
+      const text = together(place);
       const wide = c.measureText(text).width;
       const from = Math.max(2, Math.min(width - wide - 2, place.x - wide / 2));
       if (taken.some(([a, b]) => from < b + 12 && from + wide > a - 12)) continue;

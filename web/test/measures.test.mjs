@@ -10,7 +10,7 @@ const clocks = await import('../src/clock.js');
 const beacon = await import('../src/beacon.js');
 const health = await import('../src/health.js');
 const memory = await import('../src/memory.js');
-const { judge, worstFirst } = await import('../src/judge.js');
+const { judge, together, worseFirst, worstFirst } = await import('../src/judge.js');
 const { frame } = await import('../src/lookup.js');
 const { setNode } = await import('../src/node.js');
 const { enteredAt, showLatency, toLine } = await import('../src/row.js');
@@ -166,6 +166,21 @@ test('a reader is judged by what it has not read, in the log and in the network'
   assert.equal(judge({ lag: 100, events: 0, idle: 0, waiting: 0 }, undefined).says, 'all sent');
   const readers = [{ n: 1, own: false, worry: 0, behind: 0 }, { n: 2, own: false, worry: 3, behind: 5 }, { n: 3, own: true, worry: 0, behind: 0 }, { n: 4, own: false, worry: 3, behind: 9 }, { n: 5, own: false, worry: 1, behind: 99 }];
   assert.deepEqual(readers.sort(worstFirst).map(({ n }) => n), [3, 4, 2, 5, 1]);
+});
+
+test('what readers at one place do is told together, and behind is who has not been sent all', () => {
+  const well = { level: 'good', behind: 1, says: 'being sent' };
+  const late = { level: 'bad', behind: 1490, gone: 88, says: 'has taken nothing for 8 s' };
+  const untaken = { level: 'wait', behind: 0, says: 'all sent, 36.6 kB not taken yet' };
+  const of = (...readers) => together({ readers, own: false });
+  assert.equal(of(late), 'has taken nothing for 8 s, 1,490 behind, 88 of them lost');
+  assert.equal(of(untaken), 'all sent, 36.6 kB not taken yet');
+  assert.equal(of(well, untaken), '1 keeps up, 1 has not taken all yet');
+  assert.equal(of(well, well, late, untaken, untaken), '2 keep up, 1 behind, 2 have not taken all yet');
+  assert.deepEqual([{ readers: [well], own: true }, { readers: [late], own: true }].map(together), ['you: 1 behind', 'you: 1,490 behind']);
+  // The worse has its words where there is room for one alone.
+  const places = [{ level: 'good', own: true, readers: [well] }, { level: 'wait', own: false, readers: [untaken] }, { level: 'bad', own: false, readers: [{ behind: 3 }] }, { level: 'bad', own: false, readers: [well, late] }];
+  assert.deepEqual([...places].sort(worseFirst).map((place) => places.indexOf(place)), [3, 2, 1, 0]);
 });
 
 const traced = (n, flags = '01') => ({ dataset: { id: `${n}-0`, traceparent: `00-${'a'.repeat(32)}-${'b'.repeat(16)}-${flags}` } });

@@ -74,3 +74,30 @@ func TestLastMinuteIsAPartWhileThePageDoesNotRead(t *testing.T) {
 	other.connect()
 	other.wait(`document.getElementById('connection-time').title.startsWith('How long this tab has read')`)
 }
+
+// Who comes back to a topic finds what was here: what had come live is not of the past.
+func TestBackGoesOnWhereItWas(t *testing.T) {
+	t.Parallel()
+	s := startServer(t, "-source", "one=http", "-source", "two=http")
+	p := openPage(t, s.url())
+	p.connect()
+	s.publish("one", seq(0, 5)...)
+	p.total(5)
+	p.wait(`document.querySelectorAll('#sse-feed .data-item[data-latency]').length === 5`)
+	p.wait(`document.querySelector('[data-chart=seq]') !== null`)
+	p.choose("two")
+	p.state("connected")
+	p.total(0)
+	p.wait(`document.querySelector('.data-item, [data-chart]') === null`)
+	s.publish("one", seq(5, 7)...)
+	p.run(`history.back()`)
+	p.total(7)
+	contiguous(t, p.seqs(), 0, 7)
+	p.wait(`document.querySelectorAll('#sse-feed .data-item[data-latency]:not([data-replayed])').length === 5`)
+	p.wait(`document.querySelectorAll('#sse-feed .data-item[data-replayed]').length === 2`)
+	p.wait(`document.querySelector('[data-chart=seq] .chart-range').textContent === '0 – 6'`)
+	p.wait(`document.getElementById('stream-resumed').textContent === 'once, nothing missed'`)
+	s.publish("one", seq(7, 8)...)
+	p.latest(7)
+	p.wait(`/ of 6$/.test(document.getElementById('latency-more').textContent)`)
+}

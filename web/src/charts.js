@@ -130,7 +130,9 @@ export class Charts {
     for (const { lines, others, ...about } of saved.map(JSON.parse)) {
       this.#measures.set(about.name, { ...about, chart: null, others: new Set(others), lines: new Map(lines.map(([subject, line]) => [subject, { ...line, series: Series.from(line.series) }])) });
     }
-    if (saved.length) this.load();
+    if (!saved.length) return;
+    if (this.#Chart) this.#arrange();
+    else this.load();
   }
 
   rebuild() {

@@ -2,7 +2,7 @@
 // read, up to where, whether it wanted to, the rows that it showed, and what it counted.
 
 const KEY = 'weir-tab';
-const FRESH = 3_600_000; // ms after which a tab begins anew
+export const FRESH = 3_600_000; // ms after which a tab, or a topic in it, begins anew
 export const LARGEST = 1_000_000; // characters of the feed, or of the charts, that are kept
 
 export function remember(what) {

@@ -11,6 +11,7 @@ import { EventPanel } from './event.js';
 import { Fault } from './fault.js';
 import { Feed } from './feed.js';
 import * as health from './health.js';
+import { Left } from './left.js';
 import { LARGEST, recall, remember } from './memory.js';
 import { setNode } from './node.js';
 import { Stats } from './stats.js';
@@ -32,6 +33,7 @@ export class Page {
   #on;
   #config;
   #fault = new Fault();
+  #left = new Left();
   #began = false; // this page has read the topic before
   #owed; // events of this stream that the server had, sent or not, when it was asked last
   #live = ''; // what comes up to this ID is replayed
@@ -120,18 +122,20 @@ export class Page {
   // choose goes on with another topic: IDs of one mean nothing in the other.
   choose(topic) {
     const { wanted } = this.stream;
+    if (this.stream.lastID) this.#left.keep(this.#known());
     beacon.send();
     this.stream.dispose();
     this.panel.clear();
     this.clear();
     this.stats.reset();
     this.#begin(topic);
-    if (wanted) this.stream.connect();
+    const known = this.#left.take(topic);
+    if (known) this.restore({ ...known, wanted });
+    else if (wanted) this.stream.connect();
     else this.#on.change();
   }
 
-  // restore goes on where this tab was before it was loaded again. It returns the
-  // topic that it found, or ''.
+  // restore goes on where this tab was before it was loaded again, or went to another topic.
   static remembered = recall;
 
   restore({ topic, lastID, rows, resumes, gaps, wanted, stats, charts }) {
@@ -147,12 +151,14 @@ export class Page {
   }
 
   #save() {
-    const { feed, charts, stream, stats } = this;
+    remember(this.#known());
+  }
+
+  // #known is what this page knows of the topic, for another time.
+  #known() {
+    const { topic, feed, charts, stream: { wanted, lastID }, stats, resumes, gaps } = this;
     const rows = feed.html(LARGEST);
-    remember({
-      topic: this.topic, wanted: stream.wanted, rows, lastID: stream.lastID,
-      resumes: this.resumes, gaps: this.gaps, stats: stats.saved, charts: charts.saved(LARGEST),
-    });
+    return { topic, wanted, rows, lastID, resumes, gaps, stats: stats.saved, charts: charts.saved(LARGEST) };
   }
 
   #begin(topic) {

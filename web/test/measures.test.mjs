@@ -9,6 +9,7 @@ process.env.TZ = 'Asia/Kolkata';
 const clocks = await import('../src/clock.js');
 const beacon = await import('../src/beacon.js');
 const health = await import('../src/health.js');
+const { Left } = await import('../src/left.js');
 const memory = await import('../src/memory.js');
 const { judge, together, worseFirst, worstFirst } = await import('../src/judge.js');
 const { frame } = await import('../src/lookup.js');
@@ -318,6 +319,14 @@ test('a tab remembers once, and for an hour', () => {
   assert.equal(memory.setting('utc'), 'on');
   memory.setting('utc', 'off');
   assert.equal(memory.setting('utc'), 'off');
+});
+
+test('of the topics that were left the latest are kept, for an hour', () => {
+  const left = new Left();
+  for (const topic of 'abcdeb') left.keep({ topic, lastID: topic });
+  assert.deepEqual([...'abb'].map((topic) => left.take(topic)), [undefined, { topic: 'b', lastID: 'b' }, undefined]);
+  clock.sleep(3_600_000);
+  assert.equal(left.take('c'), undefined);
 });
 
 test('the title and the icon tell the state, and what was not seen', () => {

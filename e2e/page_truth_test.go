@@ -327,5 +327,5 @@ func TestWhatThePageHandsOut(t *testing.T) {
 	// What was cleared has happened all the same.
 	p.click("#clear")
 	p.wait(`document.getElementById('total-events').textContent === '0' && document.getElementById('events-per-minute').textContent === '8'`)
-	p.wait(`document.getElementById('stream-lag').textContent === 'caught up'`)
+	p.wait(`/^caught up \(\d\d:\d\d:\d\d\)$/.test(document.getElementById('stream-lag').textContent)`)
 }

@@ -95,7 +95,7 @@ export function figures(page) {
     },
 
     refreshStream() {
-      const { stream, resumes, gaps, connection, node, trace, lag, topic } = page();
+      const { stream, resumes, gaps, connection, node, trace, lag, lagAt, topic } = page();
       const { state } = stream;
       this.hasStream = connection !== '';
       this.noStream = !this.hasStream;
@@ -108,6 +108,7 @@ export function figures(page) {
       this.totals = `${stream.events.toLocaleString('en')} · ${size(stream.bytes)}`;
       this.hasLag = lag !== undefined;
       this.lag = lag ? `${lag.toLocaleString('en')} ${lag === 1 ? 'event' : 'events'}` : 'caught up';
+      if (lagAt) this.lag += ` (${timeOfDay(lagAt)})`; // the server is asked now and then
       const times = ['not yet', 'once', 'twice'][resumes] ?? `${resumes} times`;
       this.resumed = resumes ? `${times}${gaps ? '' : ', nothing missed'}` : times;
       this.gaps = String(gaps);

@@ -8,7 +8,7 @@ import { now, offset, resync, synchronise, when } from './clock.js';
 import { cutText } from './ending.js';
 import { endOf, noteEnd, sayEnd } from './endings.js';
 import { EventPanel } from './event.js';
-import { Fault } from './fault.js';
+import { Fault, illText } from './fault.js';
 import { Feed } from './feed.js';
 import * as health from './health.js';
 import { Left } from './left.js';
@@ -36,6 +36,7 @@ export class Page {
   #left = new Left();
   #began = false; // this page has read the topic before
   #owed; // events of this stream that the server had, sent or not, when it was asked last
+  #owedAt = 0;
   #live = ''; // what comes up to this ID is replayed
   #head = ''; // the newest event when the stream was opened, where the server told
   #history = 0; // events that were replayed to a page that knew nothing
@@ -69,6 +70,11 @@ export class Page {
     if (!config.hasDetails) health.disable();
     this.#begin(config.topic);
     addEventListener('pagehide', () => this.#save());
+  }
+
+  // lagAt is when the server was asked how many events it had for this page.
+  get lagAt() {
+    return this.#owedAt;
   }
 
   // lag is how many of those have not come, undefined if the server has not told.
@@ -263,7 +269,10 @@ export class Page {
     health.watch(this.connection, ({ lag_events: lag, events_sent: sent }, topic, askedAt) => {
       this.#owed = lag === undefined ? undefined : sent + lag;
       if (topic) noteEnd(name, topic.ended ?? '');
-      this.#recovered(this.#fault.judge(topic, askedAt));
+      this.#owedAt = askedAt;
+      const how = this.#fault.judge(topic, askedAt);
+      if (how === 'ill') this.#on.notice('stream-error', `${when(askedAt)} · ${illText(topic)}`);
+      else this.#recovered(how);
       this.#on.change();
     }, name);
   }

@@ -10,7 +10,7 @@ process.env.TZ = 'Asia/Kolkata';
 const clocks = await import('../src/clock.js');
 const health = await import('../src/health.js');
 const { lines } = await import('../src/download.js');
-const { Fault } = await import('../src/fault.js');
+const { Fault, illText } = await import('../src/fault.js');
 const { gapText } = await import('../src/gap.js');
 const { isNumber } = await import('../src/json.js');
 const { Stats } = await import('../src/stats.js');
@@ -105,6 +105,20 @@ test('a fault is over when the topic is well again, or an event comes', () => {
   fault.told(false);
   fault.judge(unwell, Date.now());
   assert.equal(fault.came(), 'over');
+});
+
+test('a topic that stays unwell is told of, where the stream has told nothing', () => {
+  const fault = new Fault();
+  const missing = { status: 'unwell', source: 'failing', source_fault: 'missing' };
+  const well = { status: 'ok' };
+  const judged = (...topics) => topics.map((topic) => fault.judge(topic, Date.now()));
+  assert.deepEqual(judged(well, missing, well, missing, undefined, missing, missing, well, well), ['', '', '', '', '', 'ill', '', 'passed', '']);
+  assert.deepEqual([judged(missing), fault.came(), judged(missing, missing)], [[''], '', ['ill', '']], 'it may give an event before each failure');
+  fault.told(false);
+  assert.deepEqual(judged(missing, well, missing), ['', 'over', ''], 'the stream has told');
+  assert.match(illText(missing), /^The source of this topic has failed: what it reads is not there\./);
+  assert.match(illText({ status: 'unwell', source: 'down', source_fault: 'other' }), /^The source of this topic has failed repeatedly\. /);
+  assert.match(illText({ status: 'unwell', source: 'up', broker: 'failing' }), /^The event broker cannot be reached\. /);
 });
 
 test('clearing the feed does not make the last minute shorter', () => {

@@ -105,25 +105,43 @@ func TestJourneyThatIsNotReported(t *testing.T) {
 	p.connect()
 	s.publish("t", seq(0, 1)...)
 	p.latest(0)
-	p.run(hide, true) // a page that nobody sees has nothing on screen
+	p.click(`#views [data-view=traces]`)
+	p.wait(`document.querySelectorAll('.trace-line').length === 1 && !document.querySelector('.trace-part')`)
+	// As an extension of the browser does that blocks reports.
+	p.run(`const ask = window.fetch; window.fetch = (address, init) => (String(address).includes('/telemetry/browser') ? Promise.reject(new TypeError('blocked')) : ask(address, init))`)
+	s.publish("t", seq(1, 2)...)
+	p.wait(`document.querySelectorAll('.trace-line').length === 2 && document.querySelector('.trace-line .trace-part')?.textContent.startsWith('sent; not reported on screen')`)
+	p.stays(4*time.Second, `document.querySelectorAll('.trace-part').length === 1`)
+	p.wait(`(() => { const [late, whole] = document.querySelectorAll('.trace-line');
+		return late.querySelector('.trace-part')?.textContent.startsWith('sent; not reported on screen') && late.querySelector('.trace-ms').textContent.includes('> ') && !whole.querySelector('.trace-part') })()`)
+	p.click(`li:nth-child(1) .trace-line`)
+	p.wait(`document.querySelector('#trace .span-awaited') && document.querySelector('#trace .journey-total').textContent.includes('sent; not reported on screen')`)
+}
+
+// What came while nobody saw the page, or another view of it was shown, came: nothing
+// says that it was on screen, or that this is awaited.
+func TestJourneyOfWhatNobodySaw(t *testing.T) {
+	t.Parallel()
+	s := startServer(t, "-source", "t=http")
+	p := openPage(t, s.url())
+	p.connect()
+	s.publish("t", seq(0, 1)...)
+	p.latest(0)
+	p.run(hide, true)
 	s.publish("t", seq(1, 2)...)
 	p.total(2)
 	p.run(hide, false)
 	p.click(`#views [data-view=traces]`)
-	p.wait(`document.querySelectorAll('.trace-line').length === 2`)
-	// Nor are rows on screen while another view is shown.
 	s.publish("t", seq(2, 3)...)
-	p.wait(`document.querySelectorAll('.trace-line').length === 3 && document.querySelector('.trace-line .trace-part')?.textContent === 'sent; the feed was not shown when it came'`)
-	p.stays(4*time.Second, `document.querySelectorAll('.trace-part').length === 2`)
-	p.wait(`(() => { const [, late, whole] = document.querySelectorAll('.trace-line');
-		return late.querySelector('.trace-part')?.textContent === 'sent; the feed was not shown when it came' && late.querySelector('.trace-ms').textContent.includes('> ') && !whole.querySelector('.trace-part') })()`)
-	p.click(`li:nth-child(2) .trace-line`)
-	p.wait(`document.querySelector('#trace .span-awaited') && document.querySelector('#trace .journey-total').textContent.includes('sent; the feed was not shown when it came')`)
-	// Nor does the panel of the event say that it was on screen, or that this is awaited.
+	const unseen = "in the page; it was not on screen when it came"
+	p.wait(`(() => { const lines = [...document.querySelectorAll('.trace-line')].map((e) => e.querySelector('.trace-part')?.textContent ?? '');
+		return lines.length === 3 && lines[0] === %q && lines[1] === %q && lines[2] === '' && !document.querySelector('.trace-ms[data-awaited]') })()`, unseen, unseen)
+	p.click(`li:nth-child(1) .trace-line`)
+	p.wait(`document.querySelector('#trace .journey-total')?.textContent.endsWith('from t to page · %s') && !document.querySelector('#trace .span-awaited')`, unseen)
 	p.click(`#views [data-view=feed]`)
 	p.click(`#sse-feed .data-item:last-child`)
 	p.wait(`/To this page\s*came in [\d.]+ .?s; it was not on screen at once/.test(document.getElementById('event-facts').textContent) && !document.getElementById('event-facts').textContent.includes('To your screen')`)
-	p.wait(`document.querySelector('#journey .journey-total')?.textContent.includes('sent; the feed was not shown when it came')`)
+	p.wait(`document.querySelector('#journey .journey-total')?.textContent.endsWith('from t to page · %s')`, unseen)
 	p.click(`#sse-feed .data-item:first-child`)
 	p.wait(`document.getElementById('event-facts').textContent.includes('To your screen')`)
 	p.wait(`document.querySelector('#journey .journey-total')?.textContent.endsWith('from t to screen')`)

@@ -51,7 +51,9 @@ type report struct {
 	ID          string  `json:"id"`
 	Traceparent string  `json:"traceparent"`
 	Received    float64 `json:"received"`
-	Shown       float64 `json:"shown"`
+	// Shown is 0 where the event was not on screen when it came: in a hidden tab, say, or
+	// one of a burst.
+	Shown float64 `json:"shown"`
 	// Busy is for how many milliseconds before Received the page's main thread was
 	// at something else, so that the event had to wait.
 	Busy float64 `json:"busy"`
@@ -143,6 +145,7 @@ func (b *beacon) correction(sent, now time.Time) (by, slack time.Duration) {
 type claim struct {
 	received, shown time.Time
 	slack, busy     time.Duration
+	unseen          bool // not on screen when it came; shown is received
 }
 
 // fits reports whether an event that was made at a time can have been received

@@ -345,3 +345,28 @@ func TestFloodOfReports(t *testing.T) {
 		r.close()
 	})
 }
+
+// TestReportOfWhatWasNotShown has a page that had the event, in a hidden tab or as one of
+// a burst: that is a delivery, and nothing was on screen.
+func TestReportOfWhatWasNotShown(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r, c, send := oneEvent(t)
+		page := c.page(r)
+		received := time.Now().Add(10 * time.Second)
+		time.Sleep(11 * time.Second)
+		honest := page.reported(send, received, received)
+		delete(honest, "shown")
+		page.send(honest)
+		c.leave()
+		r.close()
+		r.expect("sse.client.delivery.duration", "sse.topic=sensor", 1)
+		r.expect("sse.client.render.duration", "sse.topic=sensor", 0)
+		if n := len(named(r.ended(), "process ")); n != 0 {
+			t.Errorf("%d spans of what no page showed", n)
+		}
+		list := r.tel.Journeys().Slowest(journey.ListQuery{})
+		if len(list) != 1 || list[0].Last != journey.Arrive || list[0].Awaited || list[0].Total.Round(time.Millisecond) != received.Sub(send.StartTime()).Round(time.Millisecond) {
+			t.Errorf("the list is %+v", list)
+		}
+	})
+}

@@ -84,6 +84,9 @@ func (p *pages) take(b beacon, now time.Time) {
 		if claim.received, received = epoch(r.Received); received {
 			claim.shown, shown = epoch(r.Shown)
 		}
+		if received && r.Shown == 0 {
+			claim.shown, shown, claim.unseen = claim.received, true, true
+		}
 		if !received || !shown || claim.shown.Before(claim.received) || claim.shown.After(sent.Add(timeTolerance)) {
 			p.reject(1, reportTime)
 			continue
@@ -114,7 +117,7 @@ func (p *pages) process(c *connection, r report, claim claim, now time.Time) (re
 	e, told, err := p.rec.journeys.Report(refTo(sc), r.ID, func(e journey.Event, published time.Time) (journey.Report, bool) {
 		created = published
 		fits := e.Topic == c.trace.conn.Topic && claim.fits(published, now)
-		return journey.Report{Connection: c.trace.conn.ID, Received: claim.received, Shown: claim.shown, Busy: claim.busy}, fits
+		return journey.Report{Connection: c.trace.conn.ID, Received: claim.received, Shown: claim.shown, Unseen: claim.unseen, Busy: claim.busy}, fits
 	})
 	switch {
 	case errors.Is(err, journey.ErrUnknown):
@@ -130,6 +133,9 @@ func (p *pages) process(c *connection, r report, claim claim, now time.Time) (re
 	}
 	ctx := trace.ContextWithSpanContext(context.Background(), span)
 	c.trace.topic.clientDelivery.Record(ctx, told.Received.Sub(created).Seconds())
+	if told.Unseen {
+		return ""
+	}
 	c.trace.topic.clientRender.Record(ctx, told.Shown.Sub(told.Received).Seconds())
 	return ""
 }
@@ -147,11 +153,11 @@ func (p *pages) processSpan(c *connection, created trace.SpanContext, e journey.
 	if et != nil {
 		et.reports.Add(1)
 	}
-	if late := told.Shown.Sub(e.Published) >= lateAfter; told.Number > maxProcess && !late || told.Number > journey.MaxReports {
+	if late := told.Shown.Sub(e.Published) >= lateAfter; told.Unseen || told.Number > maxProcess && !late || told.Number > journey.MaxReports {
 		if et != nil {
 			et.until(told.Shown)
 		}
-		return created // there are many
+		return created // there are many, or there is nothing to show
 	}
 	if et != nil {
 		if d, ok := c.reader.Load().Find(et.ref); ok {

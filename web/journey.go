@@ -52,7 +52,7 @@ type Journey struct {
 type Way struct {
 	Connection string  `json:"connection"`
 	TotalMS    float64 `json:"total_ms"`
-	Last       string  `json:"last"` // process (on screen) or deliver
+	Last       string  `json:"last"` // process (on screen), arrive (in the page) or deliver
 }
 
 // minBar is the least width of a bar, in percent: a span too short to see is
@@ -95,6 +95,9 @@ func (j Journey) End() string {
 	for _, r := range j.Rows {
 		switch {
 		case r.Service == "weir-browser":
+			if r.Step == string(journey.Arrive) {
+				return "page"
+			}
 			return "screen"
 		case r.Step == string(journey.Deliver):
 			end = "delivery"
@@ -111,6 +114,8 @@ func partOf(j journey.Journey) string {
 	switch last := j.Last(); {
 	case last == journey.Process:
 		return ""
+	case last == journey.Arrive:
+		return "in the page; it was not on screen when it came"
 	case j.Awaited && time.Since(j.Start.Add(j.Total)) < reportsWithin:
 		return "sent; not reported on screen yet"
 	case j.Awaited:
@@ -144,6 +149,8 @@ func among(j journey.Journey) string {
 		to := "it was sent"
 		if slowest.Last == journey.Process {
 			to = "it was on screen"
+		} else if slowest.Last == journey.Arrive {
+			to = "it was in the page"
 		}
 		return fmt.Sprintf("%s; to the slowest %s after %s", text, to, formatMS(millis(slowest.Total)))
 	}
@@ -164,7 +171,7 @@ type JourneyRow struct {
 	// Name is the span's, such as "send sensor", or says what a gap is.
 	Name string `json:"name"`
 	// Step is one of event, send, broker, receive, waiting, deliver, network, busy,
-	// process.
+	// arrive, process.
 	Step       string  `json:"step"`
 	Service    string  `json:"service,omitempty"` // weir, weir-browser; "" for a gap
 	Node       string  `json:"node,omitempty"`
@@ -237,6 +244,8 @@ func journeyRows(j journey.Journey) []JourneyRow {
 		case journey.Deliver:
 			row.Kind = "internal"
 			row.Attrs = append(journey.Facts("waited before the write", formatMS(millis(step.Waited))), step.Facts...)
+		case journey.Arrive:
+			row.Service = "weir-browser"
 		case journey.Process:
 			row.Kind, row.Service = "consumer", "weir-browser"
 		default:
@@ -252,6 +261,8 @@ func stepName(kind journey.StepKind, topic string) string {
 	switch kind {
 	case journey.Send, journey.Receive, journey.Deliver, journey.Process:
 		return string(kind) + " " + topic
+	case journey.Arrive:
+		return "in the page"
 	case journey.Waiting:
 		return "wait in the log"
 	case journey.Network:

@@ -31,7 +31,8 @@ type TraceLine struct {
 	Time    time.Time `json:"time"`           // of its publishing
 	// TotalMS is the time from publishing until the event was on the screen of its
 	// slowest reader, or, as far as that is not known, flushed to that reader, or in the
-	// log. Last names which: process, deliver, receive or send. Connection is the reader.
+	// log. Last names which: process, arrive (in a page
+	// that did not show it), deliver, receive or send. Connection is the reader.
 	TotalMS    float64 `json:"total_ms"`
 	Last       string  `json:"last"`
 	Connection string  `json:"connection,omitempty"`

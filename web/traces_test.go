@@ -129,7 +129,7 @@ func TestJourneyEndsAtTheScreen(t *testing.T) {
 	}
 	is("11 of 20: event 55 send 100 deliver 50")
 	html := s.do("GET", "/traces/"+ref.TraceID(), "", "HX-Request", "true", "Accept", "text/html", "Sec-Fetch-Mode", "cors").Body.String()
-	if !strings.Contains(html, ">11.0 ms</strong> <span>from one to delivery · <span data-part>sent to a reader that does not report<") {
+	if !strings.Contains(html, ">11.0 ms</strong> <span>from one to delivery · sent to a reader that does not report<") {
 		t.Errorf("the journey to a program is told as %s", html)
 	}
 	if _, _, err := store.Report(ref, e.ID, func(journey.Event, time.Time) (journey.Report, bool) {
@@ -169,9 +169,9 @@ func TestJourneyOfSeveralReaders(t *testing.T) {
 	}
 	for path, want := range map[string][]string{
 		"/traces":                  {">544 ms</b>", "sent to a reader that does not report · the slowest of 2 readers that are known<"},
-		"/traces/" + ref.TraceID(): {">544 ms</strong> <span>from one to delivery · <span data-part>sent to a reader that does not report</span> · the slowest of 2 readers that are known<", ">program<"},
+		"/traces/" + ref.TraceID(): {">544 ms</strong> <span>from one to delivery · sent to a reader that does not report · the slowest of 2 readers that are known<", ">program<"},
 		"/traces/" + ref.TraceID() + "?connection=page":  {">21.0 ms</strong> <span>from one to screen · one other reader is known; to the slowest it was sent after 544 ms<"},
-		"/traces/" + ref.TraceID() + "?connection=other": {">1.00 ms</strong> <span>from one to the log · <span data-part>published; nothing known of this reader</span> · 2 other readers are known; to the slowest it was sent after 544 ms<"},
+		"/traces/" + ref.TraceID() + "?connection=other": {">1.00 ms</strong> <span>from one to the log · published; nothing known of this reader · 2 other readers are known; to the slowest it was sent after 544 ms<"},
 	} {
 		for _, part := range want {
 			if got := html(path); !strings.Contains(got, part) {
@@ -220,6 +220,18 @@ func TestJourneyWithoutItsEnd(t *testing.T) {
 				t.Errorf("%s, %s: no %q in\n%s", c.name, path, c.want, html)
 			}
 		}
+	}
+	// It was in the page, and nobody saw it.
+	ref := journey.Ref{Trace: [16]byte{1}, Span: [8]byte{1}}
+	if _, _, err := store.Report(ref, "", func(_ journey.Event, published time.Time) (journey.Report, bool) {
+		at := published.Add(9 * time.Second)
+		return journey.Report{Connection: "a page, just now", Received: at, Shown: at, Unseen: true}, true
+	}); err != nil {
+		t.Fatal(err)
+	}
+	unseen := s.do("GET", "/traces/"+ref.TraceID(), "", "HX-Request", "true", "Accept", "text/html", "Sec-Fetch-Mode", "cors").Body.String()
+	if want := ">9.00 s</strong> <span>from one to page · in the page; it was not on screen when it came<"; !strings.Contains(unseen, want) || strings.Contains(unseen, " data-awaited") {
+		t.Errorf("no %s in\n%s", want, unseen)
 	}
 	list := s.do("GET", "/traces?sort=newest", "", "HX-Request", "true", "Accept", "text/html", "Sec-Fetch-Mode", "cors").Body.String()
 	if n := strings.Count(list, "trace-part"); n != 4 {

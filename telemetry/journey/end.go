@@ -12,10 +12,12 @@ type end struct {
 
 func (e end) total() time.Duration { return max(0, e.ended.Sub(e.of.start())) }
 
-// until returns where the way to a reader ends: on its screen, or else at the flush, or
+// until returns where the way to a reader ends: on its screen or in its page, or else at the flush, or
 // else in the log. Either may be nil.
 func (r *record) until(deliver *Delivery, report *Report) end {
 	switch {
+	case report != nil && report.Unseen:
+		return end{r, Arrive, report.Received, report.Connection}
 	case report != nil:
 		return end{r, Process, report.Shown, report.Connection}
 	case deliver != nil:

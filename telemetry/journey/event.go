@@ -65,7 +65,9 @@ type Report struct {
 	// Connection is the page's own.
 	Connection string
 	// Received is when the page had the event, and Shown when it was on screen.
+	// One that was Unseen was not on screen when it came; Shown is Received then.
 	Received, Shown time.Time
+	Unseen          bool
 	// Busy is how long the page's main thread had been at something else before
 	// it could take the event.
 	Busy time.Duration

@@ -43,7 +43,8 @@ type Journey struct {
 	// on its screen. A page that is not in sight does not report.
 	Awaited bool
 	// Start is when the event was published, or was first heard of here. Total is the
-	// time from then until the event was on the reader's screen; as far as that is not
+	// time from then until the event was on the reader's screen, or in its page without being
+	// shown; as far as that is not
 	// known, until it was flushed to the reader, or was in the log.
 	Start time.Time
 	Total time.Duration
@@ -65,7 +66,8 @@ type Journey struct {
 // A Way is how long an event took to one reader.
 type Way struct {
 	Connection string
-	// Last is Process, or Deliver when it is not known that the event was on a screen.
+	// Last is Process, or Arrive or Deliver when the event was not on a screen, as far as
+	// is known.
 	Last  StepKind
 	Total time.Duration
 }
@@ -93,6 +95,7 @@ const (
 	Deliver StepKind = "deliver" // in the log, until it was flushed to the reader
 	Network StepKind = "network" // flushed, until the page had it
 	Busy    StepKind = "busy"    // the page's main thread was at something else
+	Arrive  StepKind = "arrive"  // the page had it, but not on screen; takes no time
 	Process StepKind = "process" // the page had it, until it was on screen
 )
 
@@ -187,7 +190,11 @@ func (s *Store) tell(r *record, connection string) Journey {
 		} else {
 			j.Connection = report.Connection
 		}
-		j.add(Step{Kind: Process, Start: report.Received, Duration: report.Shown.Sub(report.Received)})
+		kind := Process
+		if report.Unseen {
+			kind = Arrive
+		}
+		j.add(Step{Kind: kind, Start: report.Received, Duration: report.Shown.Sub(report.Received)})
 	}
 	j.Own = connection != "" && j.Connection == connection
 	j.Awaited = deliver != nil && report == nil && s.readers.get(deliver.Connection) != nil

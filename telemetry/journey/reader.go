@@ -29,6 +29,7 @@ type own struct {
 	Delivery
 	received, shown time.Time // zero: it has told nothing
 	busy            time.Duration
+	unseen          bool
 }
 
 // readers are the readers of open connections that have a page on the other end,
@@ -109,7 +110,7 @@ func (rs *readers) find(connection string, ref Ref) (d Delivery, report *Report,
 		return Delivery{}, nil, false
 	}
 	if !o.received.IsZero() {
-		report = &Report{Connection: connection, Received: o.received, Shown: o.shown, Busy: o.busy}
+		report = &Report{Connection: connection, Received: o.received, Shown: o.shown, Unseen: o.unseen, Busy: o.busy}
 	}
 	return o.Delivery, report, true
 }
@@ -128,7 +129,7 @@ func (rs *readers) report(ref Ref, p Report) (known, again bool) {
 	if o == nil || !o.received.IsZero() {
 		return o != nil, o != nil
 	}
-	o.received, o.shown, o.busy = p.Received, p.Shown, p.Busy
+	o.received, o.shown, o.busy, o.unseen = p.Received, p.Shown, p.Busy, p.Unseen
 	return true, false
 }
 

@@ -37,10 +37,12 @@ export function setOpen(is) {
 export const sampled = (traceparent) => /^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$/.test(traceparent ?? '')
   && (parseInt(traceparent.slice(-2), 16) & 1) === 1;
 
+// report takes an event, when the page had it, and when it was on screen: 0 if it was not
+// when it came.
 export function report(topic, item, received, shown) {
   const { id, traceparent } = item.dataset;
-  if (!shown || !sampled(traceparent)) return;
-  reports.push({ topic, id, traceparent, received, shown });
+  if (!sampled(traceparent)) return;
+  reports.push({ topic, id, traceparent, received, shown: shown || undefined });
   if (reports.length >= MAX_REPORTS) send();
   else timer ||= setTimeout(send, EVERY);
 }

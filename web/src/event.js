@@ -165,7 +165,7 @@ export class EventPanel {
     const trace = traceparent.slice(3, 35);
     if (!this.#hasJourneys) this.#journey.say('moved', 'The journeys of this server are served on its admin address.', trace);
     else if (!sampled(traceparent)) this.#journey.say('unsampled', 'This event was not sampled. So that tracing costs little, only some of many events are.', trace);
-    else this.#journey.load(trace, this.id, connection, { unseen: this.#item.dataset.unseen !== undefined });
+    else this.#journey.load(trace, this.id, connection);
   }
 
   #hideRaw() {

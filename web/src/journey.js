@@ -8,18 +8,11 @@ const PATIENCE = 8000; // ms
 const TRIES = 8;
 const AGAIN = 800; // ms: the browser's own span reaches the server with the next beacon
 
-// tellUnseen says why nobody has reported an event on screen.
-export function tellUnseen(part) {
-  const [first, ...rest] = part?.textContent.split(' · ') ?? [];
-  if (first?.startsWith('sent; not reported')) part.textContent = ['sent; the feed was not shown when it came', ...rest].join(' · ');
-}
-
 export class Journey {
   #body;
   #connector = document.getElementById('journey-connector');
   #empty;
   #asked = ''; // the address that is shown or under way
-  #unseen = false;
   #again = 0;
 
   constructor(body) {
@@ -32,14 +25,12 @@ export class Journey {
   }
 
   // load shows the journey of an event, for one reader if the connection is given, as
-  // a node knows it: the page's own, unless another is named. unseen says that it is this
-  // page's own, which did not show the event when it came: then nobody reports it.
-  load(trace, event = '', connection = '', { node, unseen = false } = {}) {
+  // a node knows it: the page's own, unless another is named.
+  load(trace, event = '', connection = '', node = undefined) {
     clearTimeout(this.#again);
     const query = new URLSearchParams();
     if (event) query.set('event', event);
     if (connection) query.set('connection', connection);
-    this.#unseen = unseen;
     this.#asked = at(`/traces/${trace}?${query}`, node);
     this.#state('loading');
     this.#body.setAttribute('aria-busy', 'true');
@@ -104,7 +95,6 @@ export class Journey {
     if (this.#body.querySelector('[data-service="weir-browser"]')) return;
     // The page's own report, or that of a page that the server waits for, may follow.
     const awaited = address.includes('connection=') || this.#body.querySelector('[data-awaited]');
-    if (this.#unseen) return tellUnseen(this.#body.querySelector('[data-awaited] [data-part]'));
     if (awaited && tries > 1) this.#again = setTimeout(() => this.#load(address, tries - 1), AGAIN);
   }
 

@@ -2,7 +2,7 @@
 // follows what comes, for as long as the reader looks at it from outside.
 
 import { when } from './clock.js';
-import { Journey, tellUnseen } from './journey.js';
+import { Journey } from './journey.js';
 import { at } from './node.js';
 import { tellTime } from './row.js';
 
@@ -126,9 +126,6 @@ export class TracesView {
   // was read.
   redress() {
     for (const time of this.#list.querySelectorAll('.trace-time')) tellTime(time, Number(time.dataset.ms));
-    // While this view is shown the page shows no event of its own stream.
-    const { connection } = this.#page();
-    for (const line of this.#list.querySelectorAll('.trace-line[data-connection]')) if (line.dataset.connection === connection) tellUnseen(line.querySelector('.trace-part'));
     for (const time of this.#list.querySelectorAll('.trace-since')) time.textContent = when(Number(time.dataset.ms));
     const shows = this.#readAt && this.#list.dataset.traces !== 'failed';
     const why = this.#failure || (this.#away && 'the stream is down') || (this.#following && this.#held() ? 'held while you are in the list' : '');
@@ -136,16 +133,15 @@ export class TracesView {
   }
 
   #press(line) {
-    this.#open(line.dataset.traceId, line.dataset.eventId, line.dataset.connection);
+    this.#open(line.dataset.traceId, line.dataset.eventId);
     // On a phone the journey is below the list, out of sight.
     const box = byID('trace-panel').getBoundingClientRect();
     if (box.top > innerHeight - 120) byID('trace-panel').scrollIntoView({ block: 'start' });
   }
 
-  #open(trace, event, connection) {
+  #open(trace, event) {
     this.#pressed = `${trace} ${event}`;
-    const unseen = Boolean(connection) && connection === this.#page().connection;
-    this.#journey.load(trace, event, '', { node: this.#list.querySelector('[data-node]')?.dataset.node, unseen });
+    this.#journey.load(trace, event, '', this.#list.querySelector('[data-node]')?.dataset.node);
     this.#mark();
   }
 

@@ -49,3 +49,12 @@ test('a page whose reports reach another node gives up soon, until it has anothe
   for (let n = 0; n < 5; n++) await reportOne();
   assert.equal(asked.length, 10);
 });
+
+test('what was not on screen when it came is reported without a time on screen', async () => {
+  status = 204;
+  beacon.setConnection('c4', 'p4');
+  beacon.report('t', { dataset: { id: '1-0', traceparent: `00-${'a'.repeat(32)}-${'b'.repeat(16)}-01` } }, 1, 0);
+  beacon.send();
+  await settled();
+  assert.deepEqual(asked.map(({ reports }) => reports), [[{ topic: 't', id: '1-0', traceparent: `00-${'a'.repeat(32)}-${'b'.repeat(16)}-01`, received: 1 }]]);
+});

@@ -13,13 +13,13 @@ func TestEveryLiveEventIsMeasured(t *testing.T) {
 	p.connect()
 	s.publish("t", seq(0, 300)...)
 	p.total(300)
-	p.wait(`/ of 300$/.test(document.getElementById('latency-more').textContent) && /^, \d+ unseen$/.test(document.getElementById('latency-unseen').textContent)`)
+	p.wait(`/ of 300$/.test(document.getElementById('latency-more').textContent) && /^\d+ unseen$/.test(document.getElementById('latency-unseen').textContent)`)
 	p.says("#feed-count", "newest 50 of 300")
 	p.click("#follow")
 	p.run(`document.getElementById('sse-feed').scrollTop = 0`)
 	s.publish("t", seq(300, 380)...)
 	p.total(380)
-	p.wait(`/ of 380$/.test(document.getElementById('latency-more').textContent) && /^, \d+ unseen$/.test(document.getElementById('latency-unseen').textContent)`)
+	p.wait(`/ of 380$/.test(document.getElementById('latency-more').textContent) && /^\d+ unseen$/.test(document.getElementById('latency-unseen').textContent)`)
 	p.wait(`document.querySelectorAll('#sse-feed .data-item')[49].textContent.includes('299')`)
 	p.says("#feed-count", "50 of 380, not the newest")
 	p.click("#jump")
@@ -100,4 +100,20 @@ func TestBackGoesOnWhereItWas(t *testing.T) {
 	s.publish("one", seq(7, 8)...)
 	p.latest(7)
 	p.wait(`/ of 6$/.test(document.getElementById('latency-more').textContent)`)
+}
+
+// What stands in the address for a stream is none of the page's, and is not passed over
+// in silence.
+func TestAddressOfAStreamIsNotOfThePage(t *testing.T) {
+	t.Parallel()
+	s := startServer(t, "-source", "t=http")
+	p := openPage(t, s.url()+"/?topic=t&subject=eu.*")
+	p.wait(`document.getElementById('notice-banner').dataset.notice === 'whole-topic' && /all of “t”.*“subject”/.test(document.getElementById('notice-message').textContent)`)
+	p.connect()
+	s.publish("t", seq(0, 1)...)
+	p.latest(0)
+	q := p.openBeside(s.url() + "/?topic=t")
+	q.connect()
+	q.latest(0)
+	q.hidden("#notice-banner")
 }

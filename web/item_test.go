@@ -137,7 +137,7 @@ func TestItemLargePayloads(t *testing.T) {
 	if len(html) > 8<<10 {
 		t.Errorf("a line of 1 MiB became a row of %d bytes", len(html))
 	}
-	if want := "1.0 MB more"; !strings.Contains(html, want) {
+	if want := "1.0 MB in all"; !strings.Contains(html, want) {
 		t.Errorf("the row does not say %q", want)
 	}
 

@@ -9,7 +9,7 @@
 //   #total-events #events-per-minute #last-event-time #last-event-age #latency-p50 #latency-unseen #latency-more
 //   #error-banner #error-message #error-detail #retry-countdown #retry #dismiss
 //   #notice-banner[data-notice] #notice-message #notice-dismiss
-//                                      stream-error | closed | nothing | malformed | unknown-topic | cut | cut-off
+//                                      stream-error | closed | nothing | malformed | unknown-topic | whole-topic | cut | cut-off
 //   #ask #ask-token #ask-said #allowed #forget
 //                                      where reading needs a token
 //   #slow-banner                       connecting takes long
@@ -46,6 +46,7 @@ import { tryIt } from './tryit.js';
 import { Topics } from './topics.js';
 import { topicAsked, Views } from './views.js';
 
+const OF_STREAMS = ['subject', 'last', 'format', 'last_event_id', 'lastEventId']; // parameters that the page does not know
 const THEMES = ['auto', 'light', 'dark'];
 const byID = (id) => document.getElementById(id);
 
@@ -103,6 +104,8 @@ function weir() {
       this.listen();
       this.showTheme();
       if (dataset.unknown !== undefined) this.tellNotice('unknown-topic', `There is no topic “${asked}” here. Choose one of those above.`);
+      const ignored = OF_STREAMS.filter((name) => query.has(name)).map((name) => `“${name}”`);
+      if (ignored.length && asked) this.tellNotice('whole-topic', `This page reads all of “${asked}”: ${ignored.join(' and ')} in its address ${ignored.length > 1 ? 'are' : 'is'} for streams. Above the rows they can be filtered.`);
       if (remembered) page.restore(remembered);
       if (query.get('event')) page.panel.open(topic, query.get('event'));
       setInterval(() => this.refresh(), 250);

@@ -39,6 +39,7 @@ export class Chart {
     head.title = label;
     caption.append(head, this.value, make('small', 'chart-unit', unit));
     this.canvas = make('div', 'chart-plot');
+    this.canvas.title = 'Over the time at which events entered the topic, which may not be their own';
     this.canvas.setAttribute('role', 'img');
     this.canvas.setAttribute('aria-label', label);
     // What the upper and the lower end of the chart stand for: each has a scale of its own.

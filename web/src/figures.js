@@ -80,7 +80,7 @@ export function figures(page) {
       this.latencyClass = took ? '' : 'stat-none';
       this.latency = took ? duration(took.p50) : '–';
       this.latencyMore = took ? `p95 ${duration(took.p95)} · worst ${duration(took.worst)} of ${took.of.toLocaleString('en')}` : '';
-      this.latencyUnseen = took?.unseen ? `, ${took.unseen.toLocaleString('en')} unseen` : '';
+      this.latencyUnseen = took?.unseen ? `${took.unseen.toLocaleString('en')} unseen` : '';
       const shown = feed.items.length;
       this.isClear = feed.isEmpty;
       this.noneMatch = feed.noneMatch;

@@ -26,10 +26,11 @@ const (
 )
 
 // Fault reports whether the reason is one that somebody has to look into: the
-// stream did not end as client or server wished.
+// stream did not end as client or server wished. A client that goes with something left
+// unread resets its connection, too; nobody can tell that from a crash.
 func (r CloseReason) Fault() bool {
 	switch r {
-	case CloseSlow, closeVanished, closeError, ClosePanic:
+	case closeReset, CloseSlow, closeVanished, closeError, ClosePanic:
 		return true
 	}
 	return false

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"weir/stream/eventlog"
@@ -71,6 +72,7 @@ type topic struct {
 	opts     TopicOptions
 	log      *eventlog.Log
 	onDemand bool
+	refused  atomic.Int32  // publications in a row that the broker did not take
 	gone     chan struct{} // closed when the topic is not the hub's any more
 
 	mu       sync.Mutex
@@ -342,7 +344,9 @@ func (t *topic) store(ctx context.Context, p *Publication) error {
 		if err := t.log.Fits(p.Events); err != nil {
 			return err // every node's log would lose the beginning
 		}
-		return broker.Publish(ctx, t.name, p)
+		err := broker.Publish(ctx, t.name, p)
+		t.taken(ctx, err)
+		return err
 	}
 	t.storing.Lock()
 	defer t.storing.Unlock()

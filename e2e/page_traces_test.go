@@ -146,3 +146,24 @@ func TestJourneyOfWhatNobodySaw(t *testing.T) {
 	p.wait(`document.getElementById('event-facts').textContent.includes('To your screen')`)
 	p.wait(`document.querySelector('#journey .journey-total')?.textContent.endsWith('from t to screen')`)
 }
+
+// An event has the time that its publisher says. How long it took counts from when the
+// server took it, and the panel tells both.
+func TestEventWithATimeOfItsOwn(t *testing.T) {
+	t.Parallel()
+	s := startServer(t, "-source", "t=http")
+	p := openPage(t, s.url())
+	p.connect()
+	s.publish("t", seq(0, 1)...)
+	p.latest(0)
+	p.click(`#sse-feed .data-item`)
+	p.wait(`document.getElementById('event-facts').textContent.includes('To your screen') && !document.getElementById('event-facts').textContent.includes('Taken by the server')`)
+	p.click("#journey-close")
+	s.publishAs("t", "application/cloudevents+json", `{"specversion":"1.0","id":"a","source":"/x","type":"x","time":"2001-02-03T04:05:06Z","data":{"seq":1}}`)
+	p.latest(1)
+	row, panel, _ := p.journeyOf()
+	if panel < row-10 || panel > row+10 || row > 600_000 {
+		t.Errorf("the row says %v ms, the panel %v ms", row, panel)
+	}
+	p.wait(`/Time\s*2001-02-03.*Taken by the server\s*20[2-9]\d-.*To your screen/s.test(document.getElementById('event-facts').textContent)`)
+}

@@ -54,8 +54,8 @@ func TestEachReaderHasItsOwnJourney(t *testing.T) {
 	readers := map[string]bool{}
 	for name, p := range map[string]*page{"quick": quick, "slow": slow} {
 		row, panel, reader := p.journeyOf()
-		// The row begins in the log, and the journey with the publishing.
-		if panel < row-5 || panel > row+60 {
+		// Both begin when the server took the event.
+		if panel < row-10 || panel > row+10 {
 			t.Errorf("%s: the row says %v ms, the panel %v ms", name, row, panel)
 		}
 		if own := p.text("#stream-connection"); reader != own {

@@ -60,3 +60,18 @@ func TestEveryNumberCanBeChosen(t *testing.T) {
 	}
 	p.wait(`[...document.querySelectorAll('#sse-feed .measure')].every((e) => e.scrollWidth <= e.clientWidth || getComputedStyle(e).overflow === 'visible')`)
 }
+
+// A chart goes by the time at which events entered the topic, and says so where their own
+// is another one.
+func TestChartSaysByWhichTimeItGoes(t *testing.T) {
+	t.Parallel()
+	s := startServer(t, "-source", "t=http")
+	p := openPage(t, s.url())
+	p.connect()
+	s.publish("t", `{"live":1}`, `{"live":2}`, `{"live":3}`)
+	for n := range 3 {
+		s.publishAs("t", "application/cloudevents+json", fmt.Sprintf(`{"specversion":"1.0","id":"%d","source":"/s","type":"x","time":"2020-01-01T00:0%d:00Z","data":{"old":%d}}`, n, n, n))
+	}
+	p.wait(`document.querySelector('[data-chart=old] .chart-range')?.textContent === '0 – 2 · by arrival'`)
+	p.wait(`document.querySelector('[data-chart=live] .chart-range').textContent === '1 – 3'`)
+}

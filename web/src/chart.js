@@ -19,7 +19,7 @@ const STYLES = [{ width: 1.75 }, { width: 1.75, dash: [6, 3] }, { width: 2, dash
 const make = (tag, className, text = '') => Object.assign(document.createElement(tag), { className, textContent: text });
 
 export class Chart {
-  #measure; // {label, unit, limit, lines, others, many}, which is the caller's
+  #measure; // {label, unit, limit, lines, others, many, late}, which is the caller's
   #plot = null;
   #built = ''; // the lines of which the plot is
   #legend = []; // {line, value: an element}
@@ -146,9 +146,9 @@ export class Chart {
 
   #showRange() {
     const [low, high] = this.#ends();
-    const { limit } = this.#measure;
+    const { limit, late } = this.#measure;
     const date = dateUnlessToday(this.#plot.data[0][0] * 1000);
-    this.range.textContent = `${low === high ? low : `${low} – ${high}`}${limit ? ` of ${limit}` : ''}${date ? ` · since ${date}` : ''}`;
+    this.range.textContent = `${low === high ? low : `${low} – ${high}`}${limit ? ` of ${limit}` : ''}${date ? ` · since ${date}` : ''}${late ? ' · by arrival' : ''}`;
   }
 
   #describe() {

@@ -14,6 +14,7 @@ const STALE = 50; // values of other subjects, after which a new one takes a lin
 const OTHERS = 99; // subjects without a line that are counted
 const ENOUGH = 3; // values that make a chart
 const COLORS = 8;
+const OWN = 1; // s between an event's own time and that at which it entered the log, as long as they are taken for one
 const EVERY = 100; // ms between two drawings
 const AGAIN = 2000; // ms until what draws is asked for again
 const HINT = 'Numbers in events become charts here, from three values on.';
@@ -25,7 +26,7 @@ export class Charts {
   #scope;
   #menu;
   #list;
-  #measures = new Map(); // name: {name, label, unit, color, nested, limit, lines, others, many, count, chart}
+  #measures = new Map(); // name: {name, label, unit, color, nested, limit, lines, others, many, late, count, chart}
   #choice = {}; // name: shown or not, where the reader has chosen
   #timer = 0;
   #Chart = null; // once what draws is here
@@ -73,25 +74,26 @@ export class Charts {
   // is a number and nothing else has a chart by the name of its topic.
   add(item, topic) {
     const at = enteredAt(item) / 1000;
-    const { subject = '' } = item.dataset;
+    const { subject = '', time } = item.dataset;
+    const late = Math.abs(at - Number(time) / 1000) > OWN;
     for (const element of item.querySelectorAll('[data-measure]')) {
       const { measure, value, label, unit = '', limit, color } = element.dataset;
       const known = this.#measures.get(measure) ?? this.#create(measure, { label, unit, color, nested: false });
       if (!known) continue;
       known.limit = limit;
-      element.dataset.color = this.#push(known, subject, at, Number(value), element.querySelector('b')?.textContent ?? value)?.color ?? 'none';
+      element.dataset.color = this.#push(known, { subject, at, late }, Number(value), element.querySelector('b')?.textContent ?? value)?.color ?? 'none';
     }
     const text = item.dataset.cut ? '' : payload(item).trim();
     if (isNumber(text)) {
       const known = this.#measures.get(topic) ?? this.#create(topic, { label: topic, unit: '', color: this.#measures.size, nested: false });
-      if (known) this.#push(known, subject, at, Number(text), text);
+      if (known) this.#push(known, { subject, at, late }, Number(text), text);
     } else if (item.dataset.content === 'json') {
       // Those at the top are in the row, but for the last ones of many.
       const shown = new Set([...item.querySelectorAll('[data-measure]')].map((element) => element.dataset.measure));
       for (const { path, depth, value } of numbersIn(payload(item))) {
         if (depth === 1 && (shown.has(path) || !item.querySelector('.measure ~ .more'))) continue;
         const known = this.#measures.get(path) ?? this.#create(path, { label: path, unit: '', color: this.#measures.size, nested: true });
-        if (known) this.#push(known, subject, at, value, String(value));
+        if (known) this.#push(known, { subject, at, late }, value, String(value));
       }
     }
     this.#soon();
@@ -148,7 +150,7 @@ export class Charts {
     const taken = new Set([...this.#measures.values()].map((known) => known.color));
     let color = Number(about.color) % COLORS || 0;
     for (let tries = 0; taken.has(color) && tries < COLORS; tries++) color = (color + 1) % COLORS;
-    const known = { ...about, name, label: about.label || name, color, lines: new Map(), others: new Set(), many: false, count: 0, chart: null };
+    const known = { ...about, name, label: about.label || name, color, lines: new Map(), others: new Set(), many: false, late: false, count: 0, chart: null };
     this.#measures.set(name, known);
     return known;
   }
@@ -159,7 +161,8 @@ export class Charts {
   }
 
   // #push returns the line that a value has come to, or undefined.
-  #push(known, subject, at, value, text) {
+  #push(known, { subject, at, late }, value, text) {
+    known.late ||= late; // the events' own times are others
     const line = this.#lineOf(known, subject);
     known.count++;
     known.chart?.touch();

@@ -206,7 +206,7 @@ export class Feed {
     const item = this.#rowOf(html);
     if (!item) return;
     this.#on.arrived(item);
-    this.#on.shown(item, received, 0, replayed ? NaN : latencyOf(item, received), mine);
+    this.#on.shown(item, received, 0, replayed ? NaN : latencyOf(item, received), mine && !replayed);
   }
 
   #sift(item) {

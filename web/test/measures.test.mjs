@@ -202,7 +202,7 @@ test('reports go out under the connection on which the events came, at most a hu
   beacon.setConnection('one', 'proof one');
   for (let n = 0; n < 120; n++) beacon.report('t', traced(n), 1000 + n, 2000 + n);
   beacon.report('t', traced(500, '00'), 1, 2); // not sampled
-  beacon.report('t', traced(501), 1, 0); // never on screen
+  beacon.report('t', traced(501), 1501, 0); // never on screen
   assert.equal(taken.length, 1);
   beacon.setConnection('one', 'proof one'); // told again
   assert.equal(taken.length, 1);
@@ -214,7 +214,8 @@ test('reports go out under the connection on which the events came, at most a hu
   document.dispatchEvent(new Event('visibilitychange'));
   beacon.report('t', traced(132), 1132, 2132);
   emit('pagehide');
-  assert.deepEqual(taken.map(({ connection, proof, reports }) => [connection, proof, reports.length]), [['one', 'proof one', 100], ['one', 'proof one', 20], ['two', 'proof two', 1], ['two', 'proof two', 1], ['two', 'proof two', 1]]);
+  assert.deepEqual(taken.map(({ connection, proof, reports }) => [connection, proof, reports.length]), [['one', 'proof one', 100], ['one', 'proof one', 21], ['two', 'proof two', 1], ['two', 'proof two', 1], ['two', 'proof two', 1]]);
+  assert.deepEqual(taken[1].reports[20], { topic: 't', id: '501-0', traceparent: traced(0).dataset.traceparent, received: 1501 });
   assert.deepEqual(taken[2].reports[0], { topic: 't', id: '130-0', traceparent: traced(0).dataset.traceparent, received: 1130, shown: 2130 });
 });
 

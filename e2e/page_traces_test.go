@@ -96,6 +96,12 @@ func TestTracesFollow(t *testing.T) {
 	lines(5)
 }
 
+// blockReports has the page's reports go nowhere, as an extension of the browser does.
+func (p *page) blockReports() {
+	p.t.Helper()
+	p.run(`const ask = window.fetch; window.fetch = (address, init) => (String(address).includes('/telemetry/browser') ? Promise.reject(new TypeError('blocked')) : ask(address, init))`)
+}
+
 // A journey that no page has reported the end of is marked, and its time is not shown as
 // the whole.
 func TestJourneyThatIsNotReported(t *testing.T) {
@@ -107,8 +113,7 @@ func TestJourneyThatIsNotReported(t *testing.T) {
 	p.latest(0)
 	p.click(`#views [data-view=traces]`)
 	p.wait(`document.querySelectorAll('.trace-line').length === 1 && !document.querySelector('.trace-part')`)
-	// As an extension of the browser does that blocks reports.
-	p.run(`const ask = window.fetch; window.fetch = (address, init) => (String(address).includes('/telemetry/browser') ? Promise.reject(new TypeError('blocked')) : ask(address, init))`)
+	p.blockReports()
 	s.publish("t", seq(1, 2)...)
 	p.wait(`document.querySelectorAll('.trace-line').length === 2 && document.querySelector('.trace-line .trace-part')?.textContent.startsWith('sent; not reported on screen')`)
 	p.stays(4*time.Second, `document.querySelectorAll('.trace-part').length === 1`)

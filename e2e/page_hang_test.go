@@ -1,6 +1,13 @@
 package e2e_test
 
-import "testing"
+import (
+	"context"
+	"testing"
+
+	"github.com/chromedp/cdproto/cdp"
+	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/chromedp"
+)
 
 // A server that hangs keeps its streams open. The picture says of when it is, until the
 // server goes on.
@@ -13,4 +20,18 @@ func TestStreamsViewOfAServerThatHangs(t *testing.T) {
 	p.wait(`document.getElementById('bands').hasAttribute('data-stale') && document.getElementById('bands-empty').checkVisibility() && document.getElementById('bands-empty').textContent.startsWith('As it was at ')`)
 	s.thaw()
 	p.wait(`!document.getElementById('bands').hasAttribute('data-stale') && !document.getElementById('bands-empty').checkVisibility()`)
+}
+
+// The legend of the picture tells its marks apart in forced colours, too, as the picture does.
+func TestStreamsLegendInForcedColors(t *testing.T) {
+	t.Parallel()
+	s := startServer(t, "-source", "t=http")
+	p := openPage(t, s.url()+"/streams")
+	for _, forced := range []string{"none", "active"} {
+		p.do(chromedp.Func(func(ctx context.Context, tab *chromedp.Target) error {
+			_, err := cdp.Call(ctx, tab, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{{Name: "forced-colors", Value: forced}}})
+			return err
+		}))
+		p.wait(`new Set([...document.querySelectorAll('#bands-legend .key')].map((key) => { const { backgroundColor, backgroundImage } = getComputedStyle(key); return backgroundColor + backgroundImage })).size === 5`)
+	}
 }

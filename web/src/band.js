@@ -131,7 +131,7 @@ export class Band {
     const style = getComputedStyle(this.box);
     const name = (variable) => style.getPropertyValue(variable).trim();
     if (matchMedia('(forced-colors: active)').matches) {
-      return { band: 'Canvas', tick: 'GrayText', fresh: 'Highlight', line: 'CanvasText', text: 'CanvasText', gone: 'GrayText', good: 'CanvasText', wait: 'LinkText', bad: 'Highlight', own: 'Highlight', ring: 'Canvas', font: style.fontFamily };
+      return { band: 'Canvas', tick: 'GrayText', fresh: 'Highlight', line: 'CanvasText', text: 'CanvasText', gone: 'GrayText', good: 'CanvasText', wait: 'GrayText', bad: 'LinkText', own: 'Highlight', ring: 'Canvas', font: style.fontFamily };
     }
     // light-dark() is resolved by a property that takes a colour, not by a variable.
     const probe = document.createElement('span');
@@ -246,6 +246,7 @@ export class Band {
       const color = place.own ? colors.own : colors[place.level];
       const n = place.readers.length;
       const radius = n === 1 ? 7 : Math.min(15, 9 + Math.log2(n));
+      place.x = Math.max(place.x, radius + 2);
       // Those who stand where this page does step aside, or it would hide them.
       if (own && !place.own && Math.abs(place.x - own.x) < radius + 9) place.x = own.x - radius - 9;
       const age = at - place.pulse;

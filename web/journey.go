@@ -251,6 +251,9 @@ func journeyRows(j journey.Journey) []JourneyRow {
 		default:
 			row.Service = ""
 		}
+		if after := millis(step.Start.Add(step.Duration).Sub(j.Start) - j.Total); after > 0 && !j.Awaited {
+			row.Attrs = append(journey.Facts("ends", formatMS(after)+" after the journey, and is not all in its time"), row.Attrs...)
+		}
 		rows = append(rows, row)
 	}
 	return rows

@@ -132,6 +132,9 @@ func TestJourneyEndsAtTheScreen(t *testing.T) {
 	if !strings.Contains(html, ">11.0 ms</strong> <span>from one to delivery · sent to a reader that does not report<") {
 		t.Errorf("the journey to a program is told as %s", html)
 	}
+	if n := strings.Count(html, "<dd>9.00 ms after the journey, and is not all in its time</dd>"); n != 1 {
+		t.Errorf("%d steps are said to end after the journey:\n%s", n, html)
+	}
 	if _, _, err := store.Report(ref, e.ID, func(journey.Event, time.Time) (journey.Report, bool) {
 		return journey.Report{Connection: "x", Received: at(7), Shown: at(10)}, true
 	}); err != nil {

@@ -127,7 +127,7 @@ func partOf(j journey.Journey) string {
 	case j.Readers > 0:
 		return "published; later read from the log, as history"
 	default:
-		return "published; no reader known"
+		return "published; no reader is known to have it"
 	}
 }
 

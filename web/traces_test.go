@@ -201,7 +201,7 @@ func TestJourneyWithoutItsEnd(t *testing.T) {
 		{"a page, just now", 0, true, "sent; not reported on screen yet"},
 		{"a page, long ago", time.Minute, true, "sent; not reported on screen"},
 		{"a program", time.Minute, false, "sent to a reader that does not report"},
-		{"nobody", time.Minute, false, "published; no reader known"},
+		{"nobody", time.Minute, false, "published; no reader is known to have it"},
 	} {
 		at := time.Now().Add(-c.ago)
 		e.Published, e.ID = at, fmt.Sprintf("%d-0", at.UnixMilli())

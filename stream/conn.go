@@ -166,7 +166,7 @@ func (c *Conn) Stuck() (since, left time.Duration) {
 }
 
 // TimeToLoss returns how long it takes until the topic's log drops what the client is
-// sent next, at the rate of the last ten seconds. It is not ok when the client does
+// sent next, at the rate of the last ten seconds, or of a burst since it began. It is not ok when the client does
 // not lag: when what waits for it has waited for less than a second, or nothing comes.
 // One that takes nothing is cut off at Handler.WriteTimeout, which may be sooner.
 func (c *Conn) TimeToLoss() (left time.Duration, ok bool) {

@@ -56,7 +56,7 @@ func (c *Cursor) waiting(now time.Time) time.Duration {
 
 // TimeToLoss returns how long it takes until the log drops the entry that the reader
 // reads next, if the reader stays where it is and entries come as they did in the last
-// ten seconds. It counts the older entries, and those for which there is room left by
+// ten seconds, or since a burst began. It counts the older entries, and those for which there is room left by
 // number or by size, whichever is less. It is 0 when the reader has lost entries
 // already, and a day at most. It is not ok when the reader does not lag (what waits for
 // it has waited for less than a second), or when nothing comes.

@@ -23,6 +23,7 @@ func TestEventIsAskedForAgain(t *testing.T) {
 	p.latest(2)
 	via.down()
 	p.state("error")
+	p.visible("#error-banner") // which moves the rows
 	p.click(`#sse-feed .data-item:last-child`)
 	p.wait(`document.getElementById('journey').dataset.journey === 'failed'`)
 	p.click("#raw-frame")

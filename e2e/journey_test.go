@@ -87,7 +87,7 @@ func TestJourneysThatNobodyKept(t *testing.T) {
 	s.publish("t", seq(0, 1)...)
 	p.latest(0)
 	s.kill()
-	p.wait(`document.body.dataset.state !== 'connected'`)
+	p.visible("#error-banner") // which moves the rows
 
 	// Nobody there to ask.
 	p.click(`#sse-feed .data-item`)

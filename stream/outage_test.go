@@ -1,9 +1,7 @@
 package stream_test
 
 import (
-	"context"
 	"fmt"
-	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -59,52 +57,6 @@ func TestBrokerOutageIsToldWhileItLasts(t *testing.T) {
 		id := f.publish(t, "1")
 		for _, s := range []*subscription{before, during, after} {
 			s.wantIDs(t, id...)
-		}
-	})
-}
-
-// A refusingBroker takes no events while it is told so, and stays in touch.
-type refusingBroker struct {
-	streamtest.MemoryBroker
-	refuses atomic.Bool
-}
-
-func (b *refusingBroker) Publish(ctx context.Context, topic string, p *stream.Publication) error {
-	if b.refuses.Load() {
-		return fmt.Errorf("%w: no answer", stream.ErrUnavailable)
-	}
-	return b.MemoryBroker.Publish(ctx, topic, p)
-}
-
-// A broker that hangs is told of by the third publication in a row that it refuses, once
-// an outage; not by one whose publisher has gone, nor by three with others between.
-func TestBrokerThatTakesNoEventsIsTold(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		broker := &refusingBroker{}
-		f := newFixture(t, stream.HubOptions{Broker: broker}, &stream.Handler{Heartbeat: time.Hour})
-		synctest.Wait()
-		s := f.subscribe(t, "")
-		refused := func(ctx context.Context, n int) {
-			t.Helper()
-			broker.refuses.Store(true)
-			defer broker.refuses.Store(false)
-			for range n {
-				if _, err := f.hub.Publish(ctx, "a", stream.Event{Data: []byte("0")}); err == nil {
-					t.Fatal("it was taken")
-				}
-			}
-		}
-		gone, leave := context.WithCancel(t.Context())
-		leave()
-		for range 2 {
-			refused(t.Context(), 2)
-			refused(gone, 2)
-			s.wantIDs(t, f.publish(t, "1")...) // and no stream-error before it
-		}
-		for range 2 {
-			refused(t.Context(), 5)
-			s.want(t, "stream-error")
-			s.wantIDs(t, f.publish(t, "2")...)
 		}
 	})
 }

@@ -5,7 +5,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"weir/stream/eventlog"
@@ -72,7 +71,6 @@ type topic struct {
 	opts     TopicOptions
 	log      *eventlog.Log
 	onDemand bool
-	refused  atomic.Int32  // publications in a row that the broker did not take
 	gone     chan struct{} // closed when the topic is not the hub's any more
 
 	mu       sync.Mutex
@@ -344,9 +342,7 @@ func (t *topic) store(ctx context.Context, p *Publication) error {
 		if err := t.log.Fits(p.Events); err != nil {
 			return err // every node's log would lose the beginning
 		}
-		err := broker.Publish(ctx, t.name, p)
-		t.taken(ctx, err)
-		return err
+		return broker.Publish(ctx, t.name, p)
 	}
 	t.storing.Lock()
 	defer t.storing.Unlock()

@@ -1,6 +1,7 @@
 package stream_test
 
 import (
+	"context"
 	"crypto/tls"
 	"fmt"
 	"net"
@@ -37,8 +38,8 @@ func TestClientOverTLSThatTakesNothingIsCut(t *testing.T) {
 			transport := &http.Transport{
 				ForceAttemptHTTP2: protocol == "h2",
 				TLSClientConfig:   &tls.Config{RootCAs: server.Client().Transport.(*http.Transport).TLSClientConfig.RootCAs, NextProtos: []string{protocol}},
-				Dial: func(network, addr string) (net.Conn, error) {
-					c, err := net.Dial(network, addr)
+				DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
+					c, err := new(net.Dialer).DialContext(ctx, network, addr)
 					conn.Conn = c
 					return conn, err
 				},

@@ -11,7 +11,7 @@ import (
 // A host or an origin that is accepted is one, in the form in which a browser
 // sends it, and is accepted again as the same.
 func FuzzHostAndOrigin(f *testing.F) {
-	for _, text := range []string{"weir.example.org", "Example.Org.", "[::1]", "::1", "https://example.org:443", "http://[::1]:80", "*", "null", "https://a/b", "https://*.x", "a:1", "https://u@h"} {
+	for _, text := range []string{"weir.example.org", "Example.Org.", "[::1]", "::1", "https://example.org:443", "http://[::1]:80", "*", "null", "https://a/b", "https://*.x", "a:1", "https://u@h", "A://::", "a://x::"} {
 		f.Add(text)
 	}
 	f.Fuzz(func(t *testing.T, text string) {

@@ -23,7 +23,7 @@ func ParseOrigins(list string) ([]string, error) {
 			continue
 		}
 		u, err := url.Parse(origin)
-		if err != nil || u.Scheme == "" || u.Hostname() == "" || strings.Contains(origin, "*") || !strings.EqualFold(origin, u.Scheme+"://"+u.Host) {
+		if err != nil || u.Scheme == "" || u.Hostname() == "" || strings.Contains(u.Hostname(), ":") && u.Host[0] != '[' || strings.Contains(origin, "*") || !strings.EqualFold(origin, u.Scheme+"://"+u.Host) {
 			return nil, errors.New("want an origin such as https://example.org (no path), or *")
 		}
 		// A browser leaves the scheme's own port out, so that an origin that

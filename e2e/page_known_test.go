@@ -15,6 +15,13 @@ func TestEveryLiveEventIsMeasured(t *testing.T) {
 	p.total(300)
 	p.wait(`/ of 300$/.test(document.getElementById('latency-more').textContent) && /^\d+ unseen$/.test(document.getElementById('latency-unseen').textContent)`)
 	p.says("#feed-count", "newest 50 of 300")
+	// The last of a burst were on screen, and those above the view never were.
+	p.wait(`(() => {
+		const view = document.getElementById('sse-feed').getBoundingClientRect();
+		const seen = (e) => e.getBoundingClientRect().bottom > view.top;
+		const rows = [...document.querySelectorAll('#sse-feed .data-item')];
+		return rows.some((e) => !seen(e)) && rows.every((e) => seen(e) || e.dataset.unseen !== undefined);
+	})()`)
 	p.click("#follow")
 	p.run(`document.getElementById('sse-feed').scrollTop = 0`)
 	s.publish("t", seq(300, 380)...)

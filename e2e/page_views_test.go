@@ -204,7 +204,7 @@ func TestStreamsView(t *testing.T) {
 		}
 		s.publish("t", events...)
 	}
-	p.wait(`[...document.querySelectorAll('#streams-rows tr:not([data-own])')].some((row) => Number(row.cells[6].textContent.replaceAll(',', '')) > 0 && /^has taken nothing for \d/.test(row.cells[8].textContent))`)
+	p.wait(`[...document.querySelectorAll('#streams-rows tr:not([data-own])')].some((row) => Number(row.cells[6].textContent.replaceAll(',', '')) > 0 && /^has acknowledged nothing for \d/.test(row.cells[8].textContent))`)
 	p.wait(`/1 behind/.test(document.querySelector('.band[data-band=t] canvas').getAttribute('aria-label'))`)
 	_ = slow.Close()
 	p.wait(`document.querySelectorAll('#streams-rows tr:not([data-over])').length === 1`)

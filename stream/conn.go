@@ -141,6 +141,10 @@ func (c *Conn) Dropped() uint64 {
 	return c.s.member.Dropped()
 }
 
+// Missed returns how many entries the gaps told of that the client was sent, as far as
+// that is known.
+func (c *Conn) Missed() int64 { return c.missed.Load() }
+
 // Unsent returns how many entries that came while the stream was open the client was
 // never sent: those of Lag, and those that gaps told of. Of a stream that was cut off
 // that may not be all: atLeast says that more had been handed to the network than is

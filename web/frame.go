@@ -64,9 +64,9 @@ type readerOpen struct {
 // A readerNow is how a reader is: number, lag, events, for how many seconds it has
 // taken nothing of what waits for it, bytes that the network holds, in how many seconds
 // it loses events (0: it has lost some; -1: it does not lag), in how many it is cut off
-// (-1: nothing waits, or it is being cut off), how many events are lost to it, and how far it is from the newest
-// event of the topic, whatever that is about.
-type readerNow [9]int64
+// (-1: nothing waits, or it is being cut off), how many events are lost to it, how far it is from the newest
+// event of the topic, whatever that is about, and how many it was told that it has lost.
+type readerNow [10]int64
 
 // A framer makes the frames of the picture, each from the one before.
 type framer struct {
@@ -234,7 +234,7 @@ func openOf(n int, c *stream.Conn) readerOpen {
 
 // nowOf says how a reader is.
 func nowOf(c *stream.Conn, n int, unread int64) readerNow {
-	is := readerNow{int64(n), int64(c.Lag()), c.Events(), 0, unread, -1, -1, 0, 0}
+	is := readerNow{int64(n), int64(c.Lag()), c.Events(), 0, unread, -1, -1, 0, 0, c.Missed()}
 	if since, left := c.Stuck(); since >= time.Second {
 		is[3] = int64(since / time.Second)
 		if left > 0 { // else it is being cut off

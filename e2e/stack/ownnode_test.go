@@ -14,8 +14,8 @@ import (
 )
 
 // What a page reports and asks of its own stream goes through nginx to the node that
-// has the stream, whichever that is: the journey ends on the screen.
-func TestJourneysEndOnTheScreenOfEachNode(t *testing.T) {
+// has the stream, whichever that is: the journey ends in the page.
+func TestJourneysEndInThePageOfEachNode(t *testing.T) {
 	t.Parallel()
 	redis := harness.StartRedis(t).URL()
 	var nodes []*harness.Node
@@ -40,8 +40,8 @@ func TestJourneysEndOnTheScreenOfEachNode(t *testing.T) {
 			page.Do(chromedp.Click(chromedp.CSS(fmt.Sprintf(`#sse-feed [data-id="%s"]`, id)), chromedp.NodeVisible))
 			page.Wait(`document.querySelector('#journey .journey')?.dataset.eventId === %q && document.querySelector('#journey .waterfall [data-service="weir-browser"]')`, id)
 		}
-		if text := metricsOf(t, node, nodes); !strings.Contains(text, `sse_client_render_duration_seconds_count{sse_topic="t"} 5`) {
-			t.Errorf("node %s does not count five events on screen", node)
+		if text := metricsOf(t, node, nodes); !strings.Contains(text, `sse_client_delivery_duration_seconds_count{sse_topic="t"} 5`) {
+			t.Errorf("node %s does not count five events in the page", node)
 		}
 	}
 	if slices.Sort(on); !slices.Equal(on, []string{"one", "two"}) {

@@ -220,10 +220,10 @@ export class Feed {
     return !text || `${item.textContent} ${item.dataset.type ?? ''} ${item.dataset.id}`.toLowerCase().includes(text) || payload(item).toLowerCase().includes(text);
   }
 
-  // #drawn says whether the row is on screen, in a feed that is. Whether the filter by
-  // latency shows it is only known then.
+  // #drawn says whether the row is on screen, in a feed that is: of a burst those above the
+  // view never were. Whether the filter by latency shows it is only known then.
   #drawn(item) {
-    return item.isConnected && this.#matches(item) && (this.following || this.#tail.sees(item));
+    return item.isConnected && this.#matches(item) && this.#tail.sees(item);
   }
 
   // #parse turns what waits into rows.
@@ -336,7 +336,8 @@ export class Feed {
     const { port1, port2 } = new MessageChannel();
     port1.onmessage = () => {
       const shown = now();
-      for (const entry of arrived) this.#shown(entry, this.#drawn(entry.item) ? shown : 0);
+      const drawn = arrived.map(({ item }) => this.#drawn(item)); // before the first row is changed
+      arrived.forEach((entry, i) => this.#shown(entry, drawn[i] ? shown : 0));
       port1.close();
     };
     port2.postMessage(0);

@@ -74,7 +74,7 @@ export function figures(page) {
       const { events, atLeast } = stats.lastMinute(serverTime);
       this.lastMinute = none ? '–' : events.toLocaleString('en') + (atLeast || !isCurrent ? '+' : '');
       this.lastEvent = stats.lastAt ? timeOfDay(stats.lastAt) : '–';
-      this.lastAge = stats.lastAt ? `${dateUnlessToday(stats.lastAt)} ${ago(serverTime - stats.lastAt)}${isCurrent ? '' : ', or later'}`.trim() : '';
+      this.lastAge = stats.lastAt ? `${dateUnlessToday(stats.lastAt)} ${ago(serverTime - stats.lastAt)}${isCurrent && stats.first <= stats.lastAt ? '' : ', or later'}`.trim() : '';
       const took = stats.latencyFigures();
       this.hasLatency = took !== null;
       this.latencyClass = took ? '' : 'stat-none';

@@ -10,21 +10,23 @@ const STUCK = 3; // s after which it is bad that nothing is taken
 // judge takes what the server tells of a reader and of its topic, and how many of
 // the events that were sent are read: of its own stream a page knows it. What the
 // network holds for the page has left the server's log, and is behind all the same.
+// missed is how many events it has lost, and knows of.
 // back is how far the server has it from the topic's newest event, which is more than
 // lag for a reader of some subjects; distance is that of what is read.
 // left and cut are the seconds until it loses events, and until it is cut off because
 // it takes nothing; -1 when it does not come to that. first is what comes first of them.
-export function judge({ lag, events, idle, waiting, left, cut, lost = 0, back = lag, protocol }, topic, read) {
+export function judge({ lag, events, idle, waiting, left, cut, lost = 0, back = lag, missed = 0, protocol }, topic, read) {
   const unread = read === undefined ? 0 : Math.max(0, events - read);
   const behind = lag + unread;
   const loss = left < 0 ? Infinity : left; // s
-  const is = (worry, level, says, first = '') => ({ behind, distance: back + unread, loss: topic ? loss : Infinity, gone: lost, first, worry, level, says });
+  const before = missed ? `, ${missed.toLocaleString('en')} lost before` : '';
+  const is = (worry, level, says, first = '') => ({ behind, distance: back + unread, loss: topic ? loss : Infinity, gone: lost, first, worry, level, says: says + before });
   if (!topic) return is(0, 'good', 'all sent');
   if (idle > 0) {
     const first = cut >= 0 && (lost || cut <= loss) ? 'cut' : loss < Infinity && !lost ? 'loss' : '';
     const next = { cut: `, cut off in ${lasting(cut * 1000)}`, loss: `, loses events in ${lasting(loss * 1000)}` }[first] ?? '';
     // On HTTP/2 the server does not see what is taken of a write that waits.
-    const says = protocol === '2' ? `a write has waited for ${lasting(idle * 1000)}` : `has taken nothing for ${lasting(idle * 1000)}`;
+    const says = protocol === '2' ? `a write has waited for ${lasting(idle * 1000)}` : `has acknowledged nothing for ${lasting(idle * 1000)}`;
     return idle > STUCK ? is(3, 'bad', `${says}${next}`, first) : is(2, 'wait', says, first);
   }
   if (unread > 1 || (unread && !lag)) return is(2, 'wait', `${unread.toLocaleString('en')} on the way to you`);

@@ -164,10 +164,10 @@ export class StreamsView {
     for (const n of gone) this.#readers.delete(n);
     for (const end of over) this.#ended.set(end.n, ended(end));
     for (const [n, { at: ms }] of this.#ended) if (t - ms > TOLD_FOR || this.#ended.size > MOST) this.#ended.delete(n);
-    for (const reader of open) this.#readers.set(reader.n, { ...reader, lag: 0, events: 0, idle: 0, waiting: 0, left: -1, cut: -1, lost: 0, back: 0 });
-    for (const [n, lag, events, idle, waiting, left, cut, lost, back] of moved) {
+    for (const reader of open) this.#readers.set(reader.n, { ...reader, lag: 0, events: 0, idle: 0, waiting: 0, left: -1, cut: -1, lost: 0, back: 0, missed: 0 });
+    for (const [n, lag, events, idle, waiting, left, cut, lost, back, missed] of moved) {
       const reader = this.#readers.get(n);
-      if (reader) Object.assign(reader, { lag, events, idle, waiting, left, cut, lost, back });
+      if (reader) Object.assign(reader, { lag, events, idle, waiting, left, cut, lost, back, missed });
     }
     this.#arrange();
     this.#changed();

@@ -10,6 +10,7 @@ import { covers } from './topics.js';
 const CUT = 3000; // ms
 const FROZEN = 10_000;
 const HINT = 'Publish sends the text to the topic; the other two try this browser’s own line.';
+const FORM = 'application/x-www-form-urlencoded'; // what curl -d says: the server sees for itself what the text is
 const SETTLED = 400; // ms after which what was waiting has come
 const ANSWERED = 1500; // ms in which the line does what it is asked for
 
@@ -48,7 +49,7 @@ export function tryIt(page) {
       const { topic } = page();
       const json = isObject(text) ? ` -H 'Content-Type: application/json'` : '';
       const token = needsToken() ? ' -H "Authorization: Bearer $TOKEN"' : '';
-      this.curl = `curl -d ${quoted(text)}${json}${token} ${quoted(location.host + publishAddress(topic || 'TOPIC'))}`;
+      this.curl = `curl ${text.startsWith('@') ? '--data-raw' : '-d'} ${quoted(text)}${json}${token} ${quoted(location.host + publishAddress(topic || 'TOPIC'))}`;
       this.judgePublish();
     },
 
@@ -72,7 +73,7 @@ export function tryIt(page) {
       let answer;
       try {
         answer = await fetch(publishAddress(page().topic), {
-          method: 'POST', body: text, headers: { 'Content-Type': isObject(text) ? 'application/json' : 'text/plain' },
+          method: 'POST', body: text, headers: { 'Content-Type': isObject(text) ? 'application/json' : FORM },
           signal: AbortSignal.timeout(8000),
         });
       } catch {
@@ -107,7 +108,7 @@ export function tryIt(page) {
     begin(kind, text) {
       clearTimeout(timer);
       timer = 0;
-      test = { kind, topic: page().topic, began: Date.now(), until: 0, over: 0, cameBack: 0, late: 0, gaps: 0, said: '' };
+      test = { kind, topic: page().topic, began: Date.now(), until: 0, over: 0, cameBack: 0, late: 0, gaps: 0, missed: 0, said: '' };
       this.narrate(text);
     },
 
@@ -137,8 +138,10 @@ export function tryIt(page) {
     tried(message, replayed) {
       this.settle();
       if (!test) return;
-      if (message.event === 'gap') test.gaps++;
-      else if (message.event === 'connected') test.cameBack = Date.now();
+      if (message.event === 'gap') {
+        test.gaps++;
+        test.missed += Number(message.fields?.missed) || 0;
+      } else if (message.event === 'connected') test.cameBack = Date.now();
       else if (message.fields || !isOver()) return; // what comes before it is over did not wait
       else if (replayed || (test.kind === 'freeze' && parseInt(message.id, 10) < test.over + offset)) test.late++;
       else return this.conclude();
@@ -174,9 +177,9 @@ export function tryIt(page) {
       clearTimeout(timer);
       timer = 0;
       if (!test || page().stream.state !== 'connected') return;
-      const { kind, began, over, cameBack, late, gaps } = test;
+      const { kind, began, over, cameBack, late, gaps, missed } = test;
       test = null;
-      const lost = gaps ? 'events were lost, and the gap stands in the feed' : '0 lost';
+      const lost = gaps ? `${missed ? `${missed.toLocaleString('en')} lost` : 'events may be missing'}, and the gap stands in the feed` : '0 lost';
       if (kind === 'cut') this.tell(`Cut for ${lasting(cameBack - began)}: ${lost}, ${late} replayed.`, gaps ? 'bad' : 'good');
       else this.tell(`Frozen for ${lasting(over - began)}: ${lost}, ${late} came late.${cameBack ? ' The server had given up on this page; it came back.' : ''}`, gaps ? 'bad' : 'good');
     },

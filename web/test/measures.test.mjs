@@ -148,18 +148,19 @@ test('a reader is judged by what it has not read, in the log and in the network'
   // What a client has read it alone knows: this page of its own stream.
   assert.deepEqual(of({}), [0, Infinity, 0, '', 'good', 'all sent']);
   assert.deepEqual(of({}, 900), [0, Infinity, 0, '', 'good', 'caught up']);
+  assert.deepEqual(of({ missed: 1620 }), [0, Infinity, 0, '', 'good', 'all sent, 1,620 lost before']);
   assert.deepEqual(of({}, 950), [0, Infinity, 0, '', 'good', 'caught up']); // this page knows more than the picture yet
   assert.deepEqual(of({}, 880), [20, Infinity, 0, '', 'wait', '20 on the way to you']);
   assert.deepEqual(of({ waiting: 5000 }), [0, Infinity, 0, '', 'wait', 'all sent, 5.0 kB not taken yet']);
   assert.deepEqual(of({ lag: 2 }), [2, Infinity, 0, '', 'good', 'being sent']);
   assert.deepEqual(of({ lag: 380, left: 120 }), [380, 120, 0, '', 'wait', 'still taking']);
   assert.deepEqual(of({ lag: 380 }), [380, Infinity, 0, '', 'wait', 'still taking']);
-  assert.deepEqual(of({ lag: 1, idle: 1, cut: 9 }), [1, Infinity, 0, 'cut', 'wait', 'has taken nothing for 1 s']);
+  assert.deepEqual(of({ lag: 1, idle: 1, cut: 9 }), [1, Infinity, 0, 'cut', 'wait', 'has acknowledged nothing for 1 s']);
   // What comes first is told, and it alone.
-  assert.deepEqual(of({ lag: 380, left: 120, idle: 8, cut: 2 }), [380, 120, 0, 'cut', 'bad', 'has taken nothing for 8 s, cut off in 2 s']);
-  assert.deepEqual(of({ lag: 380, left: 4, idle: 8, cut: 22 }), [380, 4, 0, 'loss', 'bad', 'has taken nothing for 8 s, loses events in 4 s']);
-  assert.deepEqual(of({ lag: 510, left: 0, lost: 10, idle: 75, cut: 525 }), [510, 0, 10, 'cut', 'bad', 'has taken nothing for 1 min 15 s, cut off in 8 min 45 s']);
-  assert.deepEqual(of({ lag: 3, idle: 8, cut: -1 }), [3, Infinity, 0, '', 'bad', 'has taken nothing for 8 s']); // it is being cut off
+  assert.deepEqual(of({ lag: 380, left: 120, idle: 8, cut: 2 }), [380, 120, 0, 'cut', 'bad', 'has acknowledged nothing for 8 s, cut off in 2 s']);
+  assert.deepEqual(of({ lag: 380, left: 4, idle: 8, cut: 22 }), [380, 4, 0, 'loss', 'bad', 'has acknowledged nothing for 8 s, loses events in 4 s']);
+  assert.deepEqual(of({ lag: 510, left: 0, lost: 10, idle: 75, cut: 525 }), [510, 0, 10, 'cut', 'bad', 'has acknowledged nothing for 1 min 15 s, cut off in 8 min 45 s']);
+  assert.deepEqual(of({ lag: 3, idle: 8, cut: -1 }), [3, Infinity, 0, '', 'bad', 'has acknowledged nothing for 8 s']); // it is being cut off
   assert.equal(of({ lag: 3, idle: 8, cut: 2, protocol: '2' })[5], 'a write has waited for 8 s, cut off in 2 s');
   // A reader of some subjects stands where it is in the log, and lags by its own.
   const { behind, distance } = judge({ lag: 149, back: 740, events: 900, idle: 0, waiting: 0 }, topic, 890);
@@ -171,10 +172,10 @@ test('a reader is judged by what it has not read, in the log and in the network'
 
 test('what readers at one place do is told together, and behind is who has not been sent all', () => {
   const well = { level: 'good', behind: 1, says: 'being sent' };
-  const late = { level: 'bad', behind: 1490, gone: 88, says: 'has taken nothing for 8 s' };
+  const late = { level: 'bad', behind: 1490, gone: 88, says: 'has acknowledged nothing for 8 s' };
   const untaken = { level: 'wait', behind: 0, says: 'all sent, 36.6 kB not taken yet' };
   const of = (...readers) => together({ readers, own: false });
-  assert.equal(of(late), 'has taken nothing for 8 s, 1,490 behind, 88 of them lost');
+  assert.equal(of(late), 'has acknowledged nothing for 8 s, 1,490 behind, 88 of them lost');
   assert.equal(of(untaken), 'all sent, 36.6 kB not taken yet');
   assert.equal(of(well, untaken), '1 keeps up, 1 has not taken all yet');
   assert.equal(of(well, well, late, untaken, untaken), '2 keep up, 1 behind, 2 have not taken all yet');

@@ -25,7 +25,7 @@ import (
 // What every delivery touches comes first: the member, and the first fields of hooks
 // and conn. Between two deliveries to a connection there are a thousand system calls, so each
 // line of the cache that a delivery touches has to be fetched ("weir bench" at 1,000 × 1,000/s:
-// a fiftieth of the CPU). Nothing relies on the order.
+// about a hundredth of the CPU, by perf). Nothing relies on the order.
 type session struct {
 	member fanout.Member // has the cursor, which alone says where the client stands
 	hooks  ConnHooks

@@ -7,7 +7,6 @@ import (
 	"os"
 	"runtime/debug"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"weir/stream/internal/fanout"
@@ -30,15 +29,13 @@ import (
 
 // A leanWriter is the connection of a session that was taken over.
 type leanWriter struct {
-	conn    net.Conn
-	timeout time.Duration
-	wait    *wait
-	why     *atomic.Pointer[closure] // of the session: it is to end
-	head    []byte                   // of the response, until it has been written
+	patience
+	conn net.Conn
+	wait *wait
+	head []byte // of the response, until it has been written
 
 	left    *leftover
-	untaken int       // bytes of the write that has failed
-	endBy   time.Time // when the session is to have ended; zero before that has been seen
+	untaken int // bytes of the write that has failed
 }
 
 // A leftover is what the shard's writer could not write of a batch.
@@ -91,7 +88,7 @@ func (l *leanSession) takeOver(w http.ResponseWriter, r *http.Request) bool {
 		return false
 	}
 	l.out = leanWriter{
-		conn: conn, timeout: or(l.h.WriteTimeout, defaultWriteTimeout), wait: &l.conn.wait, why: &l.why, head: responseHead(w.Header()),
+		conn: conn, patience: patience{timeout: or(l.h.WriteTimeout, defaultWriteTimeout), why: &l.why}, wait: &l.conn.wait, head: responseHead(w.Header()),
 	}
 	l.session.out = &l.out
 	l.member.FD, l.member.Conn = held.fd, l
@@ -237,18 +234,6 @@ func (d *leanWriter) writeAll(p []byte) error {
 			return err
 		}
 	}
-}
-
-// overdue reports whether a session that is to end has had a timeout for what was
-// under way.
-func (d *leanWriter) overdue(now time.Time) bool {
-	if d.why.Load() == nil {
-		return false
-	}
-	if d.endBy.IsZero() {
-		d.endBy = now.Add(d.timeout)
-	}
-	return !now.Before(d.endBy)
 }
 
 func (d *leanWriter) close(orderly bool) {

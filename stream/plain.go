@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"os"
 	"sync"
-	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -64,28 +63,26 @@ const maxPiece = 32 << 10
 
 // A plainWriter writes through net/http, for every version of HTTP.
 type plainWriter struct {
-	w       http.ResponseWriter
-	rc      *http.ResponseController
-	timeout time.Duration
-	http2   bool
-	raw     syscall.RawConn // of the connection, which on HTTP/2 several streams share; nil: it cannot be asked
-	guard   *time.Timer
-	wait    *wait
-	why     *atomic.Pointer[closure] // of the session: it is to end
-	untaken int                      // bytes of the write that has failed
+	patience // overdue is asked with mu held
+	w        http.ResponseWriter
+	rc       *http.ResponseController
+	http2    bool
+	raw      syscall.RawConn // of the connection, which on HTTP/2 several streams share; nil: it cannot be asked
+	guard    *time.Timer
+	wait     *wait
+	untaken  int // bytes of the write that has failed
 
 	mu       sync.Mutex
 	writing  bool
 	progress time.Time // when the write began, or the guard last saw the client take something
 	acked    uint64    // bytes, at the last look
-	endBy    time.Time // when the session is to have ended; zero before that has been seen
 	tripped  bool
 	looked   bool // at the connection, since
 	over     bool // net/http's writer must not be touched any more
 }
 
 func newPlainWriter(w http.ResponseWriter, timeout time.Duration, protocol int, raw syscall.RawConn) *plainWriter {
-	o := &plainWriter{w: w, rc: http.NewResponseController(w), timeout: timeout, http2: protocol >= 2, raw: raw}
+	o := &plainWriter{w: w, rc: http.NewResponseController(w), patience: patience{timeout: timeout}, http2: protocol >= 2, raw: raw}
 	if raw != nil && !o.http2 { // a stream of HTTP/2 shares its connection with others
 		_ = raw.Control(func(fd uintptr) { netpoll.LimitUnsent(int(fd), unsentLimit) }) // fails when it is closed
 	}
@@ -201,18 +198,6 @@ func (o *plainWriter) cut() {
 		}
 	}
 	netpoll.Shut(o.raw)
-}
-
-// overdue reports whether a session that is to end has had a timeout for what was
-// under way. The caller holds o.mu.
-func (o *plainWriter) overdue(now time.Time) bool {
-	if o.why.Load() == nil {
-		return false
-	}
-	if o.endBy.IsZero() {
-		o.endBy = now.Add(o.timeout)
-	}
-	return !now.Before(o.endBy)
 }
 
 // abandon ends a write that waits, and keeps net/http from taking the

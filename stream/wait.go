@@ -79,3 +79,23 @@ func nextLook(waited, timeout time.Duration, first bool) time.Duration {
 	}
 	return max(min(step, timeout-waited), 0)
 }
+
+// A patience is for how long a session's writes wait for its client. One goroutine may
+// use it at a time.
+type patience struct {
+	timeout time.Duration
+	why     *atomic.Pointer[closure] // of the session: it is to end
+	endBy   time.Time                // when the session is to have ended; zero before that has been seen
+}
+
+// overdue reports whether a session that is to end has had a timeout for what was
+// under way.
+func (p *patience) overdue(now time.Time) bool {
+	if p.why.Load() == nil {
+		return false
+	}
+	if p.endBy.IsZero() {
+		p.endBy = now.Add(p.timeout)
+	}
+	return !now.Before(p.endBy)
+}

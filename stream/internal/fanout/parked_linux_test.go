@@ -115,6 +115,40 @@ func TestParkedAreToldOfARewind(t *testing.T) {
 	})
 }
 
+// A turn that comes before the last one has written leaves nothing to write: nobody
+// is attended to for it.
+func TestParkedBetweenTwoTurns(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := eventlog.New(eventlog.Options{})
+		feed := New(l.All(), text, 0)
+		defer feed.Close()
+		c := park(t, feed)
+		var due []*Shard
+		for n := range 2 {
+			feed.mu.Lock()
+			feed.armed = true // no turn comes by itself
+			feed.mu.Unlock()
+			appendN(t, l, n, 1)
+			due = append(due, feed.nextTurn()...)
+		}
+		if len(due) != 2 {
+			t.Fatalf("%d turns are due, want two", len(due))
+		}
+		for _, s := range due {
+			s.write()
+		}
+		synctest.Wait()
+		if n := bytes.Count(c.received(), []byte("data: ")); n != 2 || len(c.whole) != 1 || c.attended != 0 {
+			t.Errorf("the client has %d events in %d batches, want two in one; it was attended to %d times", n, len(c.whole), c.attended)
+		}
+		appendN(t, l, 2, 1)
+		synctest.Wait()
+		if n := bytes.Count(c.received(), []byte("data: ")); n != 1 || c.attended != 0 {
+			t.Errorf("of one event after that the client got %d, and was attended to %d times", n, c.attended)
+		}
+	})
+}
+
 // Who came after the last turn and has what the next one brings is left alone.
 func TestParkedBeforeTheTurn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

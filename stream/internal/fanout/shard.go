@@ -73,11 +73,13 @@ func (s *Shard) writeParked() {
 	f := s.feed
 	span := f.view.Span()
 	limit := s.released.Load()
-	if span.Epoch != p.epoch || p.at == limit {
-		// The log went back, or it has ended: each member finds out for itself.
+	if span.Epoch != p.epoch {
+		// The log went back: each member finds out for itself.
 		p.epoch = span.Epoch
 		s.attendAll()
 	}
+	// Nothing may be left to write: when two turns are due before the first has
+	// written, the first writes what both have released.
 	for p.at < limit && len(p.list) > 0 {
 		b := f.shared.get(f.view, f.format, p.at, limit)
 		if b == nil { // the members were overtaken
@@ -88,7 +90,7 @@ func (s *Shard) writeParked() {
 		p.at = b.to
 	}
 	if p.at = limit; f.view.Ended() != "" {
-		s.attendAll()
+		s.attendAll() // for the end
 	}
 }
 

@@ -37,8 +37,9 @@ type Cursor struct {
 // An ahead is what a cursor must find out that resumes from an ID beyond the
 // log's last.
 type ahead struct {
-	id   ID // that the reader has
-	from ID // the log's last, when the cursor was opened
+	id   ID  // that the reader has
+	from ID  // the log's last, when the cursor was opened
+	back *ID // the log has gone back to here meanwhile
 }
 
 // resumeAhead is for an ID beyond the log's last. Another node may have given
@@ -156,6 +157,9 @@ func (c *Cursor) Peek(limit uint64) (Range, error) {
 	v, l := c.view, c.view.log
 	l.mu.RLock()
 	defer l.mu.RUnlock()
+	if c.ahead != nil && c.epoch != l.epoch {
+		c.outlast()
+	}
 	if c.ahead != nil && c.epoch == l.epoch && !c.reach() {
 		if l.ended != "" {
 			return Range{}, &Ended{Reason: l.ended}
@@ -214,9 +218,25 @@ func (c *Cursor) rewound() *Gap {
 	return gap
 }
 
+// outlast keeps the cursor waiting where the log has gone back, and the ID that the
+// reader knows is beyond all that was lost: the log never had that ID, so the node
+// that gave it may have gone back before. A reader with an earlier ID is told at once.
+func (c *Cursor) outlast() {
+	l, a := c.view.log, c.ahead
+	r := l.missed(c.epoch)
+	if r.all || !a.id.After(r.lost) {
+		return
+	}
+	if a.back == nil || a.back.After(r.kept) {
+		a.back = &r.kept
+	}
+	c.epoch = l.epoch
+}
+
 // reach reports whether the log has reached the ID that the reader knows. The
 // cursor then goes on after that ID. If the topic never gave that ID, the reader has
-// missed what has come meanwhile, and is told a gap.
+// missed what has come meanwhile, and is told a gap. If the ID was given before the
+// log went back, the reader goes back, too.
 func (c *Cursor) reach() bool {
 	v, l := c.view, c.view.log
 	a := c.ahead
@@ -225,7 +245,17 @@ func (c *Cursor) reach() bool {
 	}
 	c.ahead = nil
 	c.next.Store(v.after(a.id))
-	if l.all.has(a.id) || a.id.Compare(l.all.floor) <= 0 {
+	switch {
+	case a.id.Compare(v.floor) < 0: // and what came after it has been dropped
+		c.last = v.floor
+		c.tell(a.id, v.floor, GapSlow)
+		return true
+	case l.all.has(a.id), a.id.Compare(l.all.floor) <= 0:
+		return true
+	case a.back != nil:
+		c.last = latest(*a.back, v.floor)
+		c.next.Store(v.after(c.last))
+		c.tell(a.id, c.last, GapReset)
 		return true
 	}
 	at := v.after(a.id)

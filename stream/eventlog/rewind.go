@@ -26,7 +26,9 @@ func (l *Log) Reset(floor ID, reason string) {
 // before stays. It is for brokers whose store has lost its newest events: lost
 // is the ID of the last one that is known to be lost, if that is beyond the
 // log's own. Every reader is told by a gap with the reason, also one that
-// resumes later from before or within what was lost.
+// resumes later from before or within what was lost. A reader that has resumed
+// from beyond that has the ID from another node: it is told when it turns out
+// that the log does not get that ID.
 func (l *Log) Rewind(kept, lost ID, reason string) {
 	l.rewind(rewind{kept: kept, lost: lost, reason: reason})
 }

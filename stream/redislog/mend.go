@@ -58,9 +58,16 @@ walk:
 	if !next.IsZero() {
 		lost = before(next)
 	}
-	for _, id := range []stream.ID{last, b.acked} {
-		if id.After(lost) {
-			lost = id
+	if last.After(lost) {
+		lost = last
+	}
+	if b.acked.After(lost) { // the server that lacks the others may have acknowledged it
+		there, err := f.holds(ctx, client, b.acked)
+		if err != nil {
+			return nil, err
+		}
+		if !there {
+			lost = b.acked
 		}
 	}
 	return func() {
@@ -82,6 +89,16 @@ walk:
 			f.acked = stream.ID{} // it is lost, and that has been told
 		}
 	}, nil
+}
+
+// holds reports whether Redis has the entry with that ID.
+func (f *following) holds(ctx context.Context, client *redis.Client, id stream.ID) (bool, error) {
+	answers, errs, err := f.broker.look(ctx, client, []question{whole(f.key, before(id), 1)})
+	if err = errors.Join(err, errors.Join(errs...)); err != nil {
+		return false, err
+	}
+	entries := answers[0].entries
+	return len(entries) > 0 && entries[0].id == id, nil
 }
 
 // held returns the IDs of the events in the log.

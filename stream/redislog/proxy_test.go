@@ -90,12 +90,15 @@ func (p *proxy) release() {
 }
 
 // redirect makes new connections go to another server, and cuts the old ones.
-func (p *proxy) redirect(target string) {
+func (p *proxy) redirect(target string) { p.redirectTo(target, linkUp) }
+
+// redirectTo is redirect, and says what the new connections are like.
+func (p *proxy) redirectTo(target string, state linkState) {
 	p.mu.Lock()
 	p.target = target
 	p.mu.Unlock()
 	p.set(linkCut)
-	p.set(linkUp)
+	p.set(state)
 }
 
 func (p *proxy) accept() {

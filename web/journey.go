@@ -244,6 +244,9 @@ func journeyRows(j journey.Journey) []JourneyRow {
 		case journey.Deliver:
 			row.Kind = "internal"
 			row.Attrs = append(journey.Facts("waited before the write", formatMS(millis(step.Waited))), step.Facts...)
+			if step.Returned > 0 {
+				row.Attrs = append(journey.Facts("ends", "when the page had the event; the server’s write returned "+formatMS(millis(step.Returned))+" later"), row.Attrs...)
+			}
 		case journey.Arrive:
 			row.Service = "weir-browser"
 		case journey.Process:

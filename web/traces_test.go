@@ -140,7 +140,12 @@ func TestJourneyEndsAtTheScreen(t *testing.T) {
 	}); err != nil {
 		t.Fatal(err)
 	}
-	is("10 of 20: event 50 send 100 deliver 50 process 15")
+	// The write returned when the page had the event on screen.
+	is("10 of 20: event 50 send 100 deliver 30 process 15")
+	html = s.do("GET", "/traces/"+ref.TraceID(), "", "HX-Request", "true", "Accept", "text/html", "Sec-Fetch-Mode", "cors").Body.String()
+	if n := strings.Count(html, "<dd>when the page had the event; the server’s write returned 4.00 ms later</dd>"); n != 1 {
+		t.Errorf("%d steps are said to end before a write returned:\n%s", n, html)
+	}
 }
 
 // A line of the list, and the journey that it opens, tell of the same reader, and of the

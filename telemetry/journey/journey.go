@@ -92,7 +92,7 @@ const (
 	Broker  StepKind = "broker"  // from its publishing until this node has it from the broker
 	Receive StepKind = "receive" // from the broker's hands into this node's log
 	Waiting StepKind = "waiting" // in the log, until the reader came back
-	Deliver StepKind = "deliver" // in the log, until it was flushed to the reader
+	Deliver StepKind = "deliver" // in the log, until it was flushed to the reader, or the page had it, if that was before
 	Network StepKind = "network" // flushed, until the page had it
 	Busy    StepKind = "busy"    // the page's main thread was at something else
 	Arrive  StepKind = "arrive"  // the page had it, but not on screen; takes no time
@@ -108,6 +108,9 @@ type Step struct {
 	Duration time.Duration
 	// Waited is how long a delivery lay before it was written.
 	Waited time.Duration
+	// Returned is how long after its end a delivery's write returned, of which the page
+	// had the bytes before.
+	Returned time.Duration
 	// Gap says that the step is what lies between two spans.
 	Gap bool
 	// Facts tell more, in order.
@@ -175,7 +178,7 @@ func (s *Store) tell(r *record, connection string) Journey {
 		if from := deliver.from(); deliver.Replay {
 			j.add(Step{Kind: Waiting, Node: s.node, Start: deliver.Entered, Duration: from.Sub(deliver.Entered), Gap: true})
 		}
-		j.add(Step{Kind: Deliver, Node: s.node, Start: deliver.from(), Duration: deliver.Ended.Sub(deliver.from()), Waited: deliver.Began.Sub(deliver.from()), Facts: deliver.facts()})
+		j.add(deliver.step(s.node, report))
 	}
 	if report != nil {
 		busy := max(0, report.Busy)
@@ -221,6 +224,19 @@ func (j *Journey) add(s Step) {
 		return
 	}
 	j.Steps = append(j.Steps, s)
+}
+
+// step is the delivery as a step. The write may return after the page has the event: of
+// that only the beginning is on the event's way.
+func (d *Delivery) step(node string, report *Report) Step {
+	from, ended := d.from(), d.Ended
+	if report != nil && report.Received.Before(ended) {
+		ended = report.Received
+		if ended.Before(d.Began) { // the page's clock differs
+			ended = d.Began
+		}
+	}
+	return Step{Kind: Deliver, Node: node, Start: from, Duration: ended.Sub(from), Waited: d.Began.Sub(from), Returned: d.Ended.Sub(ended), Facts: d.facts()}
 }
 
 func (d *Delivery) facts() []Fact {

@@ -327,7 +327,11 @@ func TestListAndJourneyAgree(t *testing.T) {
 	if _, _, err := s.Report(ref(0), e.ID, shown("page", 5, 7)); err != nil {
 		t.Fatal(err)
 	}
-	is("page", journey.Process, 7, 12, 2)
+	is("page", journey.Process, 7, 9, 2) // it had the event before the write returned
+	j, err := s.Journey(journey.Query{TraceID: ref(0).TraceID(), Connection: "page"})
+	if got := told(j); err != nil || got != "send 0+9, broker 0+1, receive 1+1, deliver 2+3, process 5+2" || j.Steps[3].Returned != 7*time.Millisecond {
+		t.Errorf("the page's journey is %s, %v", got, err)
+	}
 	s.Deliver(ref(0), e, flush("slow", 2, 544))
 	is("slow", journey.Deliver, 544, 544, 3)
 	replay := flush("later", 2, 9000)

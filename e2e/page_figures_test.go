@@ -26,7 +26,7 @@ func TestReloadKeepsWhatWasCounted(t *testing.T) {
 	p.reload()
 	p.state("connected")
 	p.total(120)
-	p.says("#events-per-minute", "120")
+	p.says("#events-per-minute", "120+") // the server has run for less than a minute
 	p.wait("%s?.includes('between 0 and 119 over the last 120 values')", chart)
 	// What comes goes on the same lines, and nothing counts twice.
 	p.click("#follow")
@@ -37,7 +37,7 @@ func TestReloadKeepsWhatWasCounted(t *testing.T) {
 	p.latest(179)
 	contiguous(t, p.seqs(), 130, 180)
 	p.total(180)
-	p.says("#events-per-minute", "180")
+	p.says("#events-per-minute", "180+")
 	p.wait("%s?.includes('between 0 and 179 over the last 180 values')", chart)
 }
 

@@ -57,6 +57,18 @@ func TestLastMinuteIsAPartWhileThePageDoesNotRead(t *testing.T) {
 	via := startProxy(t, s.addr)
 	p := openPage(t, via.url())
 	p.expect(broken)
+	// The server has been started just now, and knows of no more than since then: to this
+	// page its streams begin earlier.
+	p.run(`{
+		const ask = window.fetch;
+		window.fetch = async (...question) => {
+			const answer = await ask(...question);
+			if (!/event-stream/.test(answer.headers.get('Content-Type'))) return answer;
+			const text = new TextDecoder(), bytes = new TextEncoder();
+			const earlier = new TransformStream({ transform: (chunk, to) => to.enqueue(bytes.encode(text.decode(chunk, { stream: true }).replace(/"position":"\d+/, '"position":"1'))) });
+			return new Response(answer.body.pipeThrough(earlier), { status: answer.status, headers: answer.headers });
+		};
+	}`)
 	p.connect()
 	s.publish("t", seq(0, 4)...)
 	p.total(4)

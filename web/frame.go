@@ -43,7 +43,7 @@ type bandFrame struct {
 	LimitBytes int64  `json:"limitBytes,omitempty"`
 	Oldest     uint64 `json:"oldest,omitempty"` // when the oldest event held came, ms
 	LastMinute int    `json:"lastMinute"`
-	AtLeast    bool   `json:"atLeast,omitempty"` // the log holds less than that minute
+	AtLeast    bool   `json:"atLeast,omitempty"` // the log holds less than that minute, or began in it
 	Ended      string `json:"ended,omitempty"`   // why
 	Source     string `json:"source,omitempty"`
 	Broker     string `json:"broker,omitempty"`

@@ -40,7 +40,7 @@ func (l *Log) rate(now time.Time, over time.Duration) float64 {
 func (l *Log) lastMinute(now time.Time) (entries int, whole bool) {
 	from := IDAt(now.Add(-time.Minute))
 	entries = int(l.all.head - max(l.all.after(from), l.all.tail))
-	return entries, l.all.tail == 0 || !l.all.floor.After(from) // nothing of it has been dropped
+	return entries, !l.all.floor.After(from) // what came before the log began is not known, nor what it has dropped
 }
 
 // waiting returns for how long the entry has been in the log that the reader reads

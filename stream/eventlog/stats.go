@@ -13,7 +13,7 @@ type Stats struct {
 	Oldest  ID     // of the oldest event held; zero when there is none
 	Head    uint64 // entries ever put in
 	// LastMinute is how many of the entries held came in the last minute. More may have
-	// come if the log does not hold the whole of that minute: see WholeMinute.
+	// come if the log does not hold the whole of that minute, or began in it: see WholeMinute.
 	LastMinute  int
 	WholeMinute bool
 }

@@ -46,13 +46,18 @@ export class Band {
     this.#colors = null;
   }
 
-  take(topic, facts) {
+  // move takes the topic as it is now; take also what is to be said of it.
+  move(topic) {
     const { head, entries } = topic;
     if (this.#topic && head > this.#topic.head) this.#fresh.push({ from: this.#topic.head, to: head, at: performance.now() });
     if (this.#fresh.length > 20) this.#fresh.shift();
     if (this.#topic && head < this.#topic.head) this.#head = this.#tail = -1;
     this.#topic = topic;
     if (this.#head < 0) [this.#head, this.#tail] = [head, head - entries];
+  }
+
+  take(topic, facts) {
+    this.move(topic);
     const text = facts.map((fact) => fact.text).join(' · ');
     if (this.#facts.dataset.text === text) return;
     this.#facts.dataset.text = text;
@@ -66,6 +71,10 @@ export class Band {
   // mark takes the readers: {behind, distance, events, own, level, says}, each the same object as before.
   mark(readers) {
     this.#readers = readers;
+  }
+
+  #tell() {
+    const readers = this.#readers;
     const behind = readers.filter(isBehind);
     const label = `${this.#topic.name}: ${readers.length} ${readers.length === 1 ? 'reader' : 'readers'}, ${behind.length ? `${behind.length} behind, the furthest by ${Math.max(...behind.map((reader) => reader.behind))} events` : 'none is behind'}`;
     if (this.#canvas.getAttribute('aria-label') !== label) this.#canvas.setAttribute('aria-label', label);
@@ -76,6 +85,7 @@ export class Band {
     if (!this.#topic || !this.box.isConnected) return false;
     const width = this.#canvas.clientWidth;
     if (!width) return false;
+    this.#tell();
     const ratio = Math.min(2, devicePixelRatio || 1);
     if (this.#canvas.width !== Math.round(width * ratio) || this.#canvas.height !== HEIGHT * ratio) {
       this.#canvas.width = Math.round(width * ratio);

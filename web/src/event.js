@@ -24,6 +24,7 @@ export class EventPanel {
   #journey = new Journey(byID('journey'));
   #hasJourneys;
   #line = '';
+  #opened = 0; // how often the line was
   #payloadFailed = false;
   #rawFailed = false;
 
@@ -65,6 +66,7 @@ export class EventPanel {
   lineIs(state) {
     const opened = state === 'connected' && this.#line !== state;
     this.#line = state;
+    if (opened) this.#opened++;
     if (!opened || !this.id) return;
     if (!this.#item) {
       if (byID('journey').dataset.journey === 'failed') this.open(this.#topic, this.id);
@@ -83,10 +85,13 @@ export class EventPanel {
     byID('event-id').textContent = id;
     this.#journey.say('loading', 'Asking the server for this event…');
     const template = document.createElement('template');
+    const opened = this.#opened;
     try {
       template.innerHTML = (await lookUp(topic, id, 'html')).data;
     } catch (error) {
-      if (this.id === id) this.#journey.say('failed', error.message);
+      if (this.id !== id || this.#topic !== topic) return;
+      this.#journey.say('failed', error.message);
+      if (opened !== this.#opened) this.open(topic, id); // the line came back meanwhile
       return;
     }
     const item = template.content.querySelector('.data-item');

@@ -13,8 +13,8 @@ const PAGE = 8; // rows that PageUp goes
 
 // dressNote writes what a note says of times.
 function dressNote(row) {
-  const { note, at, from, to, reason, missed } = row.dataset;
-  if (note === 'gap') row.firstChild.textContent = gapText(from, to, reason, Number(missed));
+  const { note, at, from, to, reason, missed, since } = row.dataset;
+  if (note === 'gap') row.firstChild.textContent = gapText(from, to, reason, Number(missed), Number(since) || 0);
   if (at) row.lastChild.textContent = when(Number(at));
 }
 

@@ -5,14 +5,15 @@ import { dateAndTime, timeOfDay, timeOfDayMillis, when } from './clock.js';
 const reasons = {
   slow: 'this page was too slow to keep up',
   expired: 'they are older than what the server keeps',
-  restart: 'the server was restarted, and holds nothing from before',
+  restart: 'the server was restarted, or the topic begun anew, and holds nothing from before',
   reset: 'the log was reset',
 };
 
 // gapText says from when to when events may be missing, and of how many the server
-// knows.
-export function gapText(from, to, reason, missed) {
-  const [a, b] = [parseInt(from, 10), parseInt(to, 10)];
+// knows. since is until when the page has all, where that is later than its last event.
+export function gapText(from, to, reason, missed, since = 0) {
+  const b = parseInt(to, 10);
+  const a = since < b ? Math.max(parseInt(from, 10), since) : parseInt(from, 10);
   const why = reasons[reason] ? `: ${reasons[reason]}` : '';
   const what = missed > 0 ? `${missed.toLocaleString('en')} ${missed === 1 ? 'event is' : 'events are'} missing` : 'Events may be missing';
   if (!(a > 0) || !(b >= a)) return `${what} here${why}.`;

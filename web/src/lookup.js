@@ -15,21 +15,25 @@ export function lookUp(topic, id, format) {
       clearTimeout(timer);
       settle(value);
     };
-    const gone = () => end(reject, new Error('The server no longer holds this event.'));
+    const fail = (text) => end(reject, new Error(text));
+    const none = () => fail('The server holds no such event.');
+    let answered = false;
     const connection = new Connection({ url: () => addressOf(topic, format), maxAttempts: 0 }, {
       change: () => {
-        if (connection.state === 'error') end(reject, new Error(`${connection.error.message} ${connection.error.detail}`.trim()));
-        else if (connection.state === 'disconnected') gone();
+        if (connection.state === 'error') fail(`${connection.error.message} ${connection.error.detail}`.trim());
+        else if (connection.state === 'disconnected') none();
       },
       message: (message) => {
+        answered = true;
         if (message.event === 'ping' || (message.event === 'connected' && !message.id)) return;
         if (message.fields) {
-          if (message.event === 'gap' && compareIDs(String(message.fields.to), id) >= 0) gone();
+          if (message.event === 'gap' && message.fields.reason === 'unknown') none();
+          else if (message.event === 'gap' && compareIDs(String(message.fields.to), id) >= 0) fail('The server no longer holds this event.');
         } else if (message.id === id) end(resolve, message);
-        else if (compareIDs(message.id, id) > 0) gone();
+        else if (compareIDs(message.id, id) > 0) none();
       },
     });
-    const timer = setTimeout(gone, 5000);
+    const timer = setTimeout(() => fail(answered ? 'The server has told nothing of this event.' : 'The server did not answer.'), 5000);
     connection.lastID = before(id);
     connection.connect();
   });

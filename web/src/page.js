@@ -37,6 +37,8 @@ export class Page {
   #began = false; // this page has read the topic before
   #owed; // events of this stream that the server had, sent or not, when it was asked last
   #owedAt = 0;
+  #complete = []; // when pings were sent: up to each, this page has all that the node had
+  #alone = false; // that node alone gives the topic's events
   #live = ''; // what comes up to this ID is replayed
   #head = ''; // the newest event when the stream was opened, where the server told
   #history = 0; // events that were replayed to a page that knew nothing
@@ -174,6 +176,8 @@ export class Page {
     this.#fault.clear();
     this.connection = this.node = this.trace = this.#live = this.#head = '';
     this.#owed = undefined;
+    this.#complete = [];
+    this.#alone = false;
     const address = `/sse-stream?topic=${encodeURIComponent(topic)}`;
     const { heartbeat, retry, traceparent, maxAttempts } = this.#config;
     this.stream = new Stream({
@@ -228,6 +232,7 @@ export class Page {
         break;
       case 'ping':
         if (!run.past) noteEnd(this.topic, ''); // it goes on
+        this.#complete = [...this.#complete, Date.parse(fields?.time) || 0].slice(-2);
         resync();
         break;
       default: {
@@ -260,6 +265,8 @@ export class Page {
     this.#head = isID(fields.live) ? fields.live : '';
     this.#live = isID(fields.live) ? fields.live : `${Math.floor(Number(fields.time) || 0) - 1}-9007199254740991`;
     this.#history = 0;
+    this.#complete.pop(); // it may have been the last word of a stream that was ended in the middle
+    if (!this.#began && isID(fields.position)) this.stats.knownFrom(parseInt(fields.position, 10)); // of what came before, this page hears nothing
     if (this.#began && fields.last_event_id !== 'malformed') this.resumes++; // with a gap, too
     this.#began = true;
     if (fields.last_event_id === 'malformed') this.#on.notice('malformed', 'The server did not understand where this page left off: the stream starts live.');
@@ -269,6 +276,7 @@ export class Page {
     health.watch(this.connection, ({ lag_events: lag, events_sent: sent }, topic, askedAt) => {
       this.#owed = lag === undefined ? undefined : sent + lag;
       if (topic) noteEnd(name, topic.ended ?? '');
+      if (topic) this.#alone = !topic.broker;
       this.#owedAt = askedAt;
       const how = this.#fault.judge(topic, askedAt);
       if (how === 'ill') this.#on.notice('stream-error', `${when(askedAt)} · ${illText(topic)}`);
@@ -300,6 +308,7 @@ export class Page {
   #gap({ from, to, reason, missed }) {
     this.gaps++;
     this.stats.knownFrom(parseInt(to, 10) || this.serverTime);
-    this.feed.note('gap', '', 0, { from: String(from ?? ''), to: String(to ?? ''), reason: String(reason ?? ''), missed: String(missed ?? '') });
+    const since = reason === 'restart' && this.#alone ? this.#complete.at(-1) : undefined;
+    this.feed.note('gap', '', 0, { from: String(from ?? ''), to: String(to ?? ''), reason: String(reason ?? ''), missed: String(missed ?? ''), ...(since && { since }) });
   }
 }

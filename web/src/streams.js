@@ -13,7 +13,7 @@ import { Stream } from './stream.js';
 const ROWS = 100; // of the table
 const BANDS = 8;
 const QUIET = 4; // bands, as far as there are no more with readers: the table is to be in sight
-const TABLE_EVERY = 500; // ms
+const TELL_EVERY = 500; // ms: the words, of the picture and of the table; marks move more often
 const LATE = 3000; // ms without a frame, of which several come a second: the picture is no longer of now
 const ROWS_A_FRAME = 20; // more at a time would cost a frame
 
@@ -36,7 +36,9 @@ export class StreamsView {
   #more = 0;
   #moreTopics = 0;
   #frame = 0;
-  #tableAt = 0;
+  #toldAt = 0; // when #arrange was done last
+  #arranged = []; // the readers then, those that are over among them
+  #untold = false; // the table is of before that
   #unwritten = []; // [place, reader]: rows that are to be written
   #rows = new Map(); // number: tr
   #offset = 0;
@@ -80,6 +82,7 @@ export class StreamsView {
   // them again when somebody looks again.
   #forgetEnded() {
     this.#unwritten = [];
+    this.#arranged = [...this.#readers.values()];
     for (const n of this.#ended.keys()) {
       this.#rows.get(n)?.remove();
       this.#rows.delete(n);
@@ -169,7 +172,8 @@ export class StreamsView {
       const reader = this.#readers.get(n);
       if (reader) Object.assign(reader, { lag, events, idle, waiting, left, cut, lost, back, missed });
     }
-    this.#arrange();
+    if (full || performance.now() - this.#toldAt > TELL_EVERY) this.#arrange();
+    else this.#move();
     this.#changed();
     this.#draw();
     this.#lookFor(this.#page().topic);
@@ -181,8 +185,23 @@ export class StreamsView {
     return connection !== '' && connection.startsWith(reader.id) && stream.state === 'connected';
   }
 
+  // #judge says how a reader does. Of its own stream the page knows what it has read.
+  #judge(reader) {
+    const topic = this.#topics.find(({ name }) => name === reader.topic);
+    return judge(reader, topic, reader.own ? this.#page().stream.events : undefined);
+  }
+
+  // #move moves the marks on. What is said of them stays as the table has it.
+  #move() {
+    for (const topic of this.#topics) this.#bands.get(topic.name)?.move(topic);
+    for (const reader of this.#readers.values()) reader.distance = this.#judge(reader).distance;
+  }
+
   // #arrange puts the topics' bands in order: the chosen one first, then those with readers.
+  // The picture and the table say what they say of this one moment.
   #arrange() {
+    this.#toldAt = performance.now();
+    this.#untold = true;
     const chosen = this.#page().topic;
     const order = [...this.#topics].sort((a, b) => (b.name === chosen) - (a.name === chosen) || b.streams - a.streams).filter(({ name, streams }, i) => name === chosen || streams > 0 || i < QUIET).slice(0, BANDS);
     const names = new Set(order.map((topic) => topic.name));
@@ -203,11 +222,11 @@ export class StreamsView {
     for (const reader of this.#readers.values()) {
       reader.own = this.#own(reader);
       if (reader.own) this.#mine.add(reader.id);
-      const topic = this.#topics.find(({ name }) => name === reader.topic);
-      Object.assign(reader, judge(reader, topic, reader.own ? this.#page().stream.events : undefined));
+      Object.assign(reader, this.#judge(reader), { sent: reader.events });
       if (!byTopic.has(reader.topic)) byTopic.set(reader.topic, []);
       byTopic.get(reader.topic).push(reader);
     }
+    this.#arranged = [...this.#readers.values(), ...this.#ended.values()];
     for (const [name, band] of this.#bands) band.mark(byTopic.get(name) ?? []);
     const hidden = this.#topics.length + this.#moreTopics - order.length;
     byID('bands-legend').dataset.more = hidden > 0 ? `and ${hidden} more ${hidden === 1 ? 'topic' : 'topics'}` : '';
@@ -231,12 +250,9 @@ export class StreamsView {
     if (!this.#stream || this.#frame) return;
     this.#frame = requestAnimationFrame((at) => {
       this.#frame = 0;
+      if (this.#untold) this.#table();
       let moving = false;
       for (const band of this.#bands.values()) moving = band.draw(at) || moving;
-      if (at - this.#tableAt > TABLE_EVERY) {
-        this.#tableAt = at;
-        this.#table();
-      }
       for (const [i, reader] of this.#unwritten.splice(0, ROWS_A_FRAME)) this.#write(i, reader);
       if (moving || this.#unwritten.length) this.#draw();
     });
@@ -244,8 +260,9 @@ export class StreamsView {
 
   // #table shows those who need looking after first.
   #table() {
+    this.#untold = false;
     if (!this.#fresh) return; // it stays as it was
-    const all = [...this.#readers.values(), ...this.#ended.values()];
+    const all = this.#arranged;
     const order = all.sort(worstFirst).slice(0, ROWS);
     const keep = new Set(order.map(({ n }) => n));
     for (const [n, row] of this.#rows) {
@@ -282,7 +299,7 @@ export class StreamsView {
     const age = (reader.over ? reader.at : Date.now() + this.#offset) - reader.started;
     set(row, 1, reader.own ? 'this page' : this.#mine.has(reader.id) ? 'this page, before' : reader.identity || reader.agent || 'unnamed');
     set(row, 4, age < 3_600_000 ? elapsed(age) : lasting(age));
-    set(row, 5, reader.events.toLocaleString('en'));
+    set(row, 5, (reader.sent ?? reader.events).toLocaleString('en'));
     set(row, 6, reader.behind.toLocaleString('en'));
     const cutFirst = reader.first === 'cut' && reader.loss < Infinity;
     set(row, 7, reader.gone ? 'lost some' : cutFirst ? 'cut first' : reader.loss === Infinity ? '–' : lasting(reader.loss * 1000), reader.gone || (reader.loss < 60 && !cutFirst) ? 'bad' : '');

@@ -108,7 +108,7 @@ export function tryIt(page) {
     begin(kind, text) {
       clearTimeout(timer);
       timer = 0;
-      test = { kind, topic: page().topic, began: Date.now(), until: 0, over: 0, cameBack: 0, late: 0, gaps: 0, missed: 0, said: '' };
+      test = { kind, topic: page().topic, began: Date.now(), until: 0, over: 0, cameBack: 0, late: 0, gaps: 0, missed: 0, more: false, said: '' };
       this.narrate(text);
     },
 
@@ -141,6 +141,7 @@ export function tryIt(page) {
       if (message.event === 'gap') {
         test.gaps++;
         test.missed += Number(message.fields?.missed) || 0;
+        test.more ||= !Number(message.fields?.missed); // of which nobody knows how many
       } else if (message.event === 'connected') test.cameBack = Date.now();
       else if (message.fields || !isOver()) return; // what comes before it is over did not wait
       else if (replayed || (test.kind === 'freeze' && parseInt(message.id, 10) < test.over + offset)) test.late++;
@@ -177,9 +178,9 @@ export function tryIt(page) {
       clearTimeout(timer);
       timer = 0;
       if (!test || page().stream.state !== 'connected') return;
-      const { kind, began, over, cameBack, late, gaps, missed } = test;
+      const { kind, began, over, cameBack, late, gaps, missed, more } = test;
       test = null;
-      const lost = gaps ? `${missed ? `${missed.toLocaleString('en')} lost` : 'events may be missing'}, and the gap stands in the feed` : '0 lost';
+      const lost = gaps ? `${missed ? `${more ? 'at least ' : ''}${missed.toLocaleString('en')} lost` : 'events may be missing'}, and the gap stands in the feed` : '0 lost';
       if (kind === 'cut') this.tell(`Cut for ${lasting(cameBack - began)}: ${lost}, ${late} replayed.`, gaps ? 'bad' : 'good');
       else this.tell(`Frozen for ${lasting(over - began)}: ${lost}, ${late} came late.${cameBack ? ' The server had given up on this page; it came back.' : ''}`, gaps ? 'bad' : 'good');
     },

@@ -13,6 +13,7 @@ const { lines } = await import('../src/download.js');
 const { Fault, illText } = await import('../src/fault.js');
 const { gapText } = await import('../src/gap.js');
 const { isNumber } = await import('../src/json.js');
+const { lookUp } = await import('../src/lookup.js');
 const { Stats } = await import('../src/stats.js');
 const { whole } = await import('../src/whole.js');
 
@@ -61,10 +62,34 @@ test('what is copied and saved is the whole event, or is marked as cut', async (
   assert.match(list[2], /"time":"[^"]+","data":"small"\}\n$/);
 });
 
+test('why an event cannot be had is said as far as it is known', async () => {
+  const gap = (reason, to) => ({ event: 'gap', id: to, data: { from: '1-0', to, reason } });
+  for (const [says, ...sent] of [
+    ['The server no longer holds this event.', gap('expired', '7-0')],
+    ['The server holds no such event.', gap('unknown', '2-0')],
+    ['The server holds no such event.', { id: '6-0', data: 'another' }],
+    ['The server has told nothing of this event.'],
+  ]) {
+    const asked = lookUp('t', '5-0', 'html').catch((error) => error.message);
+    const stream = server.last.stream();
+    await settled();
+    await stream.connected('own', { position: '1-0' });
+    if (sent.length) await stream.send(...sent);
+    else await clock.pass(5000);
+    assert.equal(await asked, says);
+  }
+  const asked = lookUp('t', '5-0', 'html').catch((error) => error.message);
+  await clock.pass(5000);
+  assert.equal(await asked, 'The server did not answer.'); // whether it holds the event is not known
+});
+
 test('a gap says from when to when events may be missing, and how many where that is known', () => {
   clocks.setUTC(true);
   const at = Date.now() - (Date.now() % 86_400_000) + Date.UTC(1970, 0, 1, 20, 5, 9, 7);
-  assert.equal(gapText(`${at}-0`, `${at + 21_000}-3`, 'restart'), 'Events may be missing, 20:05:09–20:05:30: the server was restarted, and holds nothing from before.');
+  assert.equal(gapText(`${at}-0`, `${at + 21_000}-3`, 'restart'), 'Events may be missing, 20:05:09–20:05:30: the server was restarted, or the topic begun anew, and holds nothing from before.');
+  assert.match(gapText(`${at}-0`, `${at + 21_000}-3`, 'restart', 0, at + 15_000), /missing, 20:05:24–20:05:30:/, 'the page had all until then');
+  assert.match(gapText(`${at}-0`, `${at + 21_000}-3`, 'restart', 0, at - 15_000), /missing, 20:05:09–20:05:30:/);
+  assert.match(gapText(`${at}-0`, `${at + 21_000}-3`, 'restart', 0, at + 30_000), /missing, 20:05:09–20:05:30:/);
   assert.equal(gapText(`${at}-0`, `${at + 900}-3`, 'slow', 40), '40 events are missing, 20:05:09.007–20:05:09.907: this page was too slow to keep up.');
   assert.equal(gapText('', '', 'slow', 1), '1 event is missing here: this page was too slow to keep up.');
   const old = Date.UTC(2020, 0, 1, 20, 5, 9, 7);

@@ -116,6 +116,20 @@ test('after a cut, what was replayed is counted and what came live is not', asyn
   assert.equal(shown.tryKind, 'bad');
 });
 
+test('of two gaps, one with its number, the number is the least that was lost', async () => {
+  shown.cutLine();
+  shown.tried({ event: 'connected', fields: {} }, false);
+  shown.tried({ event: 'gap', fields: { missed: 1200 } }, false);
+  await clock.pass(500);
+  assert.match(shown.trySaid, /: 1,200 lost, and/);
+  shown.cutLine();
+  shown.tried({ event: 'connected', fields: {} }, false);
+  shown.tried({ event: 'gap', fields: {} }, false);
+  shown.tried({ event: 'gap', fields: { missed: 1200 } }, false);
+  await clock.pass(500);
+  assert.match(shown.trySaid, /: at least 1,200 lost, and/);
+});
+
 test('after a freeze everything that came late is counted', async () => {
   shown.freezeMe();
   shown.refreshTry();

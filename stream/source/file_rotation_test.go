@@ -51,8 +51,8 @@ func (s *sink) wantSorted(t *testing.T, want ...string) {
 	t.Helper()
 	got := slices.Sorted(slices.Values(s.wait(t, len(want))))
 	slices.Sort(want)
-	if !slices.Equal(got, want) {
-		t.Fatalf("got %.300q, want %.300q", got, want)
+	if d := unlike(got, want); d != "" {
+		t.Fatal(d)
 	}
 }
 

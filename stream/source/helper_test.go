@@ -66,7 +66,7 @@ func (s *sink) wait(t *testing.T, n int) []string {
 		select {
 		case <-changed:
 		case <-timeout:
-			t.Fatalf("got %q, want %d", text, n)
+			t.Fatalf("got %d, want %d; the last are %.300q", len(text), n, text[max(0, len(text)-10):])
 		}
 	}
 }
@@ -74,12 +74,30 @@ func (s *sink) wait(t *testing.T, n int) []string {
 // want waits for these events and failures.
 func (s *sink) want(t *testing.T, want ...string) {
 	t.Helper()
-	got := s.wait(t, len(want))
-	for i := range got {
-		if i >= len(want) || got[i] != want[i] {
-			t.Fatalf("got %.300q, want %.300q", got, want)
-		}
+	if d := unlike(s.wait(t, len(want)), want); d != "" {
+		t.Fatal(d)
 	}
+}
+
+// unlike tells where two texts part, "" if they do not.
+func unlike(got, want []string) string {
+	same := 0
+	for same < min(len(got), len(want)) && got[same] == want[same] {
+		same++
+	}
+	got, want = got[same:], want[same:]
+	if len(got) == 0 && len(want) == 0 {
+		return ""
+	}
+	more := func(lines []string) string {
+		const most = 20
+		s := fmt.Sprintf("%.300q", lines[:min(most, len(lines))])
+		if len(lines) > most {
+			s += fmt.Sprintf(" and %d more", len(lines)-most)
+		}
+		return s
+	}
+	return fmt.Sprintf("behind %d that are right: got %s, want %s", same, more(got), more(want))
 }
 
 // run runs a source until the test ends, or stop is called, which returns what

@@ -14,8 +14,9 @@ type tail struct {
 	file  *os.File
 	info  os.FileInfo // when it was opened
 	lines *lineReader
-	base  int64     // where lines began
-	begun time.Time // copies made since then are of what it has held since; zero: none are looked for
+	input *tailReader // of lines
+	base  int64       // where lines began
+	begun time.Time   // copies made since then are of what it has held since; zero: none are looked for
 
 	size    int64     // at the last look
 	written time.Time // likewise
@@ -41,7 +42,7 @@ func openTail(path string, follow bool) (*tail, error) {
 		return nil, err
 	}
 	t := &tail{file: file, info: info, size: -1, changed: time.Now()}
-	t.lines = t.newLines(nil)
+	t.readFrom(0, nil)
 	return t, nil
 }
 
@@ -64,11 +65,13 @@ func notRegular(path string, mode os.FileMode) error {
 
 func (t *tail) close() { _ = t.file.Close() } // it was only read
 
-func (t *tail) newLines(before []byte) *lineReader {
-	l := newLineReader(fileReader{t.file})
-	l.skipNUL = true
-	l.before = before
-	return l
+// readFrom has the lines begin at an offset, where the file is. before are the bytes
+// in front of it.
+func (t *tail) readFrom(offset int64, before []byte) {
+	t.input = &tailReader{tail: t, at: offset, before: bytes.Clone(before)}
+	t.lines = newLineReader(t.input)
+	t.lines.skipNUL = true
+	t.base, t.lines.before = offset, before
 }
 
 // seek goes on at an offset. before are the bytes in front of it.
@@ -76,7 +79,7 @@ func (t *tail) seek(offset int64, before []byte) error {
 	if _, err := t.file.Seek(offset, io.SeekStart); err != nil {
 		return fmt.Errorf("seek in %s: %w", t.file.Name(), err)
 	}
-	t.base, t.lines = offset, t.newLines(before)
+	t.readFrom(offset, before)
 	return nil
 }
 

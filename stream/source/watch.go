@@ -183,6 +183,10 @@ func (w *watch) copiesOf(t *tail, beside []position) ([]*tail, error) {
 // follow publishes what a file has to read.
 func (w *watch) follow(ctx context.Context, t *tail, now time.Time) (held bool, err error) {
 	if t.cut { // and no copy was made
+		t.input.ended = true // what was read of it and is not published yet comes first
+		if held, err := w.drain(ctx, t); held || err != nil {
+			return held, err
+		}
 		if err := w.last(ctx, t); err != nil {
 			return false, err
 		}

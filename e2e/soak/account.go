@@ -28,10 +28,17 @@ type account struct {
 	delivered int
 	repeated  []repetition
 	gaps      []gap
+	back      gap // the last that has led the client back
+
+	// A gap has led the client back before these, and it received them again, since
+	// it went on at a node that had yet to hear of the loss. That is right if the
+	// client is then told again: the first list waits for that.
+	untold, relapsed []repetition
 }
 
 type repetition struct {
 	number int
+	id     stream.ID
 	text   string
 }
 
@@ -43,9 +50,11 @@ type gap struct {
 	told     time.Time
 }
 
+func (g gap) leadsBack() bool { return g.from.After(g.to) }
+
 func (g gap) covers(id stream.ID) bool {
 	after, upTo := g.from, g.to
-	if after.After(upTo) {
+	if g.leadsBack() {
 		after, upTo = upTo, after
 	}
 	return id.After(after) && !id.After(upTo)
@@ -70,11 +79,17 @@ func (a *account) receive(number int, id stream.ID) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.delivered++
+	if id.After(a.back.from) { // the stream goes on as though nothing had been lost
+		a.repeated, a.untold = append(a.repeated, a.untold...), nil
+	}
+	again := repetition{number, id, fmt.Sprintf("%s received number %d again, as %s", a.name, number, id)}
 	switch fresh := a.got.add(number); {
+	case !fresh && a.back.covers(id) && id.After(a.last):
+		a.untold = append(a.untold, again)
 	case !fresh:
-		a.repeated = append(a.repeated, repetition{number, fmt.Sprintf("%s received number %d again, as %s", a.name, number, id)})
+		a.repeated = append(a.repeated, again)
 	case !id.After(a.last):
-		a.repeated = append(a.repeated, repetition{number, fmt.Sprintf("%s received %s after %s", a.name, id, a.last)})
+		a.repeated = append(a.repeated, repetition{number, id, fmt.Sprintf("%s received %s after %s", a.name, id, a.last)})
 	}
 	if id.After(a.last) {
 		a.last = id
@@ -86,9 +101,20 @@ func (a *account) gap(g gap) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.gaps = append(a.gaps, g)
-	if g.to.After(a.last) || g.from.After(g.to) {
+	if g.to.After(a.last) || g.leadsBack() {
 		a.last = g.to
 	}
+	if !g.leadsBack() {
+		return
+	}
+	for _, r := range a.untold {
+		if g.covers(r.id) {
+			a.relapsed = append(a.relapsed, r)
+		} else { // this node has it
+			a.repeated = append(a.repeated, r)
+		}
+	}
+	a.untold, a.back = nil, g
 }
 
 // reached reports whether the client has been served up to an ID.
@@ -104,6 +130,7 @@ type verdict struct {
 	repeated  []string
 	gaps      []gap
 	again     int   // of what the topic had lost, came again, as a gap had told
+	relapsed  int   // and came again from a node that had yet to hear of the loss
 	covered   int   // events that did not come, as a gap had told
 	lost      []int // numbers of events that did not come, and nobody said so
 }
@@ -118,6 +145,13 @@ func (a *account) audit(facts []fact, owed stream.ID, taken ...takenBack) verdic
 	for _, r := range a.repeated {
 		if a.ledger.putBack(r.number, taken) {
 			v.again++
+		} else {
+			v.repeated = append(v.repeated, r.text)
+		}
+	}
+	for _, r := range slices.Concat(a.relapsed, a.untold) { // the latter to who left before it was told
+		if lostID(r.id, taken) {
+			v.relapsed++
 		} else {
 			v.repeated = append(v.repeated, r.text)
 		}
@@ -184,7 +218,7 @@ func (g *stage) taken() []takenBack {
 	var taken []takenBack
 	for _, a := range g.accounts {
 		for _, gap := range a.gaps {
-			if !gap.from.After(gap.to) {
+			if !gap.leadsBack() {
 				continue
 			}
 			t := takenBack{after: gap.to, upTo: gap.from, since: gap.told}

@@ -197,6 +197,62 @@ func TestTakenBack(t *testing.T) {
 	}
 }
 
+// A client that was led back before what is lost, and goes on at a node that has
+// yet to hear of the loss, gets it again: once for each time that it was led back.
+// It has to be told again before the topic goes on, or to leave.
+func TestRelapse(t *testing.T) {
+	const (
+		back  = -1 // the client is told that the numbers 7 to 9 are lost
+		back9 = -2 // or number 9 alone
+	)
+	for name, c := range map[string]struct {
+		got                []int
+		loses              bool // the stage may
+		relapsed, repeated int
+	}{
+		"told again":               {got: []int{5, 7, 8, 9, back, 7, 8, 9, back, 10}, loses: true, relapsed: 3},
+		"has left":                 {got: []int{5, 7, 8, 9, back, 7, 8}, loses: true, relapsed: 2},
+		"some for the first time":  {got: []int{5, 7, back, 7, 8, 9, back, 10}, loses: true, relapsed: 1},
+		"twice":                    {got: []int{7, 8, 9, back, 7, 8, 9, back, 7, back, 10}, loses: true, relapsed: 4},
+		"never told":               {got: []int{7, 8, 9, 7, 8, 9}, loses: true, repeated: 3},
+		"told too late":            {got: []int{7, 8, 9, 7, back, 10}, loses: true, repeated: 1},
+		"not told again":           {got: []int{7, 8, 9, back, 7, 8, 10}, loses: true, repeated: 2},
+		"not told of all of it":    {got: []int{7, 8, 9, back, 7, 8, 9, back9, 10}, loses: true, relapsed: 1, repeated: 2},
+		"twice, told once":         {got: []int{7, 8, 9, back, 7, 8, 7, 8, 9, back, 10}, loses: true, relapsed: 3, repeated: 2},
+		"what was never lost":      {got: []int{4, 5, 7, back, 5, 7, back, 10}, loses: true, relapsed: 1, repeated: 1},
+		"nothing may be lost here": {got: []int{7, 8, 9, back, 7, 8, 9, back, 10}, repeated: 3},
+	} {
+		t.Run(name, func(t *testing.T) {
+			l := topic(t)
+			l.begin(1)
+			l.acknowledge(10, []stream.ID{id(12)})
+			g := &stage{ledger: l, mayLose: c.loses}
+			a := client(l, id(4))
+			a.stage, g.accounts = g, []*account{a}
+			for _, n := range c.got {
+				switch n {
+				case back:
+					a.gap(gap{from: id(10), to: id(7)})
+				case back9:
+					a.gap(gap{from: id(10), to: id(9)})
+				case 10:
+					if err := a.receive(n, id(12)); err != nil {
+						t.Fatal(err)
+					}
+				default:
+					if err := a.receive(n, id(n+1)); err != nil {
+						t.Fatal(err)
+					}
+				}
+			}
+			r := g.result(stream.ID{})
+			if r.relapsed != c.relapsed || r.repeated != c.repeated {
+				t.Errorf("%d relapsed and %d repeated, want %d and %d: %q", r.relapsed, r.repeated, c.relapsed, c.repeated, r.named)
+			}
+		})
+	}
+}
+
 // A line that was written and of which no event came is lost, whoever reads.
 func TestAbsent(t *testing.T) {
 	l := topic(t)

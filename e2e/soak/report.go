@@ -20,7 +20,7 @@ const maxNamed = 10
 // A result is what became of the events of a stage.
 type result struct {
 	sums
-	delivered, lost, repeated, again, covered, taken, clients int
+	delivered, lost, repeated, again, relapsed, covered, taken, clients int
 
 	gaps  map[string]int // by reason
 	named []string       // what is lost or repeated
@@ -64,6 +64,7 @@ func (g *stage) result(marker stream.ID) result {
 		r.delivered += v.delivered
 		r.repeated += len(v.repeated)
 		r.again += v.again
+		r.relapsed += v.relapsed
 		r.covered += v.covered
 		r.lost += len(v.lost)
 		r.named = append(r.named, v.repeated...)
@@ -156,6 +157,7 @@ func (s *soak) reportEvents(markers map[*stage]stream.ID) (named []string, bad b
 	line("events that they cover", func(i int) any { return results[i].covered })
 	line("lost by Redis, as was told", func(i int) any { return results[i].taken })
 	line("of them come again, published again", func(i int) any { return results[i].again })
+	line("or from a node that had yet to hear", func(i int) any { return results[i].relapsed })
 	_ = w.Flush()
 	return named, bad
 }

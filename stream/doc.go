@@ -14,6 +14,12 @@
 // order of their IDs, none twice, and none left out but those that a gap
 // tells it of. Publishers never wait for readers.
 //
+// A topic goes back when its broker has lost the newest events. A reader is told
+// by a gap with the reason "reset", which leads back to the last event that is
+// kept. IDs from there on may then come again: of new events, and of the lost ones
+// where the reader resumes on a node that has yet to hear of the loss, which tells
+// the reader again when it has heard.
+//
 // # Words
 //
 //   - topic: the unit of order, history and resumption; it has one log

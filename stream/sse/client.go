@@ -64,6 +64,11 @@ var ErrBusy = errors.New("sse: the client is being read already")
 // including To. It is made from Weir's "gap" events, whose reasons are "slow"
 // (this client did not keep up), "expired" (the server does not keep them as
 // long), "restart", "reset" and "unknown". The stream goes on after the gap.
+//
+// With "reset", To may lie before From: the topic has lost its newest events, which
+// this Client may have had, and goes on after To. Other events may come under IDs
+// from there on, and so may the lost ones, once more, where the Client comes back
+// to a node that has yet to hear of the loss; it is then told again.
 type GapError struct {
 	From, To string
 	Reason   string

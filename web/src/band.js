@@ -184,7 +184,7 @@ export class Band {
       c.setLineDash([]);
       c.fillStyle = colors.text;
       c.textAlign = 'center';
-      c.fillText(dropped ? 'nothing is held any more' : 'nothing has been published yet', (left + right) / 2, (TOP + BOTTOM) / 2 + 4);
+      c.fillText(dropped ? 'nothing is held any more' : 'nothing held yet', (left + right) / 2, (TOP + BOTTOM) / 2 + 4);
       return;
     }
     c.fillStyle = colors.band;
@@ -228,7 +228,7 @@ export class Band {
     } else if (width > 300) {
       c.fillStyle = colors.text;
       c.textAlign = 'left';
-      c.fillText('the first event', left, TOP - 12);
+      c.fillText('oldest held', left, TOP - 12); // whether it is the first ever, a server that was restarted does not know
     }
     edge(right, colors.line, 'newest', 'right');
   }

@@ -6,7 +6,7 @@ export const MOST = 20; // at one time, the latest
 const WORDS = {
   client: 'the reader left',
   reset: 'its connection was reset',
-  slow: 'too slow',
+  slow: 'it acknowledged nothing for too long',
   vanished: 'the reader was no longer there',
   error: 'a write failed',
   ended: 'the topic has ended',
@@ -18,7 +18,7 @@ const WORDS = {
 };
 
 const CUT = {
-  slow: 'The server had cut this page off: it took nothing of what waited for it, for too long.',
+  slow: 'The server had cut this page off: it acknowledged nothing of what waited for it, for too long.',
   vanished: 'The server had given this page up: it acknowledged nothing any more.',
   error: 'The server could no longer write to this page.',
   panic: 'A fault in the server had ended this page’s stream.',

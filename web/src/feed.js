@@ -3,7 +3,7 @@
 
 import { now, when } from './clock.js';
 import { gapText } from './gap.js';
-import { dress, latencyOf, payload, showLatency } from './row.js';
+import { dress, latencyOf, payload, showLatency, tellExactly } from './row.js';
 import { Tail } from './tail.js';
 
 export const MAX_ITEMS = 50;
@@ -45,6 +45,7 @@ export class Feed {
       this.#on.change();
     });
     root.addEventListener('click', (event) => this.#clicked(event));
+    root.addEventListener('pointerover', tellExactly);
     root.addEventListener('keydown', (event) => this.#key(event));
     root.addEventListener('focusin', (event) => this.#tabStop(event.target.closest('.data-item')));
     document.addEventListener('visibilitychange', () => {

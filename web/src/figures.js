@@ -80,7 +80,8 @@ export function figures(page) {
       this.latencyClass = took ? '' : 'stat-none';
       this.latency = took ? duration(took.p50) : '–';
       this.latencyMore = took ? `p95 ${duration(took.p95)} · worst ${duration(took.worst)} of ${took.of.toLocaleString('en')}` : '';
-      this.latencyUnseen = took?.unseen ? `${took.unseen.toLocaleString('en')} unseen` : '';
+      // There is room for three digits, and of no more than a thousand is there a figure.
+      this.latencyUnseen = took?.unseen ? `${took.unseen > 999 ? 'all' : took.unseen} unseen` : '';
       const shown = feed.items.length;
       this.isClear = feed.isEmpty;
       this.noneMatch = feed.noneMatch;

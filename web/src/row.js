@@ -66,6 +66,19 @@ export function showLatency(item, at, onScreen) {
   return replayed ? NaN : ms;
 }
 
+// tellExactly gives a number under the pointer, where its row has it rounded, a title that
+// has all its digits.
+export function tellExactly({ target }) {
+  const measure = target.closest?.('.measure');
+  if (measure) measure.title = exactly(measure.querySelector('b').textContent, Number(measure.dataset.value));
+}
+
+// exactly is what a number is that is shown like that; '' where it is just that.
+export function exactly(shown, value) {
+  if (Number(shown.replaceAll(',', '')) === value || Number.isNaN(value)) return '';
+  return Math.abs(value) > Number.MAX_SAFE_INTEGER ? 'rounded: the payload has all digits' : `rounded from ${value}`;
+}
+
 // payload is the event's data as text: for JSON as it was published, for text as
 // it can be shown.
 export function payload(item) {

@@ -166,6 +166,7 @@ export function tryIt(page) {
       test.until = frozenUntil || test.until;
       if (test.kind === 'cut') {
         if (!test.cameBack && at > test.began + CUT + ANSWERED) this.narrate('The line was cut. The page is trying to come back.');
+        if (test.cameBack) this.narrate('The page is back. First comes what waited.');
       } else if (!test.over && test.until && !frozenUntil) {
         test.over = Math.min(test.until, at);
         this.narrate('The page reads again, first what waited.');

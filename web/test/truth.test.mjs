@@ -13,6 +13,7 @@ const { lines } = await import('../src/download.js');
 const { Fault, illText } = await import('../src/fault.js');
 const { gapText } = await import('../src/gap.js');
 const { isNumber } = await import('../src/json.js');
+const { exactly } = await import('../src/row.js');
 const { lookUp } = await import('../src/lookup.js');
 const { Stats } = await import('../src/stats.js');
 const { whole } = await import('../src/whole.js');
@@ -81,6 +82,14 @@ test('why an event cannot be had is said as far as it is known', async () => {
   const asked = lookUp('t', '5-0', 'html').catch((error) => error.message);
   await clock.pass(5000);
   assert.equal(await asked, 'The server did not answer.'); // whether it holds the event is not known
+});
+
+test('a number that its row has rounded says from what', () => {
+  assert.equal(exactly('26.8', 26.8), '');
+  assert.equal(exactly('12,345', 12345), '');
+  assert.equal(exactly('26.8', 26.8412), 'rounded from 26.8412');
+  assert.equal(exactly('1.23457e+06', 1234567.8), 'rounded from 1234567.8');
+  assert.equal(exactly('1.23457e+19', 12345678901234567890), 'rounded: the payload has all digits');
 });
 
 test('a gap says from when to when events may be missing, and how many where that is known', () => {

@@ -97,6 +97,7 @@ test('after a cut, what was replayed is counted and what came live is not', asyn
   await clock.pass(3000);
   page.stream.state = 'connected';
   shown.tried({ event: 'connected', fields: {} }, false);
+  assert.match(shown.trySaid, /^The page is back/);
   for (let n = 0; n < 3; n++) shown.tried(live, true);
   shown.tried({ event: 'ping', fields: {} }, false);
   for (let n = 0; n < 2; n++) shown.tried(live, false);

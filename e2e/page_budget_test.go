@@ -64,7 +64,6 @@ func TestTenThousandEvents(t *testing.T) {
 	s := startServer(t, "-source", "t=http", "-publish-rate", "0", "-history", "20000")
 	p := openPage(t, s.url())
 	p.connect()
-	heap := func() float64 { return p.footprint().heap } // after a collection
 	next := 0
 	publish := func(n int) {
 		for end := next + n; next < end; next += 200 {
@@ -74,7 +73,7 @@ func TestTenThousandEvents(t *testing.T) {
 		p.latest(next - 1)
 	}
 	publish(2000) // what is compiled and cached is not counted
-	before := heap()
+	before := p.footprint()
 	p.run(observe)
 	// Others use this machine, and hold the page up too: the best of three rounds tells.
 	worst := math.Inf(1)
@@ -87,13 +86,13 @@ func TestTenThousandEvents(t *testing.T) {
 		}
 		worst = min(worst, long)
 	}
-	after := heap()
-	t.Logf("the longest task takes %.0f ms (0: less than 50); heap %.1f MB, then %.1f MB", worst, before/1e6, after/1e6)
+	grown := p.footprint().since(before)
+	t.Logf("the longest task takes %.0f ms (0: less than 50); they leave %v", worst, grown)
 	if worst > 100 {
 		t.Errorf("in ten thousand events, a task of %.0f ms", worst)
 	}
-	if after > before+3e6 {
-		t.Errorf("the heap grew from %.1f to %.1f MB", before/1e6, after/1e6)
+	if !grown.within(perEvent(10_000)) {
+		t.Errorf("ten thousand events leave %v: %s", grown, grown.mostly())
 	}
 	contiguous(t, p.seqs(), next-50, next)
 }

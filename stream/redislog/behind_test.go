@@ -114,3 +114,31 @@ func TestLossEndsBeforeWhatTheNewPrimaryHas(t *testing.T) {
 		}
 	}
 }
+
+// More has come to the new primary than a node reads at once, before the node was
+// back: what the old primary alone had is told all the same, and not served any more.
+func TestFailoverWithABacklog(t *testing.T) {
+	t.Parallel()
+	primary, replica := startRedis(t, "--repl-diskless-sync-delay", "0"), startRedis(t)
+	link := newProxy(t, primary.addr())
+	n := newNode(t, redislog.Options{URL: link.url()})
+	c := n.connect(stream.ID{})
+	ids := n.mustPublish(0, 10)
+	replica.do("REPLICAOF", "127.0.0.1", strconv.Itoa(primary.port))
+	await(t, "the replica has the events", func() bool {
+		return replica.do("EXISTS", "weir:topic:"+topic) == int64(1) && replica.do("XLEN", "weir:topic:"+topic) == int64(10)
+	})
+	replica.do("REPLICAOF", "NO", "ONE")
+	ids = append(ids, n.mustPublish(10, 13)...)
+	c.awaitNumber(12)
+	newNode(t, redislog.Options{URL: replica.url()}).mustPublish(20, 720)
+	link.redirect(replica.addr())
+	c.awaitNumber(719)
+	c.wants(slices.Concat(upTo(0, 13), upTo(20, 720)), count(c.messages(), "stream-error"), eventlog.GapReset)
+	for _, m := range c.messages() {
+		if m.event == "gap" && m.gap.To == ids[9].String() {
+			return
+		}
+	}
+	t.Errorf("no gap leads back to %s: %+v", ids[9], c.messages()[12:20])
+}

@@ -152,10 +152,14 @@ func (f *following) ask(bytes int) (question, bool) {
 // take ends a look with its answer. It reports whether another is needed.
 // Where the stream does not join on to the log, take asks for more.
 func (f *following) take(ctx context.Context, client *redis.Client, s *snapshot) (again bool, err error) {
+	joins, err := f.joins(ctx, client, s)
+	if err != nil {
+		return false, err
+	}
 	f.mu.Lock()
-	done, breach, err := false, (*breach)(nil), error(nil)
+	done, breach := false, (*breach)(nil)
 	if !f.done() {
-		done, breach, err = f.check(s)
+		done, breach, err = f.check(s, joins)
 	}
 	f.mu.Unlock()
 	var mend func()
@@ -187,9 +191,23 @@ func (f *following) take(ctx context.Context, client *redis.Client, s *snapshot)
 	return f.missed, nil
 }
 
+// joins reports whether a page goes on where the position is. The last page can be
+// told by the stream's count of entries; before any other one is put in, Redis must
+// still have the entry at the position.
+func (f *following) joins(ctx context.Context, client *redis.Client, s *snapshot) (bool, error) {
+	f.mu.Lock()
+	ask := !f.done() && f.known && s.full && !s.first.After(f.at)
+	at := f.at // stays while the look is under way
+	f.mu.Unlock()
+	if !ask {
+		return true, nil
+	}
+	return f.holds(ctx, client, at)
+}
+
 // check compares the stream with the position, and puts a page in where they
 // join. It reports whether that was the last page. The caller holds f.mu.
-func (f *following) check(s *snapshot) (done bool, b *breach, err error) {
+func (f *following) check(s *snapshot, joins bool) (done bool, b *breach, err error) {
 	if s.same {
 		return true, nil, nil
 	}
@@ -210,7 +228,8 @@ func (f *following) check(s *snapshot) (done bool, b *breach, err error) {
 	case s.length > 0 && s.first.After(f.at) && trimmed > f.read:
 		f.reset(s.floor(), trimmed, eventlog.GapSlow)
 		return false, nil, nil
-	case s.length > 0 && s.first.After(f.at) && trimmed < f.read,
+	case !joins,
+		s.length > 0 && s.first.After(f.at) && trimmed < f.read,
 		!s.full && f.read+int64(len(s.entries)) != s.added:
 		return false, &breach{f.asked, true}, nil
 	}

@@ -91,14 +91,15 @@ walk:
 	}, nil
 }
 
-// holds reports whether Redis has the entry with that ID.
+// holds reports whether Redis has the entry with that ID, or has come to trim it
+// since it was known to be above the stream's floor.
 func (f *following) holds(ctx context.Context, client *redis.Client, id stream.ID) (bool, error) {
 	answers, errs, err := f.broker.look(ctx, client, []question{whole(f.key, before(id), 1)})
 	if err = errors.Join(err, errors.Join(errs...)); err != nil {
 		return false, err
 	}
-	entries := answers[0].entries
-	return len(entries) > 0 && entries[0].id == id, nil
+	s := answers[0]
+	return s.first.After(id) || len(s.entries) > 0 && s.entries[0].id == id, nil
 }
 
 // held returns the IDs of the events in the log.

@@ -99,6 +99,25 @@ func (w *watched) settled(ctx context.Context) (primary, other *redis, err error
 	return primary, other, err
 }
 
+// handOver has the Sentinels make the other server the primary. They may give up,
+// where another of them turns the new primary back into a replica before it has heard
+// of that: then they are asked again.
+func (w *watched) handOver(ctx context.Context, to *redis) error {
+	asked := w.sentinels[0]
+	var answer string
+	err := eventually(ctx, 2*patience, "the Sentinels have not handed over", func() bool {
+		if asked.tells("address=" + to.addr + ",") {
+			return true
+		}
+		answer, _ = asked.ask("SENTINEL FAILOVER " + masterName) // refused while one is under way
+		return false
+	})
+	if err != nil {
+		return fmt.Errorf("%w: %s", err, answer)
+	}
+	return nil
+}
+
 // failover is two nodes over a Redis that is highly available. What a primary
 // had acknowledged and not yet passed on is lost with it, and clients must be told.
 func (s *soak) failover(ctx context.Context, dir string) (*stage, error) {
@@ -177,7 +196,7 @@ func (s *soak) failover(ctx context.Context, dir string) (*stage, error) {
 					return err
 				}
 			}
-			if err := w.sentinels[0].must(ctx, "SENTINEL FAILOVER "+masterName); err != nil {
+			if err := w.handOver(ctx, other); err != nil {
 				return err
 			}
 			return takenOver(ctx, primary, other, func() error { return primary.must(ctx, "CONFIG SET min-replicas-to-write 0") })

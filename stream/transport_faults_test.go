@@ -18,24 +18,29 @@ import (
 func TestTransportSlowClients(t *testing.T) {
 	onEveryTransport(t, func(t *testing.T, open func(stream.HubOptions, *stream.Handler) *site) {
 		s := open(stream.HubOptions{Topic: stream.TopicOptions{History: 100_000, Bytes: 1 << 30}}, &stream.Handler{WriteTimeout: 3 * time.Second})
-		stopped, pausing := s.dial(t), s.dial(t)
+		stopped := s.dial(t)
+		until(t, "a connection", func() bool { return s.handler.Active() == 1 })
+		cut := s.handler.Conns()[0]
+		pausing := s.dial(t)
+		until(t, "two connections", func() bool { return s.handler.Active() == 2 })
+		silent := s.handler.Conns()
 		live := s.subscribe(t, "")
-		until(t, "three connections", func() bool { return s.handler.Active() == 3 })
 		payload := `"` + strings.Repeat("x", 200_000) + `"`
 		var ids []stream.ID
-		lagging := func() (n int) {
-			for _, c := range s.handler.Conns() {
-				if c.Lag() > 10 { // stuck, and not just about to be served
-					n++
+		// Nothing is published while both wait: the pause is to be short.
+		until(t, "the writes to both to wait", func() bool {
+			waits := 0
+			for _, c := range silent {
+				if since, _ := c.Stuck(); since > 100*time.Millisecond {
+					waits++
+				} else if since == 0 {
+					id := s.publish(t, payload)
+					ids = append(ids, id...)
+					live.wantIDs(t, id...)
 				}
 			}
-			return n
-		}
-		for lagging() < 2 {
-			id := s.publish(t, payload)
-			ids = append(ids, id...)
-			live.wantIDs(t, id...)
-		}
+			return waits == 2
+		})
 		resp, err := http.ReadResponse(bufio.NewReader(pausing), nil)
 		if err != nil {
 			t.Fatal(err)
@@ -45,12 +50,25 @@ func TestTransportSlowClients(t *testing.T) {
 		if m, err := late.Next(); err != nil || m.Event != "connected" {
 			t.Fatal(m.Event, err)
 		}
-		for i, id := range ids {
-			if m, err := late.Next(); err != nil || m.ID != id.String() || len(m.Data) < 200_000 {
-				t.Fatalf("event %d: got %s with %d bytes, %v; want %s", i, m.ID, len(m.Data), err, id)
+		wantLate := func(ids ...stream.ID) {
+			for i, id := range ids {
+				if m, err := late.Next(); err != nil || m.ID != id.String() || len(m.Data) < 200_000 {
+					t.Fatalf("event %d: got %s with %d bytes, %v; want %s", i, m.ID, len(m.Data), err, id)
+				}
 			}
 		}
-		until(t, "the stopped client to be cut", func() bool { return s.handler.Totals().Closed[stream.CloseSlow] == 1 })
+		wantLate(ids...)
+		until(t, "the stopped client to be cut", func() bool {
+			if s.handler.Totals().Closed[stream.CloseSlow] == 1 {
+				return true
+			}
+			if since, _ := cut.Stuck(); since == 0 { // a write was slow, and did not wait for the client
+				id := s.publish(t, payload)
+				live.wantIDs(t, id...)
+				wantLate(id...)
+			}
+			return false
+		})
 		more := s.publish(t, "1", "2")
 		live.wantIDs(t, more...)
 		for _, id := range more {

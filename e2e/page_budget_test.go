@@ -3,6 +3,7 @@ package e2e_test
 import (
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -12,15 +13,14 @@ import (
 	"github.com/chromedp/chromedp"
 )
 
-const observe = `void (window.seen = { lcp: 0, cls: 0, around: 0, long: [] },
+const observe = `void (window.seen = { lcp: 0, cls: 0, around: 0 },
 	new PerformanceObserver((list) => { for (const e of list.getEntries()) seen.lcp = e.startTime }).observe({ type: 'largest-contentful-paint', buffered: true }),
-	new PerformanceObserver((list) => { for (const e of list.getEntries()) if (!e.hadRecentInput) { seen.cls += e.value; if (e.sources.some(({ node }) => node?.isConnected && !document.getElementById('sse-feed').contains(node))) seen.around += e.value } }).observe({ type: 'layout-shift', buffered: true }),
-	new PerformanceObserver((list) => { for (const e of list.getEntries()) seen.long.push(Math.round(e.duration)) }).observe({ type: 'longtask', buffered: true }))`
+	new PerformanceObserver((list) => { for (const e of list.getEntries()) if (!e.hadRecentInput) { seen.cls += e.value; if (e.sources.some(({ node }) => node?.isConnected && !document.getElementById('sse-feed').contains(node))) seen.around += e.value } }).observe({ type: 'layout-shift', buffered: true }))`
 
 // The first load is small, quick and quiet: nothing moves under a reader.
 func TestBudgetOfTheFirstLoad(t *testing.T) {
 	s := startServer(t, "-source", "sensor", "-source", "t=http")
-	best := 1e9
+	least, soonest := math.Inf(1), math.Inf(1)
 	for range 5 { // on a machine that others use too
 		p := openPage(t, "about:blank")
 		var mu sync.Mutex
@@ -36,15 +36,20 @@ func TestBudgetOfTheFirstLoad(t *testing.T) {
 		}); err != nil {
 			t.Fatal(err)
 		}
-		p.do(chromedp.Navigate(s.url()))
-		p.run(observe)
-		p.wait(`document.getElementById('theme').title && performance.now() > 1200`)
-		lcp := eval[float64](p, `seen.lcp`)
-		best = min(best, lcp)
+		work := sum(p.tasks(func() {
+			p.do(chromedp.Navigate(s.url()))
+			p.run(observe)
+			p.wait(`document.getElementById('theme').title && performance.now() > 1200 && seen.lcp`)
+		}))
+		first, largest := eval[float64](p, `performance.getEntriesByName('first-contentful-paint')[0].startTime`), eval[float64](p, `seen.lcp`)
+		least, soonest = min(least, work), min(soonest, largest-first)
+		if blocking := eval[[]string](p, `performance.getEntriesByType('resource').filter((r) => r.renderBlockingStatus === 'blocking').map((r) => r.name)`); len(blocking) > 2 {
+			t.Errorf("the first paint waits for %v, want the style sheet and the theme", blocking)
+		}
 		mu.Lock()
 		n, size := requests, bytes
 		mu.Unlock()
-		t.Logf("%d requests, %.1f kB, LCP %.0f ms", n, size/1000, lcp)
+		t.Logf("%d requests, %.1f kB, %.0f ms of work, first paint %.0f ms, the largest %.0f ms", n, size/1000, work, first, largest)
 		if n > 20 || size > 100_000 || n < 6 {
 			t.Errorf("the first load is %d requests of %.1f kB, want at most 20 of 100", n, size/1000)
 		}
@@ -54,8 +59,11 @@ func TestBudgetOfTheFirstLoad(t *testing.T) {
 			t.Errorf("what is on screen moves: CLS %.3f", cls)
 		}
 	}
-	if best > 300 {
-		t.Errorf("the largest paint comes after %.0f ms at best, want 300", best)
+	if least > 220 {
+		t.Errorf("the first load is %.0f ms of work at best, want 220", least)
+	}
+	if soonest > 100 {
+		t.Errorf("the largest paint comes %.0f ms after the first at best, want 100: it waits for something", soonest)
 	}
 }
 
@@ -74,22 +82,15 @@ func TestTenThousandEvents(t *testing.T) {
 	}
 	publish(2000) // what is compiled and cached is not counted
 	before := p.footprint()
-	p.run(observe)
-	// Others use this machine, and hold the page up too: the best of three rounds tells.
-	worst := math.Inf(1)
-	for round := 0; round < 3 && worst > 50; round++ {
-		p.run(`seen.long.length = 0`)
-		publish(10_000)
-		long := 0.0
-		for _, ms := range eval[[]float64](p, `seen.long`) {
-			long = max(long, ms)
-		}
-		worst = min(worst, long)
+	// A collection by the browser may fall into a task: the best of three rounds tells.
+	longest := math.Inf(1)
+	for round := 0; round < 3 && longest > 50; round++ {
+		longest = min(longest, slices.Max(p.tasks(func() { publish(10_000) })))
 	}
 	grown := p.footprint().since(before)
-	t.Logf("the longest task takes %.0f ms (0: less than 50); they leave %v", worst, grown)
-	if worst > 100 {
-		t.Errorf("in ten thousand events, a task of %.0f ms", worst)
+	t.Logf("the longest task is %.0f ms of work; they leave %v", longest, grown)
+	if longest > 100 {
+		t.Errorf("in ten thousand events, a task of %.0f ms", longest)
 	}
 	if !grown.within(perEvent(10_000)) {
 		t.Errorf("ten thousand events leave %v: %s", grown, grown.mostly())

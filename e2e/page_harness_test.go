@@ -313,10 +313,12 @@ func (p *page) choose(topic string) {
 	p.wait(`location.search === '?topic=%s'`, topic)
 }
 
-// total waits until the page has counted that many events.
+// total waits until the page has counted that many events, and what came of them is in
+// the feed: a frame later, or, in a hidden tab, a quarter of a second.
 func (p *page) total(want int) {
 	p.t.Helper()
 	p.wait(`document.getElementById('total-events').textContent.replaceAll(',', '') === '%d'`, want)
+	p.wait(`new Promise((drawn) => (document.hidden ? setTimeout(drawn, 300, true) : requestAnimationFrame(() => drawn(true))))`)
 }
 
 // record has the page note the seq of every event that it inserts, in order.

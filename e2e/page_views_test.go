@@ -161,6 +161,7 @@ func TestTryIt(t *testing.T) {
 	}
 	s.publish("t", seq(3, 8)...)
 	p.wait(`/^Cut for \d+ s: 0 lost, 5 replayed\.$/.test(document.getElementById('try-said').textContent)`)
+	p.latest(7)
 	contiguous(t, p.seqs(), 0, 8)
 	p.click("#freeze")
 	p.wait(`document.getElementById('freeze').textContent.startsWith('Frozen') && document.getElementById('freeze').ariaDisabled === 'true'`)

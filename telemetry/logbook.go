@@ -23,6 +23,13 @@ func newLogbook(logger func() *slog.Logger, node string) *logbook {
 	return l
 }
 
+// close writes at once what of failures and storms was to be written later. When it
+// returns, no timer writes any more.
+func (l *logbook) close() {
+	l.outages.close()
+	l.storm.close()
+}
+
 // write writes a record about a stream, unless there are too many of its kind. The
 // reason, if any, is one of a bounded set.
 func (l *logbook) write(ctx context.Context, level slog.Level, message, reason string, attrs ...slog.Attr) {

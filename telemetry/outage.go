@@ -35,6 +35,20 @@ type outages struct {
 	broker  *outage            // nil: it is well
 	sources map[string]*outage // of those that fail, by topic
 	fresh   map[string]string  // topics to which the broker is well since a moment, and their labels
+	closed  bool               // nothing is told later
+}
+
+// close tells at once of a failure that was to be told later. After that nothing is
+// told later.
+func (o *outages) close() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.closed {
+		return
+	}
+	if o.closed = true; o.broker != nil && o.broker.gathers {
+		o.broker.tell()
+	}
 }
 
 // An outage is that a source or the broker fails, from the first failure until it is
@@ -107,6 +121,9 @@ func (o *outages) up(c stream.SourceChange, label string) {
 		time.AfterFunc(brokerGather, func() {
 			o.mu.Lock()
 			defer o.mu.Unlock()
+			if o.closed {
+				return
+			}
 			attrs := []slog.Attr{slog.Int("topics", len(o.fresh))}
 			for _, label := range o.fresh {
 				if len(o.fresh) == 1 {
@@ -147,12 +164,12 @@ func (o *outages) of(c stream.SourceChange) *outage {
 	return n
 }
 
-// after calls f later, unless the outage is over by then.
+// after calls f later, unless the outage is over by then, or nothing is told any more.
 func (n *outage) after(d time.Duration, f func()) *time.Timer {
 	return time.AfterFunc(d, func() {
 		n.mu.Lock()
 		defer n.mu.Unlock()
-		if n.next != nil {
+		if n.next != nil && !n.closed {
 			f()
 		}
 	})
@@ -171,7 +188,7 @@ func (n *outage) failed(c stream.SourceChange, label string) {
 	n.err = c.Err
 	switch news := n.told == 0 || c.State == stream.SourceDown && !n.down || len(n.topics) >= 2*n.told; {
 	case !news || n.gathers:
-	case n.gather == 0:
+	case n.gather == 0, n.closed:
 		n.tell()
 	default:
 		n.gathers = true

@@ -132,3 +132,35 @@ func TestOutageOfTopicsThatAreRemoved(t *testing.T) {
 		}
 	})
 }
+
+// When the end comes, a failure that was to be told a moment later is told at once, and
+// nothing after that: the writer may be gone by then.
+func TestNothingIsToldAfterTheEnd(t *testing.T) {
+	for name, tc := range map[string]struct {
+		happens func(change func(stream.SourceChange))
+		last    string
+	}{
+		"broker up":     {func(change func(stream.SourceChange)) { change(well(0, true)) }, ``},
+		"broker failed": {func(change func(stream.SourceChange)) { change(failure(0, true, 1)) }, `level=WARN msg="broker failed" topic=t0 topics=1 failures=1 error=refused`},
+		"source failed": {func(change func(stream.SourceChange)) { change(failure(0, false, 1)) }, `level=WARN msg="source failed" topic=t0 failures=1 error=refused`},
+		"many sources up": {func(change func(stream.SourceChange)) {
+			for n := range 25 {
+				change(well(n, false))
+			}
+		}, `level=INFO msg="source up, and more within a second" more=5`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				change, log, end := outageRig(t, 25)
+				tc.happens(change)
+				end()
+				said := strings.TrimSpace(log.String())
+				if said != tc.last && !strings.HasSuffix(said, "\n"+tc.last) {
+					t.Errorf("the log says\n%s\nwant at its end\n%s", said, tc.last)
+				}
+				time.Sleep(2 * time.Hour)
+				wantLog(t, log, said)
+			})
+		})
+	}
+}

@@ -213,5 +213,6 @@ func (t *Telemetry) Ignored() (names []string) { return ignoredEnv() }
 // returns when that is done or ctx is. Calling it again changes nothing.
 func (t *Telemetry) Shutdown(ctx context.Context) error {
 	t.pending.closeAll()
+	t.log.close()
 	return t.providers.shutdown(ctx)
 }

@@ -49,6 +49,7 @@ export class Stream {
   #greeted = ''; // the connection of the last greeting that was handed on
   #welcomed = false;
   #lacks = false; // it waits for the server to have what the leader does not keep
+  #queue = null; // what the leader says while this tab catches up
   #heardAt = 0; // from the leader
   #joinedAt = 0; // when this tab came to read a stream that another had opened
   #watch = 0;
@@ -157,6 +158,7 @@ export class Stream {
 
   #leave() {
     clearInterval(this.#watch);
+    this.#queue = null;
     this.#endCatchUp();
     this.#connection?.dispose();
     if (this.#connection) this.#post({ type: 'left' });
@@ -191,6 +193,7 @@ export class Stream {
   #lead() {
     if (!this.wanted) return;
     clearInterval(this.#watch);
+    this.#queue = null;
     this.#endCatchUp(); // to lead is to go on behind the last event, too
     this.leads = true;
     this.#kept = [];
@@ -310,10 +313,12 @@ export class Stream {
       return;
     }
     this.#heardAt = Date.now();
+    if (this.#queue && (data.type === 'message' || data.type === 'state')) return void this.#queue.push(data);
     switch (data.type) {
       case 'lead':
       case 'left':
         this.#welcomed = false;
+        this.#queue = null;
         this.#set({ state: 'connecting', error: null });
         if (data.type === 'lead') this.#post({ type: 'hello', from: ME, lastID: this.lastID });
         break;
@@ -346,18 +351,20 @@ export class Stream {
 
   async #begin({ fields, greeting, kept, missing, tabs }) {
     this.tabs = tabs;
-    const joined = this.#joined;
     this.#lacks = missing !== null && fields.state !== 'connected';
+    this.#endCatchUp();
+    const queue = [];
+    this.#queue = queue;
     if (missing && !this.#lacks) await this.#catchUp(missing.until);
-    if (this.#joined !== joined || this.#connection) return; // it has left meanwhile, or leads
+    if (this.#queue !== queue) return; // it has left meanwhile, or leads, or begins anew
+    this.#queue = null;
     this.#welcomed = true;
     this.#joinedAt ||= Date.now();
     this.#follows(fields);
     if (this.#lacks) return;
     if (greeting) this.#deliver(greeting.message, { ...greeting.times, mine: false, past: true });
     for (const { message, times } of kept) this.#deliver(message, { ...times, mine: false, past: true });
-    // More may have come while it was catching up.
-    if (missing) this.#post({ type: 'hello', from: ME, lastID: this.lastID });
+    for (const said of queue) this.#hear(said);
   }
 
   // #follows takes over what the leader says of the stream. To this tab the stream is
@@ -369,7 +376,6 @@ export class Stream {
   // #catchUp reads what came before the first event that the leader keeps. It ends when
   // that is done, or by #endCatchUp.
   async #catchUp(until) {
-    this.#endCatchUp();
     const own = catchUp(this.#options, this.lastID, until, (message, run) => this.#deliver(message, { startedAt: run.startedAt, receivedAt: run.receivedAt, mine: false, past: true }));
     this.#endCatchUp = own.end;
     const all = await own.done;

@@ -83,6 +83,21 @@ test('who lacks more than the leader keeps fetches it, and misses nothing meanwh
   assert.equal(first.stream.tabs, 2);
 });
 
+test('what comes just as a tab has caught up is not taken for all that came meanwhile', async () => {
+  const [, line] = await led();
+  const [second, own] = await lagging(line);
+  await line.send(...events(303, 304));
+  const caughtUp = own.send(...events(50, 104));
+  for (let n = 304; n < 333; n++) {
+    line.send(...events(n, n + 1)); // with no rest between them
+    await new Promise(setImmediate);
+  }
+  await caughtUp;
+  await clock.pass(100);
+  assert.deepEqual(second.ids, idsOf(1, 333));
+  assert.equal(second.stream.tabs, 2);
+});
+
 // lagging is a follower that fetches what its leader does not keep, with the server's
 // end of the connection by which it does.
 async function lagging(line, n = 0) {

@@ -5,6 +5,9 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/chromedp/chromedp"
+	"github.com/chromedp/chromedp/kb"
 )
 
 // A page whose main thread was at something else says so, and a network that
@@ -93,4 +96,35 @@ func TestPageIsToldThatItWasCut(t *testing.T) {
 	via.late(0)
 	p.retry()
 	p.wait(`document.getElementById('notice-banner').dataset.notice === 'cut-off' && document.getElementById('notice-message').textContent.includes('The server had cut this page off')`)
+}
+
+// Who works by the keyboard keeps the focus when what was pressed goes, also where frames
+// are late.
+func TestFocusStaysWhereFramesAreLate(t *testing.T) {
+	t.Parallel()
+	s := startServer(t, "-source", "t=http", "-retry", "60s")
+	p := openPage(t, s.url()+"/?topic=nothing.of.that.name")
+	p.expect(broken, status(404))
+	p.run(`{
+		const frame = window.requestAnimationFrame;
+		window.requestAnimationFrame = (act) => setTimeout(() => frame(act), 300);
+	}`)
+	press := func(selector, key, then string) {
+		t.Helper()
+		p.visible(selector)
+		p.run(`document.querySelector(%q).focus()`, selector)
+		p.do(chromedp.KeyEvent(key))
+		p.hidden(selector)
+		p.wait(`document.activeElement.id === %q`, then)
+	}
+	press("#notice-dismiss", kb.Enter, "connect")
+	p.choose("t")
+	press("#connect", kb.Enter, "disconnect")
+	p.state("connected")
+	press("#disconnect", " ", "connect")
+	p.state("disconnected")
+	p.connect()
+	s.kill()
+	p.state("error")
+	press("#dismiss", kb.Enter, "connect")
 }

@@ -68,9 +68,22 @@ export function status(page) {
     keepFocus(banner) {
       const box = document.getElementById(banner);
       if (!box.contains(document.activeElement)) return;
-      setTimeout(() => {
-        if (!box.checkVisibility()) document.getElementById(this.open ? 'disconnect' : 'connect').focus();
-      }, 50); // Alpine hides it a moment later
+      this.focusButton(() => !box.checkVisibility());
+    },
+
+    // focusButton moves the focus to the button of the connection, as soon as Alpine has
+    // shown it or hidden what was there: in a frame to come, which on a busy machine is
+    // later than any timer, and until then what is to be shown takes no focus. A reader who
+    // went elsewhere meanwhile is left there.
+    focusButton(ready) {
+      const from = document.activeElement;
+      const look = (frames) => {
+        if (document.activeElement !== from && document.activeElement !== document.body) return;
+        const button = document.getElementById(this.open ? 'disconnect' : 'connect');
+        if (ready(button)) button.focus();
+        else if (frames > 0) requestAnimationFrame(() => look(frames - 1));
+      };
+      look(60);
     },
 
     refreshStatus(at) {
@@ -110,7 +123,7 @@ export function status(page) {
       const focused = document.activeElement?.classList.contains('connect');
       this.open = open;
       this.closed = !open;
-      if (focused) this.$nextTick(() => document.getElementById(open ? 'disconnect' : 'connect').focus());
+      if (focused) this.focusButton((button) => button.checkVisibility());
     },
   };
 }

@@ -329,10 +329,11 @@ func TestTrimmedPastANode(t *testing.T) {
 	ids := other.mustPublish(10, 700)
 	link.set(linkUp)
 	c.awaitNumber(699)
-	all := c.messages()
+	// A fault may be told as well: Redis was away for as long as the machine needed.
+	all := slices.DeleteFunc(c.messages(), func(m message) bool { return m.event == "stream-error" })
 	at := slices.IndexFunc(all, func(m message) bool { return m.event == "gap" })
-	if at < 0 || at+1 >= len(all) {
-		t.Fatalf("no gap was told: %+v", all)
+	if at < 1 || at+1 >= len(all) {
+		t.Fatalf("no gap was told between events: %+v", all)
 	}
 	// The gap ends just before the first event that follows, and what it
 	// covers is all that is missing.
@@ -347,7 +348,7 @@ func TestTrimmedPastANode(t *testing.T) {
 	if !resumedAt.id.After(to) || ids[resumedAt.number-11].After(to) {
 		t.Errorf("the gap ends at %s, and the stream goes on with %s, before which there was %s", to, resumedAt.id, ids[resumedAt.number-11])
 	}
-	faults := min(count(all, "stream-error"), 1)
+	faults := min(count(c.messages(), "stream-error"), 1)
 	c.wants(slices.Concat(upTo(0, 10), upTo(resumedAt.number, 700)), faults, eventlog.GapSlow)
 }
 

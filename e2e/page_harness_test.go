@@ -202,14 +202,14 @@ func (p *page) run(format string, args ...any) {
 	eval[chromedp.Void](p, format, args...)
 }
 
-// wait waits until a JavaScript expression is true.
+// wait waits until a JavaScript expression is true, or a promise of something true.
 func (p *page) wait(format string, args ...any) {
 	p.t.Helper()
 	condition := fmt.Sprintf(format, args...)
 	last := error(nil)
 	eventually(p.t, func() bool {
 		var ok bool
-		ok, last = tryEval[bool](p, "Boolean("+condition+")")
+		ok, last = tryEval[bool](p, "(async () => Boolean(await ("+condition+")))()")
 		return ok
 	}, func() string {
 		if last != nil {

@@ -10,6 +10,21 @@ import (
 	"github.com/chromedp/chromedp/kb"
 )
 
+// publishAndWork has the page publish an event, and be at something else for so long
+// before it can read it: the event takes at least that.
+func (p *page) publishAndWork(topic, event string, d time.Duration) {
+	p.t.Helper()
+	p.expect("Synchronous XMLHttpRequest")
+	p.run(`{
+		const ask = new XMLHttpRequest();
+		ask.open('POST', '/publish?topic=%s', false);
+		ask.setRequestHeader('Authorization', 'Bearer %s');
+		ask.setRequestHeader('Content-Type', 'application/json');
+		ask.send(%q);
+		for (const end = performance.now() + %d; performance.now() < end;);
+	}`, topic, token, event, d.Milliseconds())
+}
+
 // A page whose main thread was at something else says so, and a network that
 // takes long is not taken for that.
 func TestBusyPageIsNotTheNetwork(t *testing.T) {

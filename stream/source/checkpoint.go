@@ -17,7 +17,8 @@ type checkpoint struct {
 	// Host tells whether a file that cannot be found may be on another
 	// machine, whose source feeds the same topic.
 	Host string `json:"host,omitempty"`
-	// Time is when this was written.
+	// Time is when the files were looked at last: of copies that were made after
+	// that, and of files that have had the name since, this says nothing.
 	Time time.Time `json:"time"`
 	// Files are those that are read, oldest first. None: no file had the name.
 	Files []position `json:"files,omitempty"`

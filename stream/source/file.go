@@ -34,8 +34,8 @@ func openFile(argument string) (stream.Source, error) {
 //
 // A source that starts finds a file that has lost its name by its inode in the
 // same directory, and reads what was written to app.log.1, app.log.2 and so on
-// since. What was read and is gone, such as into app.log.1.gz, is told as a
-// failure.
+// since. What was read and is gone, or was compressed before anything of it was
+// read, such as into app.log.1.gz, is told as a failure.
 //
 // # What is not followed
 //

@@ -64,12 +64,21 @@ func (r *rotator) write() {
 	r.done = append(r.done, fmt.Sprintf("%d–%d", first, r.n-1))
 }
 
+// rotate rotates in one of the ways, and writes.
 func (r *rotator) rotate() {
+	r.rotateBy(r.rand.IntN(waysToRotate))
+	time.Sleep(5 * time.Millisecond)
+	r.write()
+}
+
+// waysToRotate is how many there are.
+const waysToRotate = 3
+
+func (r *rotator) rotateBy(how int) {
 	for i := 60; i > 1; i-- {
 		_ = os.Rename(fmt.Sprint(r.path, ".", i-1), fmt.Sprint(r.path, ".", i)) // where there is one
 	}
 	time.Sleep(5 * time.Millisecond) // times of files are coarse
-	how := r.rand.IntN(3)
 	r.done = append(r.done, []string{"renamed", "copied", "copied, and a hole is left"}[how])
 	if how == 0 {
 		r.must(os.Rename(r.path, r.path+".1"))
@@ -99,8 +108,6 @@ func (r *rotator) rotate() {
 		}
 		r.must(old.Close())
 	}
-	time.Sleep(5 * time.Millisecond)
-	r.write()
 }
 
 // wantAll waits until what was written has come, and checks that it is that.

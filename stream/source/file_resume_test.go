@@ -76,6 +76,15 @@ func TestFileResumes(t *testing.T) {
 				appendTo(t, path, line+"\n")
 			}
 		}, []string{"two", "three", "four", "five"}},
+		"rotated twice, and somebody writes to the first all the time": {func(t *testing.T, path string) {
+			rename(t, path, path+".1")
+			appendTo(t, path, "three\n")
+			rename(t, path+".1", path+".2")
+			rename(t, path, path+".1")
+			appendTo(t, path, "four\n")
+			time.Sleep(20 * time.Millisecond) // times of files are coarse
+			appendTo(t, path+".2", "two\n")
+		}, []string{"two", "three", "four"}},
 		"older files stay unread": {func(t *testing.T, path string) {
 			appendTo(t, path+".2", "an old line\n")
 			past := time.Now().Add(-time.Hour)
@@ -119,6 +128,14 @@ func TestFileResumes(t *testing.T) {
 			appendTo(t, path+".other", "x") // so that the new file cannot have the place of the old one
 			appendTo(t, path, "two\n")
 		}, []string{lost("PATH", 8), "two"}},
+		"gone, and another has had its name": {func(t *testing.T, path string) {
+			rename(t, path, path+".other")
+			truncate(t, path+".other")
+			appendTo(t, path, "two\n")
+			rename(t, path, path+".1")
+			time.Sleep(20 * time.Millisecond) // times of files are coarse
+			appendTo(t, path, "three\n")
+		}, []string{lost("PATH", 8), "two", "three"}},
 		"the inode used again": {func(t *testing.T, path string) {
 			truncate(t, path)
 			appendTo(t, path, "a line that is longer than what was read\n")
@@ -167,8 +184,11 @@ func TestFileResumesBeforeTheFile(t *testing.T) {
 	k.wantKept(t, func(code string) bool { return code != "" })
 	stop()
 	appendTo(t, path, "one\n")
+	rename(t, path, path+".1")        // nor did a process see this one
+	time.Sleep(20 * time.Millisecond) // times of files are coarse
+	appendTo(t, path, "two\n")
 	life(t, path, k)
-	if got := k.wait(t, 2); !strings.HasPrefix(got[0], "! waiting for the file: ") || got[1] != "one" {
+	if got := k.wait(t, 3); !strings.HasPrefix(got[0], "! waiting for the file: ") || got[1] != "one" || got[2] != "two" {
 		t.Errorf("got %q", got)
 	}
 }

@@ -87,33 +87,6 @@ func (w *watch) between(now time.Time) {
 	}
 }
 
-// unseen opens the files that have had the name, or are copies of one that had,
-// from one time until another (zero: until now), but for those that are known,
-// those that lay beside the file before, and the copy that is being made of what
-// the present file holds.
-func (w *watch) unseen(since, until time.Time, before []position, present *tail) (opened []*tail) {
-	for try := 1; ; try++ {
-		files := w.siblings()
-		for _, s := range files {
-			// One that is empty may be a copy that is just being made.
-			if !s.rotated || s.size == 0 || s.written.Before(since) || !until.IsZero() && s.written.After(until) || w.knows(s) || present.begins(s.end()) ||
-				slices.ContainsFunc(before, func(p position) bool { return p.Inode == s.inode && s.holds(p) }) {
-				continue
-			}
-			if t := s.open(); t != nil {
-				opened = append(opened, t)
-			}
-		}
-		if try == steadyTries || w.steady(files) {
-			return opened
-		}
-		for _, t := range opened {
-			t.close()
-		}
-		opened = nil
-	}
-}
-
 // begin goes to where reading a file begins that has got the name.
 func (w *watch) begin(t *tail) error {
 	if w.state == nil {

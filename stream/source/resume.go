@@ -42,12 +42,15 @@ func (w *watch) resume(ctx context.Context) error {
 		return nil
 	}
 	now := time.Now()
+	since := w.state.Time.Add(-timesOfFiles)
 	var gone []position
+	begun := false // something was read of the file that had the name
 	for _, p := range w.state.Files {
 		if p.Over {
 			w.over = append(w.over, p)
 			continue
 		}
+		begun = p.Length > 0
 		t := w.reopen(p)
 		if t == nil {
 			t = w.copyOf(p, w.state.Time)
@@ -62,7 +65,7 @@ func (w *watch) resume(ctx context.Context) error {
 		// Find gives it its name back, if it has it. Else it has been quiet for
 		// as long as nobody has written to it, also while no process ran.
 		at := t.info.ModTime()
-		t.size, t.written, t.begun = t.info.Size(), at, w.state.Time.Add(-timesOfFiles)
+		t.size, t.written, t.begun = t.info.Size(), at, since
 		t.changed = earlier(at, now)
 		t.lost = t.changed
 		w.old = append(w.old, t)
@@ -79,8 +82,35 @@ func (w *watch) resume(ctx context.Context) error {
 			return nil
 		}
 		w.to.Fail(fmt.Errorf("lines may be missing: %s was read up to byte %d, and is gone with what was written after that", w.Path, gone[0].Offset))
+	} else if packed := w.packed(since); packed != "" && !begun {
+		w.to.Fail(fmt.Errorf("lines may be missing: %s is younger than what was seen of %s last, and cannot be read", packed, w.Path))
+	}
+	// A file that has had the name since then need not be younger than what lost it:
+	// somebody may write to that one still.
+	if w.written.IsZero() || since.Before(w.written) {
+		w.written = since
+	}
+	for _, t := range slices.Clone(w.old) {
+		if !t.fresh() {
+			continue // what was read of it stands there
+		}
+		// It looks as it did, whether it was cut off or not.
+		if _, err := w.noticeCopies(t, now, nil); err != nil {
+			return err
+		}
 	}
 	return nil
+}
+
+// packed returns the path of a rotated file that has been compressed and was written
+// since, "" if there is none.
+func (w *watch) packed(since time.Time) string {
+	for _, s := range w.siblings() {
+		if s.packed && !s.written.Before(since) {
+			return s.path
+		}
+	}
+	return ""
 }
 
 // reopen opens the file of a position, and returns nil if it is not there.
@@ -116,33 +146,6 @@ func earlier(a, b time.Time) time.Time {
 // mayLink reports whether the path may be a symbolic link.
 func (w *watch) mayLink() bool { return w.linked || !w.looked }
 
-// copyOf opens the copy of a file that was made before the file was truncated:
-// it has been written since, and what stands before the position is the same.
-func (w *watch) copyOf(p position, since time.Time) *tail {
-	if p.Length == 0 {
-		return nil
-	}
-	for try := 1; ; try++ {
-		files := w.siblings()
-		for _, s := range files {
-			if !s.rotated || s.written.Before(since.Add(-clockSkew)) || w.knows(s) {
-				continue
-			}
-			t := s.open()
-			if t == nil {
-				continue
-			}
-			if found, err := t.seekTo(p); err == nil && found {
-				return t
-			}
-			t.close()
-		}
-		if try == steadyTries || w.steady(files) {
-			return nil
-		}
-	}
-}
-
 // steadyTries is how often the directory is looked through when files get other
 // names meanwhile, as in the middle of a rotation.
 const steadyTries = 5
@@ -169,6 +172,7 @@ type sibling struct {
 	size    int64
 	written time.Time
 	rotated bool // by its name it once had the path's
+	packed  bool // by its name it is a rotated file that has been compressed
 }
 
 // holds reports whether the file is the one that a position is in, and not
@@ -243,7 +247,10 @@ func (w *watch) siblings() []sibling {
 			if slices.ContainsFunc(all, func(s sibling) bool { return number != 0 && s.inode == number }) {
 				continue
 			}
-			all = append(all, sibling{filepath.Join(dir, e.Name()), number, info.Size(), info.ModTime(), rotatedName(e.Name(), base)})
+			unpacked := strings.TrimSuffix(e.Name(), packedExt(e.Name()))
+			rotated := rotatedName(unpacked, base)
+			packed := rotated && unpacked != e.Name()
+			all = append(all, sibling{filepath.Join(dir, e.Name()), number, info.Size(), info.ModTime(), rotated && !packed, packed})
 		}
 	}
 	slices.SortStableFunc(all, func(a, b sibling) int { return a.written.Compare(b.written) })
@@ -265,4 +272,13 @@ func rotatedName(name, base string) bool {
 		return false
 	}
 	return strings.ContainsAny(mark, "0123456789") && strings.Trim(mark, "0123456789._-:+TZ") == ""
+}
+
+// packedExt returns the extension of a compressed file's name, "" if it has none.
+func packedExt(name string) string {
+	switch ext := filepath.Ext(name); ext {
+	case ".gz", ".xz", ".zst", ".bz2", ".lz4", ".Z", ".zip":
+		return ext
+	}
+	return ""
 }

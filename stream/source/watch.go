@@ -39,6 +39,7 @@ type watch struct {
 	missing time.Time  // since when no file has the name; zero: one has it
 	written time.Time  // when the file that lost its name last was written
 	beside  []position // ends of the rotated files at the last rotation, or at the beginning
+	noticed time.Time  // when the files were looked at last
 	unsaved bool       // where it stands is not stored yet
 
 	puts  int            // publications
@@ -117,6 +118,7 @@ func (w *watch) settle(ctx context.Context, fault error, now time.Time) error {
 // cannot be missed. fault is why no file is followed under the name.
 func (w *watch) notice(now time.Time) (fault, err error) {
 	beside := w.beside
+	w.noticed = now
 	fault = w.find(now)
 	for _, t := range w.tails() {
 		if err := w.noticeCut(t, now, beside); err != nil {
@@ -124,60 +126,6 @@ func (w *watch) notice(now time.Time) (fault, err error) {
 		}
 	}
 	return fault, nil
-}
-
-// noticeCut finds the copies that were made of a file before it was cut off. They
-// are read before it. beside are the ends of the rotated files that were there
-// before.
-func (w *watch) noticeCut(t *tail, now time.Time, beside []position) error {
-	before := t.looked
-	cut, err := t.truncated(now)
-	if err != nil {
-		return err
-	}
-	var copies []*tail
-	if cut = cut || t.cut; cut && !t.fresh() {
-		if c := w.copyOf(t.position(), before); c != nil {
-			copies = []*tail{c}
-		}
-	} else if t.fresh() && !t.begun.IsZero() && t.changed.Equal(now) {
-		// What has been replaced cannot be told by what was read of it.
-		if copies, err = w.copiesOf(t, beside); err != nil {
-			return err
-		}
-	}
-	if t.cut = cut && len(copies) == 0; len(copies) == 0 {
-		return nil
-	}
-	if err := t.seek(0, nil); err != nil {
-		return err
-	}
-	w.unsaved = true
-	for len(copies) > 0 {
-		for _, c := range copies {
-			c.lost = now
-		}
-		at := slices.Index(w.old, t)
-		if at < 0 {
-			at = len(w.old)
-		}
-		w.old = slices.Insert(w.old, at, copies...)
-		t.begun = copies[len(copies)-1].info.ModTime()
-		if copies, err = w.copiesOf(t, beside); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// copiesOf opens the copies that were made of a file since it was begun anew,
-// and have not been seen.
-func (w *watch) copiesOf(t *tail, beside []position) ([]*tail, error) {
-	info, err := t.file.Stat()
-	if err != nil {
-		return nil, err
-	}
-	return w.unseen(t.begun, info.ModTime(), beside, t), nil
 }
 
 // follow publishes what a file has to read.
@@ -212,7 +160,10 @@ func (w *watch) drain(ctx context.Context, t *tail) (held bool, err error) {
 			w.held = false
 			return true, nil
 		}
-		line, err := t.lines.next()
+		line, cut, err := w.next(t)
+		if cut {
+			return true, err
+		}
 		switch {
 		case err == nil:
 			if err := w.add(ctx, t, line); err != nil {
@@ -356,7 +307,7 @@ func (w *watch) save(ctx context.Context) error {
 
 // snapshot tells where the source stands.
 func (w *watch) snapshot() *checkpoint {
-	c := &checkpoint{Version: checkpointVersion, Path: w.Path, Host: hostName(), Time: time.Now()}
+	c := &checkpoint{Version: checkpointVersion, Path: w.Path, Host: hostName(), Time: w.noticed}
 	c.Files = append(c.Files, w.over...)
 	for _, t := range w.tails() {
 		c.Files = append(c.Files, t.position())

@@ -271,7 +271,7 @@ func TestTracesView(t *testing.T) {
 	if eval[bool](p, `Boolean(document.querySelector('#trace [data-jaeger]'))`) {
 		t.Error("a link to Jaeger, and none is running")
 	}
-	p.run(`document.getElementById('traces-min').value = '1s'; document.getElementById('traces-min').dispatchEvent(new Event('change', { bubbles: true }))`)
+	p.run(`document.getElementById('traces-min').append(new Option('none', '1h')); document.getElementById('traces-min').value = '1h'; document.getElementById('traces-min').dispatchEvent(new Event('change', { bubbles: true }))`)
 	p.wait(`document.getElementById('traces').dataset.traces === 'none'`)
 	// Its own address, as a link from elsewhere has it.
 	trace := eval[string](p, `document.querySelector('#trace .journey').dataset.traceId`)

@@ -122,16 +122,16 @@ func TestTransportResumesWithoutSeam(t *testing.T) {
 	})
 }
 
+// A stream that is idle for longer than a write may wait is pinged, and not cut.
 func TestTransportHeartbeat(t *testing.T) {
+	const timeout, heartbeat = time.Second, 1200 * time.Millisecond // a busy machine is slow, too
 	onEveryTransport(t, func(t *testing.T, open func(stream.HubOptions, *stream.Handler) *site) {
-		s := open(stream.HubOptions{}, &stream.Handler{Heartbeat: 50 * time.Millisecond, WriteTimeout: 20 * time.Millisecond})
-		sub := s.subscribe(t, "")
+		s := open(stream.HubOptions{}, &stream.Handler{Heartbeat: heartbeat, WriteTimeout: timeout})
 		start := time.Now()
-		for range 4 {
-			sub.want(t, "ping")
-		}
-		if d := time.Since(start); d < 150*time.Millisecond {
-			t.Errorf("4 pings within %v", d)
+		sub := s.subscribe(t, "")
+		sub.want(t, "ping")
+		if d := time.Since(start); d < timeout {
+			t.Errorf("a ping within %v", d)
 		}
 		ids := s.publish(t, "1")
 		for {

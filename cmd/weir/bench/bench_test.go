@@ -268,12 +268,12 @@ func TestSlow(t *testing.T) {
 	for name, portable := range map[string]bool{"epoll": false, "portable": true} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			_, server := newSite(t, false, func(s *site, _ *http.ServeMux) { s.handler.WriteTimeout = 100 * time.Millisecond })
+			_, server := newSite(t, false, func(s *site, _ *http.ServeMux) { s.handler.WriteTimeout = time.Second })
 			o := short(server.URL)
-			o.Connections, o.Slow, o.Size, o.Rate, o.Portable = 4, 2, 100_000, 100, portable
-			o.Duration = time.Second
+			o.Connections, o.Slow, o.Size, o.Rate, o.Portable = 4, 2, 100_000, 50, portable
+			o.Duration = 3 * time.Second // which is longer
 			r := mustMeasure(t, o)
-			wantExact(t, r, 100)
+			wantExact(t, r, 150)
 			if r.Streams.SlowOpen != 2 || r.Streams.SlowLetGo != 2 {
 				t.Errorf("%d slow clients, %d cut off: the server cuts off both", r.Streams.SlowOpen, r.Streams.SlowLetGo)
 			}

@@ -39,6 +39,30 @@ func TestChartsDrawWhatTheySay(t *testing.T) {
 		return data.some((of) => of > 0) })()`)
 }
 
+// A number reads alike in its row, as the latest of its chart, in the range, and under the
+// pointer; and the ends of a chart are not 0 where its values are not.
+func TestNumbersReadAlikeInRowsAndCharts(t *testing.T) {
+	t.Parallel()
+	s := startServer(t, "-source", "t=http", "-publish-rate", "0")
+	p := openPage(t, s.url())
+	p.connect()
+	for n := range 5 {
+		s.publish("t", fmt.Sprintf(`{"tiny":%de-9,"large":%d.9,"owed":%d}`, n+1, 12_345_681+n, 49_247-n*10_000))
+	}
+	p.total(5)
+	for name, want := range map[string][2]string{"tiny": {"5e-9", "1e-9 – 5e-9"}, "large": {"12,345,685.9", "12,345,681.9 – 12,345,685.9"}, "owed": {"9247", "9247 – 49,247"}} {
+		p.wait(`[...document.querySelectorAll('#sse-feed [data-measure=%s] b')].at(-1).textContent === '%s'`, name, want[0])
+		p.wait(`document.querySelector('[data-chart=%s] .chart-value')?.textContent === '%s'`, name, want[0])
+		p.wait(`document.querySelector('[data-chart=%s] .chart-range').textContent === '%s'`, name, want[1])
+		p.wait(`(() => { const ends = [...document.querySelectorAll('[data-chart=%s] .chart-end')].map((e) => e.textContent)
+			return ends[0] !== ends[1] && /[1-9]/.test(ends[0]) && ends[0].length < 14 })()`, name)
+	}
+	p.wait(`[...document.querySelectorAll('[data-chart=owed] .chart-end')].every((e) => /^\d+,\d{3}$/.test(e.textContent))`)
+	p.run(`(() => { const over = document.querySelector('[data-chart=tiny] .u-over'), { left, top, width } = over.getBoundingClientRect()
+		for (const name of ['mouseenter', 'mousemove']) over.dispatchEvent(new MouseEvent(name, { clientX: left + width - 2, clientY: top + 5, bubbles: true })) })()`)
+	p.wait(`document.querySelector('[data-chart=tiny]').hasAttribute('data-hover') && /^[1-5]e-9$/.test(document.querySelector('[data-chart=tiny] .chart-value').textContent)`)
+}
+
 // Every number that has come three times can be chosen, whatever came beside it, and is
 // whole in its row.
 func TestEveryNumberCanBeChosen(t *testing.T) {

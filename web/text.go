@@ -62,32 +62,50 @@ func short(s string, n int) string {
 	return s
 }
 
+// formatNumber writes a number of a payload for people, as number does in number.js.
+// digits is how many are behind the point, below zero as many as the number needs: six
+// that count, at least two behind the point, and no zeros at the end. From 1e15 on, and
+// below 0.0001 unless digits says otherwise, it has six digits and an exponent.
 func formatNumber(f float64, digits int) string {
-	if f == math.Trunc(f) && math.Abs(f) < 1e15 && digits <= 0 {
-		return group(strconv.FormatFloat(f, 'f', 0, 64))
+	size := math.Abs(f)
+	mantissa, exponent, _ := strings.Cut(strconv.FormatFloat(f, 'e', 5, 64), "e")
+	power, _ := strconv.Atoi(exponent)
+	trimmed := func(s string) string { return strings.TrimSuffix(strings.TrimRight(s, "0"), ".") }
+	var s string
+	switch {
+	case size >= 1e15 || digits < 0 && size > 0 && size < 1e-4:
+		return fmt.Sprintf("%se%+d", trimmed(mantissa), power)
+	case digits < 0:
+		s = trimmed(group(strconv.FormatFloat(f, 'f', max(2, 5-power), 64)))
+	default:
+		s = group(strconv.FormatFloat(f, 'f', digits, 64))
 	}
-	if digits >= 0 && math.Abs(f) < 1e9 {
-		return strconv.FormatFloat(f, 'f', digits, 64)
+	if !strings.ContainsAny(s, "123456789") {
+		return strings.TrimPrefix(s, "-") // there is no -0
 	}
-	return strconv.FormatFloat(f, 'g', 6, 64)
+	return s
 }
 
-// group sets commas into an integer of five or more digits.
+// group sets commas into a number of five or more digits before the point.
 func group(s string) string {
 	sign := ""
 	if strings.HasPrefix(s, "-") {
 		sign, s = "-", s[1:]
 	}
-	if len(s) < 5 {
+	whole, behind, hasPoint := strings.Cut(s, ".")
+	if hasPoint {
+		behind = "." + behind
+	}
+	if len(whole) < 5 {
 		return sign + s
 	}
-	head := (len(s)-1)%3 + 1
+	head := (len(whole)-1)%3 + 1
 	var b strings.Builder
-	b.WriteString(sign + s[:head])
-	for i := head; i < len(s); i += 3 {
-		b.WriteString("," + s[i:i+3])
+	b.WriteString(sign + whole[:head])
+	for i := head; i < len(whole); i += 3 {
+		b.WriteString("," + whole[i:i+3])
 	}
-	return b.String()
+	return b.String() + behind
 }
 
 // formatMS writes how long something took, as duration does in clock.js: three digits

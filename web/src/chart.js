@@ -187,9 +187,9 @@ export class Chart {
   }
 
   // #format writes a value with as many digits as the values of all lines have.
-  #format(value) {
+  #format(value, grouped = false) {
     const digits = Math.max(...this.#lines.map(({ series }) => series.digits));
-    return this.#lines[0].series.format(value, digits);
+    return this.#lines[0].series.format(value, digits, grouped);
   }
 
   // A share of a whole is shown as one: a cliff of 8 % is none.
@@ -201,8 +201,11 @@ export class Chart {
     return [min >= 0 ? Math.max(0, min - room) : min - room, max <= 0 && min < 0 ? Math.min(0, max + room) : max + room];
   }
 
+  // The ends are no values: they have the digits by which they differ.
   #showEnds({ min, max }) {
-    [max, min].forEach((end, i) => { this.ends[i].textContent = Number.isFinite(end) ? this.#format(end) : ''; });
+    const step = 10 ** (Math.floor(Math.log10(max - min)) - 2) || 1;
+    const grouped = Math.max(Math.abs(min), Math.abs(max)) >= 10_000;
+    [max, min].forEach((end, i) => { this.ends[i].textContent = Number.isFinite(end) ? this.#format(Math.round(end / step) * step, grouped) : ''; });
   }
 
   // #showValue shows the value of each line under the pointer, else its latest.

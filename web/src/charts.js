@@ -3,6 +3,7 @@
 
 import { isNumber, numbersIn } from './json.js';
 import { setting } from './memory.js';
+import { number } from './number.js';
 import { enteredAt, payload } from './row.js';
 import { Series } from './series.js';
 
@@ -93,7 +94,7 @@ export class Charts {
       for (const { path, depth, value } of numbersIn(payload(item))) {
         if (depth === 1 && (shown.has(path) || !item.querySelector('.measure ~ .more'))) continue;
         const known = this.#measures.get(path) ?? this.#create(path, { label: path, unit: '', color: this.#measures.size, nested: true });
-        if (known) this.#push(known, { subject, at, late }, value, String(value));
+        if (known) this.#push(known, { subject, at, late }, value, number(value));
       }
     }
     this.#soon();

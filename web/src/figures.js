@@ -112,7 +112,7 @@ export function figures(page) {
       if (lagAt) this.lag += ` (${timeOfDay(lagAt)})`; // the server is asked now and then
       const times = ['not yet', 'once', 'twice'][resumes] ?? `${resumes} times`;
       this.resumed = resumes ? `${times}${gaps ? '' : ', nothing missed'}` : times;
-      this.gaps = String(gaps);
+      this.gaps = gaps.toLocaleString('en');
       this.emptyText = {
         connecting: 'Opening the stream…',
         connected: 'The stream is open. The next event shows here.',

@@ -2,6 +2,8 @@
 // newest, the least, the greatest, how many) is of every value. The line has fewer
 // points than there are values, and keeps the extremes.
 
+import { aligned, PLACES } from './number.js';
+
 const COLUMNS = 120;
 const FINEST = 1 / 200; // of the chart's width: what is closer is one column
 const BREAK = 8; // times the usual distance between two values: nothing is known of such a time
@@ -35,7 +37,7 @@ export class Series {
   // push takes a value; text is how it is written, for the number of its digits.
   push(at, value, text) {
     if (!Number.isFinite(at) || !Number.isFinite(value)) return;
-    this.digits = Math.min(6, Math.max(this.digits, /\.(\d+)$/.exec(text)?.[1].length ?? 0));
+    this.digits = Math.min(PLACES, Math.max(this.digits, digitsOf(text)));
     this.latest = value;
     const last = this.#columns.at(-1);
     if (last?.count && at - last.at <= Math.max(0.002, (last.at - this.#columns[0].at) * FINEST)) {
@@ -102,12 +104,15 @@ export class Series {
   }
 
   // format writes a value with as many digits as the values have that came, or as asked.
-  format(value, digits = this.digits) {
-    if (value === null || value === undefined) return '–';
-    if (Math.abs(value) >= 1e15) return value.toPrecision(6);
-    const text = value.toLocaleString('en', { minimumFractionDigits: digits, maximumFractionDigits: digits, useGrouping: Math.abs(value) >= 10_000 });
-    return /[1-9]/.test(text) ? text : text.replace('-', ''); // there is no -0
+  format(value, digits = this.digits, grouped = false) {
+    return value === null || value === undefined ? '–' : aligned(value, digits, grouped);
   }
+}
+
+// digitsOf is how many digits are behind the point of a number that is written like that.
+function digitsOf(text) {
+  const [, behind = '', exponent = 0] = /(?:\.(\d+))?(?:e([-+]?\d+))?$/i.exec(text);
+  return behind.length - Number(exponent);
 }
 
 // extremes are the first of some values, the least, the greatest and the last, in the

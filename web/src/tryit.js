@@ -181,9 +181,12 @@ export function tryIt(page) {
       if (!test || page().stream.state !== 'connected') return;
       const { kind, began, over, cameBack, late, gaps, missed, more } = test;
       test = null;
-      const lost = gaps ? `${missed ? `${more ? 'at least ' : ''}${missed.toLocaleString('en')} lost` : 'events may be missing'}, and the gap stands in the feed` : '0 lost';
-      if (kind === 'cut') this.tell(`Cut for ${lasting(cameBack - began)}: ${lost}, ${late} replayed.`, gaps ? 'bad' : 'good');
-      else this.tell(`Frozen for ${lasting(over - began)}: ${lost}, ${late} came late.${cameBack ? ' The server had given up on this page; it came back.' : ''}`, gaps ? 'bad' : 'good');
+      // Where the rows of the gaps are is not said: newer rows push them out of the feed.
+      const of = gaps === 1 ? 'in a gap' : `in ${gaps.toLocaleString('en')} gaps`;
+      const lost = gaps ? `${missed ? `${more ? 'at least ' : ''}${missed.toLocaleString('en')} lost` : 'events may be missing'} ${of}` : '0 lost';
+      const came = late.toLocaleString('en');
+      if (kind === 'cut') this.tell(`Cut for ${lasting(cameBack - began)}: ${lost}, ${came} replayed.`, gaps ? 'bad' : 'good');
+      else this.tell(`Frozen for ${lasting(over - began)}: ${lost}, ${came} came late.${cameBack ? ' The server had given up on this page; it came back.' : ''}`, gaps ? 'bad' : 'good');
     },
 
     refreshTry() {

@@ -113,7 +113,7 @@ test('after a cut, what was replayed is counted and what came live is not', asyn
   shown.tried({ event: 'connected', fields: {} }, false);
   shown.tried({ event: 'gap', fields: {} }, false);
   await clock.pass(500);
-  assert.match(shown.trySaid, /events may be missing, and the gap stands in the feed, 0 replayed\.$/);
+  assert.match(shown.trySaid, /: events may be missing in a gap, 0 replayed\.$/);
   assert.equal(shown.tryKind, 'bad');
 });
 
@@ -122,13 +122,25 @@ test('of two gaps, one with its number, the number is the least that was lost', 
   shown.tried({ event: 'connected', fields: {} }, false);
   shown.tried({ event: 'gap', fields: { missed: 1200 } }, false);
   await clock.pass(500);
-  assert.match(shown.trySaid, /: 1,200 lost, and/);
+  assert.match(shown.trySaid, /: 1,200 lost in a gap, 0 replayed\.$/);
   shown.cutLine();
   shown.tried({ event: 'connected', fields: {} }, false);
   shown.tried({ event: 'gap', fields: {} }, false);
   shown.tried({ event: 'gap', fields: { missed: 1200 } }, false);
   await clock.pass(500);
-  assert.match(shown.trySaid, /: at least 1,200 lost, and/);
+  assert.match(shown.trySaid, /: at least 1,200 lost in 2 gaps, 0 replayed\.$/);
+});
+
+test('a freeze with more gaps than the feed has room for says how many there were, and nothing of the feed', async () => {
+  shown.freezeMe();
+  shown.refreshTry();
+  await clock.pass(9900);
+  page.stream.frozenUntil = 0;
+  for (let n = 0; n < 1373; n++) shown.tried({ event: 'gap', fields: { missed: 10 } }, false);
+  for (let n = 0; n < 1477; n++) shown.tried(live, false);
+  shown.refreshTry();
+  await clock.pass(500);
+  assert.equal(shown.trySaid, 'Frozen for 10 s: 13,730 lost in 1,373 gaps, 1,477 came late.');
 });
 
 test('after a freeze everything that came late is counted', async () => {

@@ -161,12 +161,14 @@ func (l *Log) Insert(events ...*Event) error {
 		}
 		last = e.ID
 	}
-	now := time.Now()
-	entries := make([]*Entry, len(events))
-	for i, e := range events {
-		if l.opts.Receive != nil {
+	if l.opts.Receive != nil {
+		for _, e := range events {
 			l.opts.Receive(e)
 		}
+	}
+	now := time.Now() // not before: an event enters the log when it has been received
+	entries := make([]*Entry, len(events))
+	for i, e := range events {
 		entries[i] = l.entry(e, now)
 	}
 	return l.push(entries)

@@ -83,7 +83,7 @@ export class Stats {
   latencyFigures() {
     if (!this.latencies.length) return null;
     const sorted = [...this.latencies].sort((a, b) => a - b);
-    const at = (q) => sorted[Math.min(sorted.length - 1, Math.floor(q * sorted.length))];
+    const at = (q) => sorted[Math.ceil(q * sorted.length) - 1]; // the least that so many of them do not exceed
     return { p50: at(0.5), p95: at(0.95), worst: sorted.at(-1), of: sorted.length, unseen: this.unseen.filter(Boolean).length };
   }
 

@@ -114,7 +114,12 @@ test('a minute is a minute', () => {
   assert.deepEqual([again.lastMinute(t0 + 20_000), again.lastMinute(t0 + 75_000), again.total], [{ events: 51, atLeast: true }, { events: 13, atLeast: false }, 51]);
   assert.equal(stats.latencyFigures(), null);
   for (let ms = 1; ms <= 100; ms++) stats.latency(ms, true);
-  assert.deepEqual(stats.latencyFigures(), { p50: 51, p95: 96, worst: 100, of: 100, unseen: 0 });
+  assert.deepEqual(stats.latencyFigures(), { p50: 50, p95: 95, worst: 100, of: 100, unseen: 0 });
+  const few = new Stats();
+  few.latency(202, true);
+  assert.deepEqual(few.latencyFigures(), { p50: 202, p95: 202, worst: 202, of: 1, unseen: 0 });
+  few.latency(114, true);
+  assert.deepEqual(few.latencyFigures(), { p50: 114, p95: 202, worst: 202, of: 2, unseen: 0 }, 'half of two is one');
 });
 
 test('what a busy page has delayed is told by the tasks that led up to it', () => {

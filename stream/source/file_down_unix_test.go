@@ -86,6 +86,53 @@ func TestFileRotatedWhileDown(t *testing.T) {
 	}
 }
 
+// The process is killed while the broker holds it up, again and again, and the file is
+// rotated before and after that: each line comes once, in the order of the file.
+func TestFileKilledWhileHeldUp(t *testing.T) {
+	for seed := range uint64(20) {
+		t.Run(fmt.Sprint(seed), func(t *testing.T) {
+			t.Parallel()
+			path := filepath.Join(t.TempDir(), "log")
+			appendTo(t, path, "")
+			k := newKeeper()
+			stop := life(t, path, k)
+			k.wantKept(t, func(code string) bool { return code != "" })
+			stop()
+			r := &rotator{t: t, path: path, rand: rand.New(rand.NewPCG(seed, 4))}
+			r.open(os.O_APPEND)
+			some := func() {
+				for range r.rand.IntN(3) {
+					r.write()
+					r.rotate()
+				}
+			}
+			for range 8 {
+				p := &gatedKeeper{keeper: k, waits: make(chan struct{}), goOn: make(chan struct{})}
+				f := &source.File{Path: path, Interval: time.Duration(1+r.rand.IntN(10)) * time.Millisecond}
+				ctx, kill := context.WithCancel(t.Context())
+				ended := make(chan error, 1)
+				r.done = append(r.done, "started")
+				go func() { ended <- f.Run(ctx, p) }()
+				for range r.rand.IntN(4) {
+					r.write() // there is something to publish
+					p.awaits(t)
+					r.done = append(r.done, "held up")
+					some()
+					p.goOn <- struct{}{}
+				}
+				kill() // what is published may be in or not
+				close(p.goOn)
+				ends(t, ended)
+				r.done = append(r.done, "killed")
+				some()
+			}
+			r.write()
+			life(t, path, k)
+			r.wantAll(k.sink)
+		})
+	}
+}
+
 // copyAndTruncate writes lines into an empty file, and copies and truncates it under
 // a writer that does not append.
 func copyAndTruncate(t *testing.T, file *os.File, copied, lines string) {

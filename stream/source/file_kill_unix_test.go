@@ -3,7 +3,6 @@
 package source_test
 
 import (
-	"fmt"
 	"log/slog"
 	"math/rand/v2"
 	"os"
@@ -39,8 +38,8 @@ func diskHub(t *testing.T, dir, path string, hooks stream.Hooks) *stream.Hub {
 	return hub
 }
 
-// The process is killed at any moment, and the file is written to and rotated
-// all the time: each line is an event, once, in the order of the file.
+// The process is killed at any moment, and the file is written to and rotated, in
+// every way, all the time: each line is an event, once, in the order of the file.
 func TestFileKilled(t *testing.T) {
 	if dir := os.Getenv("FILE_IN_CHILD"); dir != "" {
 		diskHub(t, filepath.Join(dir, "data"), filepath.Join(dir, "app.log"), stream.Hooks{})
@@ -63,30 +62,23 @@ func TestFileKilled(t *testing.T) {
 	waitFor(t, func() bool { _, err := os.Stat(filepath.Join(dir, "data", disklog.File)); return err == nil })
 	time.Sleep(200 * time.Millisecond)
 
-	n := 0
+	r := &rotator{t: t, path: path, rand: rand.New(rand.NewPCG(rand.Uint64(), 3))}
+	r.open(os.O_APPEND)
 	stop := make(chan struct{})
 	var writing sync.WaitGroup
 	writing.Go(func() {
-		file, err := os.OpenFile(path, os.O_APPEND|os.O_WRONLY, 0o600)
-		for rotation := 0; err == nil; {
-			for range 1 + rand.IntN(30) {
-				fmt.Fprintf(file, "line %d\n", n)
-				n++
-			}
-			if rand.IntN(40) == 0 {
-				rotation++
-				_ = file.Close()
-				_ = os.Rename(path, fmt.Sprint(path, ".", rotation))
-				file, err = os.OpenFile(path, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
+		for {
+			r.write()
+			if rand.IntN(10) == 0 {
+				r.rotate()
 			}
 			select {
 			case <-stop:
-				_ = file.Close()
+				_ = r.file.Close()
 				return
 			case <-time.After(time.Duration(rand.IntN(4)) * time.Millisecond):
 			}
 		}
-		t.Error(err)
 	})
 	for range 12 {
 		time.Sleep(time.Duration(20+rand.IntN(150)) * time.Millisecond)
@@ -110,20 +102,15 @@ func TestFileKilled(t *testing.T) {
 	waitFor(t, func() bool {
 		mu.Lock()
 		defer mu.Unlock()
-		return len(got) >= n
+		return len(got) >= r.n || len(got) > 0 && got[len(got)-1] == line(r.n-1)
 	})
 	time.Sleep(200 * time.Millisecond) // whether anything follows
 	mu.Lock()
 	defer mu.Unlock()
-	for i, line := range got {
-		if line != fmt.Sprint("line ", i) {
-			t.Fatalf("event %d of %d is %q; %d lines were written", i, len(got), line, n)
-		}
+	if wrong := difference(got); wrong != "" || len(got) != r.n {
+		t.Errorf("%d lines, %d events: %s\nwhere the writer did: %q", r.n, len(got), wrong, r.done)
 	}
-	if len(got) != n {
-		t.Errorf("%d lines, %d events", n, len(got))
-	}
-	t.Logf("%d lines", n)
+	t.Logf("%d lines", r.n)
 }
 
 func waitFor(t *testing.T, done func() bool) {

@@ -95,6 +95,14 @@ func TestTracesFollow(t *testing.T) {
 	p.click("#traces-follow")
 	s.publish("t", seq(4, 5)...)
 	lines(5)
+	// A step has one colour in the legend, in the list and in the waterfall.
+	p.click(`li:nth-child(1) .trace-line`)
+	p.wait(`document.querySelectorAll('#trace .span-bar .fill').length > 2`)
+	if differ := eval[string](p, `(() => { const colours = {};
+		for (const bar of document.querySelectorAll('.trace-legend .fill, .trace-bar .fill, #trace .span-bar .fill')) (colours[bar.dataset.step] ??= new Set()).add(getComputedStyle(bar).fill);
+		return Object.entries(colours).filter(([, all]) => all.size !== 1).map(([step, all]) => step + ': ' + [...all]).join('; ') })()`); differ != "" {
+		t.Errorf("the colours of steps differ: %s", differ)
+	}
 }
 
 // blockReports has the page's reports go nowhere, as an extension of the browser does.

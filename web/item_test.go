@@ -209,9 +209,9 @@ func TestJourney(t *testing.T) {
 	j := web.Journey{
 		TraceID: "4bf92f3577b34da6a3ce929d0e0e4736", JaegerURL: "http://127.0.0.1:16686/trace/4bf9", Topic: "sensor", EventID: "1-1", TotalMS: 2,
 		Rows: []web.JourneyRow{
-			{Name: "send sensor", Service: "weir", DurationMS: 0.5, SharePct: 25, Kind: "producer"},
-			{Name: "network", StartMS: 0.5, DurationMS: 0.5, SharePct: 25, Gap: true},
-			{Name: "process sensor", Service: "weir-browser", StartMS: 1.9999, DurationMS: 0.0001, SharePct: 0.005, Kind: "consumer"},
+			{Name: "send sensor", Step: "send", Service: "weir", DurationMS: 0.5, SharePct: 25, Kind: "producer"},
+			{Name: "network", Step: "network", StartMS: 0.5, DurationMS: 0.5, SharePct: 25, Gap: true},
+			{Name: "process sensor", Step: "process", Service: "weir-browser", StartMS: 1.9999, DurationMS: 0.0001, SharePct: 0.005, Kind: "consumer"},
 		},
 	}
 	if err := templates(t).Journey(&b, j); err != nil {
@@ -220,9 +220,9 @@ func TestJourney(t *testing.T) {
 	html := b.String()
 	for _, want := range []string{
 		`<strong data-total>2.00 ms</strong>`, `from sensor to screen`, `data-copy="4bf92f3577b34da6a3ce929d0e0e4736"`,
-		`href="http://127.0.0.1:16686/trace/4bf9"`, `class="fill" x="0.00%" y="50%" width="25.00%"`,
-		`class="fill-gap" x="25.00%" y="50%" width="25.00%"`, `data-service="weir-browser"`,
-		`class="fill" x="98.50%" y="50%" width="1.50%"`, // too short to see, and still inside
+		`href="http://127.0.0.1:16686/trace/4bf9"`, `class="fill" data-step="send" x="0.00%" y="50%" width="25.00%"`,
+		`class="fill-gap" data-step="network" x="25.00%" y="50%" width="25.00%"`, `data-service="weir-browser"`,
+		`class="fill" data-step="process" x="98.50%" y="50%" width="1.50%"`, // too short to see, and still inside
 		`0.1 µs`, `&lt; 1 %`,
 	} {
 		if !strings.Contains(html, want) {

@@ -206,8 +206,8 @@ func journeyOf(j journey.Journey, err error) Journey {
 	}
 	v := Journey{
 		Topic: j.Topic, EventID: j.ID, Type: j.Type, Subject: j.Subject, Node: j.Node, Time: j.Start.UTC(),
-		Connection: j.Connection, Own: j.Own, Others: j.Others, TotalMS: millis(j.Total),
-		OverMS:  max(millis(j.Over), millis(j.Total)),
+		Connection: j.Connection, Own: j.Own, Others: j.Others, TotalMS: totalMS(j.Start, j.Total),
+		OverMS:  max(millis(j.Over), totalMS(j.Start, j.Total)),
 		Awaited: j.Awaited, Part: partOf(j), Readers: j.Readers, Slowest: wayOf(j.Slowest), Among: among(j),
 	}
 	if len(j.Steps) > 0 {
@@ -254,8 +254,8 @@ func journeyRows(j journey.Journey) []JourneyRow {
 		default:
 			row.Service = ""
 		}
-		if after := millis(step.Start.Add(step.Duration).Sub(j.Start) - j.Total); after > 0 && !j.Awaited {
-			row.Attrs = append(journey.Facts("ends", formatMS(after)+" after the journey, and is not all in its time"), row.Attrs...)
+		if after := step.Start.Add(step.Duration).Sub(j.Start) - j.Total; after >= time.Microsecond && !j.Awaited { // a page's clock is no finer
+			row.Attrs = append(journey.Facts("ends", formatMS(millis(after))+" after the journey, and is not all in its time"), row.Attrs...)
 		}
 		rows = append(rows, row)
 	}
@@ -278,6 +278,12 @@ func stepName(kind journey.StepKind, topic string) string {
 	default:
 		return string(kind)
 	}
+}
+
+// totalMS is how long a journey took from its start, to the microsecond: a page knows both
+// ends in that form, and its row says the same.
+func totalMS(start time.Time, took time.Duration) float64 {
+	return float64(start.Add(took).Round(time.Microsecond).UnixMicro()-start.UnixMicro()) / 1000
 }
 
 func millis(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }

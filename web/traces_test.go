@@ -246,3 +246,45 @@ func TestJourneyWithoutItsEnd(t *testing.T) {
 		t.Errorf("%d of 4 journeys say what is not known of them:\n%s", n, list)
 	}
 }
+
+// A row of the page counts from when a server took the event, in whole microseconds: the
+// journey does as well. What ends within the same microsecond ends with it.
+func TestJourneyIsAsLongAsItsRow(t *testing.T) {
+	store := journey.NewStore("a", 0, 0)
+	start := time.Unix(5, 700) // its row has 5000.000
+	e := journey.Event{Topic: "one", ID: "5000-0", Published: start}
+	ref := journey.Ref{Trace: [16]byte{1}, Span: [8]byte{1}}
+	ended := time.Unix(5, 15_949_900)
+	store.Publish(ref, e, journey.Span{Began: start, Ended: ended.Add(7)})
+	store.Deliver(ref, e, journey.Delivery{Connection: "x", Entered: start, Began: start, Ended: ended, Batch: 1})
+	s := newSite(t, func(o *web.Options) {
+		full(o)
+		o.Observe.Traces = store
+	})
+	type told struct {
+		Total float64 `json:"total_ms"`
+		Steps []struct {
+			Attributes []journey.Fact
+		}
+		Traces []struct {
+			Total float64 `json:"total_ms"`
+		}
+	}
+	path := "/traces/" + ref.TraceID()
+	j := decode[told](t, s.do("GET", path, "", "Accept", "application/json"), 200)
+	list := decode[told](t, s.do("GET", "/traces", "", "Accept", "application/json"), 200)
+	if len(list.Traces) != 1 || j.Total != 15.95 || list.Traces[0].Total != j.Total {
+		t.Errorf("the journey takes %v ms, and in the list %+v: the row says 15.950", j.Total, list.Traces)
+	}
+	for _, step := range j.Steps {
+		for _, fact := range step.Attributes {
+			if strings.Contains(fact.Value, "after the journey") {
+				t.Errorf("it ends %s", fact.Value)
+			}
+		}
+	}
+	// Its bars have the colours of the list's, and of the legend's.
+	if html := s.do("GET", path, "", "HX-Request", "true").Body.String(); !strings.Contains(html, `class="fill" data-step="send"`) || !strings.Contains(html, `class="fill" data-step="deliver"`) {
+		t.Errorf("the bars do not say of which steps they are:\n%s", html)
+	}
+}

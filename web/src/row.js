@@ -35,10 +35,10 @@ export function tellTime(time, ms) {
 
 // latencyOf is for how long an event was on its way until a time on this page, in ms:
 // from the server that took it, so that the event's time and this one make the time here.
-// Rounded once: all places that tell it agree. NaN where the clocks differ, as that server
+// Rounded once, to the microsecond, as the journey is: all places that tell it agree. NaN where the clocks differ, as that server
 // may be another than this page's.
 export function latencyOf(item, at) {
-  const ms = Math.round((at + offset - acceptedAt(item)) * 100) / 100;
+  const ms = Math.round((at + offset - acceptedAt(item)) * 1000) / 1000;
   return ms > -TOLERANCE ? Math.max(0, ms) : NaN;
 }
 
@@ -49,7 +49,7 @@ export function showLatency(item, at, onScreen) {
   const cell = item.querySelector('.item-latency');
   const ms = latencyOf(item, at);
   const replayed = item.dataset.replayed !== undefined;
-  if (!replayed && ms >= 0) item.dataset.latency = ms.toFixed(2);
+  if (!replayed && ms >= 0) item.dataset.latency = ms.toFixed(3);
   if (!replayed && !onScreen) item.dataset.unseen = '';
   if (cell && replayed) {
     cell.textContent = 'replayed';

@@ -57,7 +57,7 @@ test('a latency is from the log to the screen by one clock', () => {
   const item = row({ id: '60500-0', time: '60500.25' });
   const ms = showLatency(item, 1000, true);
   assert.ok(Math.abs(ms - 499.75) < 1, `${ms} ms`);
-  assert.equal(item.dataset.latency, ms.toFixed(2));
+  assert.equal(item.dataset.latency, ms.toFixed(3));
   assert.equal(item.cells['.item-latency'].dataset.pace, 'slow');
   assert.equal(item.dataset.unseen, undefined);
   const unseen = row({ id: '60500-0', time: '60500.25' });
@@ -68,6 +68,13 @@ test('a latency is from the log to the screen by one clock', () => {
   assert.ok(Number.isNaN(showLatency(old, 1000, true)));
   assert.equal(old.dataset.latency, undefined);
   assert.match(old.cells['.item-latency'].title, /in the log before this stream was read, and came (499|500) ms after a server/);
+});
+
+test('a latency is rounded once, to the microsecond, as its journey is', () => {
+  const item = row({ id: '1000-0', time: '1000', accepted: '1000.000' });
+  assert.equal(showLatency(item, 1015.9521 - clocks.offset, true), 15.952);
+  assert.equal(item.cells['.item-latency'].textContent, '16.0 ms', '15.95 would be written as 15.9');
+  assert.equal(clocks.duration(Number(item.dataset.latency)), '16.0 ms');
 });
 
 test('a latency counts from when a server took the event: its time and the latency make the time here', () => {

@@ -38,6 +38,7 @@ func TestPageAsksForAToken(t *testing.T) {
 	p.expect(status(401), status(403))
 	p.visible("#ask")
 	p.hidden("#allowed")
+	p.wait(`document.getElementById('publish').ariaDisabled === 'true'`)
 	if text := eval[string](p, "document.documentElement.outerHTML"); strings.Contains(text, "orders") || strings.Contains(text, "secret") {
 		t.Error("a page without a token names topics")
 	}
@@ -114,6 +115,7 @@ func TestPageAsksAgain(t *testing.T) {
 	p.visible("#ask") // it has expired
 	p.state("disconnected")
 	p.hidden("#allowed")
+	p.says("#try-said", "Publishing needs a token here: give the page one above.")
 	if said := p.text("#ask-said"); !strings.Contains(said, "expired") {
 		t.Errorf("the page says %q", said)
 	}

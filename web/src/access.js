@@ -18,9 +18,13 @@ export function listen(topic) {
   });
 }
 
-// ask asks for another token, once the one that there was is good no longer.
+// asks says whether there is a place on this page that asks for a token.
+export const asks = () => byID('ask') !== null;
+
+// ask asks for another token, once the one that there was is good no longer. A page that
+// asks already says nothing new.
 export function ask(why) {
-  if (!byID('ask')) return;
+  if (!asks() || !byID('ask').hidden) return;
   show('allowed', false);
   show('ask', true);
   byID('ask-said').textContent = why;

@@ -213,11 +213,15 @@ const quoted = (text) => (/^[\w.,:/%-]+$/.test(text) ? text : `'${text.replaceAl
 
 const dataset = () => document.body?.dataset ?? {};
 
+// asking says whether the page asks for a token: it has none, or none that is good any longer.
+const asking = () => document.getElementById('ask')?.hidden === false;
+
 // needsToken says whether publishing needs one here.
 const needsToken = () => dataset().publishToken !== undefined;
 
 // whyNot says why this page cannot publish to a topic, or ''.
 function whyNot(topic) {
+  if (needsToken() && asking()) return 'Publishing needs a token here: give the page one above.';
   if (!topic) return 'There is no topic yet to publish to.';
   if (endOf(topic)) return `“${topic}” ${sayEnd(endOf(topic))}. It takes no more events.`;
   const { publishes } = dataset();

@@ -59,6 +59,20 @@ test('why an event was not taken is told', async () => {
   }
 });
 
+test('a page that asks for a token publishes nothing, and does not speak of the one it had', (t) => {
+  t.after(() => delete document.body);
+  document.body = { dataset: { publishToken: '', publishes: '' } };
+  document.elements.ask = { hidden: true };
+  shown.refreshTry();
+  assert.match(shown.trySaid, /^Your token publishes nothing/);
+  document.elements.ask.hidden = false; // it was taken back
+  shown.refreshTry();
+  assert.equal(shown.trySaid, 'Publishing needs a token here: give the page one above.');
+  document.body.dataset = { publishToken: '' }; // no token was given yet
+  shown.refreshTry();
+  assert.equal(shown.cannotPublish, 'true');
+});
+
 test('what another tab does to the shared line is told, and is over when the line thaws', () => {
   const hint = shown.trySaid;
   page.stream.frozenUntil = Date.now() + 5000;

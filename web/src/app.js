@@ -82,7 +82,7 @@ function weir() {
         hasDetails: dataset.noDetails === undefined,
       }, {
         change: () => this.plan(),
-        notice: (kind, text) => this.tellNotice(kind, text),
+        notice: (kind, text, over) => this.tellNotice(kind, text, over),
         denied: access.ask,
         message: (message, replayed) => {
           if (document.hidden && !message.fields && !replayed) unseen++;

@@ -45,7 +45,7 @@ export class Page {
   #followed = true; // before an event was pressed
 
   // config: {topic, heartbeat, retry, traceparent, maxAttempts, hasDetails}.
-  // on: {change(), notice(kind, text), message(message, replayed), denied(why)}.
+  // on: {change(), notice(kind, text, over), message(message, replayed), denied(why)}.
   constructor(config, on) {
     this.#config = config;
     this.#on = on;
@@ -301,8 +301,9 @@ export class Page {
   // #recovered takes the notice of a fault away that is over.
   #recovered(how) {
     if (!how) return;
-    if (how === 'over') this.feed.note('stream-error', 'The fault is over.', Date.now());
-    this.#on.notice('stream-error', '');
+    const over = how === 'over' ? 'The fault is over.' : '';
+    if (over) this.feed.note('recovered', over, Date.now());
+    this.#on.notice('stream-error', '', over);
   }
 
   #gap({ from, to, reason, missed }) {

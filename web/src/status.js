@@ -1,5 +1,6 @@
 // The state of the stream in words: the head of the page and its banners.
 
+import { asks } from './access.js';
 import { elapsed } from './clock.js';
 
 const STATUS = { disconnected: 'Disconnected', connecting: 'Connecting...', connected: 'Connected', error: 'Error' };
@@ -51,9 +52,11 @@ export function status(page) {
       this.keepFocus('notice-banner');
     },
 
-    // tellNotice shows a notice; no text takes one of its kind away.
-    tellNotice(kind, text) {
+    // tellNotice shows a notice; no text takes one of its kind away, and over is said of
+    // that to who hears the page.
+    tellNotice(kind, text, over = '') {
       if (!text) {
+        if (over || (this.noticeKind === kind && this.announcement === this.notice)) this.announcement = over;
         if (this.noticeKind === kind) this.dismissNotice();
         return;
       }
@@ -108,7 +111,8 @@ export function status(page) {
       this.hasError = error !== null && !(error.own && this.cutHere);
       if (!error) return;
       this.error = error.message;
-      this.errorDetail = error.detail;
+      // How another program shows its right is of no use beside the field that takes a token.
+      this.errorDetail = error.unknownReader && asks() ? 'Give the page a token above.' : error.detail;
       this.retrying = String(state === 'connecting');
       this.retryLabel = state === 'connecting' ? 'Trying…' : retryAt ? 'Retry now' : 'Retry';
       if (state === 'connecting') this.retryText = `Trying again (${attempt} of ${maxAttempts})…`;

@@ -17,6 +17,7 @@ const { exactly } = await import('../src/row.js');
 const { lookUp } = await import('../src/lookup.js');
 const { Stats } = await import('../src/stats.js');
 const { whole } = await import('../src/whole.js');
+const { status } = await import('../src/status.js');
 
 let clock, server;
 
@@ -122,6 +123,17 @@ test('a time of another day has its date, in the zone that is chosen', () => {
   assert.notEqual(clocks.dateUnlessToday(early) || clocks.dateUnlessToday(midnight), '');
   clock.sleep(86_400_000);
   assert.notEqual(clocks.dateUnlessToday(midnight + 43_200_000), '', 'what was today is yesterday');
+});
+
+test('the end of a fault is announced, and what was announced of it is taken back', () => {
+  const shown = Object.assign(status(() => ({})), { keepFocus() {} });
+  shown.tellNotice('stream-error', 'The source has failed.');
+  assert.equal(shown.announcement, 'The source has failed.');
+  shown.tellNotice('stream-error', '', 'The fault is over.');
+  assert.deepEqual([shown.announcement, shown.hasNotice], ['The fault is over.', false]);
+  shown.tellNotice('stream-error', 'It has failed again.');
+  shown.tellNotice('stream-error', '', '');
+  assert.deepEqual([shown.announcement, shown.hasNotice], ['', false]);
 });
 
 test('a fault is over when the topic is well again, or an event comes', () => {

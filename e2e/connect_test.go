@@ -94,7 +94,7 @@ func TestFeedKeepsTheNewestFifty(t *testing.T) {
 	if most := eval[int](p, `most`); most > 50 {
 		t.Errorf("the feed held %d events at one time", most)
 	}
-	p.says("#feed-count", fmt.Sprintf("newest 50 of %d", next))
+	p.says("#feed-count", fmt.Sprintf("newest 50 of %d that came here", next))
 }
 
 func TestTopicSwitch(t *testing.T) {

@@ -20,7 +20,7 @@ func TestEveryLiveEventIsMeasured(t *testing.T) {
 	s.publish("t", seq(0, 300)...)
 	p.total(300)
 	p.wait(`/ of 300$/.test(document.getElementById('latency-more').textContent) && /^\d+ unseen$/.test(document.getElementById('latency-unseen').textContent)`)
-	p.says("#feed-count", "newest 50 of 300")
+	p.says("#feed-count", "newest 50 of 300 that came here")
 	// A row that was never in the view was not on screen.
 	p.wait(`[...document.querySelectorAll('#sse-feed .data-item')].every((e) => window.everInView.has(e.dataset.id) || e.dataset.unseen !== undefined)`)
 	p.click("#follow")
@@ -29,10 +29,10 @@ func TestEveryLiveEventIsMeasured(t *testing.T) {
 	p.total(380)
 	p.wait(`/ of 380$/.test(document.getElementById('latency-more').textContent) && /^\d+ unseen$/.test(document.getElementById('latency-unseen').textContent)`)
 	p.wait(`document.querySelectorAll('#sse-feed .data-item')[49].textContent.includes('299')`)
-	p.says("#feed-count", "50 of 380, not the newest")
+	p.says("#feed-count", "50 of 380 that came here, not the newest")
 	p.click("#jump")
 	p.latest(379)
-	p.says("#feed-count", "newest 50 of 380")
+	p.says("#feed-count", "newest 50 of 380 that came here")
 	// A row that came while nobody could see it says that it came.
 	p.wait(`[...document.querySelectorAll('#sse-feed .data-item')].every((e) => e.dataset.unseen !== undefined && e.querySelector('.item-latency').textContent.startsWith('came in '))`)
 	p.click(`#views [data-view=streams]`)

@@ -69,7 +69,7 @@ func TestEventPanel(t *testing.T) {
 	other.wait(`document.getElementById('event-payload').textContent.includes('12345678901234567890')`)
 	other.state("disconnected")
 	gone := openPage(t, s.url()+"/?topic=t&event=1-1")
-	gone.wait(`document.querySelector('#journey .journey-missing').textContent.includes('no longer holds')`)
+	gone.wait(`document.querySelector('#journey .journey-missing').textContent.includes('does not hold')`)
 	s.connections(1)
 }
 

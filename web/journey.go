@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"strconv"
 	"strings"
 	"time"
 
@@ -157,11 +158,29 @@ func among(j journey.Journey) string {
 }
 
 // Ruler are the times at the lines of the waterfall: five, from its beginning to
-// its end.
+// its end, in one unit, with the digits that tell one from the next.
 func (j Journey) Ruler() []string {
+	over := max(j.OverMS, j.TotalMS)
+	unit, by := " ms", 1.0
+	switch {
+	case over >= 59_950:
+		by = 0
+	case over >= 999.5:
+		unit, by = " s", 1e-3
+	case over > 0 && over < 0.1:
+		unit, by = " µs", 1e3
+	}
+	digits := 2
+	if step := over * by / 4; step > 0 {
+		digits = min(3, max(0, 1-int(math.Floor(math.Log10(step)))))
+	}
 	marks := []string{"0"}
-	for i := 1; i <= 4; i++ {
-		marks = append(marks, formatMS(max(j.OverMS, j.TotalMS)*float64(i)/4))
+	for i := 1.0; i <= 4; i++ {
+		if by == 0 {
+			marks = append(marks, lasting(over*i/4))
+		} else {
+			marks = append(marks, strconv.FormatFloat(over*by*i/4, 'f', digits, 64)+unit)
+		}
 	}
 	return marks
 }

@@ -142,6 +142,8 @@ func lasting(ms float64) string {
 		return fmt.Sprintf("%d %s %d %s", n, unit, rest, small)
 	}
 	switch {
+	case s < 60:
+		return fmt.Sprintf("%d s", s)
 	case s < 3600:
 		return words(s/60, "min", s%60, "s")
 	case s < 172_800:

@@ -22,7 +22,7 @@ export class Connection {
   retryAt = 0; // when the next attempt starts, 0 when none is planned
   attempt = 0; // retries since the last stable stream
   openedAt = 0;
-  downSince = 0; // when the stream was lost, 0 while there is one or none is wanted
+  downSince = 0; // when the stream was lost, or last heard, 0 while there is one or none is wanted
   slow = false;
   gaveUp = false;
   frozenUntil = 0;
@@ -287,7 +287,7 @@ export class Connection {
     }
     const { message, detail = '', own = false, final = false } = describe({ failure, status: run.status, detail: run.detail }, { silence: Date.now() - this.#heard, timeout: CONNECT_TIMEOUT });
     this.error = { message, detail, own, unknownReader: run.status === 401 };
-    this.downSince ||= Date.now();
+    this.downSince ||= failure === 'silent' ? this.#heard : Date.now(); // one outage, one age
     // Offline an attempt says nothing about the server, so it is not the last.
     this.gaveUp = !final && navigator.onLine !== false && this.attempt >= this.maxAttempts;
     if (final || this.gaveUp) {

@@ -85,8 +85,13 @@ export class Feed {
     return Boolean(this.#filter.text || this.#filter.slower);
   }
 
+  // matching is how many rows the filter shows.
+  get matching() {
+    return [...this.items].filter((item) => !item.hidden).length;
+  }
+
   get noneMatch() {
-    return this.items.length > 0 && [...this.items].every((item) => item.hidden);
+    return this.items.length > 0 && this.matching === 0;
   }
 
   add(html, { received, replayed, mine }) {

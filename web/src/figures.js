@@ -72,7 +72,7 @@ export function figures(page) {
       this.figureClass = none ? 'stat-none' : '';
       this.total = none ? '–' : stats.total.toLocaleString('en');
       const { events, atLeast } = stats.lastMinute(serverTime);
-      this.lastMinute = none ? '–' : events.toLocaleString('en') + (atLeast || !isCurrent ? '+' : '');
+      this.lastMinute = none || (!events && (atLeast || !isCurrent)) ? '–' : events.toLocaleString('en') + (atLeast || !isCurrent ? '+' : '');
       this.lastEvent = stats.lastAt ? timeOfDay(stats.lastAt) : '–';
       this.lastAge = stats.lastAt ? `${dateUnlessToday(stats.lastAt)} ${ago(serverTime - stats.lastAt)}${isCurrent && stats.first <= stats.lastAt ? '' : ', or later'}`.trim() : '';
       const took = stats.latencyFigures();
@@ -87,7 +87,9 @@ export function figures(page) {
       this.noneMatch = feed.noneMatch;
       // While it is held, newer ones wait.
       const held = !feed.following && feed.pending > 0;
-      this.feedNote = stats.total > shown && (held || shown >= MAX_ITEMS) ? `${held ? '' : 'newest '}${shown} of ${this.total}${held ? ', not the newest' : ''}` : '';
+      const of = stats.total > shown && (held || shown >= MAX_ITEMS) ? `${held ? '' : 'newest '}${shown} of ${this.total} that came here${held ? ', not the newest' : ''}` : '';
+      const matching = feed.isFiltered ? `${feed.matching} of ${shown} ${shown === 1 ? 'row matches' : 'rows match'}` : '';
+      this.feedNote = [matching, of].filter(Boolean).join(' · ');
       this.followText = feed.following ? 'Following ↓' : 'Paused';
       this.followPressed = String(feed.following);
       this.canJump = !feed.following;

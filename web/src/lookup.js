@@ -28,7 +28,7 @@ export function lookUp(topic, id, format) {
         if (message.event === 'ping' || (message.event === 'connected' && !message.id)) return;
         if (message.fields) {
           if (message.event === 'gap' && message.fields.reason === 'unknown') none();
-          else if (message.event === 'gap' && compareIDs(String(message.fields.to), id) >= 0) fail('The server no longer holds this event.');
+          else if (message.event === 'gap' && compareIDs(String(message.fields.to), id) >= 0) fail('The server does not hold this event.');
         } else if (message.id === id) end(resolve, message);
         else if (compareIDs(message.id, id) > 0) none();
       },

@@ -103,7 +103,7 @@ export function status(page) {
       this.showButton(wanted);
       const down = state !== 'connected' && downSince > 0;
       this.connectionTime = state === 'connected' ? elapsed(at - openedAt) : down ? `down ${elapsed(at - downSince)}` : '';
-      this.timeTitle = state === 'connected' ? (joined ? 'How long this tab has read the stream; another tab had opened it before' : 'How long the stream has been open') : down ? 'How long there has been no stream' : '';
+      this.timeTitle = state === 'connected' ? (joined ? 'How long this tab has read the stream; another tab had opened it before' : 'How long the stream has been open') : down ? 'How long there has been no stream, or nothing was heard on it' : '';
       this.disconnectLabel = state === 'connected' ? 'Disconnect' : state === 'error' || down ? 'Stop trying' : 'Cancel';
       this.slow = slow;
       this.network = navigator.onLine === false ? 'offline' : 'online';

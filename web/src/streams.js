@@ -237,7 +237,7 @@ export class StreamsView {
     const facts = [
       ...(why ? [sayEnd(why)] : []),
       `${streams.toLocaleString('en')} ${streams === 1 ? 'stream' : 'streams'}${broker ? ' on this node' : ''}`, // others may have some, too
-      `${lastMinute.toLocaleString('en')}${atLeast ? ' or more' : ''} in the last minute`,
+      ...(lastMinute || !atLeast ? [`${lastMinute.toLocaleString('en')}${atLeast ? ' or more' : ''} in the last minute`] : []), // 0 or more says nothing
       entries ? `${entries.toLocaleString('en')} held${oldest ? `, back to ${when(oldest)}` : ''}` : 'nothing held yet',
       kept,
     ];

@@ -241,11 +241,13 @@ test('silence ends a stream, and a machine that slept does not', async () => {
   await clock.pass(300);
   assert.equal(connection.state, 'connected', 'the bytes that waited have not been read yet');
   await stream.send({ event: 'ping', data: {} });
+  const heard = Date.now();
   await clock.pass(2000);
   assert.equal(connection.state, 'connected');
   await clock.pass(1000);
   assert.equal(connection.state, 'error');
   assert.match(connection.error.message, /Nothing was heard/);
+  assert.equal(connection.downSince, heard, 'one outage, one age');
 });
 
 test('a stream that is open when the network is back has one heartbeat to show that it lives', async () => {

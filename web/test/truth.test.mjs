@@ -67,7 +67,7 @@ test('what is copied and saved is the whole event, or is marked as cut', async (
 test('why an event cannot be had is said as far as it is known', async () => {
   const gap = (reason, to) => ({ event: 'gap', id: to, data: { from: '1-0', to, reason } });
   for (const [says, ...sent] of [
-    ['The server no longer holds this event.', gap('expired', '7-0')],
+    ['The server does not hold this event.', gap('expired', '7-0')],
     ['The server holds no such event.', gap('unknown', '2-0')],
     ['The server holds no such event.', { id: '6-0', data: 'another' }],
     ['The server has told nothing of this event.'],

@@ -76,6 +76,7 @@ func TestNothingMovesInTheViewsInAnOutage(t *testing.T) {
 			places := fmt.Sprintf(`JSON.stringify([...document.querySelectorAll(%q)].map((each) => Math.round(each.getBoundingClientRect().top)))`, view.places)
 			before := eval[string](p, "%s", places)
 			via.down()
+			s.connections(0) // else the next view may be told of this stream's end while it is looked at
 			p.visible("#error-banner")
 			p.wait(`document.body.dataset.view !== 'streams' || document.getElementById('bands').hasAttribute('data-stale') && document.getElementById('streams-note').textContent.startsWith('as it was at ')`)
 			if after := eval[string](p, "%s", places); after != before {

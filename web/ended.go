@@ -7,10 +7,13 @@ import (
 	"weir/stream"
 )
 
-// Bounds of what is told of streams that are over.
+// Bounds of what is told of streams that are over. Those that a fault has ended have a
+// bound of their own: readers that come and go must not push them out. The page keeps
+// by the same bounds (ending.js).
 const (
-	endedFor = time.Minute
-	maxEnded = 20
+	endedFor   = time.Minute
+	maxFaulted = 40
+	maxLeft    = 20
 )
 
 // A readerEnd is a stream that is over.
@@ -24,24 +27,68 @@ type readerEnd struct {
 	AtLeast bool               `json:"atLeast,omitempty"` // of those that were sent, some may not have arrived
 }
 
+// endings are the latest streams of one kind that are over.
+type endings struct {
+	most    int
+	kept    []readerEnd // the oldest first
+	dropped []endCount  // those of the last minute that are not kept
+}
+
+// An endCount is how many streams ended in a second.
+type endCount struct {
+	at int64 // ms, of the latest
+	n  int
+}
+
+// add takes one in, and counts the oldest instead of keeping it if there are too many.
+func (d *endings) add(e readerEnd) {
+	d.kept = append(d.kept, e)
+	if len(d.kept) <= d.most {
+		return
+	}
+	at := d.kept[0].At
+	d.kept = slices.Delete(d.kept, 0, 1)
+	if last := len(d.dropped) - 1; last >= 0 && d.dropped[last].at/1000 == at/1000 {
+		d.dropped[last].at = at
+		d.dropped[last].n++
+		return
+	}
+	d.dropped = append(d.dropped, endCount{at, 1})
+}
+
+// forget drops what ended before a time, in ms, and returns how many that are not kept
+// have ended since.
+func (d *endings) forget(since int64) (more int) {
+	d.kept = slices.DeleteFunc(d.kept, func(e readerEnd) bool { return e.At < since })
+	d.dropped = slices.DeleteFunc(d.dropped, func(c endCount) bool { return c.at < since })
+	for _, c := range d.dropped {
+		more += c.n
+	}
+	return more
+}
+
 // end notes that a reader is gone, whose last state is known. A stream that has
 // come and gone between two frames was never in the picture.
 func (f *framer) end(known *seenReader, now time.Time) {
 	reason := known.conn.Left()
 	unsent, atLeast := known.conn.Unsent()
-	f.ended = append(f.ended, readerEnd{
+	of := &f.left
+	if reason.Fault() {
+		of = &f.faulted
+	}
+	of.add(readerEnd{
 		readerOpen: openOf(known.n, known.conn), At: now.UnixMilli(), Reason: reason, Fault: reason.Fault(),
 		Events: known.conn.Events(), Unsent: unsent, AtLeast: atLeast,
 	})
 }
 
 // endings puts the streams that are over into a frame: those of the last minute if it
-// tells everything, else those that have ended since the frame before.
+// tells everything, else those that have ended since the frame before; and how many of
+// the last minute are not told of.
 func (f *framer) endings(fr *frame, now time.Time) {
 	since := now.Add(-endedFor).UnixMilli()
-	f.ended = slices.DeleteFunc(f.ended, func(e readerEnd) bool { return e.At < since })
-	f.ended = f.ended[max(0, len(f.ended)-maxEnded):]
-	for _, e := range f.ended {
+	fr.MoreFaulted, fr.MoreLeft = f.faulted.forget(since), f.left.forget(since)
+	for _, e := range slices.Concat(f.faulted.kept, f.left.kept) {
 		if fr.Full || e.At == fr.Time {
 			fr.Ended = append(fr.Ended, e)
 		}

@@ -1,6 +1,7 @@
 package web_test
 
 import (
+	"context"
 	"io"
 	"net"
 	"strings"
@@ -36,6 +37,102 @@ func TestStreamsTellHowAStreamHasEnded(t *testing.T) {
 	}
 	if later := frames(t, subscribe(t, server.URL+"/streams"))(); len(later.Ended) != 1 {
 		t.Errorf("one who comes later is told of %d ends, want 1", len(later.Ended))
+	}
+}
+
+// Readers that come and go do not push out those that a fault has ended, and how many
+// of them are no longer told of is said.
+func TestStreamsKeepFaultsAmongOrdinaryEnds(t *testing.T) {
+	s := newSite(t, nil)
+	server := s.listen()
+	open := func(n int) {
+		for range n {
+			subscribe(t, server.URL+"/sse-stream?topic=one&format=json")
+		}
+	}
+	next := frames(t, subscribe(t, server.URL+"/streams"))
+	waitFor := func(what string, holds func(streamsFrame) bool) {
+		deadline := time.Now().Add(20 * time.Second)
+		for f := next(); !holds(f); f = next() {
+			if time.Now().After(deadline) {
+				t.Fatalf("%s: not told", what)
+			}
+		}
+	}
+	endAll := func(reason stream.CloseReason) {
+		for _, c := range s.handler.Conns() {
+			c.Close(reason)
+		}
+		until(t, "the ends", func() bool { return s.handler.Active() == 0 })
+	}
+	there := make(map[int]bool)
+	opened := func(n int) func(streamsFrame) bool {
+		clear(there)
+		return func(f streamsFrame) bool {
+			for _, reader := range f.Open {
+				there[reader.N] = true
+			}
+			return len(there) >= n
+		}
+	}
+	open(5)
+	waitFor("five readers", opened(5))
+	endAll(stream.CloseSlow)
+	open(45)
+	waitFor("45 readers more", opened(45))
+	endAll("lifetime")
+	waitFor("what is left out", func(f streamsFrame) bool { return f.MoreLeft == 25 })
+	whole := frames(t, subscribe(t, server.URL+"/streams"))()
+	faults := 0
+	for _, e := range whole.Ended {
+		if e.Fault {
+			faults++
+		}
+	}
+	if faults != 5 || len(whole.Ended) != 25 || whole.MoreLeft != 25 || whole.MoreFaulted != 0 {
+		t.Errorf("of 5 faults and 45 other ends, %d and %d are told, and %d and %d more", faults, len(whole.Ended)-faults, whole.MoreFaulted, whole.MoreLeft)
+	}
+}
+
+// In a drain the picture goes on, and tells that and how the streams end, until all have.
+func TestStreamsTellHowADrainEndsThem(t *testing.T) {
+	s := newSite(t, nil)
+	server := s.listen()
+	for range 3 {
+		subscribe(t, server.URL+"/sse-stream?topic=one&format=json")
+	}
+	watcher := subscribe(t, server.URL+"/streams")
+	next := frames(t, watcher)
+	if first := next(); first.Draining || len(first.Open) != 3 {
+		t.Fatalf("the first frame is %+v", first)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	go s.handler.Drain(ctx, time.Hour)
+	until(t, "the drain", s.handler.Draining)
+	deadline := time.Now().Add(20 * time.Second)
+	for ended := 0; ended < 3; {
+		f := next()
+		if f.Draining {
+			cancel() // which ends them at once
+		}
+		for _, e := range f.Ended {
+			if e.Reason != "drain" || e.Fault || !f.Draining {
+				t.Errorf("an end in a drain is told as %+v, draining: %v", e, f.Draining)
+			}
+			ended++
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("the ends are not told")
+		}
+	}
+	for {
+		if _, err := watcher.Next(); err != nil {
+			break // the picture is over, too: a shutdown waits for it
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("the picture goes on without streams")
+		}
 	}
 }
 

@@ -25,6 +25,7 @@ const (
 type frame struct {
 	Full       bool         `json:"full,omitempty"`
 	Time       int64        `json:"t"` // ms
+	Draining   bool         `json:"draining,omitempty"`
 	Topics     []bandFrame  `json:"topics"`
 	MoreTopics int          `json:"moreTopics,omitempty"`
 	Open       []readerOpen `json:"open,omitempty"`
@@ -32,6 +33,9 @@ type frame struct {
 	Gone       []int        `json:"gone,omitempty"`  // numbers
 	Ended      []readerEnd  `json:"ended,omitempty"` // in the last minute; since the frame before, unless Full
 	More       int          `json:"more,omitempty"`  // readers that are not in the picture
+	// Of those that ended in the last minute, how many are no longer told of.
+	MoreFaulted int `json:"moreFaulted,omitempty"`
+	MoreLeft    int `json:"moreLeft,omitempty"`
 }
 
 type bandFrame struct {
@@ -76,13 +80,17 @@ type framer struct {
 	askedAt time.Time
 	next    int // number of the next reader
 	seen    map[string]*seenReader
-	ended   []readerEnd     // the latest, the oldest first
+	faulted endings         // streams that a fault has ended
+	left    endings         // that have ended otherwise
 	chosen  map[string]bool // topics that are shown, whoever reads them
 	idle    []string        // topics on demand that are shown without readers
 }
 
 func newFramer(hub *stream.Hub, streams *stream.Handler) *framer {
-	return &framer{hub: hub, streams: streams, seen: make(map[string]*seenReader), chosen: make(map[string]bool)}
+	return &framer{
+		hub: hub, streams: streams, seen: make(map[string]*seenReader), chosen: make(map[string]bool),
+		faulted: endings{most: maxFaulted}, left: endings{most: maxLeft},
+	}
 }
 
 type seenReader struct {
@@ -94,7 +102,7 @@ type seenReader struct {
 }
 
 func (f *framer) frame(now time.Time, whole bool) []byte {
-	fr := frame{Full: whole, Time: now.UnixMilli()}
+	fr := frame{Full: whole, Time: now.UnixMilli(), Draining: f.streams.Draining()}
 	if whole {
 		f.wholeAt = now
 		for _, known := range f.seen {

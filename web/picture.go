@@ -91,11 +91,13 @@ func streamsAddress(page http.Handler, p *picture) http.Handler {
 func (p *picture) run() {
 	f := newFramer(p.hub, p.streams)
 	watchers := make(map[string]int) // by connection: frames that told everything since it was first seen
+	over := false                    // the streams have ended in a drain, and a frame has told so
 	for idle := 0; ; {
 		began := time.Now()
-		if p.streams.Draining() {
+		if over {
 			_ = p.handler.Drain(context.Background(), 0) // there is no deadline to miss
 		}
+		over = p.streams.Draining() && p.streams.Active() == 0
 		conns := p.handler.Conns()
 		if len(conns) > 0 {
 			idle = 0

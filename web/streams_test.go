@@ -34,7 +34,8 @@ type streamsFrame struct {
 		Events, Unsent int64
 		AtLeast        bool
 	} `json:"ended"`
-	MoreTopics int `json:"moreTopics"`
+	MoreTopics, MoreFaulted, MoreLeft int
+	Draining                          bool
 }
 
 // frames reads the picture of the streams.

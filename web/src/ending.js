@@ -1,7 +1,9 @@
 // How a stream ended, in words, as the table of the streams tells it for a minute.
 
-export const TOLD_FOR = 60_000; // ms
-export const MOST = 20; // at one time, the latest
+const TOLD_FOR = 60_000; // ms
+// At one time, the latest: as the server tells them to who comes to look (ended.go).
+const MOST_FAULTED = 40;
+const MOST_LEFT = 20;
 
 const WORDS = {
   client: 'the reader left',
@@ -35,4 +37,26 @@ export function ended(end) {
   const lost = atLeast && fault ? ', and what was sent last may not have arrived' : '';
   const missed = unsent > 0 ? `, ${atLeast ? 'at least ' : ''}${unsent.toLocaleString('en')} not sent` : lost;
   return { ...end, over: true, own: false, behind: unsent, loss: Infinity, worry: fault ? 2 : 0.5, level: fault ? 'bad' : 'over', says: `ended: ${WORDS[reason] ?? reason ?? 'not known why'}${missed}` };
+}
+
+// keepLatest drops from a map, the oldest first, what is not to be told any more at a time:
+// readers that come and go do not push out those that a fault has ended.
+export function keepLatest(ends, t) {
+  const kept = { true: 0, false: 0 };
+  for (const [n, { at, fault }] of [...ends].reverse().sort(([, a], [, b]) => b.at - a.at)) {
+    if (t - at > TOLD_FOR || ++kept[Boolean(fault)] > (fault ? MOST_FAULTED : MOST_LEFT)) ends.delete(n);
+  }
+}
+
+const number = (n) => n.toLocaleString('en');
+
+// shownText says how many streams a table shows: of those that are open, and of those
+// that have ended. moreFaulted and moreLeft have ended, and the server tells no more of them.
+export function shownText({ openShown, open, endedShown, ended: over, moreFaulted, moreLeft }) {
+  const all = over + moreFaulted + moreLeft;
+  const parts = [];
+  if (openShown < open) parts.push(`${number(openShown)} of ${number(open)} open, the worst off first`);
+  else if (all) parts.push(`${number(open)} open`);
+  if (all) parts.push(`${endedShown < all ? `${number(endedShown)} of ${number(all)} that` : number(all)} ended in the last minute${moreFaulted ? `, ${number(moreFaulted)} of the others by a fault` : ''}`);
+  return parts.join(' · ');
 }

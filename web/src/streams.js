@@ -7,7 +7,7 @@ import { elapsed, lasting, size, when } from './clock.js';
 import { noteEnd, sayEnd } from './endings.js';
 import { judge, worstFirst } from './judge.js';
 import { at } from './node.js';
-import { ended, MOST, TOLD_FOR } from './ending.js';
+import { ended, keepLatest, shownText } from './ending.js';
 import { Stream } from './stream.js';
 
 const ROWS = 100; // of the table
@@ -34,6 +34,8 @@ export class StreamsView {
   #node = '';
   #bands = new Map(); // topic: Band
   #more = 0;
+  #left = { moreFaulted: 0, moreLeft: 0 }; // of those that are over
+  #draining = false;
   #moreTopics = 0;
   #frame = 0;
   #toldAt = 0; // when #arrange was done last
@@ -142,16 +144,21 @@ export class StreamsView {
     empty.hidden = fresh && this.#topics.length > 0;
     if (!fresh) {
       if (!this.#readers.size) byID('streams-none').hidden = true;
-      byID('streams-note').textContent = this.#readers.size ? `as it was at ${when(this.#told)}` : 'not known at present';
+      byID('streams-note').textContent = this.#arranged.length ? this.#asItWas() : 'not known at present';
     }
     // What the banner above says need not be said again.
-    if (!fresh && this.#topics.length) empty.textContent = `As it was at ${when(this.#told)}`;
+    if (!fresh && this.#topics.length) empty.textContent = `A${this.#asItWas().slice(1)}`;
     else if (state === 'error') empty.textContent = this.#page().stream.error ? 'There is no picture while there is no line.' : `${error.message} ${error.detail ?? ''}`;
     else empty.textContent = state === 'connected' ? 'There is no topic yet. Publish to one, and it shows here.' : 'Opening the picture…';
     byID('bands').toggleAttribute('data-stale', !fresh);
   }
 
-  #take({ full, t, topics, open = [], moved = [], gone = [], ended: over = [], more = 0, moreTopics = 0 }) {
+  // #asItWas says of when a picture is that is not of now.
+  #asItWas() {
+    return `as it was at ${when(this.#told)}${this.#draining ? ', when the server shut down' : ''}`;
+  }
+
+  #take({ full, t, topics, open = [], moved = [], gone = [], ended: over = [], more = 0, moreTopics = 0, moreFaulted = 0, moreLeft = 0, draining = false }) {
     if (full) {
       this.#readers.clear();
       this.#ended.clear();
@@ -164,9 +171,11 @@ export class StreamsView {
     for (const topic of topics) noteEnd(topic.name, topic.ended ?? '');
     this.#more = more;
     this.#moreTopics = moreTopics;
+    this.#left = { moreFaulted, moreLeft };
+    this.#draining = draining;
     for (const n of gone) this.#readers.delete(n);
     for (const end of over) this.#ended.set(end.n, ended(end));
-    for (const [n, { at: ms }] of this.#ended) if (t - ms > TOLD_FOR || this.#ended.size > MOST) this.#ended.delete(n);
+    keepLatest(this.#ended, t);
     for (const reader of open) this.#readers.set(reader.n, { ...reader, lag: 0, events: 0, idle: 0, waiting: 0, left: -1, cut: -1, lost: 0, back: 0, missed: 0 });
     for (const [n, lag, events, idle, waiting, left, cut, lost, back, missed] of moved) {
       const reader = this.#readers.get(n);
@@ -271,13 +280,16 @@ export class StreamsView {
       this.#rows.delete(n);
     }
     this.#unwritten = [...order.entries()];
-    const total = all.length + this.#more;
-    const some = total > order.length ? `${order.length} of ${total.toLocaleString('en')}, those furthest behind first` : '';
+    const endedShown = order.filter(({ over }) => over).length;
+    const over = all.filter((reader) => reader.over).length;
+    const open = all.length - over + this.#more;
+    const some = shownText({ openShown: order.length - endedShown, open, endedShown, ended: over, ...this.#left });
+    const end = this.#draining ? 'the server shuts down, and ends them one by one' : '';
     // Of several nodes each knows its own readers.
     const where = this.#node && this.#topics.some(({ broker }) => broker) ? `on this node (${this.#node})` : '';
-    byID('streams-note').textContent = [where, some].filter(Boolean).join(' · ');
-    byID('streams-none').hidden = total > 0;
-    byID('streams-table').hidden = total === 0;
+    byID('streams-note').textContent = [where, end, some].filter(Boolean).join(' · ');
+    byID('streams-none').hidden = all.length > 0;
+    byID('streams-table').hidden = all.length === 0;
   }
 
   // #write brings one row up to date, and to its place.

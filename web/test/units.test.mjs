@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
 import { busyBefore } from '../src/busy.js';
-import { ended } from '../src/ending.js';
+import { ended, keepLatest, shownText } from '../src/ending.js';
 import { indent, numbersIn } from '../src/json.js';
 import { alone, join, Series } from '../src/series.js';
 import { Stats } from '../src/stats.js';
@@ -143,4 +143,27 @@ test('a stream that is over says why, and what it was not sent', () => {
   assert.equal(ended({ reason: 'client', unsent: 0 }).says, 'ended: the reader left');
   assert.equal(ended({ reason: 'newer', unsent: 0 }).says, 'ended: newer', 'what this page does not know is said as it is');
   assert.ok(slow.worry > ended({ reason: 'client' }).worry, 'who was cut stands before who left');
+});
+
+test('readers that come and go do not push out those that a fault has ended', () => {
+  const ends = new Map();
+  for (let n = 1; n <= 100; n++) ends.set(n, { at: 1000 + n, fault: n <= 5 });
+  keepLatest(ends, 2000);
+  assert.deepEqual([...ends.keys()], [1, 2, 3, 4, 5, ...Array.from({ length: 20 }, (_, i) => 81 + i)]);
+  for (let n = 101; n <= 200; n++) ends.set(n, { at: 1000 + n, fault: true });
+  keepLatest(ends, 2000);
+  assert.deepEqual([ends.size, ends.has(160), ends.has(161), ends.has(81)], [60, false, true, true]);
+  keepLatest(ends, 61_200);
+  assert.deepEqual([...ends.keys()], [200]);
+  const together = new Map(Array.from({ length: 30 }, (_, n) => [n, { at: 7, fault: false }]));
+  keepLatest(together, 7);
+  assert.equal(Math.min(...together.keys()), 10, 'of those that ended in one frame the first goes first');
+});
+
+test('the table says of how many it is, and which of them have ended', () => {
+  const text = (counts) => shownText({ openShown: 0, open: 0, endedShown: 0, ended: 0, moreFaulted: 0, moreLeft: 0, ...counts });
+  assert.equal(text({ openShown: 3, open: 3 }), '');
+  assert.equal(text({ openShown: 80, open: 260, endedShown: 20, ended: 20 }), '80 of 260 open, the worst off first · 20 ended in the last minute');
+  assert.equal(text({ openShown: 2, open: 2, endedShown: 25, ended: 25, moreLeft: 1975 }), '2 open · 25 of 2,000 that ended in the last minute');
+  assert.equal(text({ endedShown: 40, ended: 40, moreFaulted: 9 }), '0 open · 40 of 49 that ended in the last minute, 9 of the others by a fault');
 });

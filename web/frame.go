@@ -43,6 +43,7 @@ type bandFrame struct {
 	Streams    int    `json:"streams"`
 	Head       uint64 `json:"head"`
 	Entries    int    `json:"entries"`
+	Notices    int    `json:"notices,omitempty"` // entries that are no events
 	Bytes      int64  `json:"bytes"`
 	LimitBytes int64  `json:"limitBytes,omitempty"`
 	Oldest     uint64 `json:"oldest,omitempty"` // when the oldest event held came, ms
@@ -162,7 +163,7 @@ func (f *framer) topics(fr *frame, conns []*stream.Conn, now time.Time) {
 	}
 	for name, t := range all {
 		band := bandFrame{
-			Name: name, Streams: streams[name], Head: t.Log.Head, Entries: t.Log.Entries, Bytes: t.Log.Bytes, LimitBytes: t.Log.Limit, Oldest: t.Log.Oldest.Milli,
+			Name: name, Streams: streams[name], Head: t.Log.Head, Entries: t.Log.Entries, Notices: t.Log.Notices, Bytes: t.Log.Bytes, LimitBytes: t.Log.Limit, Oldest: t.Log.Oldest.Milli,
 			LastMinute: t.Log.LastMinute, AtLeast: !t.Log.WholeMinute, Source: string(t.Source.State), Ended: t.Ended,
 		}
 		if t.Broker != nil {

@@ -20,6 +20,7 @@ type streamsFrame struct {
 		Name          string `json:"name"`
 		Streams       int    `json:"streams"`
 		Head, Entries uint64
+		Notices       uint64
 	} `json:"topics"`
 	Open []struct {
 		N         int `json:"n"`

@@ -312,3 +312,30 @@ func TestAnnouncement(t *testing.T) {
 		}
 	})
 }
+
+// What counts events does not count an announcement, wherever it stands, and however it goes.
+func TestAnnouncementIsNoEvent(t *testing.T) {
+	l := eventlog.New(eventlog.Options{History: 4})
+	want := func(what string, events, notices int) {
+		t.Helper()
+		s := l.Stats()
+		if s.Entries-s.Notices != events || s.Notices != notices || s.LastMinute != events {
+			t.Errorf("%s: %d entries, %d of them notices, and %d events in the last minute; want %d and %d", what, s.Entries, s.Notices, s.LastMinute, events, notices)
+		}
+	}
+	announce := func() { l.Announce("stream-error", []byte(`{"message":"m"}`), true) }
+	announce()
+	want("nothing but an announcement", 0, 1)
+	ids := appendN(t, l, 0, 2)
+	announce()
+	want("two before and behind", 2, 2)
+	appendN(t, l, 2, 2)
+	want("the first and an event dropped", 3, 1)
+	l.Rewind(ids[1], eventlog.ID{}, eventlog.GapReset)
+	want("taken back", 1, 0)
+	announce()
+	appendN(t, l, 4, 2)
+	want("and on", 3, 1)
+	l.Reset(l.Last(), eventlog.GapReset)
+	want("begun anew", 0, 0)
+}

@@ -1,6 +1,9 @@
 package eventlog
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // How soon a reader loses events is told from the log as it is: no one has to watch
 // it for a while before. An ID tells when its event came, so the log knows how many
@@ -37,10 +40,12 @@ func (l *Log) rate(now time.Time, over time.Duration) float64 {
 }
 
 // lastMinute returns Stats.LastMinute and WholeMinute. The caller holds l.mu.
-func (l *Log) lastMinute(now time.Time) (entries int, whole bool) {
+func (l *Log) lastMinute(now time.Time) (events int, whole bool) {
 	from := IDAt(now.Add(-time.Minute))
-	entries = int(l.all.head - max(l.all.after(from), l.all.tail))
-	return entries, !l.all.floor.After(from) // what came before the log began is not known, nor what it has dropped
+	first := max(l.all.after(from), l.all.tail)
+	before, _ := slices.BinarySearch(l.notices, first)
+	events = int(l.all.head-first) - (len(l.notices) - before)
+	return events, !l.all.floor.After(from) // what came before the log began is not known, nor what it has dropped
 }
 
 // waiting returns for how long the entry has been in the log that the reader reads

@@ -5,6 +5,7 @@ import "time"
 // Stats describe a log at one moment.
 type Stats struct {
 	Entries int    // held
+	Notices int    // announcements among Entries
 	Bytes   int64  // that those keep in memory, encodings included
 	Limit   int64  // of Bytes
 	History int    // limit of Entries
@@ -12,7 +13,7 @@ type Stats struct {
 	Floor   ID     // nothing up to it is held
 	Oldest  ID     // of the oldest event held; zero when there is none
 	Head    uint64 // entries ever put in
-	// LastMinute is how many of the entries held came in the last minute. More may have
+	// LastMinute is how many of the events held came in the last minute. More may have
 	// come if the log does not hold the whole of that minute, or began in it: see WholeMinute.
 	LastMinute  int
 	WholeMinute bool
@@ -30,7 +31,7 @@ func (l *Log) Stats() Stats {
 		}
 	}
 	return Stats{
-		Entries: l.all.held(), Bytes: l.bytes, Limit: l.opts.Bytes, History: l.opts.History,
+		Entries: l.all.held(), Notices: len(l.notices), Bytes: l.bytes, Limit: l.opts.Bytes, History: l.opts.History,
 		Last: l.last, Floor: l.all.floor, Oldest: oldest, Head: l.all.head, LastMinute: lastMinute, WholeMinute: whole,
 	}
 }

@@ -176,7 +176,8 @@ export class Band {
       c.stroke();
       c.restore();
     }
-    if (!this.#topic.entries) {
+    const { entries, notices = 0 } = this.#topic;
+    if (entries <= notices) {
       c.strokeStyle = colors.tick;
       c.lineWidth = 1;
       c.setLineDash([4, 4]);
@@ -211,7 +212,8 @@ export class Band {
     if (width > 480) {
       c.fillStyle = colors.text;
       c.textAlign = 'center';
-      c.fillText(every === 1 ? 'a line is an event' : `from line to line ${every.toLocaleString('en')} events`, (left + right) / 2, TOP - 12);
+      const what = notices ? ['an event, or a notice of a fault', 'events and notices'] : ['an event', 'events'];
+      c.fillText(every === 1 ? `a line is ${what[0]}` : `from line to line ${every.toLocaleString('en')} ${what[1]}`, (left + right) / 2, TOP - 12);
     }
     const edge = (px, color, label, align) => {
       c.fillStyle = color;

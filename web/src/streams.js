@@ -17,7 +17,7 @@ const TELL_EVERY = 500; // ms: the words, of the picture and of the table; marks
 const LATE = 3000; // ms without a frame, of which several come a second: the picture is no longer of now
 const ROWS_A_FRAME = 20; // more at a time would cost a frame
 
-const KEPT = 'What the events held take in memory: with their texts once more for each form in which they are read, and for each compression.';
+const KEPT = 'What the events and notices held take in memory: with their texts once more for each form in which they are read, and for each compression.';
 
 let Band = null; // what draws, fetched when somebody looks: see #load
 
@@ -241,13 +241,13 @@ export class StreamsView {
     byID('bands-legend').dataset.more = hidden > 0 ? `and ${hidden} more ${hidden === 1 ? 'topic' : 'topics'}` : '';
   }
 
-  #facts({ streams, lastMinute, atLeast, entries, oldest, bytes, limitBytes, source, broker, ended: why }) {
+  #facts({ streams, lastMinute, atLeast, entries, notices = 0, oldest, bytes, limitBytes, source, broker, ended: why }) {
     const kept = limitBytes ? `${size(bytes)} of ${size(limitBytes)}` : size(bytes);
     const facts = [
       ...(why ? [sayEnd(why)] : []),
       `${streams.toLocaleString('en')} ${streams === 1 ? 'stream' : 'streams'}${broker ? ' on this node' : ''}`, // others may have some, too
       ...(lastMinute || !atLeast ? [`${lastMinute.toLocaleString('en')}${atLeast ? ' or more' : ''} in the last minute`] : []), // 0 or more says nothing
-      entries ? `${entries.toLocaleString('en')} held${oldest ? `, back to ${when(oldest)}` : ''}` : 'nothing held yet',
+      entries > notices ? `${(entries - notices).toLocaleString('en')} held${oldest ? `, back to ${when(oldest)}` : ''}` : 'nothing held yet',
       kept,
     ];
     if (source && source !== 'starting' && !why) facts.push(`source ${source}`); // it has said nothing yet, or says nothing ever

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 )
 
 // The picture of the streams and the table below it say what they say of one moment.
@@ -70,4 +71,28 @@ func TestGapOfARestartBeginsWhereThePageHadAll(t *testing.T) {
 	p.wait(`document.querySelector('#sse-feed .feed-note[data-reason=restart]')`)
 	p.wait(`(() => { const { from, since, to } = document.querySelector('#sse-feed .feed-note').dataset
 		return Number(since) > parseInt(from) + 1000 && Number(since) < parseInt(to) })()`)
+}
+
+// How much waits for a page is told of when the server was asked. What comes then does not
+// make it less: nobody knows what has entered the log meanwhile.
+func TestBehindIsOfWhenTheServerWasAsked(t *testing.T) {
+	t.Parallel()
+	s := startServer(t, "-source", "t=http")
+	p := openPage(t, s.url())
+	p.run(`{
+		window.ask = window.fetch;
+		window.asked = 0;
+		window.fetch = (url, options) => {
+			if (!String(url).startsWith('/sse-health')) return ask(url, options);
+			const id = new URLSearchParams(String(url).split('?')[1]).get('connection');
+			if (window.asked++) return new Promise(() => {});
+			return Promise.resolve(Response.json({ connection_details: { [id]: { lag_events: 10, events_sent: 0 } } }));
+		};
+	}`)
+	p.connect()
+	p.wait(`document.getElementById('stream-lag').textContent.startsWith('10 events (')`)
+	s.publish("t", seq(0, 3)...)
+	p.total(3)
+	p.wait(`document.getElementById('stream-totals').textContent.startsWith('3 ')`)
+	p.stays(300*time.Millisecond, `document.getElementById('stream-lag').textContent.startsWith('10 events (')`)
 }

@@ -206,8 +206,9 @@ export class Feed {
   }
 
   // #pass tells of an event of a burst that has no row: what is said of all events is of
-  // this one, too.
-  #pass({ html, received, replayed, mine }) {
+  // this one, too. A gap among them breaks the lines of the charts all the same.
+  #pass({ html, received, replayed, mine, row }) {
+    if (row?.dataset.note === 'gap') this.#on.gap();
     if (!html) return;
     const item = this.#rowOf(html);
     if (!item) return;

@@ -35,8 +35,8 @@ export class Page {
   #fault = new Fault();
   #left = new Left();
   #began = false; // this page has read the topic before
-  #owed; // events of this stream that the server had, sent or not, when it was asked last
-  #owedAt = 0;
+  #lag; // events of this stream that the server had and this page had not, when the server was asked last
+  #lagAt = 0;
   #complete = []; // when pings were sent: up to each, this page has all that the node had
   #alone = false; // that node alone gives the topic's events
   #live = ''; // what comes up to this ID is replayed
@@ -74,14 +74,15 @@ export class Page {
     addEventListener('pagehide', () => this.#save());
   }
 
-  // lagAt is when the server was asked how many events it had for this page.
+  // lagAt is when the server was asked last how many events it had for this page.
   get lagAt() {
-    return this.#owedAt;
+    return this.#lagAt;
   }
 
-  // lag is how many of those have not come, undefined if the server has not told.
+  // lag is how many of those had not come then, undefined if the server has not told. What
+  // has come since does not make it less: as much may have entered the log meanwhile.
   get lag() {
-    return this.#owed === undefined ? undefined : Math.max(0, this.#owed - this.stream.events);
+    return this.#lag;
   }
 
   get serverTime() {
@@ -175,7 +176,7 @@ export class Page {
     this.#began = false;
     this.#fault.clear();
     this.connection = this.node = this.trace = this.#live = this.#head = '';
-    this.#owed = undefined;
+    this.#lag = undefined;
     this.#complete = [];
     this.#alone = false;
     const address = `/sse-stream?topic=${encodeURIComponent(topic)}`;
@@ -195,7 +196,7 @@ export class Page {
     if (this.stream.error?.unknownReader) this.#on.denied(this.stream.error.detail);
     if (this.stream.state !== 'connected') {
       health.stop();
-      this.#owed = undefined;
+      this.#lag = undefined;
     }
     this.#on.change();
   }
@@ -274,10 +275,10 @@ export class Page {
     this.charts.load(); // before it is needed: the server may be away then
     const name = this.topic;
     health.watch(this.connection, ({ lag_events: lag, events_sent: sent }, topic, askedAt) => {
-      this.#owed = lag === undefined ? undefined : sent + lag;
+      this.#lag = lag === undefined ? undefined : Math.max(0, sent + lag - this.stream.events);
       if (topic) noteEnd(name, topic.ended ?? '');
       if (topic) this.#alone = !topic.broker;
-      this.#owedAt = askedAt;
+      this.#lagAt = askedAt;
       const how = this.#fault.judge(topic, askedAt);
       if (how === 'ill') this.#on.notice('stream-error', `${when(askedAt)} · ${illText(topic)}`);
       else this.#recovered(how);

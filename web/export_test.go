@@ -14,3 +14,6 @@ func Dist() fs.FS { return dist }
 
 // SetDist replaces the built assets.
 func SetDist(fsys fs.FS) { dist = fsys }
+
+// AppendPublished is the answer to who published.
+var AppendPublished = appendPublished

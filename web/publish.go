@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"time"
 
@@ -72,7 +73,7 @@ func (p *publishHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		p.away.answer(w, r, p.refusal(err, who))
 		return
 	}
-	writeJSON(w, http.StatusOK, answerOf(publication))
+	writeBody(w, appendPublished(make([]byte, 0, 64), publication))
 }
 
 // traced returns the context in which to publish. Whoever may publish may also say
@@ -194,26 +195,39 @@ func mayPublish(who *rights.Holder, topic string, p *stream.Publication) *stream
 	return nil
 }
 
-// A published is the answer to who published.
-type published struct {
-	IDs []string `json:"ids"`
-	// Duplicate says that the topic held every one of the events already, and
-	// Duplicates, where that is so of some only, of which: their places in IDs.
-	Duplicate  bool  `json:"duplicate,omitempty"`
-	Duplicates []int `json:"duplicates,omitempty"`
-	Closed     bool  `json:"closed,omitempty"`
-}
-
-func answerOf(p *stream.Publication) published {
-	answer := published{IDs: make([]string, len(p.Events)), Closed: p.End != ""}
+// appendPublished appends the answer to who published: the IDs of the events. If
+// the topic held every one of them already, duplicate is true; if it held some, their
+// places in ids are in duplicates. If the topic has ended behind them, closed is true.
+//
+// Gain: reflection, and a status that is the default one, were half of what an
+// answer cost ("weir bench" at 1,000 × 1,000/s, by its profile: 1.9 % of the CPU).
+// Relies on: an ID being digits and a hyphen.
+// Guarded by: TestAppendPublished.
+func appendPublished(b []byte, p *stream.Publication) []byte {
+	var duplicates []byte
+	n := 0
+	b = append(b, `{"ids":[`...)
 	for i, e := range p.Events {
-		answer.IDs[i] = e.ID.String()
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = append(e.ID.AppendTo(append(b, '"')), '"')
 		if i < len(p.Duplicate) && p.Duplicate[i] {
-			answer.Duplicates = append(answer.Duplicates, i)
+			if n++; n > 1 {
+				duplicates = append(duplicates, ',')
+			}
+			duplicates = strconv.AppendInt(duplicates, int64(i), 10)
 		}
 	}
-	if n := len(answer.Duplicates); n > 0 && n == len(p.Events) {
-		answer.Duplicate, answer.Duplicates = true, nil
+	b = append(b, ']')
+	switch {
+	case n > 0 && n == len(p.Events):
+		b = append(b, `,"duplicate":true`...)
+	case n > 0:
+		b = append(append(append(b, `,"duplicates":[`...), duplicates...), ']')
 	}
-	return answer
+	if p.End != "" {
+		b = append(b, `,"closed":true`...)
+	}
+	return append(b, "}\n"...)
 }

@@ -18,6 +18,13 @@ func writeJSON(w http.ResponseWriter, status int, v any) {
 	_ = json.NewEncoder(w).Encode(v) // the client has gone
 }
 
+// writeBody answers 200 with what is JSON already.
+func writeBody(w http.ResponseWriter, body []byte) {
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", "no-store")
+	_, _ = w.Write(body) // the client has gone
+}
+
 // worthPacking is from how many bytes on HTML is compressed: what fits into a packet
 // is not.
 const worthPacking = 1400

@@ -69,7 +69,7 @@ func short(s string, n int) string {
 func formatNumber(f float64, digits int) string {
 	size := math.Abs(f)
 	mantissa, exponent, _ := strings.Cut(strconv.FormatFloat(f, 'e', 5, 64), "e")
-	power, _ := strconv.Atoi(exponent)
+	power, _ := strconv.Atoi(exponent) // FormatFloat wrote it
 	trimmed := func(s string) string { return strings.TrimSuffix(strings.TrimRight(s, "0"), ".") }
 	var s string
 	switch {

@@ -141,4 +141,12 @@ func TestAdminListener(t *testing.T) {
 			t.Errorf("%s on the admin address: %s", path, a.Status)
 		}
 	}
+	// What its view of the streams says to do can be done there.
+	p.click("#disconnect")
+	s.connections(0)
+	operators := openPage(t, fmt.Sprintf("http://%s/streams", admin))
+	operators.visible("#streams-none")
+	if text := operators.text("#streams-none"); text != "Nobody reads at present." {
+		t.Errorf("on the admin address the view of the streams says %q", text)
+	}
 }

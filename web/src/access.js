@@ -18,6 +18,9 @@ export function listen(topic) {
   });
 }
 
+// readToken is what curl is to say besides, where reading needs a token.
+export const readToken = () => (document.body.dataset.publishes === undefined ? '' : ' -H "Authorization: Bearer $TOKEN"');
+
 // asks says whether there is a place on this page that asks for a token.
 export const asks = () => byID('ask') !== null;
 

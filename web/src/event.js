@@ -1,5 +1,6 @@
 // The panel of one event: what it was, and its journey.
 
+import { readToken } from './access.js';
 import { sampled } from './beacon.js';
 import { dateAndTime, duration, size } from './clock.js';
 import { copy } from './copy.js';
@@ -190,7 +191,7 @@ export class EventPanel {
     const { id } = this;
     const box = byID('raw');
     this.#rawFailed = false;
-    const line = Object.assign(document.createElement('code'), { className: 'raw-curl', textContent: `curl -N '${location.origin}${addressOf(this.#topic, 'json', before(id))}'` });
+    const line = Object.assign(document.createElement('code'), { className: 'raw-curl', textContent: `curl -N${readToken()} '${location.origin}${addressOf(this.#topic, 'json', before(id))}'` });
     const pre = Object.assign(document.createElement('pre'), { className: 'payload', id: 'raw-bytes', tabIndex: 0, textContent: '…' });
     pre.setAttribute('aria-label', 'Raw frame');
     box.replaceChildren(line, pre);

@@ -3,6 +3,7 @@
 // changed, a few times a second, as a stream of its own: this view is a client
 // of Weir like any other.
 
+import { readToken } from './access.js';
 import { elapsed, lasting, size, when } from './clock.js';
 import { noteEnd, sayEnd } from './endings.js';
 import { judge, worstFirst } from './judge.js';
@@ -50,7 +51,8 @@ export class StreamsView {
 
   constructor(page) {
     this.#page = page;
-    byID('streams-curl').textContent = `curl -N ${location.origin}/sse-stream`;
+    const curl = byID('streams-curl'); // not on the address for operators, which has no streams of topics
+    if (curl) curl.textContent = `curl -N${readToken()} ${location.origin}/sse-stream`;
     new ResizeObserver(() => this.#draw()).observe(byID('bands'));
     const recolor = () => {
       for (const band of this.#bands.values()) band.recolor();

@@ -49,7 +49,7 @@ export function tryIt(page) {
       const { topic } = page();
       const json = isObject(text) ? ` -H 'Content-Type: application/json'` : '';
       const token = needsToken() ? ' -H "Authorization: Bearer $TOKEN"' : '';
-      this.curl = `curl ${text.startsWith('@') ? '--data-raw' : '-d'} ${quoted(text)}${json}${token} ${quoted(location.host + publishAddress(topic || 'TOPIC'))}`;
+      this.curl = `curl ${text.startsWith('@') ? '--data-raw' : '-d'} ${quoted(text)}${json}${token} ${quoted(server() + publishAddress(topic || 'TOPIC'))}`;
       this.judgePublish();
     },
 
@@ -207,6 +207,9 @@ export function tryIt(page) {
     return Boolean(test.kind === 'cut' ? test.cameBack : test.over);
   }
 }
+
+// server is this page's server, as curl takes it: without a scheme it speaks HTTP.
+const server = () => (location.protocol === 'https:' ? location.origin : location.host);
 
 // quoted is a word as a shell takes it.
 const quoted = (text) => (/^[\w.,:/%-]+$/.test(text) ? text : `'${text.replaceAll("'", `'\\''`)}'`);

@@ -25,6 +25,16 @@ afterEach(() => clock.stop());
 const FORM = 'application/x-www-form-urlencoded';
 const live = { event: '', id: '9-0', data: 'x' };
 
+test('curl speaks to a server as this page does', () => {
+  const { protocol } = location;
+  for (const [scheme, line] of [['https:', 'curl -d hello https://weir.example/t/run.1'], ['http:', 'curl -d hello weir.example/t/run.1']]) {
+    Object.assign(location, { protocol: scheme, origin: `${scheme}//weir.example` });
+    shown.typed();
+    assert.equal(shown.curl, line);
+  }
+  location.protocol = protocol;
+});
+
 test('what is typed is published as what it is, and the line for a terminal does the same', async () => {
   for (const [text, type, line] of [
     ['@/etc/hostname', FORM, `curl --data-raw '@/etc/hostname' weir.example/t/run.1`],

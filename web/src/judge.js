@@ -5,7 +5,7 @@
 import { lasting, size } from './clock.js';
 
 const HELD = 2000; // bytes in the network that are more than what is on its way
-const STUCK = 3; // s after which it is bad that nothing is taken
+const STUCK = 3; // s after which it is bad that nothing is taken, as the legend says
 
 // judge takes what the server tells of a reader and of its topic, and how many of
 // the events that were sent are read: of its own stream a page knows it. What the

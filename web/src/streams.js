@@ -42,6 +42,7 @@ export class StreamsView {
   #toldAt = 0; // when #arrange was done last
   #arranged = []; // the readers then, those that are over among them
   #untold = false; // the table is of before that
+  #tabledAt = 0; // the moment of #arrange that the table shows
   #unwritten = []; // [place, reader]: rows that are to be written
   #rows = new Map(); // number: tr
   #offset = 0;
@@ -60,6 +61,7 @@ export class StreamsView {
     };
     new MutationObserver(recolor).observe(document.documentElement, { attributeFilter: ['data-theme'] });
     for (const query of ['(prefers-color-scheme: dark)', '(forced-colors: active)']) matchMedia(query).addEventListener('change', recolor);
+    document.addEventListener('visibilitychange', () => { if (!document.hidden) this.#stream?.retry(); });
   }
 
   show(shown) {
@@ -80,6 +82,11 @@ export class StreamsView {
   // #fresh says that the picture is of now: a server that hangs keeps its streams open.
   get #fresh() {
     return this.#stream?.state === 'connected' && !(this.#told && performance.now() - this.#heardAt > LATE);
+  }
+
+  // #untabled says that more has come than the table shows.
+  get #untabled() {
+    return this.#tabledAt < this.#heardAt;
   }
 
   // #forgetEnded takes the rows of streams that are over away: the server tells of
@@ -116,6 +123,7 @@ export class StreamsView {
     const address = this.#with ? `/streams?with=${encodeURIComponent(this.#with)}` : '/streams';
     this.#stream = new Stream({
       name: address, url: () => at(address), heartbeat: Number(document.body.dataset.heartbeat) || 0,
+      maxAttempts: Infinity, // the view has no button that connects again
       startsAnew: (message) => message.data.includes('"full":true'),
     }, {
       change: () => this.#changed(),
@@ -143,6 +151,11 @@ export class StreamsView {
     const { state, error } = this.#stream ?? {};
     const empty = byID('bands-empty');
     const fresh = this.#fresh;
+    if (!fresh && this.#untabled) { // what has come is shown, and only then called old
+      this.#arrange(true);
+      this.#table();
+      this.#draw();
+    }
     empty.hidden = fresh && this.#topics.length > 0;
     if (!fresh) {
       if (!this.#readers.size) byID('streams-none').hidden = true;
@@ -209,8 +222,9 @@ export class StreamsView {
   }
 
   // #arrange puts the topics' bands in order: the chosen one first, then those with readers.
-  // The picture and the table say what they say of this one moment.
-  #arrange() {
+  // The picture and the table say what they say of this one moment. After the last frame
+  // of a line this page's stream may be over, too, and was there when the frame came.
+  #arrange(last = false) {
     this.#toldAt = performance.now();
     this.#untold = true;
     const chosen = this.#page().topic;
@@ -231,7 +245,7 @@ export class StreamsView {
     });
     const byTopic = new Map();
     for (const reader of this.#readers.values()) {
-      reader.own = this.#own(reader);
+      reader.own = this.#own(reader) || (last && reader.own === true);
       if (reader.own) this.#mine.add(reader.id);
       Object.assign(reader, this.#judge(reader), { sent: reader.events });
       if (!byTopic.has(reader.topic)) byTopic.set(reader.topic, []);
@@ -272,7 +286,8 @@ export class StreamsView {
   // #table shows those who need looking after first.
   #table() {
     this.#untold = false;
-    if (!this.#fresh) return; // it stays as it was
+    if (!this.#fresh && !this.#untabled) return; // it stays as it was
+    this.#tabledAt = this.#toldAt;
     const all = this.#arranged;
     const order = all.sort(worstFirst).slice(0, ROWS);
     const keep = new Set(order.map(({ n }) => n));

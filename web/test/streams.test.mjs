@@ -1,0 +1,173 @@
+// The view of the streams, before a server that the test plays, in node.
+import assert from 'node:assert/strict';
+import { afterEach, beforeEach, test } from 'node:test';
+
+import { Server, settled, startClock } from './browser.mjs';
+
+// Element is what the view needs of one.
+class Element {
+  children = [];
+  dataset = {};
+  attributes = new Set();
+  textContent = '';
+  hidden = false;
+  parent = null;
+
+  get cells() {
+    return this.children;
+  }
+
+  append(...children) {
+    for (const child of children) this.insertBefore(child, null);
+  }
+
+  insertBefore(child, before) {
+    child.remove();
+    child.parent = this;
+    this.children.splice(before ? this.children.indexOf(before) : this.children.length, 0, child);
+  }
+
+  remove() {
+    if (this.parent) this.parent.children.splice(this.parent.children.indexOf(this), 1);
+    this.parent = null;
+  }
+
+  replaceChildren(...children) {
+    this.children = [];
+    this.textContent = children.map((child) => child.textContent ?? child).join('');
+  }
+
+  setAttribute(name) {
+    this.attributes.add(name);
+  }
+
+  getAttribute() {
+    return null;
+  }
+
+  toggleAttribute(name, on) {
+    if (on) this.attributes.add(name);
+    else this.attributes.delete(name);
+  }
+}
+
+let frames = []; // what waits for the next animation frame
+
+class Observer {
+  observe() {}
+}
+Object.assign(globalThis, {
+  ResizeObserver: Observer,
+  MutationObserver: Observer,
+  matchMedia: () => ({ matches: false, addEventListener() {} }),
+  requestAnimationFrame: (act) => frames.push(act),
+  cancelAnimationFrame: () => { frames = []; },
+});
+Object.assign(document, { createElement: () => new Element(), body: new Element(), documentElement: new Element() });
+
+const { StreamsView } = await import('../src/streams.js');
+
+let clock, server, view, page;
+const el = (id) => document.elements[id];
+
+function draw() {
+  for (const act of frames.splice(0)) act(performance.now());
+}
+
+beforeEach((t) => {
+  clock = startClock();
+  server = new Server();
+  t.mock.method(Math, 'random', () => 0.5);
+  document.elements = {};
+  frames = [];
+  for (const id of ['streams-curl', 'bands', 'bands-empty', 'bands-legend', 'streams-none', 'streams-note', 'streams-table', 'streams-rows']) document.elements[id] = new Element();
+  const head = new Element();
+  for (let i = 0; i < 9; i++) head.append(new Element());
+  el('streams-table').tHead = { rows: [head] };
+  page = { topic: 'q', connection: '', stream: { state: 'disconnected', error: null, events: 0 } };
+  view = new StreamsView(() => page);
+});
+
+afterEach(async () => {
+  view.show(false);
+  await clock.pass(100); // it gives back what tabs share
+  clock.stop();
+  document.hidden = false;
+});
+
+const reader = (n) => ({ n, id: `reader-${n}`, topic: 'q', client: '127.0.0.1', protocol: '1.1', format: 'json', agent: '', started: Date.now() });
+const topics = (streams) => [{ name: 'q', streams, head: 5, entries: 5, bytes: 100, lastMinute: 5 }];
+
+// frame is what the server tells.
+const frame = (data) => ({ event: 'message', data: { data: { t: Date.now(), ...data } } });
+
+// opened answers the request of the view with a stream that two read.
+async function opened() {
+  view.show(true);
+  await clock.pass(500); // no other tab leads
+  const stream = server.last.stream();
+  await settled();
+  await stream.connected('a-1');
+  await stream.send(frame({ full: true, topics: topics(2), open: [reader(1), reader(2)] }));
+  draw();
+  return stream;
+}
+
+const states = () => el('streams-rows').children.map((row) => `${row.cells[0].textContent} ${row.cells[8].textContent}`);
+const facts = () => el('bands').children[0].children[0].children[1].textContent;
+
+test('what the server told last is shown, also where its line ends before the next look', async () => {
+  const stream = await opened();
+  assert.deepEqual(states(), ['reader-1 all sent', 'reader-2 all sent']);
+  await stream.send(frame({ topics: topics(0), draining: true, gone: [1, 2], ended: [1, 2].map((n) => ({ ...reader(n), events: 5, at: Date.now(), reason: 'drain', unsent: 0 })) }));
+  draw();
+  await stream.end();
+  draw();
+  assert.deepEqual(states(), ['reader-1 ended: the server shuts down', 'reader-2 ended: the server shuts down']);
+  assert.match(facts(), /^0 streams/);
+  assert.match(el('streams-note').textContent, /^as it was at .*, when the server shut down$/);
+  assert.ok(el('bands').attributes.has('data-stale'));
+});
+
+test('the page’s own stream stays its own in what was told last, where both lines end', async () => {
+  Object.assign(page, { connection: 'reader-2-whole', stream: { state: 'connected', error: null, events: 0 } });
+  const stream = await opened();
+  await stream.send(frame({ topics: topics(1), gone: [1] }));
+  page.stream.state = 'error';
+  await stream.end();
+  draw();
+  assert.deepEqual(states(), ['reader-2 caught up']);
+  assert.ok(el('streams-rows').children[0].attributes.has('data-own'));
+});
+
+test('the view goes on trying, and at once when the page comes in sight', async () => {
+  const stream = await opened();
+  await stream.end();
+  for (let attempt = 1; attempt <= 20; attempt++) {
+    const asked = server.requests.length;
+    await clock.pass(31_000);
+    assert.equal(server.requests.length, asked + 1, `attempt ${attempt}`);
+    server.last.fail();
+    await settled();
+  }
+  let asked = server.requests.length;
+  document.hidden = true;
+  document.dispatchEvent(new Event('visibilitychange'));
+  await settled();
+  assert.equal(server.requests.length, asked);
+  document.hidden = false;
+  document.dispatchEvent(new Event('visibilitychange'));
+  await settled();
+  assert.equal(server.requests.length, asked + 1);
+  const again = server.last.stream();
+  await settled();
+  await again.connected('b-1');
+  await again.send(frame({ full: true, topics: topics(1), open: [reader(3)] }));
+  draw();
+  assert.deepEqual(states(), ['reader-3 all sent']);
+  // One that is open is left alone.
+  asked = server.requests.length;
+  document.dispatchEvent(new Event('visibilitychange'));
+  await settled();
+  assert.equal(server.requests.length, asked);
+});

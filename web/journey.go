@@ -41,9 +41,10 @@ type Journey struct {
 	// publisher may hear that its event is in the log after it was on a screen.
 	OverMS float64 `json:"over_ms"`
 	// Readers is how many readers are known, of however many there were. Slowest is the
-	// one of them to which the event came last, replays aside. Among says so in words; ""
-	// where there are no others.
+	// one of them to which the event came last, replays aside: Later is to how many of the
+	// Others it was replayed. Among says so in words; "" where there are no others.
 	Readers int          `json:"readers"`
+	Later   int          `json:"later,omitempty"`
 	Slowest *Way         `json:"slowest,omitempty"`
 	Among   string       `json:"-"`
 	Rows    []JourneyRow `json:"steps"`
@@ -132,29 +133,44 @@ func partOf(j journey.Journey) string {
 	}
 }
 
-// among says of which readers a journey's is one; "" where no other is known.
+// among says of which readers a journey's is one; "" where no other is known. The slowest
+// is one of those that were there when the event came: the number is of these alone.
 func among(j journey.Journey) string {
-	switch others, slowest := len(j.Others), j.Slowest; {
-	case others == 0 || j.Connection == "" && slowest == journey.Way{}:
+	if len(j.Others) == 0 || j.Connection == "" && j.Slowest == (journey.Way{}) {
 		return ""
-	case slowest.Connection == j.Connection && j.Connection != "":
-		return fmt.Sprintf("the slowest of %d readers that are known", others+1)
-	default:
-		text := "one other reader is known"
-		if others > 1 {
-			text = fmt.Sprintf("%d other readers are known", others)
-		}
-		if slowest == (journey.Way{}) {
-			return text
-		}
+	}
+	others, there, later := len(j.Others)-j.Later, "", ""
+	if j.Later > 0 {
+		there, later = " to have been there when it came", fmt.Sprintf("; %s had it later", more(j.Later, "one more", "%d more"))
+	}
+	switch slowest := j.Slowest; {
+	case slowest == (journey.Way{}):
+		return more(len(j.Others), "one other reader is known", "%d other readers are known")
+	case slowest.Connection != j.Connection:
 		to := "it was sent"
 		if slowest.Last == journey.Process {
 			to = "it was on screen"
 		} else if slowest.Last == journey.Arrive {
 			to = "it was in the page"
 		}
-		return fmt.Sprintf("%s; to the slowest %s after %s", text, to, formatMS(millis(slowest.Total)))
+		known := more(others, "one other reader is known", "%d other readers are known")
+		if later != "" {
+			known = more(others, "one other reader is known to have been there when it came", "%d other readers are known to have been there when it came")
+		}
+		return fmt.Sprintf("%s; to the slowest %s after %s%s", known, to, formatMS(millis(slowest.Total)), later)
+	case others == 0:
+		return "the only reader that is known to have been there when it came" + later
+	default:
+		return fmt.Sprintf("the slowest of %d readers that are known%s%s", others+1, there, later)
 	}
+}
+
+// more says how many there are.
+func more(n int, one, many string) string {
+	if n == 1 {
+		return one
+	}
+	return fmt.Sprintf(many, n)
 }
 
 // Ruler are the times at the lines of the waterfall: five, from its beginning to
@@ -227,7 +243,7 @@ func journeyOf(j journey.Journey, err error) Journey {
 		Topic: j.Topic, EventID: j.ID, Type: j.Type, Subject: j.Subject, Node: j.Node, Time: j.Start.UTC(),
 		Connection: j.Connection, Own: j.Own, Others: j.Others, TotalMS: totalMS(j.Start, j.Total),
 		OverMS:  max(millis(j.Over), totalMS(j.Start, j.Total)),
-		Awaited: j.Awaited, Part: partOf(j), Readers: j.Readers, Slowest: wayOf(j.Slowest), Among: among(j),
+		Awaited: j.Awaited, Part: partOf(j), Readers: j.Readers, Later: j.Later, Slowest: wayOf(j.Slowest), Among: among(j),
 	}
 	if len(j.Steps) > 0 {
 		v.Rows = append(v.Rows, JourneyRow{

@@ -43,9 +43,11 @@ type TraceLine struct {
 	// of the journey; "" where it is whole.
 	Awaited bool   `json:"awaited"`
 	Part    string `json:"-"`
-	// Readers is how many readers are known, of however many there were. Among says in
-	// words that this is the slowest of several.
+	// Readers is how many readers are known, of however many there were, and Later to how
+	// many of the others the event was replayed. Among says in words that this is the slowest
+	// of several.
 	Readers int    `json:"readers"`
+	Later   int    `json:"later,omitempty"`
 	Among   string `json:"-"`
 	// Rows are the steps to the slowest reader, for a small waterfall.
 	Rows []JourneyRow `json:"steps"`

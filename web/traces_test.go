@@ -189,6 +189,63 @@ func TestJourneyOfSeveralReaders(t *testing.T) {
 	}
 }
 
+// The slowest of several readers is one of those that were there when the event came, and
+// so is their number: pages that are opened afterwards have it as a replay.
+func TestJourneyOfLaterReaders(t *testing.T) {
+	store := journey.NewStore("a", 0, 0)
+	s := newSite(t, func(o *web.Options) {
+		full(o)
+		o.Observe.Traces = store
+	})
+	began := time.Now().Add(-time.Minute)
+	at := func(ms int) time.Time { return began.Add(time.Duration(ms) * time.Millisecond) }
+	e := journey.Event{Topic: "one", ID: fmt.Sprintf("%d-0", began.UnixMilli()), Published: at(0)}
+	ref := journey.Ref{Trace: [16]byte{1}, Span: [8]byte{1}}
+	to := func(connection string, ms int, replay bool) {
+		d := journey.Delivery{Connection: connection, Entered: at(1), Began: at(ms - 1), Ended: at(ms), Batch: 1, Replay: replay}
+		store.Reader(connection).Deliver(ref, d)
+		store.Deliver(ref, e, d)
+		if _, _, err := store.Report(ref, e.ID, func(journey.Event, time.Time) (journey.Report, bool) {
+			return journey.Report{Connection: connection, Received: at(ms + 1), Shown: at(ms + 2)}, true
+		}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	is := func(query, want string, readers, later int) {
+		t.Helper()
+		paths := []string{"/traces/" + ref.TraceID() + query}
+		if query == "" {
+			paths = append(paths, "/traces")
+		}
+		for _, path := range paths {
+			if got := s.do("GET", path, "", "HX-Request", "true", "Accept", "text/html", "Sec-Fetch-Mode", "cors").Body.String(); !strings.Contains(got, want+"<") {
+				t.Errorf("%s: no %q in\n%s", path, want, got)
+			}
+			type told struct{ Readers, Later int }
+			got := decode[struct {
+				told
+				Traces []told
+			}](t, s.do("GET", path, "", "Accept", "application/json"), 200)
+			if path == "/traces" {
+				got.told = got.Traces[0]
+			}
+			if got.told != (told{readers, later}) {
+				t.Errorf("%s: told of %+v, want %d readers, %d of the others later", path, got.told, readers, later)
+			}
+		}
+	}
+	store.Publish(ref, e, journey.Span{Began: at(0), Ended: at(1)})
+	to("first", 20, false)
+	to("opened later", 10_000, true)
+	is("", "the only reader that is known to have been there when it came; one more had it later", 2, 1)
+	is("?connection=opened+later", "· one other reader is known; to the slowest it was on screen after 22.0 ms", 2, 0)
+	to("second", 30, false)
+	is("", "the slowest of 2 readers that are known to have been there when it came; one more had it later", 3, 1)
+	to("opened last", 11_000, true)
+	is("", "; 2 more had it later", 4, 2)
+	is("?connection=first", "· one other reader is known to have been there when it came; to the slowest it was on screen after 32.0 ms; 2 more had it later", 4, 2)
+}
+
 // A journey of which the end has not been told is not shown as a whole one.
 func TestJourneyWithoutItsEnd(t *testing.T) {
 	store := journey.NewStore("a", 0, 0)

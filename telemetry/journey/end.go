@@ -1,6 +1,9 @@
 package journey
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // An end is where the way of an event to one reader ends, as far as it is known.
 type end struct {
@@ -53,14 +56,20 @@ func (s *Store) last(r *record) end {
 	}
 	for i := range r.reports {
 		p := &r.reports[i]
-		if p.Connection == "" {
-			continue
-		}
-		if d, _, ok := s.readers.find(p.Connection, r.ref); !ok || !d.Replay {
+		if p.Connection != "" && !s.replayed(r, p.Connection) {
 			later(r.until(nil, p))
 		}
 	}
 	return last
+}
+
+// replayed reports whether a reader is known to have come after the event. The caller
+// holds s.mu.
+func (s *Store) replayed(r *record, connection string) bool {
+	if d, _, ok := s.readers.find(connection, r.ref); ok {
+		return d.Replay
+	}
+	return slices.ContainsFunc(r.deliveries, func(d Delivery) bool { return d.Connection == connection && d.Replay })
 }
 
 // report returns what a page told, if that is kept with the event, or nil.

@@ -53,8 +53,10 @@ type Journey struct {
 	Over time.Duration
 	// Readers is how many readers are known, of however many there were. Slowest is
 	// the one to which the event came last; the zero Way when none is known. Replays
-	// do not count as slow: they are to readers that came later.
+	// do not count as slow: they are to readers that came later. Later is how many of the
+	// Others those are.
 	Readers int
+	Later   int
 	Slowest Way
 	// Steps are in the order in which they began. Steps of which nothing is known are
 	// left out.
@@ -203,6 +205,11 @@ func (s *Store) tell(r *record, connection string) Journey {
 	j.Awaited = deliver != nil && report == nil && s.readers.get(deliver.Connection) != nil
 	j.Others = r.others(j.Connection)
 	j.Readers = len(j.Others)
+	for _, other := range j.Others {
+		if s.replayed(r, other) {
+			j.Later++
+		}
+	}
 	if j.Connection != "" {
 		j.Readers++
 	}

@@ -337,5 +337,13 @@ func TestListAndJourneyAgree(t *testing.T) {
 	replay := flush("later", 2, 9000)
 	replay.Began, replay.Replay = at(8999), true
 	s.Deliver(ref(0), e, replay)
+	if _, _, err := s.Report(ref(0), e.ID, shown("later", 9001, 9002)); err != nil {
+		t.Fatal(err)
+	}
 	is("slow", journey.Deliver, 544, 544, 4)
+	for reader, want := range map[string]int{"": 1, "page": 1, "later": 0} {
+		if j, err := s.Journey(journey.Query{TraceID: ref(0).TraceID(), Connection: reader}); err != nil || j.Later != want || len(j.Others) != 3 {
+			t.Errorf("asked for %q: %d of the others %q came later, %v; want %d", reader, j.Later, j.Others, err, want)
+		}
+	}
 }

@@ -105,6 +105,33 @@ func TestTracesFollow(t *testing.T) {
 	}
 }
 
+// The list is the one that the address asks for, when the page is opened, and when the
+// reader goes back to it and forward.
+func TestTracesOfAnAddress(t *testing.T) {
+	t.Parallel()
+	s := startServer(t, "-source", "t=http", "-source", "u=http")
+	p := openPage(t, s.url()+"/traces?topic=u&sort=slowest&min=50ms")
+	is := func(topic, sort, min, words string) {
+		t.Helper()
+		p.wait(`document.body.dataset.view === 'traces' && (({ topic, sort }) => topic === %q && sort === %q)(document.querySelector('#traces-content')?.dataset ?? {})`, topic, sort)
+		p.wait(`document.querySelector('#traces-form').elements.sort.value === %q && (({ value, selectedOptions: [chosen] }) => value === %q && chosen.textContent === %q)(document.getElementById('traces-min'))`, sort, min, words)
+		p.wait(`performance.getEntriesByType('resource').filter(({ name }) => name.includes('/traces?')).at(-1).name.endsWith(%q)`, map[bool]string{true: "&min=" + min}[min != ""]+"&topic="+topic)
+	}
+	is("u", "slowest", "50ms", "over 50 ms")
+	p.click(`#traces-form label:has(input[value=newest])`)
+	is("u", "newest", "50ms", "over 50 ms")
+	if got := eval[string](p, `location.pathname + location.search`); got != "/traces?topic=u&min=50ms" {
+		t.Errorf("the address is %s", got)
+	}
+	p.run(`history.pushState(null, '', '/traces?topic=t&sort=slowest&min=1m1.5s'); history.pushState(null, '', '/?view=traces&topic=t&min=long')`)
+	p.run(`void history.back()`)
+	is("t", "slowest", "1m1.5s", "over 1 m 1.5 s")
+	p.run(`void history.forward()`)
+	is("t", "newest", "", "any duration")
+	p.run(`void history.go(-2)`)
+	is("u", "newest", "50ms", "over 50 ms")
+}
+
 // blockReports has the page's reports go nowhere, as an extension of the browser does.
 func (p *page) blockReports() {
 	p.t.Helper()

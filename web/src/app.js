@@ -99,7 +99,10 @@ function weir() {
         traces?.show(view === 'traces');
         placeBanners(view);
         this.plan();
-      }, () => this.showTopic(topicAsked() || topic));
+      }, () => {
+        this.showTopic(topicAsked() || topic);
+        traces?.addressChanged();
+      });
       if (asked && topic !== dataset.topic) views.replace({ topic, event: '' });
       this.listen();
       this.showTheme();

@@ -9,6 +9,7 @@ import { tellTime } from './row.js';
 const byID = (id) => document.getElementById(id);
 const PATIENCE = 8000; // ms
 const EVERY = 3000; // ms between two looks for new journeys
+const LEAST = /^(\d+(\.\d+)?(ms|s|m|h))+$/; // a duration, as the address has it
 
 export class TracesView {
   #page;
@@ -31,7 +32,11 @@ export class TracesView {
       event.preventDefault();
       this.load();
     });
-    this.#form.addEventListener('change', () => this.load());
+    this.#form.addEventListener('change', () => {
+      this.#address();
+      this.load();
+    });
+    this.#obey();
     this.#follow.addEventListener('click', () => {
       this.#following = !this.#following;
       this.#follow.setAttribute('aria-pressed', String(this.#following));
@@ -67,6 +72,36 @@ export class TracesView {
 
   topicChanged() {
     if (this.#shown) this.load();
+  }
+
+  // addressChanged hears that the reader has gone to another address of the page.
+  addressChanged() {
+    if (this.#obey() && this.#shown) this.load();
+  }
+
+  // #obey sets order and least duration as the address has them, and says whether that
+  // changes them. A duration that is none of the choices becomes one.
+  #obey() {
+    const query = new URLSearchParams(location.search);
+    const { sort, min } = this.#form.elements;
+    const before = `${sort.value} ${min.value}`;
+    const least = LEAST.exec(query.get('min') ?? '')?.[0] ?? '';
+    if (![...min.options].some((option) => option.value === least)) min.append(new Option(`over ${least.replace(/([\d.]+)(\D+)/g, '$1 $2 ').trim()}`, least));
+    min.value = least;
+    sort.value = query.get('sort') === 'slowest' ? 'slowest' : 'newest';
+    return `${sort.value} ${min.value}` !== before;
+  }
+
+  // #address puts into the address what the reader has set.
+  #address() {
+    const query = new URLSearchParams(location.search);
+    const form = new FormData(this.#form);
+    for (const name of ['sort', 'min']) {
+      const value = form.get(name);
+      if (value && value !== 'newest') query.set(name, value);
+      else query.delete(name);
+    }
+    history.replaceState(null, '', `${location.pathname}${query.size ? `?${query}` : ''}`);
   }
 
   // #look reads the list again, unless nobody sees it or somebody is at it.

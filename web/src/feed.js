@@ -3,7 +3,7 @@
 
 import { now, when } from './clock.js';
 import { gapText } from './gap.js';
-import { dress, latencyOf, payload, showLatency, tellExactly } from './row.js';
+import { dress, latencyOf, showLatency, tellExactly, wordsOf } from './row.js';
 import { Tail } from './tail.js';
 
 export const MAX_ITEMS = 50;
@@ -224,7 +224,7 @@ export class Feed {
   // #matches says whether the row contains the text that is looked for.
   #matches(item) {
     const { text } = this.#filter;
-    return !text || `${item.textContent} ${item.dataset.type ?? ''} ${item.dataset.id}`.toLowerCase().includes(text) || payload(item).toLowerCase().includes(text);
+    return !text || wordsOf(item).toLowerCase().includes(text);
   }
 
   // #drawn says whether the row is on screen, in a feed that is: of a burst those above the

@@ -85,6 +85,13 @@ export function payload(item) {
   return (item.querySelector('.item-data') ?? item.querySelector('.item-text'))?.textContent ?? '';
 }
 
+// wordsOf is what a row can be found by. Its cells stand on lines of their own: no text
+// that somebody looks for runs from one cell into the next.
+export function wordsOf(item) {
+  const cells = [...item.children].flatMap((cell) => (cell.className === 'item-body' ? [...cell.children] : cell));
+  return [...cells.map((cell) => cell.textContent), item.dataset.type ?? '', item.dataset.id].join('\n');
+}
+
 // isPartial says whether the row holds a part of the payload alone.
 export const isPartial = (item) => item.dataset.partial !== undefined;
 

@@ -103,3 +103,21 @@ func TestTabThatJoinsAfterAReload(t *testing.T) {
 	second.says("#stream-tabs", "2 tabs")
 	s.connections(1)
 }
+
+// A tab that goes elsewhere is not counted any more, whether it led or not.
+func TestTabsThatAreGoneAreNotCounted(t *testing.T) {
+	s := startServer(t, "-source", "t=http")
+	first := openPage(t, s.url())
+	second, third := first.openBeside(s.url()), first.openBeside(s.url())
+	for _, p := range []*page{first, second, third} {
+		p.connect()
+	}
+	second.says("#stream-tabs", "3 tabs")
+	third.do(chromedp.Navigate("about:blank"))
+	first.says("#stream-tabs", "2 tabs")
+	second.says("#stream-tabs", "2 tabs")
+	first.do(chromedp.Navigate("about:blank"))
+	second.hidden("#stream-tabs")
+	second.state("connected")
+	s.connections(1)
+}

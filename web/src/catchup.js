@@ -3,6 +3,8 @@
 import { Connection } from './connection.js';
 import { compareIDs, isID } from './wire.js';
 
+const HISTORY = 50; // events for a tab that has seen none
+
 // catchUp reads what came between the last event that a tab has, if it has any, and an
 // event that it will be handed. Where there is none, it reads all that the server holds
 // at that moment. done tells whether that was had; end gives it up.
@@ -32,4 +34,18 @@ export function catchUp(options, lastID, until, take) {
     own.connect();
   });
   return { done, end };
+}
+
+// keptFor is what a leader hands to a tab whose last event is lastID, of what it keeps, and
+// whether the tab misses more: {until} is the first event that is kept, '' if there is none.
+// resumed says that the leader's stream began behind an event.
+export function keptFor(lastID, kept, resumed) {
+  const isEvent = ({ message }) => !message.fields && message.id;
+  if (lastID) {
+    const first = kept.find(isEvent)?.message.id;
+    const missing = first && compareIDs(first, lastID) > 0 ? { until: first } : null;
+    return { kept: kept.filter((entry) => !isEvent(entry) || compareIDs(entry.message.id, lastID) > 0), missing };
+  }
+  const newest = kept.filter(isEvent).slice(-HISTORY);
+  return { kept: newest, missing: resumed && newest.length < HISTORY ? { until: newest[0]?.message.id ?? '' } : null };
 }

@@ -7,13 +7,13 @@
 
 import { paused } from './busy.js';
 import { now } from './clock.js';
-import { catchUp } from './catchup.js';
+import { catchUp, keptFor } from './catchup.js';
 import { Connection } from './connection.js';
 import { locks } from './locks.js';
+import { Roll } from './roll.js';
 import { before, compareIDs } from './wire.js';
 
 const KEPT = 200; // messages that a leader keeps for those who join
-const HISTORY = 50; // events for one who has seen none
 const ME = Math.random().toString(36).slice(2);
 const MIRRORED = ['state', 'error', 'retryAt', 'attempt', 'openedAt', 'downSince', 'slow', 'gaveUp', 'frozenUntil', 'bytes', 'events'];
 
@@ -42,7 +42,7 @@ export class Stream {
   #channel = null;
   #connection = null; // of a leader
   #joined = null; // ends waiting for the lock, or gives it back
-  #followers = new Set();
+  #followers = new Roll(() => this.#post({ type: 'roll' }), (tabs) => this.#counted(tabs));
   #kept = []; // {message, run}
   #resumed = false; // the leader's stream began behind an event: what it keeps lacks those before
   #greeting = null; // the last connected event, likewise
@@ -70,7 +70,15 @@ export class Stream {
     this.maxAttempts = options.maxAttempts ?? 8;
     this.#on = on;
     // Who has given up tries again when the network is back.
-    addEventListener('online', () => { if (this.gaveUp) this.connect(); }, { signal: this.#disposed.signal });
+    const { signal } = this.#disposed;
+    addEventListener('online', () => { if (this.gaveUp) this.connect(); }, { signal });
+    // Who is closed, or put away, neither reads nor holds anything. Who is shown again joins anew.
+    addEventListener('pagehide', () => this.#leave(true), { signal });
+    addEventListener('pageshow', ({ persisted }) => {
+      if (!persisted || !this.wanted || this.#joined) return;
+      this.#set({ state: 'connecting' });
+      this.#join();
+    }, { signal });
   }
 
   // joined says that another tab had opened the stream before this one came to read it.
@@ -156,13 +164,13 @@ export class Stream {
     }
   }
 
-  #leave() {
+  #leave(atOnce = false) {
     clearInterval(this.#watch);
     this.#queue = null;
     this.#endCatchUp();
     this.#connection?.dispose();
-    if (this.#connection) this.#post({ type: 'left' });
-    else this.#post({ type: 'bye', from: ME });
+    if (!this.#connection) this.#post({ type: 'bye', from: ME });
+    else if (!atOnce) this.#post({ type: 'left' });
     const [joined, channel] = [this.#joined, this.#channel];
     this.#connection = this.#joined = this.#channel = null;
     this.leads = false;
@@ -170,11 +178,12 @@ export class Stream {
     this.#kept = [];
     this.tabs = 1;
     if (channel) channel.onmessage = null; // what others say no longer concerns this tab
-    // What was said last goes out before the next one leads.
-    setTimeout(() => {
+    const end = () => {
       joined?.abort();
       channel?.close();
-    });
+    };
+    if (atOnce) end(); // the page may run no more
+    else setTimeout(end); // what was said last goes out before the next one leads
   }
 
   #demoted() {
@@ -196,6 +205,7 @@ export class Stream {
     this.#queue = null;
     this.#endCatchUp(); // to lead is to go on behind the last event, too
     this.leads = true;
+    this.tabs = 1; // the others say hello again
     this.#kept = [];
     const connection = new Connection(this.#options, {
       change: () => this.#changed(),
@@ -210,9 +220,7 @@ export class Stream {
   }
 
   #mirror() {
-    const copy = {};
-    for (const name of MIRRORED) copy[name] = this.#connection[name];
-    return copy;
+    return Object.fromEntries(MIRRORED.map((name) => [name, this.#connection[name]]));
   }
 
   #changed() {
@@ -248,25 +256,14 @@ export class Stream {
   // #welcome tells a new follower where things stand. What it lacks and the
   // leader does not keep, it has to fetch by itself.
   #welcome({ from, lastID }) {
-    this.#followers.add(from);
-    this.#counted();
-    const isEvent = ({ message }) => !message.fields && message.id;
-    let kept = this.#kept;
-    let missing = null; // or {until}: the first event that is kept, '' if there is none
-    if (lastID && !this.#startsAnew) {
-      const first = kept.find(isEvent)?.message.id;
-      if (first && compareIDs(first, lastID) > 0) missing = { until: first };
-      kept = kept.filter((entry) => !isEvent(entry) || compareIDs(entry.message.id, lastID) > 0);
-    } else if (!this.#startsAnew) {
-      kept = kept.filter(isEvent).slice(-HISTORY);
-      if (this.#resumed && kept.length < HISTORY) missing = { until: kept[0]?.message.id ?? '' };
-    }
+    this.#followers.join(from);
+    const { kept, missing } = this.#startsAnew ? { kept: this.#kept, missing: null } : keptFor(lastID, this.#kept, this.#resumed);
     this.#post({ type: 'welcome', to: from, fields: this.#mirror(), greeting: this.#greeting, kept, missing, tabs: this.tabs });
   }
 
-  #counted() {
-    this.tabs = this.#followers.size + 1;
-    this.#post({ type: 'tabs', tabs: this.tabs });
+  #counted(tabs) {
+    this.tabs = tabs;
+    this.#post({ type: 'tabs', tabs });
     this.#on.change();
   }
 
@@ -307,7 +304,8 @@ export class Stream {
     if (this.#connection) {
       switch (data.type) {
         case 'hello': return this.#welcome(data);
-        case 'bye': return void (this.#followers.delete(data.from) && this.#counted());
+        case 'here': return this.#followers.answer(data.from);
+        case 'bye': return this.#followers.leave(data.from);
         case 'do': return this.#connection[data.name](data.ms);
       }
       return;
@@ -325,6 +323,8 @@ export class Stream {
       case 'welcome':
         if (data.to === ME) this.#begin(data);
         break;
+      case 'roll':
+        return this.#post({ type: 'here', from: ME });
       case 'tabs':
         this.#set({ tabs: data.tabs });
         break;

@@ -199,3 +199,58 @@ test('tabs that have given up try again when the network is back', async () => {
   await clock.pass(1000);
   assert.equal(server.requests.length, 3);
 });
+
+const counts = () => tabs.map(({ stream }) => stream.tabs);
+
+test('a tab that is closed is not counted any more, nor one that is put away', async () => {
+  const [, line] = await led();
+  const [second, third] = [await followed(), await followed()];
+  await clock.pass(20_000);
+  assert.deepEqual(counts(), [3, 3, 3]);
+  third.emit('pagehide', { persisted: false });
+  third.sleep(true);
+  await settled();
+  assert.deepEqual(counts().slice(0, 2), [2, 2]);
+  await line.send(...events(1, 4));
+  second.emit('pagehide', { persisted: true });
+  second.sleep(true);
+  await settled();
+  assert.equal(counts()[0], 1);
+  // One that is shown again has what it missed.
+  await line.send(...events(4, 6));
+  second.sleep(false);
+  await line.send(...events(6, 8));
+  second.emit('pageshow', { persisted: true });
+  await clock.pass(600);
+  await line.send(...events(8, 9));
+  assert.deepEqual(counts().slice(0, 2), [2, 2]);
+  assert.deepEqual(second.ids, idsOf(1, 9));
+  await clock.pass(20_000);
+  assert.deepEqual(counts().slice(0, 2), [2, 2]);
+});
+
+test('a tab that has gone without a word, or sleeps, is counted no longer than it takes to call it', async () => {
+  await led();
+  const [second, third] = [await followed(), await followed()];
+  // A browser's lock would not go to a tab that sleeps: what asks for it stays awake here.
+  const sleep = (tab, asleep) => { tab.channels[0].asleep = asleep; };
+  sleep(third, true);
+  await clock.pass(10_000);
+  assert.deepEqual(counts().slice(0, 2), [2, 2]);
+  sleep(second, true);
+  await clock.pass(10_000);
+  assert.equal(counts()[0], 1);
+  for (const tab of [second, third]) sleep(tab, false);
+  await clock.pass(4000);
+  assert.deepEqual(counts(), [3, 3, 3]);
+});
+
+test('a tab that takes the lead counts anew', async () => {
+  const [first] = await led();
+  const second = await followed();
+  assert.equal(second.stream.tabs, 2);
+  first.sleep(true);
+  await clock.pass(4000);
+  assert.ok(second.stream.leads);
+  assert.equal(second.stream.tabs, 1);
+});

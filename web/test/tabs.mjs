@@ -13,9 +13,15 @@ export let clock, server, tabs;
 export class Tab {
   messages = [];
   runs = [];
+  #listeners = [];
 
   constructor(options = {}) {
     const { Stream } = scripts[tabs.length];
+    const listen = globalThis.addEventListener;
+    globalThis.addEventListener = (type, listener, options) => {
+      this.#listeners.push([type, listener]);
+      listen(type, listener, options);
+    };
     this.stream = new Stream({ name: 'of t', url: () => '/sse-stream', retry: 1000, ...options }, {
       change() {},
       message: (message, run) => {
@@ -23,7 +29,13 @@ export class Tab {
         this.runs.push(run);
       },
     });
+    globalThis.addEventListener = listen;
     tabs.push(this);
+  }
+
+  // emit has the window of this tab alone hear an event.
+  emit(type, fields = {}) {
+    for (const [heard, listener] of this.#listeners) if (heard === type) listener(Object.assign(new Event(type), fields));
   }
 
   get ids() {

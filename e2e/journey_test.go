@@ -88,6 +88,7 @@ func TestJourneysThatNobodyKept(t *testing.T) {
 	p.latest(0)
 	s.kill()
 	p.visible("#error-banner") // which moves the rows
+	p.stands(`#sse-feed .data-item`)
 
 	// Nobody there to ask.
 	p.click(`#sse-feed .data-item`)

@@ -249,6 +249,17 @@ func (p *page) click(selector string) {
 	p.do(chromedp.Click(chromedp.CSS(selector), chromedp.NodeVisible))
 }
 
+// stands waits until an element has not moved for two frames: a press goes to the
+// place where the element was when the test looked.
+func (p *page) stands(selector string) {
+	p.t.Helper()
+	p.wait(`new Promise((done) => {
+		const place = () => JSON.stringify(document.querySelector(%q).getBoundingClientRect());
+		const before = place();
+		requestAnimationFrame(() => requestAnimationFrame(() => done(place() === before)));
+	})`, selector)
+}
+
 // wheel turns the wheel by so many pixels; a negative number is up.
 func wheel(y float64) chromedp.MouseOption {
 	// The browser wants both, and zero would be left out.

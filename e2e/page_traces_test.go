@@ -24,6 +24,7 @@ func TestEventIsAskedForAgain(t *testing.T) {
 	via.down()
 	p.state("error")
 	p.visible("#error-banner") // which moves the rows
+	p.stands(`#sse-feed .data-item:last-child`)
 	p.click(`#sse-feed .data-item:last-child`)
 	p.wait(`document.getElementById('journey').dataset.journey === 'failed'`)
 	p.click("#raw-frame")

@@ -321,7 +321,7 @@ func (p *page) retry() {
 func (p *page) choose(topic string) {
 	p.t.Helper()
 	p.click(fmt.Sprintf(`#topics label:has(input[value=%s])`, topic))
-	p.wait(`location.search === '?topic=%s'`, topic)
+	p.wait(`new URLSearchParams(location.search).get('topic') === '%s'`, topic)
 }
 
 // total waits until the page has counted that many events, and what came of them is in

@@ -154,10 +154,7 @@ func among(j journey.Journey) string {
 			to = "it was in the page"
 		}
 		known := more(others, "one other reader is known", "%d other readers are known")
-		if later != "" {
-			known = more(others, "one other reader is known to have been there when it came", "%d other readers are known to have been there when it came")
-		}
-		return fmt.Sprintf("%s; to the slowest %s after %s%s", known, to, formatMS(millis(slowest.Total)), later)
+		return fmt.Sprintf("%s%s; to the slowest %s after %s%s", known, there, to, formatMS(millis(slowest.Total)), later)
 	case others == 0:
 		return "the only reader that is known to have been there when it came" + later
 	default:

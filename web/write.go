@@ -12,17 +12,21 @@ import (
 
 // writeJSON answers with a value that is never stored.
 func writeJSON(w http.ResponseWriter, status int, v any) {
-	w.Header().Set("Content-Type", "application/json")
-	w.Header().Set("Cache-Control", "no-store")
+	headJSON(w)
 	w.WriteHeader(status)
 	_ = json.NewEncoder(w).Encode(v) // the client has gone
 }
 
 // writeBody answers 200 with what is JSON already.
 func writeBody(w http.ResponseWriter, body []byte) {
+	headJSON(w)
+	_, _ = w.Write(body) // the client has gone
+}
+
+// headJSON sets the headers of an answer that is JSON.
+func headJSON(w http.ResponseWriter) {
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", "no-store")
-	_, _ = w.Write(body) // the client has gone
 }
 
 // worthPacking is from how many bytes on HTML is compressed: what fits into a packet

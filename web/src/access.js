@@ -18,8 +18,10 @@ export function listen(topic) {
   });
 }
 
-// readToken is what curl is to say besides, where reading needs a token.
-export const readToken = () => (document.body.dataset.publishes === undefined ? '' : ' -H "Authorization: Bearer $TOKEN"');
+export const BEARER = ' -H "Authorization: Bearer $TOKEN"'; // what curl is to say besides, where a token is needed
+
+// readToken is that where reading needs a token.
+export const readToken = () => (document.body.dataset.publishes === undefined ? '' : BEARER);
 
 // asks says whether there is a place on this page that asks for a token.
 export const asks = () => byID('ask') !== null;

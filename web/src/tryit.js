@@ -1,6 +1,7 @@
 // Try it: publish an event, cut the line, freeze this page, and see what Weir
 // makes of it. All of it happens on this page's own connection.
 
+import { BEARER } from './access.js';
 import { copy } from './copy.js';
 import { lasting, offset } from './clock.js';
 import { endOf, sayEnd } from './endings.js';
@@ -48,7 +49,7 @@ export function tryIt(page) {
       const text = document.getElementById('try-text').value;
       const { topic } = page();
       const json = isObject(text) ? ` -H 'Content-Type: application/json'` : '';
-      const token = needsToken() ? ' -H "Authorization: Bearer $TOKEN"' : '';
+      const token = needsToken() ? BEARER : '';
       this.curl = `curl ${text.startsWith('@') ? '--data-raw' : '-d'} ${quoted(text)}${json}${token} ${quoted(server() + publishAddress(topic || 'TOPIC'))}`;
       this.judgePublish();
     },

@@ -2,7 +2,6 @@ package redislog_test
 
 import (
 	"slices"
-	"strconv"
 	"testing"
 	"time"
 
@@ -34,11 +33,7 @@ func newSplit(t *testing.T) *split {
 	s := &split{ahead: newNode(t, redislog.Options{URL: one.url()}), behind: newNode(t, redislog.Options{URL: two.url(), Check: time.Hour})}
 	s.moved, s.stayed = s.ahead.connect(stream.ID{}), s.behind.connect(stream.ID{})
 	s.kept = s.ahead.mustPublish(0, 10)[9]
-	replica.do("REPLICAOF", "127.0.0.1", strconv.Itoa(primary.port))
-	await(t, "the replica has the events", func() bool {
-		return replica.do("EXISTS", "weir:topic:"+topic) == int64(1) && replica.do("XLEN", "weir:topic:"+topic) == int64(10)
-	})
-	replica.do("REPLICAOF", "NO", "ONE")
+	replica.replicate(primary, 10)
 	s.lost = s.ahead.mustPublish(10, 13)
 	s.moved.awaitNumber(12)
 	s.stayed.awaitNumber(12)
@@ -124,11 +119,7 @@ func TestFailoverWithABacklog(t *testing.T) {
 	n := newNode(t, redislog.Options{URL: link.url()})
 	c := n.connect(stream.ID{})
 	ids := n.mustPublish(0, 10)
-	replica.do("REPLICAOF", "127.0.0.1", strconv.Itoa(primary.port))
-	await(t, "the replica has the events", func() bool {
-		return replica.do("EXISTS", "weir:topic:"+topic) == int64(1) && replica.do("XLEN", "weir:topic:"+topic) == int64(10)
-	})
-	replica.do("REPLICAOF", "NO", "ONE")
+	replica.replicate(primary, 10)
 	ids = append(ids, n.mustPublish(10, 13)...)
 	c.awaitNumber(12)
 	newNode(t, redislog.Options{URL: replica.url()}).mustPublish(20, 720)

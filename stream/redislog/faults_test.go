@@ -3,7 +3,6 @@ package redislog_test
 import (
 	"bytes"
 	"slices"
-	"strconv"
 	"syscall"
 	"testing"
 	"time"
@@ -296,11 +295,7 @@ func TestFailover(t *testing.T) {
 	n := newNode(t, redislog.Options{URL: link.url()})
 	c := n.connect(stream.ID{})
 	ids := n.mustPublish(0, 10)
-	replica.do("REPLICAOF", "127.0.0.1", strconv.Itoa(primary.port))
-	await(t, "the replica has the events", func() bool {
-		return replica.do("EXISTS", "weir:topic:"+topic) == int64(1) && replica.do("XLEN", "weir:topic:"+topic) == int64(10)
-	})
-	replica.do("REPLICAOF", "NO", "ONE")
+	replica.replicate(primary, 10)
 	ids = append(ids, n.mustPublish(10, 13)...)
 	c.awaitNumber(12)
 	survivor := newNode(t, redislog.Options{URL: replica.url()})

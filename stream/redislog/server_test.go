@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -199,4 +200,15 @@ func openBroker(t testing.TB, opts redislog.Options) *redislog.Broker {
 	}
 	t.Cleanup(func() { _ = b.Close() })
 	return b
+}
+
+// replicate takes over the events of the topic, so many, from a primary, and goes its own
+// way from there on.
+func (s *server) replicate(primary *server, events int64) {
+	s.t.Helper()
+	s.do("REPLICAOF", "127.0.0.1", strconv.Itoa(primary.port))
+	await(s.t, "the replica has the events", func() bool {
+		return s.do("EXISTS", "weir:topic:"+topic) == int64(1) && s.do("XLEN", "weir:topic:"+topic) == events
+	})
+	s.do("REPLICAOF", "NO", "ONE")
 }

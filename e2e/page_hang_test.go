@@ -22,6 +22,26 @@ func TestStreamsViewOfAServerThatHangs(t *testing.T) {
 	p.wait(`!document.getElementById('bands').hasAttribute('data-stale') && !document.getElementById('bands-empty').checkVisibility()`)
 }
 
+// Nor does the head of the page call a stream connected, in any tab, whose heartbeat is
+// overdue. The page says so before it takes the line for dead.
+func TestServerThatHangsIsSilent(t *testing.T) {
+	t.Parallel()
+	s := startServer(t, "-source", "t=http", "-publish-rate", "0", "-heartbeat", "8s")
+	p := openPage(t, s.url())
+	p.connect()
+	beside := p.openBeside(s.url())
+	beside.connect()
+	s.freeze()
+	for _, tab := range []*page{p, beside} {
+		tab.wait(`document.getElementById('connection-status').textContent === 'Silent' && /^nothing heard for \d+ s$/.test(document.getElementById('connection-time').textContent)`)
+		tab.state("connected")
+	}
+	s.thaw()
+	for _, tab := range []*page{p, beside} {
+		tab.says("#connection-status", "Connected")
+	}
+}
+
 // The legend of the picture tells its marks apart in forced colours, too, as the picture does.
 func TestStreamsLegendInForcedColors(t *testing.T) {
 	t.Parallel()

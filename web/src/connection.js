@@ -8,6 +8,7 @@
 
 import { now } from './clock.js';
 import { describe, retryAfter, told } from './refusal.js';
+import { Silence } from './silence.js';
 import { Decoder, compareIDs, isID } from './wire.js';
 
 const STABLE = 5_000; // ms of open stream after which the attempts are forgotten, so that flapping counts
@@ -26,6 +27,8 @@ export class Connection {
   slow = false;
   gaveUp = false;
   frozenUntil = 0;
+  silent = ''; // quiet: for longer than is usual here; overdue: the heartbeat did not come
+  heardAt = 0; // when the last byte came, as far as it was told with silent
   lastID = '';
   bytes = 0; // of this stream
   events = 0; // likewise, those that came before among them
@@ -36,7 +39,8 @@ export class Connection {
   #run = null; // the attempt, or the stream, that is under way
   #retryTimer = 0;
   #baseDelay;
-  #heard = 0; // when the last byte came
+  #heard = 0; // when the last byte came, or would have been read: from then on the server has its time
+  #silence;
   #watchedAt = 0;
   #parent; // trace context that the next request continues
   #session = ''; // likewise, the reader's across connections
@@ -50,6 +54,7 @@ export class Connection {
     this.#on = on;
     this.heartbeat = heartbeat;
     this.maxAttempts = maxAttempts;
+    this.#silence = new Silence(heartbeat);
     this.#baseDelay = retry || 1000;
     this.#parent = traceparent;
     this.#listen();
@@ -127,6 +132,7 @@ export class Connection {
     this.state = state;
     if (state !== 'connecting') this.slow = false;
     if (state !== 'connected') this.frozenUntil = 0;
+    this.silent = '';
     this.#on.change();
   }
 
@@ -184,6 +190,7 @@ export class Connection {
     run.timers.forEach(clearTimeout);
     run.timers = [setTimeout(() => { this.attempt = 0; }, STABLE)];
     this.openedAt = this.#heard = Date.now();
+    this.#silence.begin(this.openedAt);
     this.downSince = 0;
     this.bytes = this.events = 0;
     this.error = null;
@@ -201,6 +208,8 @@ export class Connection {
       if (done || run !== this.#run) return;
       run.receivedAt = now();
       this.#heard = Date.now();
+      this.#silence.heard(this.#heard);
+      this.#isSilent('');
       this.bytes += value.length;
       turnAt = performance.now();
       const messages = decoder.push(value);
@@ -285,9 +294,9 @@ export class Connection {
       if (run.status === 204) this.#on.message({ event: 'nothing', fields: {} }, run);
       return;
     }
-    const { message, detail = '', own = false, final = false } = describe({ failure, status: run.status, detail: run.detail }, { silence: Date.now() - this.#heard, timeout: CONNECT_TIMEOUT });
+    const { message, detail = '', own = false, final = false } = describe({ failure, status: run.status, detail: run.detail }, { silence: Date.now() - this.#silence.since, timeout: CONNECT_TIMEOUT });
     this.error = { message, detail, own, unknownReader: run.status === 401 };
-    this.downSince ||= failure === 'silent' ? this.#heard : Date.now(); // one outage, one age
+    this.downSince ||= failure === 'silent' ? this.#silence.since : Date.now(); // one outage, one age
     // Offline an attempt says nothing about the server, so it is not the last.
     this.gaveUp = !final && navigator.onLine !== false && this.attempt >= this.maxAttempts;
     if (final || this.gaveUp) {
@@ -346,7 +355,15 @@ export class Connection {
     if (this.state !== 'connected' || !this.heartbeat || this.frozenUntil) return;
     // After a sleep the bytes that waited have not been read yet.
     if (asleep) this.#heard = Math.max(this.#heard, at - this.#patience() / 2);
+    else this.#isSilent(this.#silence.judge(at));
     if (at - this.#heard > this.#patience()) this.#end(this.#run, 'silent');
+  }
+
+  #isSilent(silent) {
+    if (silent === this.silent) return;
+    this.silent = silent;
+    this.heardAt = this.#silence.since;
+    this.#on.change();
   }
 }
 

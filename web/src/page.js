@@ -93,8 +93,8 @@ export class Page {
   // reads, and has what came while it did not.
   get isCurrent() {
     if (endOf(this.topic)) return true;
-    const { state, frozenUntil, lastID } = this.stream;
-    return state === 'connected' && !frozenUntil && !(this.#head && lastID && compareIDs(lastID, this.#head) < 0);
+    const { state, frozenUntil, silent, lastID } = this.stream;
+    return state === 'connected' && !frozenUntil && silent !== 'overdue' && !(this.#head && lastID && compareIDs(lastID, this.#head) < 0);
   }
 
   connect() {

@@ -1,9 +1,10 @@
 // The state of the stream in words: the head of the page and its banners.
 
 import { asks } from './access.js';
-import { elapsed } from './clock.js';
+import { elapsed, lasting } from './clock.js';
 
 const STATUS = { disconnected: 'Disconnected', connecting: 'Connecting...', connected: 'Connected', error: 'Error' };
+const SILENT = { quiet: 'Until now something came more often. The server sends a heartbeat when there is nothing else', overdue: 'The server sends at least a heartbeat, and that is overdue: it may hang, or the line may be dead. The page waits a little longer, then opens the stream anew' };
 
 export function status(page) {
   return {
@@ -11,6 +12,7 @@ export function status(page) {
     state: 'disconnected',
     own: 'false', // the reader cut the line: that is no fault
     statusText: STATUS.disconnected,
+    silent: '',
     open: false,
     closed: true,
     disconnectLabel: 'Disconnect',
@@ -90,20 +92,22 @@ export function status(page) {
     },
 
     refreshStatus(at) {
-      const { state, error, retryAt, attempt, maxAttempts, gaveUp, wanted, openedAt, downSince, slow, joined } = page().stream;
+      const { state, error, retryAt, attempt, maxAttempts, gaveUp, wanted, openedAt, downSince, slow, joined, silent, heardAt } = page().stream;
       if (state !== this.state) {
         this.state = state;
         const own = state === 'error' && Boolean(error?.own);
         this.own = String(own);
+        this.silent = '';
         this.statusText = own ? 'Line cut' : STATUS[state];
         this.announcement = state === 'error' && !own ? `Error. ${error?.message ?? ''}` : this.statusText;
         if (state === 'error' && this.noticeKind === 'stream-error') this.hasNotice = false;
         if (error === null) this.keepFocus('error-banner');
       }
+      this.showSilence(state, silent);
       this.showButton(wanted);
       const down = state !== 'connected' && downSince > 0;
-      this.connectionTime = state === 'connected' ? elapsed(at - openedAt) : down ? `down ${elapsed(at - downSince)}` : '';
-      this.timeTitle = state === 'connected' ? (joined ? 'How long this tab has read the stream; another tab had opened it before' : 'How long the stream has been open') : down ? 'How long there has been no stream, or nothing was heard on it' : '';
+      this.connectionTime = silent ? `nothing heard for ${lasting(at - heardAt)}` : state === 'connected' ? elapsed(at - openedAt) : down ? `down ${elapsed(at - downSince)}` : '';
+      this.timeTitle = silent ? SILENT[silent] : state === 'connected' ? (joined ? 'How long this tab has read the stream; another tab had opened it before' : 'How long the stream has been open') : down ? 'How long there has been no stream, or nothing was heard on it' : '';
       this.disconnectLabel = state === 'connected' ? 'Disconnect' : state === 'error' || down ? 'Stop trying' : 'Cancel';
       this.slow = slow;
       this.network = navigator.onLine === false ? 'offline' : 'online';
@@ -118,6 +122,17 @@ export function status(page) {
       if (state === 'connecting') this.retryText = `Trying again (${attempt} of ${maxAttempts})…`;
       else if (retryAt) this.retryText = `Next try in ${Math.max(0, Math.ceil((retryAt - at) / 1000))} s (${attempt} of ${maxAttempts})${this.network === 'offline' ? ', or when the network is back' : ''}`;
       else this.retryText = gaveUp ? `Gave up after ${maxAttempts} tries.` : '';
+    },
+
+    // showSilence says no more of a stream than is known: one whose heartbeat is overdue
+    // may be open, or not.
+    showSilence(state, silent) {
+      if (state !== 'connected' || silent === this.silent) return;
+      const was = this.silent;
+      this.silent = silent;
+      this.statusText = silent === 'overdue' ? 'Silent' : STATUS.connected;
+      if (silent === 'overdue') this.announcement = 'Nothing is heard from the server.';
+      else if (was === 'overdue') this.announcement = 'The server is heard again.';
     },
 
     // showButton swaps Connect for Disconnect. Who pressed one by the keyboard

@@ -10,25 +10,14 @@ import { now } from './clock.js';
 import { catchUp, keptFor } from './catchup.js';
 import { Connection } from './connection.js';
 import { locks } from './locks.js';
+import { AT_REST, mirrorOf } from './mirror.js';
 import { Roll } from './roll.js';
 import { before, compareIDs } from './wire.js';
 
 const KEPT = 200; // messages that a leader keeps for those who join
 const ME = Math.random().toString(36).slice(2);
-const MIRRORED = ['state', 'error', 'retryAt', 'attempt', 'openedAt', 'downSince', 'slow', 'gaveUp', 'frozenUntil', 'bytes', 'events'];
 
 export class Stream {
-  state = 'disconnected';
-  error = null;
-  retryAt = 0;
-  attempt = 0;
-  openedAt = 0;
-  downSince = 0;
-  slow = false;
-  gaveUp = false;
-  frozenUntil = 0;
-  bytes = 0;
-  events = 0;
   lastID = '';
   wanted = false;
   leads = false;
@@ -63,6 +52,7 @@ export class Stream {
   // to report when the message was here, and past that it had come before this tab
   // read the stream: another tab kept it, or the server's log did.
   constructor({ name, startsAnew = null, inSight = () => !document.hidden, ...options }, on) {
+    Object.assign(this, AT_REST);
     this.#name = `weir:${name}`;
     this.#inSight = inSight;
     this.#startsAnew = startsAnew;
@@ -98,7 +88,7 @@ export class Stream {
   disconnect() {
     this.wanted = false;
     this.#leave();
-    this.#set({ state: 'disconnected', error: null, retryAt: 0, downSince: 0, gaveUp: false, slow: false, frozenUntil: 0 });
+    this.#set({ state: 'disconnected', error: null, retryAt: 0, downSince: 0, gaveUp: false, slow: false, frozenUntil: 0, silent: '' });
   }
 
   retry() {
@@ -219,13 +209,9 @@ export class Stream {
     connection.connect();
   }
 
-  #mirror() {
-    return Object.fromEntries(MIRRORED.map((name) => [name, this.#connection[name]]));
-  }
-
   #changed() {
     if (!this.#connection) return;
-    const fields = this.#mirror();
+    const fields = mirrorOf(this.#connection);
     const over = !this.#connection.wanted;
     if (this.#followers.size) this.#post({ type: 'state', fields, over });
     if (over) {
@@ -258,7 +244,7 @@ export class Stream {
   #welcome({ from, lastID }) {
     this.#followers.join(from);
     const { kept, missing } = this.#startsAnew ? { kept: this.#kept, missing: null } : keptFor(lastID, this.#kept, this.#resumed);
-    this.#post({ type: 'welcome', to: from, fields: this.#mirror(), greeting: this.#greeting, kept, missing, tabs: this.tabs });
+    this.#post({ type: 'welcome', to: from, fields: mirrorOf(this.#connection), greeting: this.#greeting, kept, missing, tabs: this.tabs });
   }
 
   #counted(tabs) {

@@ -5,7 +5,7 @@
 import uPlot from 'uplot';
 
 import { dateUnlessToday, timeOfDay, today, when } from './clock.js';
-import { alone, join } from './series.js';
+import { alone, edges, join } from './series.js';
 
 const STEPS = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14_400, 28_800, 86_400, 172_800, 604_800, 2_592_000]; // s between two labels
 const DAY = 86_400; // s
@@ -75,7 +75,7 @@ export class Chart {
       const stroke = several ? getComputedStyle(this.#legend[i].value.parentElement).color : color;
       return {
         stroke, fill: several ? undefined : backgroundColor, ...STYLES[several ? line.style : 0], spanGaps: false,
-        points: { show: true, size: 5, fill: stroke, stroke, filter: (plot, n) => alone(plot.data[n], plot.data[0], (plot.scales.x.max - plot.scales.x.min) * POINT) },
+        points: { show: true, size: 5, fill: stroke, stroke, filter: (plot, n) => dots(plot, plot.data[n]) },
       };
     });
     this.#plot = new uPlot({
@@ -230,6 +230,12 @@ export class Chart {
     const count = lines.length === 1 ? lines[0].series.counts[idxs[1]] : 0;
     this.range.textContent = `${when(time * 1000)}${count > 1 ? `, one of ${count}` : ''}`;
   }
+}
+
+// dots are the values of a line that have one: where there is no line, and beside a time
+// without values.
+function dots({ data: [times], scales: { x } }, values) {
+  return [...new Set([...alone(values, times, (x.max - x.min) * POINT), ...edges(values, times)])].sort((a, b) => a - b);
 }
 
 // label is a time on an axis of so many seconds, which has little room.

@@ -6,13 +6,14 @@ import { aligned, PLACES } from './number.js';
 
 const COLUMNS = 120;
 const FINEST = 1 / 200; // of the chart's width: what is closer is one column
-const BREAK = 8; // times the usual distance between two values: nothing is known of such a time
+const QUIET = 8; // times the usual distance between two values
+const LEAST = 10; // s: what is shorter is no quiet time
 
 export class Series {
   digits = 0;
   latest = null; // the value that came last
 
-  #columns = []; // {at, values: [{at, value}], count}, or {at, values: [null], count: 0} for a gap
+  #columns = []; // {at, values: [{at, value}], count}, or {at, values: [{at, value: null}], count: 0} for a gap
   #line = null; // {times, values, counts}, until there is a new value
 
   // length is how many values there are.
@@ -47,11 +48,11 @@ export class Series {
       this.#line = null;
       return;
     }
-    if (last?.count && at - last.at > 10 && at - last.at > BREAK * this.#usual()) this.gap();
     this.#add({ at: Math.max(at, this.#end), values: [{ at: Math.max(at, this.#end), value }], count: 1 });
   }
 
-  // gap breaks the line: values are missing here.
+  // gap breaks the line: values are missing here. Nothing else breaks it, however long no
+  // value comes: a reader takes a hole for what was lost.
   gap() {
     if (this.#columns.at(-1)?.count) this.#add({ at: this.#end + 0.001, values: [{ at: this.#end + 0.001, value: null }], count: 0 });
   }
@@ -71,15 +72,6 @@ export class Series {
     const points = this.#columns.flatMap(({ values, count }) => values.map(({ at, value }) => ({ at, value, count })));
     this.#line = { times: points.map(({ at }) => at), values: points.map(({ value }) => value), counts: points.map(({ count }) => count) };
     return this.#line;
-  }
-
-  #usual() {
-    const between = [];
-    for (let i = 1; i < this.#columns.length; i++) {
-      if (this.#columns[i].count && this.#columns[i - 1].count) between.push(this.#columns[i].at - this.#columns[i - 1].at);
-    }
-    if (between.length < 2) return Infinity;
-    return between.sort((a, b) => a - b)[between.length >> 1];
   }
 
   // saved is all of it for another time, as small as it can be; Series.from brings it back.
@@ -133,6 +125,19 @@ export function alone(values, times, width = 0) {
     if (end > first && times[at[end - 1]] - times[at[first]] <= width) places.push(...at.slice(first, end));
   }
   return places;
+}
+
+// edges are the places of the two values beside each time in which none came for long, so
+// that the line between them is seen to have no value of its own.
+export function edges(values, times) {
+  const at = [...values.keys()].filter((i) => values[i] !== undefined);
+  const steps = [];
+  for (let n = 1; n < at.length; n++) {
+    const step = times[at[n]] - times[at[n - 1]];
+    if (step > 0 && values[at[n]] !== null && values[at[n - 1]] !== null) steps.push({ step, from: at[n - 1], to: at[n] });
+  }
+  const usual = steps.map(({ step }) => step).sort((a, b) => a - b)[(steps.length - 1) >> 1];
+  return [...new Set(steps.filter(({ step }) => step > LEAST && step > QUIET * usual).flatMap(({ from, to }) => [from, to]))];
 }
 
 // join puts several series on one axis: the times, and for each series its values, which

@@ -5,7 +5,7 @@ import { test } from 'node:test';
 import { busyBefore } from '../src/busy.js';
 import { ended, keepLatest, shownText } from '../src/ending.js';
 import { indent, numbersIn } from '../src/json.js';
-import { alone, join, Series } from '../src/series.js';
+import { alone, edges, join, Series } from '../src/series.js';
 import { Stats } from '../src/stats.js';
 import { before, compareIDs, Decoder } from '../src/wire.js';
 
@@ -37,7 +37,7 @@ test('JSON is laid out without a digit changed, and its inner numbers have paths
   assert.deepEqual(numbersIn('not JSON'), []);
 });
 
-test('a chart has gaps where values are missing, and what it says is of every value', () => {
+test('a chart has gaps where values are missing and nowhere else, and what it says is of every value', () => {
   const series = new Series();
   for (let at = 0; at < 10; at++) series.push(at, at, `${at}.5`);
   for (let n = 0; n < 5; n++) series.push(10, n, String(n)); // a batch
@@ -48,8 +48,11 @@ test('a chart has gaps where values are missing, and what it says is of every va
   series.push(11, 7, '7');
   assert.deepEqual(series.values.slice(-2), [null, 7]);
   assert.deepEqual(alone(series.values, series.times), [series.values.length - 1]);
-  series.push(100, 8, '8'); // far longer than usual
-  assert.deepEqual(series.values.slice(-3), [7, null, 8]);
+  // Where nothing came for long nothing is missing: the line goes on, between two dots.
+  series.push(100, 8, '8');
+  assert.deepEqual(series.values.slice(-3), [null, 7, 8]);
+  assert.deepEqual(edges(series.values, series.times).map((i) => series.values[i]), [7, 8]);
+  assert.deepEqual([edges([1, 2, 3], [0, 1, 9]), edges([1, 2, 3, 4], [0, 1, 2, 99]), edges([1, 2, 3, null, 4], [0, 1, 2, 2.001, 99]), edges([1, undefined, 3], [0, 1, 60]), edges([], [])], [[], [2, 3], [], [], []]);
   assert.equal(series.format(7), '7.0');
   assert.equal(series.format(12345678901234567000), '1.23457e+19');
   for (let at = 200; at < 600; at++) series.push(at, 1, '1');

@@ -315,7 +315,15 @@ func TestWhatThePageHandsOut(t *testing.T) {
 	// Who holds the view has all of it in view.
 	p.click("#follow")
 	s.publish("t", "1", "2")
-	p.wait(`document.querySelectorAll('#sse-feed .data-item').length === 7 && document.getElementById('jump').textContent === 'Jump to latest'`)
+	p.wait(`document.querySelectorAll('#sse-feed .data-item').length === 7 && document.getElementById('jump').textContent === 'Paused · nothing newer to show'`)
+	p.click("#jump")
+	p.hidden("#jump")
+	// So has who presses the newest row, until there is more than the view has room for.
+	p.click(`#sse-feed .data-item:last-child`)
+	p.says("#jump", "Paused · nothing newer to show")
+	p.run(`document.getElementById('sse-feed').style.maxHeight = '120px'`)
+	p.says("#jump", "Jump to latest")
+	p.run(`document.getElementById('sse-feed').style.maxHeight = ''`)
 	p.click("#jump")
 	// A row holds a part of a large event. The panel has the whole.
 	large := fmt.Sprintf(`{"n":1.50,"text":%q}`, strings.Repeat("x", 100_000))

@@ -1,8 +1,8 @@
 // The feed: at most 50 events, the newest. Whatever comes waits for the next
 // frame, and then goes in by one way: rows that nobody could have seen are left out.
 
-import { now, when } from './clock.js';
-import { gapText } from './gap.js';
+import { now } from './clock.js';
+import { dressNote, noteOf } from './note.js';
 import { dress, latencyOf, showLatency, tellExactly, wordsOf } from './row.js';
 import { Tail } from './tail.js';
 
@@ -10,13 +10,6 @@ export const MAX_ITEMS = 50;
 const MAX_NOTES = 10; // gaps and the like, beside the events
 const MAX_WAITING = 60; // the newest; of a burst nobody could see more
 const PAGE = 8; // rows that PageUp goes
-
-// dressNote writes what a note says of times.
-function dressNote(row) {
-  const { note, at, from, to, reason, missed, since } = row.dataset;
-  if (note === 'gap') row.firstChild.textContent = gapText(from, to, reason, Number(missed), Number(since) || 0);
-  if (at) row.lastChild.textContent = when(Number(at));
-}
 
 export class Feed {
   #missed = 0; // events since the reader left the newest
@@ -71,6 +64,11 @@ export class Feed {
     return Math.min(this.#missed, this.#tail.below([...this.items]));
   }
 
+  // showsNewest says whether no row that the filter shows is below the view, or held.
+  get showsNewest() {
+    return !this.pending && this.#tail.below([...this.items]) === 0;
+  }
+
   // inSight reports whether the rows are on screen: not in a hidden tab, nor while
   // another view is shown.
   get inSight() {
@@ -102,14 +100,7 @@ export class Feed {
   // note puts a row between the events that is none: a gap, which is told by its data,
   // or an error of the source, with a text and a time.
   note(kind, text, at, data = {}) {
-    const row = document.createElement('div');
-    row.className = `feed-note feed-note-${kind}`;
-    Object.assign(row.dataset, { note: kind }, data);
-    row.append(Object.assign(document.createElement('span'), { textContent: text }));
-    if (at) row.append(document.createElement('time'));
-    if (at) row.dataset.at = at;
-    dressNote(row);
-    this.#wait({ row });
+    this.#wait({ row: noteOf(kind, text, at, data) });
   }
 
   clear() {

@@ -25,6 +25,7 @@ export function figures(page) {
     followPressed: 'true',
     canJump: false,
     jumpText: '',
+    isLatest: false,
     hasStream: false,
     noStream: true,
     connectionId: '',
@@ -93,7 +94,10 @@ export function figures(page) {
       this.followText = feed.following ? 'Following ↓' : 'Paused';
       this.followPressed = String(feed.following);
       this.canJump = !feed.following;
-      this.jumpText = feed.missed ? `Jump to latest (${feed.missed.toLocaleString('en')} new)` : 'Jump to latest';
+      // A pause in sight of the newest row has nowhere to jump to.
+      this.isLatest = this.canJump && feed.showsNewest;
+      const jump = feed.missed ? `Jump to latest (${feed.missed.toLocaleString('en')} new)` : 'Jump to latest';
+      this.jumpText = this.isLatest ? 'Paused · nothing newer to show' : jump;
       this.refreshStream();
     },
 

@@ -64,7 +64,7 @@ func TestBusyPageIsNotTheNetwork(t *testing.T) {
 	for name, r := range untold {
 		t.Errorf("%s: %v, want most of it in %s", name, r.steps, r.long)
 	}
-	busy.wait(`document.querySelector('#journey [data-span="page not reading"]')`)
+	busy.wait(`document.querySelector('#journey [data-span="page busy or frozen"]')`)
 }
 
 // steps opens the newest row's journey, and returns how many ms each step took.

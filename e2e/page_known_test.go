@@ -76,7 +76,7 @@ func TestLastMinuteIsAPartWhileThePageDoesNotRead(t *testing.T) {
 	p.click("#disconnect")
 	s.publish("t", seq(4, 20)...)
 	p.says("#events-per-minute", "4+")
-	p.wait(`document.getElementById('last-event-age').textContent.endsWith(', or later')`)
+	p.wait(`document.getElementById('last-event-age').textContent.startsWith('last known: ')`)
 	p.connect()
 	p.says("#events-per-minute", "20")
 	via.down()
@@ -132,6 +132,8 @@ func TestAddressOfAStreamIsNotOfThePage(t *testing.T) {
 	p.connect()
 	s.publish("t", seq(0, 1)...)
 	p.latest(0)
+	chosen := openPage(t, s.url()+"/?subject=eu.*") // of the topic that the page chooses
+	chosen.wait(`document.getElementById('notice-banner').dataset.notice === 'whole-topic' && /all of “t”.*“subject”/.test(document.getElementById('notice-message').textContent)`)
 	q := p.openBeside(s.url() + "/?topic=t")
 	q.connect()
 	q.latest(0)

@@ -306,7 +306,7 @@ func stepName(kind journey.StepKind, topic string) string {
 	case journey.Network:
 		return "network, browser"
 	case journey.Busy:
-		return "page not reading"
+		return "page busy or frozen"
 	default:
 		return string(kind)
 	}

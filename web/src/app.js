@@ -108,7 +108,7 @@ function weir() {
       this.showTheme();
       if (dataset.unknown !== undefined) this.tellNotice('unknown-topic', `There is no topic “${asked}” here. Choose one of those above.`);
       const ignored = OF_STREAMS.filter((name) => query.has(name)).map((name) => `“${name}”`);
-      if (ignored.length && asked) this.tellNotice('whole-topic', `This page reads all of “${asked}”: ${ignored.join(' and ')} in its address ${ignored.length > 1 ? 'are' : 'is'} for streams. Above the rows they can be filtered.`);
+      if (ignored.length && topic && dataset.unknown === undefined) this.tellNotice('whole-topic', `This page reads all of “${topic}”: ${ignored.join(' and ')} in its address ${ignored.length > 1 ? 'are' : 'is'} for streams. Above the rows they can be filtered.`);
       if (remembered) page.restore(remembered);
       if (query.get('event')) page.panel.open(topic, query.get('event'));
       setInterval(() => this.refresh(), 250);

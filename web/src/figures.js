@@ -75,7 +75,7 @@ export function figures(page) {
       const { events, atLeast } = stats.lastMinute(serverTime);
       this.lastMinute = none || (!events && (atLeast || !isCurrent)) ? '–' : events.toLocaleString('en') + (atLeast || !isCurrent ? '+' : '');
       this.lastEvent = stats.lastAt ? timeOfDay(stats.lastAt) : '–';
-      this.lastAge = stats.lastAt ? `${dateUnlessToday(stats.lastAt)} ${ago(serverTime - stats.lastAt)}${isCurrent && stats.first <= stats.lastAt ? '' : ', or later'}`.trim() : '';
+      this.lastAge = stats.lastAt ? [isCurrent && stats.first <= stats.lastAt ? '' : 'last known:', dateUnlessToday(stats.lastAt), ago(serverTime - stats.lastAt)].filter(Boolean).join(' ') : ''; // of what is known, where newer ones may have come
       const took = stats.latencyFigures();
       this.hasLatency = took !== null;
       this.latencyClass = took ? '' : 'stat-none';

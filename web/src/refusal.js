@@ -4,7 +4,7 @@
 export function describe({ failure, status, detail }, { silence, timeout }) {
   switch (failure) {
     case 'cut':
-      return { message: 'You cut the line, in another tab.', detail: 'It comes back by itself, and goes on where it was.', own: true };
+      return { message: 'You cut the line, in another tab.', detail: 'The next try goes on where it was.', own: true };
     case 'unreachable':
       return { message: 'The server cannot be reached.', detail: 'It may be down, or this device is off the network.' };
     case 'timeout':
@@ -14,9 +14,9 @@ export function describe({ failure, status, detail }, { silence, timeout }) {
     case 'refused':
       return { ...refused(status), ...(detail && { detail }) };
     case 'lost':
-      return { message: 'The connection was lost.', detail: 'The stream goes on behind the last event as soon as the server is back.' };
+      return { message: 'The connection was lost.', detail: 'A try that reaches the server goes on behind the last event.' };
     default:
-      return { message: 'The server ended the stream.', detail: 'It may be restarting. The stream goes on behind the last event.' };
+      return { message: 'The server ended the stream.', detail: 'It may be restarting. A try that reaches the server goes on behind the last event.' };
   }
 }
 

@@ -109,6 +109,17 @@ test('Retry now counts afresh, and is in the place of the retry that was planned
   assert.equal(connection.state, 'connected');
 });
 
+test('what is said of a stream that was lost promises no more than the next attempt', async () => {
+  const stream = await opened();
+  for (const end of [() => stream.break(), () => server.last.stream().end()]) {
+    await end();
+    await settled();
+    assert.equal(connection.state, 'error');
+    assert.match(connection.error.detail, /A try that reaches the server goes on behind the last event\.$/);
+    await clock.pass(connection.retryAt - Date.now());
+  }
+});
+
 test('what is to be over when connecting does not end a stream that is open', async () => {
   await opened();
   await clock.pass(31_000);

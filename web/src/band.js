@@ -80,8 +80,9 @@ export class Band {
     if (this.#canvas.getAttribute('aria-label') !== label) this.#canvas.setAttribute('aria-label', label);
   }
 
-  // draw draws, and says whether something is still on its way.
-  draw(at) {
+  // draw draws, and says whether something is still on its way. A picture that is not fresh
+  // has everything at its place: on its way a mark is where no reader ever was.
+  draw(at, fresh) {
     if (!this.#topic || !this.box.isConnected) return false;
     const width = this.#canvas.clientWidth;
     if (!width) return false;
@@ -91,7 +92,7 @@ export class Band {
       this.#canvas.width = Math.round(width * ratio);
       this.#canvas.height = HEIGHT * ratio;
     }
-    const moving = this.#move(at);
+    const moving = this.#move(at, fresh);
     const c = this.#canvas.getContext('2d');
     c.setTransform(ratio, 0, 0, ratio, 0, 0);
     c.clearRect(0, 0, width, HEIGHT);
@@ -108,13 +109,14 @@ export class Band {
   }
 
   // #move brings what is shown nearer to what is so.
-  #move(at) {
-    const step = STILL.matches ? 1 : 1 - Math.exp(-Math.min(100, at - this.#at) / EASE);
+  #move(at, fresh) {
+    const still = STILL.matches || !fresh;
+    const step = 1 - Math.exp(-Math.min(100, at - this.#at) / EASE);
     this.#at = at;
     const { head, entries } = this.#topic;
     let moving = false;
     const nearer = (from, to) => {
-      if (Math.abs(to - from) < Math.max(0.02, entries / 4000)) return to;
+      if (still || Math.abs(to - from) < Math.max(0.02, entries / 4000)) return to;
       moving = true;
       return from + (to - from) * step;
     };
@@ -130,9 +132,9 @@ export class Band {
       shown.at = nearer(shown.at, to);
       if (reader.events > shown.events) {
         shown.events = reader.events;
-        shown.pulse = at;
+        if (!still) shown.pulse = at;
       }
-      if (!STILL.matches && at - shown.pulse < GLOW) moving = true;
+      if (!still && at - shown.pulse < GLOW) moving = true;
     }
     return moving;
   }

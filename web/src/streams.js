@@ -45,8 +45,8 @@ export class StreamsView {
   #tabledAt = 0; // the moment of #arrange that the table shows
   #unwritten = []; // [place, reader]: rows that are to be written
   #rows = new Map(); // number: tr
-  #offset = 0;
   #told = 0; // when the server told of them last
+  #read = 0; // events of this page's stream that it had read then
   #heardAt = 0; // likewise, by this page's steady clock
   #late = 0; // the timer that looks whether it still does
 
@@ -152,10 +152,10 @@ export class StreamsView {
     const empty = byID('bands-empty');
     const fresh = this.#fresh;
     if (!fresh && this.#untabled) { // what has come is shown, and only then called old
-      this.#arrange(true);
+      this.#arrange();
       this.#table();
-      this.#draw();
     }
+    if (!fresh) this.#draw(); // at its place: nothing is on its way any more
     empty.hidden = fresh && this.#topics.length > 0;
     if (!fresh) {
       if (!this.#readers.size) byID('streams-none').hidden = true;
@@ -179,8 +179,8 @@ export class StreamsView {
       this.#ended.clear();
     }
     if (!full && !this.#topics.length) return; // begun in the middle: the whole comes at once
-    this.#offset = t - Date.now();
     this.#told = t;
+    this.#read = this.#page().stream.events;
     this.#heardAt = performance.now();
     this.#topics = topics;
     for (const topic of topics) noteEnd(topic.name, topic.ended ?? '');
@@ -196,6 +196,7 @@ export class StreamsView {
       const reader = this.#readers.get(n);
       if (reader) Object.assign(reader, { lag, events, idle, waiting, left, cut, lost, back, missed });
     }
+    for (const reader of this.#readers.values()) reader.mine = this.#own(reader);
     if (full || performance.now() - this.#toldAt > TELL_EVERY) this.#arrange();
     else this.#move();
     this.#changed();
@@ -209,10 +210,11 @@ export class StreamsView {
     return connection !== '' && connection.startsWith(reader.id) && stream.state === 'connected';
   }
 
-  // #judge says how a reader does. Of its own stream the page knows what it has read.
+  // #judge says how a reader does. Of its own stream the page knows what it had read when
+  // the server told of it: what it has read since does not belong to what was told.
   #judge(reader) {
     const topic = this.#topics.find(({ name }) => name === reader.topic);
-    return judge(reader, topic, reader.own ? this.#page().stream.events : undefined);
+    return judge(reader, topic, reader.own ? this.#read : undefined);
   }
 
   // #move moves the marks on. What is said of them stays as the table has it.
@@ -222,9 +224,9 @@ export class StreamsView {
   }
 
   // #arrange puts the topics' bands in order: the chosen one first, then those with readers.
-  // The picture and the table say what they say of this one moment. After the last frame
-  // of a line this page's stream may be over, too, and was there when the frame came.
-  #arrange(last = false) {
+  // The picture and the table say what they say of this one moment, which is that of the
+  // last frame: this page's stream may be over since, and was there when the frame came.
+  #arrange() {
     this.#toldAt = performance.now();
     this.#untold = true;
     const chosen = this.#page().topic;
@@ -245,7 +247,7 @@ export class StreamsView {
     });
     const byTopic = new Map();
     for (const reader of this.#readers.values()) {
-      reader.own = this.#own(reader) || (last && reader.own === true);
+      reader.own = reader.mine;
       if (reader.own) this.#mine.add(reader.id);
       Object.assign(reader, this.#judge(reader), { sent: reader.events });
       if (!byTopic.has(reader.topic)) byTopic.set(reader.topic, []);
@@ -277,7 +279,7 @@ export class StreamsView {
       this.#frame = 0;
       if (this.#untold) this.#table();
       let moving = false;
-      for (const band of this.#bands.values()) moving = band.draw(at) || moving;
+      for (const band of this.#bands.values()) moving = band.draw(at, this.#fresh) || moving;
       for (const [i, reader] of this.#unwritten.splice(0, ROWS_A_FRAME)) this.#write(i, reader);
       if (moving || this.#unwritten.length) this.#draw();
     });
@@ -325,7 +327,7 @@ export class StreamsView {
   #fill(row, reader) {
     row.toggleAttribute('data-own', reader.own);
     row.toggleAttribute('data-over', Boolean(reader.over));
-    const age = (reader.over ? reader.at : Date.now() + this.#offset) - reader.started;
+    const age = (reader.over ? reader.at : this.#told) - reader.started;
     set(row, 1, reader.own ? 'this page' : this.#mine.has(reader.id) ? 'this page, before' : reader.identity || reader.agent || 'unnamed');
     set(row, 4, age < 3_600_000 ? elapsed(age) : lasting(age));
     set(row, 5, (reader.sent ?? reader.events).toLocaleString('en'));

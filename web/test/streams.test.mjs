@@ -11,6 +11,8 @@ class Element {
   attributes = new Set();
   textContent = '';
   hidden = false;
+  isConnected = true;
+  clientWidth = 1000;
   parent = null;
 
   get cells() {
@@ -45,6 +47,10 @@ class Element {
     return null;
   }
 
+  getContext() {
+    return paper;
+  }
+
   toggleAttribute(name, on) {
     if (on) this.attributes.add(name);
     else this.attributes.delete(name);
@@ -52,6 +58,16 @@ class Element {
 }
 
 let frames = []; // what waits for the next animation frame
+let marks = []; // of the picture as it was drawn last: {x, y, r}
+let words = []; // likewise
+
+// paper takes what a band draws.
+const paper = new Proxy({
+  clearRect: () => { marks = []; words = []; },
+  arc: (x, y, r) => marks.push({ x, y, r }),
+  fillText: (text) => words.push(text),
+  measureText: (text) => ({ width: 6 * text.length }),
+}, { get: (does, name) => does[name] ?? (() => {}), set: () => true });
 
 class Observer {
   observe() {}
@@ -62,6 +78,8 @@ Object.assign(globalThis, {
   matchMedia: () => ({ matches: false, addEventListener() {} }),
   requestAnimationFrame: (act) => frames.push(act),
   cancelAnimationFrame: () => { frames = []; },
+  getComputedStyle: () => ({ getPropertyValue: () => '', color: '#000', fontFamily: 'sans' }),
+  devicePixelRatio: 1,
 });
 Object.assign(document, { createElement: () => new Element(), body: new Element(), documentElement: new Element() });
 
@@ -170,4 +188,35 @@ test('the view goes on trying, and at once when the page comes in sight', async 
   document.dispatchEvent(new Event('visibilitychange'));
   await settled();
   assert.equal(server.requests.length, asked);
+});
+
+// now is what a frame tells of a reader: its number, how many events it lags, and was sent.
+const now = (n, lag, events) => [n, lag, events, 0, 0, -1, -1, 0, lag, 0];
+
+test('what is held is what was told last: marks at their places, nothing read or aged since', async (t) => {
+  let looks = 0;
+  t.mock.method(performance, 'now', () => Date.now() - 1_800_000_000_000 + ++looks / 1000);
+  Object.assign(page, { connection: 'reader-1-whole', stream: { state: 'connected', error: null, events: 5 } });
+  const stream = await opened();
+  await stream.send(frame({ topics: topics(2), moved: [now(1, 0, 5), now(2, 0, 5)] }));
+  draw();
+  await clock.pass(1000);
+  await stream.send(frame({ topics: topics(2) }));
+  draw();
+  await clock.pass(200); // the words of the next frame wait
+  const told = { name: 'q', streams: 2, head: 105, entries: 105, bytes: 100, lastMinute: 105 };
+  page.stream.events = 25;
+  await stream.send(frame({ topics: [told], moved: [now(1, 20, 85), now(2, 50, 55)] }));
+  draw(); // and the marks have hardly left their places when the server hangs
+  page.stream.events = 85;
+  await clock.pass(1000);
+  document.hidden = true;
+  await clock.pass(5000);
+  draw();
+  assert.ok(el('bands').attributes.has('data-stale'));
+  const at = (index) => 1 + (index / 105) * 979; // in a picture of 1000 px
+  assert.deepEqual(marks.map(({ x }) => Math.round(x)).sort((a, b) => a - b), [at(25), at(55)].map(Math.round));
+  assert.deepEqual(frames, [], 'something is on its way still');
+  const own = el('streams-rows').children.find((row) => row.attributes.has('data-own'));
+  assert.deepEqual([4, 6].map((i) => own.cells[i].textContent), ['00:01', '80'], 'of the moment that was told');
 });

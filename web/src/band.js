@@ -126,7 +126,7 @@ export class Band {
       const to = head - reader.distance;
       const shown = this.#shown.get(reader);
       if (!shown) {
-        this.#shown.set(reader, { at: to, events: reader.events, pulse: 0 });
+        this.#shown.set(reader, { at: to, events: reader.events, pulse: -GLOW });
         continue;
       }
       shown.at = nearer(shown.at, to);
@@ -237,7 +237,8 @@ export class Band {
     edge(right, colors.line, 'newest', 'right');
   }
 
-  // #drawReaders draws those at one place as one mark with their number.
+  // #drawReaders draws those at one place as one mark with their number. Who is at the newest
+  // event, or at the place of this page, is drawn there: what hides another goes up or down.
   #drawReaders(c, { left, right, width, x, at }) {
     const colors = this.#colors;
     const places = new Map();
@@ -245,24 +246,31 @@ export class Band {
       const shown = this.#shown.get(reader);
       const px = Math.max(6, Math.min(right, x(shown.at)));
       const key = `${Math.round((right - px) / 28)}${reader.own ? ' own' : ''}`;
-      const place = places.get(key) ?? { x: px, readers: [], level: 'good', own: reader.own, pulse: 0, sum: 0 };
+      const place = places.get(key) ?? { x: px, readers: [], level: 'good', own: reader.own, pulse: -GLOW, sum: 0, newest: false };
       place.readers.push(reader);
       place.sum += px;
+      place.newest ||= px === right;
       place.pulse = Math.max(place.pulse, shown.pulse);
       if (reader.level === 'bad' || (reader.level === 'wait' && place.level === 'good')) place.level = reader.level;
       places.set(key, place);
     }
-    const y = (TOP + BOTTOM) / 2;
+    const middle = (TOP + BOTTOM) / 2;
     const own = [...places.values()].find((place) => place.own);
     const order = [...places.values()].sort((a, b) => a.own - b.own);
     for (const place of order) {
-      place.x = place.sum / place.readers.length;
-      const color = place.own ? colors.own : colors[place.level];
       const n = place.readers.length;
-      const radius = n === 1 ? 7 : Math.min(15, 9 + Math.log2(n));
-      place.x = Math.max(place.x, radius + 2);
-      // Those who stand where this page does step aside, or it would hide them.
-      if (own && !place.own && Math.abs(place.x - own.x) < radius + 9) place.x = own.x - radius - 9;
+      place.radius = n === 1 ? 7 : Math.min(15, 9 + Math.log2(n));
+      place.x = Math.max(place.newest ? right : place.sum / n, place.radius + 2);
+      place.y = middle;
+    }
+    const hidden = order.filter((place) => own && !place.own && Math.abs(place.x - own.x) < place.radius + own.radius + 2);
+    if (hidden.length) {
+      own.y = middle + Math.min(12, Math.max(...hidden.map(({ radius }) => radius)) + 0.5);
+      for (const place of hidden) place.y = own.y - own.radius - place.radius - 1;
+    }
+    for (const place of order) {
+      const color = place.own ? colors.own : colors[place.level];
+      const { radius, y, readers: { length: n } } = place;
       const age = at - place.pulse;
       if (age < GLOW && !STILL.matches) {
         c.globalAlpha = 0.5 * (1 - age / GLOW);

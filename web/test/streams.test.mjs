@@ -220,3 +220,20 @@ test('what is held is what was told last: marks at their places, nothing read or
   const own = el('streams-rows').children.find((row) => row.attributes.has('data-own'));
   assert.deepEqual([4, 6].map((i) => own.cells[i].textContent), ['00:01', '80'], 'of the moment that was told');
 });
+
+test('who has all is drawn at the newest event, this page below those who stand there', async () => {
+  Object.assign(page, { connection: 'reader-1-whole', stream: { state: 'connected', error: null, events: 400 } });
+  view.show(true);
+  await clock.pass(500);
+  const stream = server.last.stream();
+  await settled();
+  await stream.connected('a-1');
+  const told = { name: 'q', streams: 5, head: 400, entries: 400, bytes: 100, lastMinute: 5 };
+  await stream.send(frame({ full: true, topics: [told], open: [1, 2, 3, 4, 5].map(reader), moved: [now(1, 0, 400), now(2, 0, 400), now(3, 3, 397), now(4, 200, 200), now(5, 205, 195)] }));
+  draw();
+  const [newest, own] = [marks.find(({ r }) => r > 9 && r < 11), marks.at(-1)]; // of two, and this page's, which is drawn last
+  assert.deepEqual(marks.filter(({ x }) => x > 900).map(({ x }) => x), [980, 980]);
+  assert.ok(own.y - newest.y >= own.r + newest.r, 'one hides the other');
+  for (const { y, r } of marks) assert.ok(y - r >= 18 && y + r <= 68, `a mark of ${r} px is at ${y}`);
+  assert.ok(marks.some(({ x }) => x > 480 && x < 500), 'those who are between stand at their mean');
+});

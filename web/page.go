@@ -33,6 +33,9 @@ type Page struct {
 	// that who asks may see everybody's.
 	View    string
 	Streams bool
+	// Elsewhere says where the views are that the page lacks; "" where it lacks none, or
+	// where they are is of no use to who asks.
+	Elsewhere string
 	// Operators says that the page has the views for operators alone: it is on
 	// the admin address, which serves no topic.
 	Operators bool
@@ -71,7 +74,15 @@ func (h *pageHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		Node: h.streams.Node, Version: h.opts.Version, JaegerUI: h.opts.JaegerUI(),
 		HeartbeatMS: heartbeat.Milliseconds(),
 		RetryMS:     retry.Milliseconds(),
-		HasAssets:   HasAssets(), Demands: h.opts.Demands, NoDetails: h.gate.admin && !isAdmin(r), View: "feed", Streams: h.gate.mayWatch(r) == nil,
+		HasAssets:   HasAssets(), Demands: h.opts.Demands, NoDetails: h.gate.admin && !isAdmin(r), View: "feed",
+	}
+	notShown := h.gate.mayWatch(r)
+	p.Streams = notShown == nil
+	switch {
+	case p.NoDetails:
+		p.Elsewhere = "Streams and Traces are on the admin address."
+	case notShown != nil && notShown.Reason == rejectStreams:
+		p.Elsewhere = notShown.Detail
 	}
 	if h.gate.rights.Needed(rights.Subscribe) && !isAdmin(r) {
 		p.NeedsToken = refusal != nil

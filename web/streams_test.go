@@ -199,6 +199,42 @@ func TestStreamsAddressIsOfThePage(t *testing.T) {
 	}
 }
 
+// A page without the view of everybody's streams says where that is, to whom it is of use.
+func TestPageSaysWhereTheStreamsAre(t *testing.T) {
+	if !web.HasAssets() {
+		t.Skip("needs the page's assets: run make assets")
+	}
+	needs := func(o *web.Options) {
+		access, err := rights.New(rights.Options{SubscribeToken: "secret"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		o.Access.Rights = access
+	}
+	onAdmin := newSite(t, func(o *web.Options) { o.Admin = true })
+	const admin, loopback = "Streams and Traces are on the admin address.", "streams are shown on the admin address, and on a loopback address."
+	for _, c := range []struct {
+		name string
+		w    *httptest.ResponseRecorder
+		want string
+	}{
+		{"on loopback", newSite(t, nil).ofLoopback("/"), ""},
+		{"on another address", newSite(t, nil).do("GET", "/", ""), loopback},
+		{"beside an admin address", onAdmin.ofLoopback("/"), admin},
+		{"before a token is shown", newSite(t, needs).ofLoopback("/"), ""},
+	} {
+		body := c.w.Body.String()
+		if c.w.Code != 200 {
+			t.Fatalf("%s: %d", c.name, c.w.Code)
+		}
+		for _, text := range []string{admin, loopback} {
+			if got := strings.Contains(body, text); got != (text == c.want) {
+				t.Errorf("%s: “%s” is said: %v", c.name, text, got)
+			}
+		}
+	}
+}
+
 // Everybody's streams are shown to whom they may be.
 func TestWhoMaySeeTheStreams(t *testing.T) {
 	open := newSite(t, nil).listen().URL

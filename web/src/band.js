@@ -178,7 +178,7 @@ export class Band {
       c.stroke();
       c.restore();
     }
-    const { entries, notices = 0 } = this.#topic;
+    const { head, entries, notices = 0 } = this.#topic;
     if (entries <= notices) {
       c.strokeStyle = colors.tick;
       c.lineWidth = 1;
@@ -187,7 +187,7 @@ export class Band {
       c.setLineDash([]);
       c.fillStyle = colors.text;
       c.textAlign = 'center';
-      c.fillText(dropped ? 'nothing is held any more' : 'nothing held yet', (left + right) / 2, (TOP + BOTTOM) / 2 + 4);
+      c.fillText(head > entries ? 'no event is held any more' : 'no event held yet', (left + right) / 2, (TOP + BOTTOM) / 2 + 4);
       return;
     }
     c.fillStyle = colors.band;

@@ -162,10 +162,18 @@ export class StreamsView {
       byID('streams-note').textContent = this.#arranged.length ? this.#asItWas() : 'not known at present';
     }
     // What the banner above says need not be said again.
-    if (!fresh && this.#topics.length) empty.textContent = `A${this.#asItWas().slice(1)}`;
-    else if (state === 'error') empty.textContent = this.#page().stream.error ? 'There is no picture while there is no line.' : `${error.message} ${error.detail ?? ''}`;
+    const next = this.#nextTry();
+    if (!fresh && this.#topics.length) empty.textContent = `A${this.#asItWas().slice(1)}.${next}`;
+    else if (state === 'error' || next) empty.textContent = (this.#page().stream.error ? 'There is no picture while there is no line.' : `${error.message} ${error.detail ?? ''}`.trim()) + next;
     else empty.textContent = state === 'connected' ? 'There is no topic yet. Publish to one, and it shows here.' : 'Opening the picture…';
     byID('bands').toggleAttribute('data-stale', !fresh);
+  }
+
+  // #nextTry says when the view tries again, as the banner says it of the page's stream.
+  #nextTry() {
+    const { state, error, retryAt } = this.#stream ?? {};
+    if (state === 'connecting' && error) return ' Trying again…';
+    return state === 'error' && retryAt ? ` Next try in ${Math.max(0, Math.ceil((retryAt - Date.now()) / 1000))} s.` : '';
   }
 
   // #asItWas says of when a picture is that is not of now.
@@ -259,18 +267,18 @@ export class StreamsView {
     byID('bands-legend').dataset.more = hidden > 0 ? `and ${hidden} more ${hidden === 1 ? 'topic' : 'topics'}` : '';
   }
 
-  #facts({ streams, lastMinute, atLeast, entries, notices = 0, oldest, bytes, limitBytes, source, broker, ended: why }) {
+  #facts({ streams, lastMinute, atLeast, head, entries, notices = 0, oldest, bytes, limitBytes, source, broker, ended: why }) {
     const kept = limitBytes ? `${size(bytes)} of ${size(limitBytes)}` : size(bytes);
     const facts = [
       ...(why ? [sayEnd(why)] : []),
       `${streams.toLocaleString('en')} ${streams === 1 ? 'stream' : 'streams'}${broker ? ' on this node' : ''}`, // others may have some, too
       ...(lastMinute || !atLeast ? [`${lastMinute.toLocaleString('en')}${atLeast ? ' or more' : ''} in the last minute`] : []), // 0 or more says nothing
-      entries > notices ? `${(entries - notices).toLocaleString('en')} held${oldest ? `, back to ${when(oldest)}` : ''}` : 'nothing held yet',
-      kept,
+      entries > notices ? `${(entries - notices).toLocaleString('en')} held${oldest ? `, back to ${when(oldest)}` : ''}` : `no event held ${head > entries ? 'any more' : 'yet'}`,
+      ...(entries > notices ? [kept] : notices ? [`${notices.toLocaleString('en')} ${notices === 1 ? 'notice of a fault' : 'notices of faults'}, ${kept}`] : []),
     ];
     if (source && source !== 'starting' && !why) facts.push(`source ${source}`); // it has said nothing yet, or says nothing ever
     if (broker) facts.push(`broker ${broker}`);
-    return facts.map((text, i) => ({ text, bad: /(down|failing)$/.test(text), over: Boolean(why) && i === 0, title: text === kept ? KEPT : '' }));
+    return facts.map((text, i) => ({ text, bad: /(down|failing)$/.test(text), over: Boolean(why) && i === 0, title: text.endsWith(kept) ? KEPT : '' }));
   }
 
   #draw() {

@@ -237,3 +237,40 @@ test('who has all is drawn at the newest event, this page below those who stand 
   for (const { y, r } of marks) assert.ok(y - r >= 18 && y + r <= 68, `a mark of ${r} px is at ${y}`);
   assert.ok(marks.some(({ x }) => x > 480 && x < 500), 'those who are between stand at their mean');
 });
+
+test('a view without a line says when it tries again', async () => {
+  const stream = await opened();
+  await stream.end();
+  const said = () => el('bands-empty').textContent;
+  assert.match(said(), /^As it was at \S+\. Next try in 1 s\.$/);
+  await clock.pass(1000);
+  assert.match(said(), /^As it was at \S+\. Trying again…$/);
+  server.last.fail();
+  await settled();
+  assert.match(said(), /^As it was at \S+\. Next try in 2 s\.$/);
+  await clock.pass(1000);
+  assert.match(said(), /^As it was at \S+\. Next try in 1 s\.$/);
+});
+
+test('a view that was never there says when it tries again, too', async () => {
+  view.show(true);
+  await clock.pass(500);
+  server.last.fail();
+  await settled();
+  assert.match(el('bands-empty').textContent, /\. Next try in 1 s\.$/);
+  await clock.pass(1000);
+  assert.match(el('bands-empty').textContent, /\. Trying again…$/);
+});
+
+test('a topic without an event says of what its memory is', async () => {
+  const stream = await opened();
+  const says = async (topic) => {
+    await stream.send(frame({ full: true, topics: [{ ...topics(0)[0], lastMinute: 0, oldest: 0, ...topic }] }));
+    draw();
+    return facts();
+  };
+  assert.equal(await says({ head: 0, entries: 0, bytes: 0 }), '0 streams · 0 in the last minute · no event held yet');
+  assert.equal(await says({ head: 1, entries: 1, notices: 1, bytes: 541 }), '0 streams · 0 in the last minute · no event held yet · 1 notice of a fault, 541 B');
+  assert.equal(await says({ head: 9, entries: 2, notices: 2, bytes: 1082 }), '0 streams · 0 in the last minute · no event held any more · 2 notices of faults, 1.1 kB');
+  assert.ok(words.includes('no event is held any more'));
+});

@@ -2,6 +2,9 @@ package e2e_test
 
 import (
 	"context"
+	"fmt"
+	"net"
+	"strings"
 	"testing"
 
 	"github.com/chromedp/cdproto/cdp"
@@ -54,4 +57,31 @@ func TestStreamsLegendInForcedColors(t *testing.T) {
 		}))
 		p.wait(`new Set([...document.querySelectorAll('#bands-legend .key')].map((key) => { const { backgroundColor, backgroundImage } = getComputedStyle(key); return backgroundColor + backgroundImage })).size === 5`)
 	}
+}
+
+// On a phone a stream that takes nothing says so on a line of its own: beside its name the
+// words broke the names of the figures below.
+func TestStreamThatTakesNothingOnAPhone(t *testing.T) {
+	t.Parallel()
+	s := startServer(t, "-source", "t=http", "-publish-rate", "0", "-write-timeout", "60s")
+	conn, err := net.Dial("tcp", s.addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close() })
+	if err := conn.(*net.TCPConn).SetReadBuffer(2048); err != nil {
+		t.Fatal(err)
+	}
+	fmt.Fprintf(conn, "GET /sse-stream?topic=t&format=json HTTP/1.1\r\nHost: %s\r\n\r\n", s.addr)
+	s.connections(1)
+	p := openPage(t, s.url()+"/streams")
+	p.do(chromedp.EmulateViewport(360, 780))
+	for range 20 { // more than the network holds
+		s.publish("t", seq(0, 20)...)
+		s.publish("t", `{"long":"`+strings.Repeat("x", 200_000)+`"}`)
+	}
+	p.wait(`document.querySelector('#streams-rows td[data-level=bad]:nth-child(9)')`)
+	p.wait(`(() => { const cells = document.querySelector('#streams-rows td[data-level=bad]:nth-child(9)').parentElement.cells;
+		const at = (i) => cells[i].getBoundingClientRect();
+		return at(8).left === at(1).left && at(8).top >= at(1).bottom && at(7).height === at(4).height && cells[7].scrollWidth <= cells[7].clientWidth })()`)
 }

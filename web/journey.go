@@ -162,6 +162,27 @@ func among(j journey.Journey) string {
 	}
 }
 
+// amongShort says the same in a few words, as a list does that says it line by line.
+func amongShort(j journey.Journey) string {
+	long := among(j)
+	if long == "" || j.Slowest == (journey.Way{}) || j.Slowest.Connection != j.Connection {
+		return long
+	}
+	later := ""
+	if j.Later > 0 {
+		later = fmt.Sprintf("%d later", j.Later)
+	}
+	there := len(j.Others) - j.Later + 1
+	switch {
+	case there == 1:
+		return later
+	case later == "":
+		return fmt.Sprintf("slowest of %d", there)
+	default:
+		return fmt.Sprintf("slowest of %d, %s", there, later)
+	}
+}
+
 // more says how many there are.
 func more(n int, one, many string) string {
 	if n == 1 {

@@ -45,10 +45,11 @@ type TraceLine struct {
 	Part    string `json:"-"`
 	// Readers is how many readers are known, of however many there were, and Later to how
 	// many of the others the event was replayed. Among says in words that this is the slowest
-	// of several.
-	Readers int    `json:"readers"`
-	Later   int    `json:"later,omitempty"`
-	Among   string `json:"-"`
+	// of several; AmongShort, which every line shows, in a few.
+	Readers    int    `json:"readers"`
+	Later      int    `json:"later,omitempty"`
+	Among      string `json:"-"`
+	AmongShort string `json:"-"`
 	// Rows are the steps to the slowest reader, for a small waterfall.
 	Rows []JourneyRow `json:"steps"`
 	// URL is the journey's address. JaegerURL leads to the trace in Jaeger; ""

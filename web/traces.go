@@ -119,7 +119,7 @@ func (t *tracesHandler) lines(events []journey.Summary) []TraceLine {
 		id := e.Ref.TraceID()
 		line := TraceLine{
 			TraceID: id, EventID: e.ID, Topic: e.Topic, Type: e.Type, Subject: e.Subject, Node: e.Node, Time: e.Start.UTC(),
-			TotalMS: totalMS(e.Start, e.Total), OverMS: max(millis(e.Over), totalMS(e.Start, e.Total)), Last: string(e.Last), Awaited: e.Awaited, Part: partOf(e.Journey), Connection: e.Connection, Readers: e.Readers, Later: e.Later, Among: among(e.Journey), Rows: journeyRows(e.Journey),
+			TotalMS: totalMS(e.Start, e.Total), OverMS: max(millis(e.Over), totalMS(e.Start, e.Total)), Last: string(e.Last), Awaited: e.Awaited, Part: partOf(e.Journey), Connection: e.Connection, Readers: e.Readers, Later: e.Later, Among: among(e.Journey), AmongShort: amongShort(e.Journey), Rows: journeyRows(e.Journey),
 			URL: "/traces/" + id + "?" + url.Values{"event": {e.ID}}.Encode(), JaegerURL: jaegerTrace(jaeger, id),
 		}
 		lines = append(lines, line)

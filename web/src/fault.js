@@ -24,6 +24,11 @@ export class Fault {
     this.#ill = 0;
   }
 
+  // suspects says that the topic was unwell once: whether it stays so, the next answer says.
+  get suspects() {
+    return this.#ill === 1;
+  }
+
   clear() {
     this.#at = this.#ill = 0;
   }

@@ -3,6 +3,7 @@
 import { at } from './node.js';
 
 const EVERY = 5000;
+const SURE = 2000; // after an answer of which one is not sure
 
 let timer = 0;
 let asking = '';
@@ -12,7 +13,8 @@ let refused = false; // the details may be served elsewhere; one refusal is enou
 let ask = () => {}; // the question that is planned
 
 // watch shows what the server knows of a connection, and of its topic if that is given:
-// show(connection, topic, when it was asked).
+// show(connection, topic, when it was asked), which returns whether it is to be asked again
+// soon, since one answer is not enough.
 export function watch(connection, show, topic = '') {
   stop();
   if (refused || !connection) return;
@@ -64,6 +66,6 @@ async function question(connection, topic, show) {
     // The stream itself tells that the server is away.
   }
   if (asking !== connection || signal.aborted) return;
-  show(details ?? {}, about, askedAt);
-  if (!refused) timer = setTimeout(ask, EVERY);
+  const unsure = show(details ?? {}, about, askedAt);
+  if (!refused) timer = setTimeout(ask, unsure === true ? SURE : EVERY);
 }

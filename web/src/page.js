@@ -283,6 +283,7 @@ export class Page {
       if (how === 'ill') this.#on.notice('stream-error', `${when(askedAt)} · ${illText(topic)}`);
       else this.#recovered(how);
       this.#on.change();
+      return this.#fault.suspects;
     }, name);
   }
 

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/chromedp/chromedp"
+	"github.com/chromedp/chromedp/kb"
 )
 
 // give types a token into the page's question, and sends it.
@@ -82,6 +83,56 @@ func TestPageAsksForAToken(t *testing.T) {
 	if got := eval[int](p, `fetch('/t/orders', { headers: { Accept: 'text/event-stream' } }).then((r) => r.status)`); got != 401 {
 		t.Errorf("a token that was forgotten still reads: %d", got)
 	}
+}
+
+// Where publishing alone needs a right, the page asks for it when it is to publish, and
+// again when the one that is kept is good no longer.
+func TestPageAsksForAPublishersToken(t *testing.T) {
+	t.Parallel()
+	s := newServer(t, "-source", "t=http", "-publish-token", "s3cret")
+	s.env = []string{"WEIR_PUBLISH_TOKEN="}
+	s.start()
+	p := openPage(t, s.url())
+	p.expect(status(401))
+	p.connect()
+	p.hidden("#ask")
+	p.says("#try-said", "Publishing needs a token here: Publish asks for it. The other two try this browser’s own line.")
+	p.click("#publish")
+	p.wait(`document.activeElement.id === 'ask-token'`)
+	p.says("#try-said", "Publishing needs a token here: give the page one above.")
+	p.give("guess")
+	p.wait(`document.getElementById('ask-said').textContent.includes('not valid')`)
+	p.give("s3cret")
+	p.visible("#allowed")
+	p.says("#allowed p", "Your token publishes to every topic.")
+	p.wait(`document.body.dataset.state === 'connected'`)
+	p.click("#publish")
+	p.total(1)
+	p.run(`fetch('/ticket', { method: 'DELETE' })`) // in another tab
+	p.click("#publish")
+	p.visible("#ask")
+	p.hidden("#allowed")
+	p.says("#ask-said", "The last one is good no longer.")
+}
+
+// What is said of a token that is not good for the topic goes when another one is chosen.
+func TestTokenForAnotherTopic(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "tokens")
+	if err := os.WriteFile(file, []byte("subscribe r3ad run.*\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s := startServer(t, "-token-file", file, "-source", "secret=http", "-topics", "run.*")
+	p := openPage(t, s.url())
+	p.expect(status(403))
+	hint := p.text("#ask-said")
+	p.give("r3ad")
+	p.says("#ask-said", "The token does not read what is listed. Open a topic that it reads by its name, above, and use it then.")
+	p.do(chromedp.SendKeys(chromedp.CSS("#topic-name"), "run.1"+kb.Enter))
+	p.says("#ask-said", hint)
+	p.give("r3ad")
+	p.visible("#allowed")
+	p.says("#allowed p", "Your token reads run.*, and publishes nothing.")
 }
 
 // When the right ends while the stream is open, the page says so and asks again.

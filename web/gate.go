@@ -84,6 +84,17 @@ func (g *gate) holder(r *http.Request) (*rights.Holder, *stream.Refusal) {
 	return who, nil
 }
 
+// keptPublisher returns to what the token publishes that the browser keeps.
+func (g *gate) keptPublisher(r *http.Request) []string {
+	if !rights.Shown(r) || g.visits.refuse(r) != nil {
+		return nil
+	}
+	if who := g.rights.Kept(r); who != nil {
+		return who.Grants(rights.Publish)
+	}
+	return nil
+}
+
 // visitor returns who asks. Whoever reaches the admin address may know of
 // everything.
 func (g *gate) visitor(r *http.Request) *visitor {

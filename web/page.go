@@ -46,6 +46,10 @@ type Page struct {
 	Reads, Publishes []string
 	// PublishToken says that publishing needs a right.
 	PublishToken bool
+	// AsksPublisher says that reading needs no right, and publishing does: the page asks
+	// for one when it is to publish. Publishes is then what the token allows that the
+	// browser keeps.
+	AsksPublisher bool
 	// Unknown says that Topic was asked for and is not among those that who asks
 	// may read.
 	Unknown bool
@@ -89,6 +93,9 @@ func (h *pageHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		p.Reads, p.Publishes = who.Grants(rights.Subscribe), who.Grants(rights.Publish)
 	}
 	p.PublishToken = !h.gate.play && h.gate.rights.Needed(rights.Publish)
+	if p.AsksPublisher = p.PublishToken && !isAdmin(r) && !h.gate.rights.Needed(rights.Subscribe); p.AsksPublisher {
+		p.Publishes = h.gate.keptPublisher(r)
+	}
 	if len(topics) > 0 {
 		p.Topic = topics[0]
 	}

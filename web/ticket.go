@@ -30,6 +30,10 @@ func (t *ticketHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		WriteProblem(w, r, problem(http.StatusMethodNotAllowed, rejectMethod, "A ticket is made with POST. DELETE takes the cookie away."))
 		return
 	}
+	if !t.gate.rights.Needed(rights.Subscribe) && t.gate.rights.Needed(rights.Publish) && r.URL.Query().Get("keep") == "1" {
+		t.keepPublisher(w, r)
+		return
+	}
 	if !t.gate.rights.Needed(rights.Subscribe) {
 		WriteProblem(w, r, problem(http.StatusNotFound, rejectTicketOff, "No ticket is needed: everybody may subscribe."))
 		return
@@ -61,6 +65,26 @@ func (t *ticketHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			rights.Subscribe: made.Holder.Grants(rights.Subscribe), rights.Publish: made.Holder.Grants(rights.Publish),
 		},
 	})
+}
+
+// keepPublisher has the browser keep a token where nobody needs one to read: no ticket
+// is made.
+func (t *ticketHandler) keepPublisher(w http.ResponseWriter, r *http.Request) {
+	if refusal := t.asks.refuse(r); refusal != nil {
+		WriteProblem(w, r, refusal)
+		return
+	}
+	who, refusal := t.gate.publisher(r, "")
+	if refusal == nil && r.Header.Get("Authorization") == "" { // the cookie itself
+		refusal = problem(http.StatusUnauthorized, rights.ReasonToken, "This needs the header Authorization: Bearer TOKEN.")
+	}
+	if refusal != nil {
+		WriteProblem(w, r, refusal)
+		return
+	}
+	if keep(w, r) {
+		writeJSON(w, http.StatusOK, map[string]any{"allows": map[rights.Action][]string{rights.Publish: who.Grants(rights.Publish)}})
+	}
 }
 
 // maxCookie is how long a cookie browsers take, its name included.

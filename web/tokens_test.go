@@ -322,6 +322,43 @@ func TestNoTopicIsToldWithoutARight(t *testing.T) {
 	}
 }
 
+// Where a right is needed to publish alone, the page has that token kept, and no ticket
+// is made. The page that comes by the cookie says what the token allows, and no page of
+// anybody else publishes by it.
+func TestPublishersTokenIsKept(t *testing.T) {
+	s := newSite(t, func(o *web.Options) { o.Access.Rights = mustRights(t, "p", "", "") })
+	for _, tc := range []struct {
+		target, token, site, cookie string
+		status                      int
+	}{
+		{"/ticket?keep=1", "Bearer p", "same-origin", "", 200},
+		{"/ticket?keep=1", "Bearer p", "cross-site", "", 403},
+		{"/ticket?keep=1", "Bearer guess", "same-origin", "", 401},
+		{"/ticket?keep=1", "", "same-origin", "", 401},
+		{"/ticket?keep=1", "", "same-origin", "weir=p", 401},
+		{"/ticket", "Bearer p", "same-origin", "", 404},
+	} {
+		header := []string{"Sec-Fetch-Site", tc.site, "Cookie", tc.cookie}
+		if tc.token != "" {
+			header = append(header, "Authorization", tc.token)
+		}
+		w := s.do("POST", tc.target, "", header...)
+		if w.Code != tc.status || (w.Header().Get("Set-Cookie") != "") != (tc.status == 200) {
+			t.Errorf("%+v: %d, cookie %q: %s", tc, w.Code, w.Header().Get("Set-Cookie"), w.Body)
+		}
+	}
+	for cookie, says := range map[string]bool{"weir=p": true, "weir=guess": false, "": false} {
+		if page := s.do("GET", "/", "", "Cookie", cookie, "Accept", "text/html", "Sec-Fetch-Site", "none").Body.String(); strings.Contains(page, ` data-publishes="*"`) != says {
+			t.Errorf("%q: the page says that the token publishes: %v", cookie, !says)
+		}
+	}
+	for site, status := range map[string]int{"same-origin": 200, "cross-site": 403} {
+		if w := s.do("POST", "/t/one", "1", "Cookie", "weir=p", "Sec-Fetch-Site", site); w.Code != status {
+			t.Errorf("by the cookie, from %s: %d %s", site, w.Code, w.Body)
+		}
+	}
+}
+
 // The page has its token kept in a cookie, which no script and no other site can use.
 func TestTokenIsKept(t *testing.T) {
 	long := strings.Repeat("x", 4100)

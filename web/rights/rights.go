@@ -156,6 +156,21 @@ func (r *Rights) Holder(req *http.Request, action Action, topic string) (*Holder
 	return h, nil
 }
 
+// Kept returns the holder of the token that the browser keeps in the cookie, if that
+// allows to publish; else nil. It is there to tell what the token is good for, and
+// allows nothing: a cookie comes with what a page of anybody makes the browser send.
+func (r *Rights) Kept(req *http.Request) *Holder {
+	word, by := credential(req, Publish)
+	if word == "" || by != byCookie {
+		return nil
+	}
+	h, denial := r.bearer(req.Context(), word, Publish)
+	if denial != nil {
+		return nil
+	}
+	return h
+}
+
 // HolderOfFirst is Holder for a request that names no topic: it returns the first
 // of some topics that is allowed as well. A denial names none of them.
 func (r *Rights) HolderOfFirst(req *http.Request, action Action, topics []string) (*Holder, string, *Denial) {

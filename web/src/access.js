@@ -1,16 +1,21 @@
 // The reader's right. Where reading needs one, the page asks for a token, once: the
 // server keeps it in a cookie that no script can read, until the browser is closed.
+// Where publishing alone needs one, the page asks when it is to publish.
 
 import { told } from './refusal.js';
 
 const byID = (id) => document.getElementById(id);
 const show = (id, shown) => { if (byID(id)) byID(id).hidden = !shown; };
 
+let hint = ''; // what the form says before it is used
+let misses = false; // it says that a token is not good for the topic
+
 // listen has the form ask the server about a token for a topic, or for any.
 export function listen(topic) {
+  hint = byID('ask-said')?.textContent ?? '';
   byID('ask-form')?.addEventListener('submit', (event) => {
     event.preventDefault();
-    use(byID('ask-token').value.trim(), topic());
+    use(byID('ask-token').value.trim(), asksPublisher() ? '' : topic());
   });
   byID('forget')?.addEventListener('click', async () => {
     await fetch('/ticket', { method: 'DELETE' });
@@ -21,28 +26,48 @@ export function listen(topic) {
 export const BEARER = ' -H "Authorization: Bearer $TOKEN"'; // what curl is to say besides, where a token is needed
 
 // readToken is that where reading needs a token.
-export const readToken = () => (document.body.dataset.publishes === undefined ? '' : BEARER);
+export const readToken = () => (!asks() || asksPublisher() ? '' : BEARER);
 
 // asks says whether there is a place on this page that asks for a token.
 export const asks = () => byID('ask') !== null;
 
+// asksPublisher says whether that is for publishing alone.
+export const asksPublisher = () => byID('ask')?.dataset.for === 'publish';
+
+// isAsking says whether the page asks now: it has no token, or none that is good any longer.
+export const isAsking = () => byID('ask')?.hidden === false;
+
 // ask asks for another token, once the one that there was is good no longer. A page that
 // asks already says nothing new.
 export function ask(why) {
-  if (!asks() || !byID('ask').hidden) return;
+  if (!asks() || isAsking()) return;
   show('allowed', false);
   show('ask', true);
-  byID('ask-said').textContent = why;
+  byID('ask-said').textContent = why || hint;
+}
+
+// askPublisher asks for a token by which this page publishes.
+export function askPublisher(why = '') {
+  ask(why);
+  byID('ask-token').focus();
+}
+
+// topicChosen takes back what was said of a token for the topic before.
+export function topicChosen() {
+  if (misses) byID('ask-said').textContent = hint;
+  misses = false;
 }
 
 async function use(token, topic) {
   const said = byID('ask-said');
+  misses = false;
   const keep = (address) => fetch(address, { method: 'POST', headers: { Authorization: `Bearer ${token}`, Accept: 'application/json' } });
   try {
     let answer = await keep(`/ticket?keep=1${topic && `&topic=${encodeURIComponent(topic)}`}`);
     if (answer.status === 403 && topic) answer = await keep('/ticket?keep=1');
     if (answer.ok) return location.reload(); // with the topics that it allows
-    said.textContent = await told(answer);
+    misses = answer.status === 403;
+    said.textContent = misses && byID('topic-form') ? `The token does not read ${topic ? `“${topic}”` : 'what is listed'}. Open a topic that it reads by its name, above, and use it then.` : await told(answer);
   } catch (error) {
     said.textContent = error instanceof TypeError && /[^\x20-\x7e]/.test(token) ? 'That is no token.' : 'The server cannot be reached.';
   }

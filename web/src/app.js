@@ -176,6 +176,7 @@ function weir() {
       this.dismissNotice();
       page.choose(topic);
       topics.show(topic);
+      access.topicChosen();
       this.typed();
       this.tell('');
       streams?.topicChanged();

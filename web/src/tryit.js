@@ -1,7 +1,7 @@
 // Try it: publish an event, cut the line, freeze this page, and see what Weir
 // makes of it. All of it happens on this page's own connection.
 
-import { BEARER } from './access.js';
+import { askPublisher, asksPublisher, BEARER, isAsking } from './access.js';
 import { copy } from './copy.js';
 import { lasting, offset } from './clock.js';
 import { endOf, sayEnd } from './endings.js';
@@ -10,6 +10,7 @@ import { covers } from './topics.js';
 
 const CUT = 3000; // ms
 const FROZEN = 10_000;
+const HINT_ASKS = 'Publishing needs a token here: Publish asks for it. The other two try this browser’s own line.';
 const HINT = 'Publish sends the text to the topic; the other two try this browser’s own line.';
 const FORM = 'application/x-www-form-urlencoded'; // what curl -d says: the server sees for itself what the text is
 const SETTLED = 400; // ms after which what was waiting has come
@@ -59,7 +60,7 @@ export function tryIt(page) {
       const why = whyNot(page().topic);
       this.cannotPublish = String(why !== '');
       const told = this.trySaid !== hint;
-      hint = why || HINT;
+      hint = why || (lacksToken() ? HINT_ASKS : HINT);
       if (!told && this.trySaid !== hint) this.tell('');
     },
 
@@ -70,6 +71,7 @@ export function tryIt(page) {
     async publish(event) {
       event.preventDefault();
       if (whyNot(page().topic)) return this.tell(whyNot(page().topic), 'bad');
+      if (lacksToken()) return askPublisher();
       const text = document.getElementById('try-text').value;
       let answer;
       try {
@@ -83,6 +85,7 @@ export function tryIt(page) {
         return undefined;
       }
       if (answer.ok) return this.tell(page().stream.state === 'connected' ? 'Published.' : 'Published. Press Connect to see it come.');
+      if (answer.status === 401 && asksPublisher()) return askPublisher('The last one is good no longer.');
       if (answer.status === 401 || answer.status === 403) return this.tell('Publishing needs a token here: the line on the right, with -H "Authorization: Bearer …".', 'bad');
       let detail = '';
       try {
@@ -217,15 +220,15 @@ const quoted = (text) => (/^[\w.,:/%-]+$/.test(text) ? text : `'${text.replaceAl
 
 const dataset = () => document.body?.dataset ?? {};
 
-// asking says whether the page asks for a token: it has none, or none that is good any longer.
-const asking = () => document.getElementById('ask')?.hidden === false;
-
 // needsToken says whether publishing needs one here.
 const needsToken = () => dataset().publishToken !== undefined;
 
+// lacksToken says whether the page is to ask for the one by which it publishes.
+const lacksToken = () => asksPublisher() && dataset().publishes === undefined;
+
 // whyNot says why this page cannot publish to a topic, or ''.
 function whyNot(topic) {
-  if (needsToken() && asking()) return 'Publishing needs a token here: give the page one above.';
+  if (needsToken() && isAsking()) return 'Publishing needs a token here: give the page one above.';
   if (!topic) return 'There is no topic yet to publish to.';
   if (endOf(topic)) return `“${topic}” ${sayEnd(endOf(topic))}. It takes no more events.`;
   const { publishes } = dataset();

@@ -70,6 +70,8 @@ func TestEventPanel(t *testing.T) {
 	other.state("disconnected")
 	gone := openPage(t, s.url()+"/?topic=t&event=1-1")
 	gone.wait(`document.querySelector('#journey .journey-missing').textContent.includes('does not hold')`)
+	bad := openPage(t, s.url()+"/?topic=t&event=hello")
+	bad.wait(`document.querySelector('#journey .journey-missing').textContent.includes('“hello” cannot be the ID of an event')`)
 	s.connections(1)
 }
 

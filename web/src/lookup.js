@@ -6,9 +6,22 @@ import { before, compareIDs } from './wire.js';
 
 export const addressOf = (topic, format, lastID = '') => `/sse-stream?topic=${encodeURIComponent(topic)}&format=${format}${lastID ? `&last_event_id=${encodeURIComponent(lastID)}` : ''}`;
 
+const LARGEST = BigInt('18446744073709551615'); // of either number of an ID
+
+// idOf returns an ID as the server writes it, and '' for text that is none: the server
+// reads zeros in front, and takes one number for milliseconds.
+function idOf(text) {
+  const [, ms, sequence = '0'] = /^(\d+)(?:-(\d+))?$/.exec(text) ?? [];
+  if (!ms || text.length > 64 || BigInt(ms) > LARGEST || BigInt(sequence) > LARGEST) return '';
+  return `${BigInt(ms)}-${BigInt(sequence)}`;
+}
+
 // lookUp returns the message of the event in a format, or throws an Error whose
 // message says why there is none.
-export function lookUp(topic, id, format) {
+export async function lookUp(topic, text, format) {
+  const id = idOf(text);
+  if (!id) throw new Error(`“${text.slice(0, 64)}” cannot be the ID of an event: an ID has the form milliseconds-sequence, as 1700000000000-0.`);
+  if (id === '0-0') throw new Error('The server holds no such event.'); // there is nothing before it
   return new Promise((resolve, reject) => {
     const end = (settle, value) => {
       connection.dispose();

@@ -85,6 +85,20 @@ test('why an event cannot be had is said as far as it is known', async () => {
   assert.equal(await asked, 'The server did not answer.'); // whether it holds the event is not known
 });
 
+test('what cannot be an ID is not asked for, and what the server reads as one is', async () => {
+  const why = (id) => lookUp('t', id, 'html').catch((error) => error.message);
+  for (const id of ['hello', '-1-0', '5-', '-', '5-0-0', '5 -0', '18446744073709551616-0', '0-18446744073709551616', `${'0'.repeat(64)}1-0`]) {
+    assert.match(await why(id), /^“.{1,64}” cannot be the ID of an event/);
+  }
+  assert.equal(await why('0-0'), 'The server holds no such event.');
+  assert.equal(server.requests.length, 0);
+  for (const id of ['5', '05-00']) {
+    const asked = lookUp('t', id, 'html');
+    await tells('5-0', 'found');
+    assert.equal((await asked).data, 'found');
+  }
+});
+
 test('a number that its row has rounded says from what', () => {
   assert.equal(exactly('26.8', 26.8), '');
   assert.equal(exactly('12,345', 12345), '');

@@ -51,7 +51,7 @@ func TestNumbersReadAlikeInRowsAndCharts(t *testing.T) {
 	p := openPage(t, s.url())
 	p.connect()
 	for n := range 5 {
-		s.publish("t", fmt.Sprintf(`{"tiny":%de-9,"large":%d.9,"owed":%d}`, n+1, 12_345_681+n, 49_247-n*10_000))
+		s.publish("t", fmt.Sprintf(`{"tiny":%de-9,"large":%d.9,"owed":%d,"vast":%d}`, n+1, 12_345_681+n, 49_247-n*10_000, 12_345_678_901*(n+1)))
 	}
 	p.total(5)
 	for name, want := range map[string][2]string{"tiny": {"5e-9", "1e-9 – 5e-9"}, "large": {"12,345,685.9", "12,345,681.9 – 12,345,685.9"}, "owed": {"9247", "9247 – 49,247"}} {
@@ -62,6 +62,9 @@ func TestNumbersReadAlikeInRowsAndCharts(t *testing.T) {
 			return ends[0] !== ends[1] && /[1-9]/.test(ends[0]) && ends[0].length < 14 })()`, name)
 	}
 	p.wait(`[...document.querySelectorAll('[data-chart=owed] .chart-end')].every((e) => /^\d+,\d{3}$/.test(e.textContent))`)
+	p.run(`document.querySelector('[data-measure-choice=vast]').click()`)
+	p.wait(`document.querySelector('[data-chart=vast] .chart-range')?.textContent === '12,345,678,901 – 61,728,394,505'`)
+	p.wait(`[...document.querySelectorAll('[data-chart=vast] .chart-end')].map((e) => e.textContent).join() === '6.77e+10,6.4e+9'`)
 	p.run(`(() => { const over = document.querySelector('[data-chart=tiny] .u-over'), { left, top, width } = over.getBoundingClientRect()
 		for (const name of ['mouseenter', 'mousemove']) over.dispatchEvent(new MouseEvent(name, { clientX: left + width - 2, clientY: top + 5, bubbles: true })) })()`)
 	p.wait(`document.querySelector('[data-chart=tiny]').hasAttribute('data-hover') && /^[1-5]e-9$/.test(document.querySelector('[data-chart=tiny] .chart-value').textContent)`)

@@ -2,6 +2,7 @@ package e2e_test
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/chromedp/chromedp"
@@ -104,4 +105,31 @@ func TestBackGoesToTheTopicBefore(t *testing.T) {
 	p.run(`void history.forward()`)
 	p.wait(`document.querySelector('#topics input[value=two]').checked && document.getElementById('try-curl').textContent.endsWith('/t/two')`)
 	p.state("connected")
+}
+
+// The columns of the rows stand in line, whatever their latency says, and a number that has
+// no room in its column goes on behind a comma.
+func TestColumnsOfRowsStandInLine(t *testing.T) {
+	t.Parallel()
+	s := startServer(t, "-source", "t=http", "-publish-rate", "0")
+	p := openPage(t, s.url())
+	p.connect()
+	events := make([]string, 70)
+	for n := range events {
+		events[n] = fmt.Sprintf(`{"n":%d,"much":123456789012345.678,"owed":-98765432109876.25}`, n)
+	}
+	s.publish("t", events[:69]...) // some are never on screen
+	p.total(69)
+	p.wait(`document.querySelector('#sse-feed [data-unseen] .item-latency').textContent.startsWith('came in')`)
+	s.publish("t", events[69])
+	p.total(70)
+	p.wait(`/^[\d.]+ m?s$/.test(document.querySelector('#sse-feed .data-item:last-child .item-latency').textContent)`)
+	if lines := eval[string](p, `[...new Set([...document.querySelectorAll('#sse-feed .data-item')].map((row) => [...row.querySelectorAll('.measure')].map((e) => Math.round(e.getBoundingClientRect().left)).join(' ')))].join(', ')`); strings.Contains(lines, ",") {
+		t.Errorf("the columns of the rows are at %s", lines)
+	}
+	p.wait(`[...document.querySelectorAll('#sse-feed .data-item')].every((row) => { const cell = row.querySelector('.item-latency'); return cell.scrollWidth <= cell.clientWidth })`)
+	if broken := eval[string](p, `[...document.querySelectorAll('#sse-feed .measure b')].flatMap((e) => [...e.childNodes]).filter((node) => { const range = document.createRange(); range.selectNode(node); return node.nodeType === 3 && range.getClientRects().length > 1 }).map((node) => node.data).join(' ')`); broken != "" {
+		t.Errorf("numbers are broken in %s", broken)
+	}
+	p.wait(`document.querySelector('#sse-feed [data-measure=much] b').textContent === '123,456,789,012,345.67'`)
 }

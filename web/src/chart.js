@@ -12,6 +12,8 @@ const DAY = 86_400; // s
 const NEAR = 1 / 20; // of the chart's width
 const POINT = 1 / 200; // of the chart's width: a line that is no wider is not seen
 const DIGIT = 6; // px of a digit beside the chart
+const LONG = 11; // digits and commas of a number beside the chart
+const MILLION = 1e6;
 const DESCRIBE_EVERY = 2000; // ms; a screen reader that is on the chart need not read faster
 // Lines differ by more than colour, as their samples in the legend do.
 const STYLES = [{ width: 1.75 }, { width: 1.75, dash: [6, 3] }, { width: 2, dash: [2, 3] }, { width: 3.5 }];
@@ -205,7 +207,10 @@ export class Chart {
   #showEnds({ min, max }) {
     const step = 10 ** (Math.floor(Math.log10(max - min)) - 2) || 1;
     const grouped = Math.max(Math.abs(min), Math.abs(max)) >= 10_000;
-    [max, min].forEach((end, i) => { this.ends[i].textContent = Number.isFinite(end) ? this.#format(Math.round(end / step) * step, grouped) : ''; });
+    const written = [max, min].map((end) => (Number.isFinite(end) ? this.#format(Math.round(end / step) * step, grouped) : ''));
+    // Where both have an exponent, the line has the room of the zeros.
+    const short = step >= MILLION && written.some((text) => text.length > LONG);
+    [max, min].forEach((end, i) => { this.ends[i].textContent = short && end ? (Math.round(end / step) * step).toExponential() : written[i]; });
   }
 
   // #showValue shows the value of each line under the pointer, else its latest.

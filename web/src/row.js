@@ -17,10 +17,18 @@ export function enteredAt(item) {
 // The event may have waited for the broker before it entered the log.
 export const acceptedAt = (item) => Number(item.dataset.accepted) || enteredAt(item);
 
-// dress sets what depends on the reader's time zone, and on the day.
+// dress sets what depends on the reader's time zone, and on the day, and where a number may
+// go on in a line below.
 export function dress(item) {
+  for (const shown of item.querySelectorAll('.measure b')) breakBehindCommas(shown);
   const ms = Number(item.dataset.time);
   if (Number.isFinite(ms)) tellTime(item.querySelector('.item-time'), ms);
+}
+
+// breakBehindCommas lets a long number be broken between its groups of digits alone.
+function breakBehindCommas(shown) {
+  const groups = shown.textContent.split(/(?<=,)/);
+  if (groups.length > 1 && !shown.firstElementChild) shown.replaceChildren(...groups.flatMap((group, i) => (i ? [document.createElement('wbr'), group] : [group])));
 }
 
 // tellTime writes a time of day to the millisecond, behind its date where that is not

@@ -297,14 +297,15 @@ export class Connection {
     const { message, detail = '', own = false, final = false } = describe({ failure, status: run.status, detail: run.detail }, { silence: Date.now() - this.#silence.since, timeout: CONNECT_TIMEOUT });
     this.error = { message, detail, own, unknownReader: run.status === 401 };
     this.downSince ||= failure === 'silent' ? this.#silence.since : Date.now(); // one outage, one age
-    // Offline an attempt says nothing about the server, so it is not the last.
-    this.gaveUp = !final && navigator.onLine !== false && this.attempt >= this.maxAttempts;
+    // Offline an attempt says nothing about the server, so it is not the last. Nor does a
+    // cut that the reader made.
+    this.gaveUp = !final && !own && navigator.onLine !== false && this.attempt >= this.maxAttempts;
     if (final || this.gaveUp) {
       this.#wanted = false;
       this.#set('error');
       return;
     }
-    this.attempt = Math.min(this.attempt + 1, this.maxAttempts);
+    if (!own) this.attempt = Math.min(this.attempt + 1, this.maxAttempts);
     const delay = pause || Math.max(this.#backoff(), run.retryAfter * (1 + Math.random() / 10));
     this.retryAt = Date.now() + delay;
     this.#retryTimer = setTimeout(() => this.#open(), delay);

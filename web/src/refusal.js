@@ -14,9 +14,9 @@ export function describe({ failure, status, detail }, { silence, timeout }) {
     case 'refused':
       return { ...refused(status), ...(detail && { detail }) };
     case 'lost':
-      return { message: 'The connection was lost.', detail: 'A try that reaches the server goes on behind the last event.' };
+      return { message: 'The connection was lost.', detail: 'A try that succeeds goes on behind the last event.' };
     default:
-      return { message: 'The server ended the stream.', detail: 'It may be restarting. A try that reaches the server goes on behind the last event.' };
+      return { message: 'The server ended the stream.', detail: 'It may be restarting. A try that succeeds goes on behind the last event.' };
   }
 }
 

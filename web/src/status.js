@@ -119,8 +119,9 @@ export function status(page) {
       this.errorDetail = error.unknownReader && asks() ? 'Give the page a token above.' : error.detail;
       this.retrying = String(state === 'connecting');
       this.retryLabel = state === 'connecting' ? 'Trying…' : retryAt ? 'Retry now' : 'Retry';
-      if (state === 'connecting') this.retryText = `Trying again (${attempt} of ${maxAttempts})…`;
-      else if (retryAt) this.retryText = `Next try in ${Math.max(0, Math.ceil((retryAt - at) / 1000))} s (${attempt} of ${maxAttempts})${this.network === 'offline' ? ', or when the network is back' : ''}`;
+      const which = attempt ? ` (${attempt} of ${maxAttempts})` : '';
+      if (state === 'connecting') this.retryText = `Trying again${which}…`;
+      else if (retryAt) this.retryText = `Next try in ${Math.max(0, Math.ceil((retryAt - at) / 1000))} s${which}${this.network === 'offline' ? ', or when the network is back' : ''}`;
       else this.retryText = gaveUp ? `Gave up after ${maxAttempts} tries.` : '';
     },
 

@@ -6,6 +6,7 @@ import { afterEach, beforeEach, test } from 'node:test';
 import { Server, emit, settled, startClock } from './browser.mjs';
 
 const { Connection } = await import('../src/connection.js');
+const { status } = await import('../src/status.js');
 
 let clock, server, connection, messages;
 
@@ -87,6 +88,27 @@ test('a stream that flaps does not make the server forget its attempts', async (
   assert.equal(connection.retryAt - Date.now(), 750);
 });
 
+test('a line that the reader cuts again and again is no server that fails', async () => {
+  const shown = Object.assign(status(() => ({ stream: connection })), { keepFocus() {}, showButton() {} });
+  await opened();
+  for (let n = 0; n < 12; n++) {
+    connection.cut(3000);
+    assert.ok(connection.wanted, `it gave up at cut ${n + 1}`);
+    shown.refreshStatus(Date.now());
+    assert.equal(shown.retryText, 'Next try in 3 s');
+    await reopened();
+  }
+  server.last.stream();
+  connection.cut(3000);
+  await clock.pass(3050);
+  shown.refreshStatus(Date.now());
+  assert.equal(shown.retryText, 'Trying again…');
+  server.last.fail();
+  await settled();
+  shown.refreshStatus(Date.now());
+  assert.equal(shown.retryText, 'Next try in 1 s (1 of 8)');
+});
+
 test('Retry now counts afresh, and is in the place of the retry that was planned', async () => {
   open().connect();
   for (let n = 0; n < 4; n++) {
@@ -115,7 +137,7 @@ test('what is said of a stream that was lost promises no more than the next atte
     await end();
     await settled();
     assert.equal(connection.state, 'error');
-    assert.match(connection.error.detail, /A try that reaches the server goes on behind the last event\.$/);
+    assert.match(connection.error.detail, /A try that succeeds goes on behind the last event\.$/);
     await clock.pass(connection.retryAt - Date.now());
   }
 });

@@ -208,7 +208,8 @@ func TestStormsOfDifferentKinds(t *testing.T) {
 }
 
 // A topic that was made on demand is its pattern in the log: there may be very many,
-// and their names may be nobody's business. That one is followed is no news.
+// and their names may be nobody's business. That one is followed is no news. Which topic a
+// line is about, the spans tell to which its trace ID leads.
 func TestLogsTellThePatternOfTopicsOnDemand(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		var log streamtest.Buffer
@@ -225,6 +226,17 @@ func TestLogsTellThePatternOfTopicsOnDemand(t *testing.T) {
 		text := log.String()
 		if !strings.Contains(text, `"topic":"run.*"`) || strings.Contains(text, "8f3c") || strings.Contains(text, "broker up") {
 			t.Errorf("the log says %s", text)
+		}
+		for line := range strings.Lines(text) {
+			var record map[string]any
+			if err := json.Unmarshal([]byte(line), &record); err != nil {
+				t.Fatalf("%v: %s", err, line)
+			}
+			if !slices.ContainsFunc(r.ended(), func(s sdktrace.ReadOnlySpan) bool {
+				return s.SpanContext().TraceID().String() == record["trace_id"] && attr(s, "sse.topic").AsString() == "run.8f3c"
+			}) {
+				t.Errorf("no span tells the topic of %s", line)
+			}
 		}
 	})
 }

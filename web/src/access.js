@@ -26,21 +26,25 @@ export function listen(topic) {
 export const BEARER = ' -H "Authorization: Bearer $TOKEN"'; // what curl is to say besides, where a token is needed
 
 // readToken is that where reading needs a token.
-export const readToken = () => (!asks() || asksPublisher() ? '' : BEARER);
+export const readToken = () => (asksReader() ? BEARER : '');
 
-// asks says whether there is a place on this page that asks for a token.
-export const asks = () => byID('ask') !== null;
+// asksReader says whether there is a place on this page that asks for a token to read.
+export const asksReader = () => byID('ask')?.dataset.for === 'read';
 
-// asksPublisher says whether that is for publishing alone.
+// asksPublisher says whether there is one that asks for a token to publish, and no other.
 export const asksPublisher = () => byID('ask')?.dataset.for === 'publish';
 
 // isAsking says whether the page asks now: it has no token, or none that is good any longer.
 export const isAsking = () => byID('ask')?.hidden === false;
 
-// ask asks for another token, once the one that there was is good no longer. A page that
-// asks already says nothing new.
-export function ask(why) {
-  if (!asks() || isAsking()) return;
+// askReader asks for another token, once the one that there was is good no longer.
+export function askReader(why) {
+  if (asksReader()) ask(why);
+}
+
+// ask is for both. A page that asks already says nothing new.
+function ask(why) {
+  if (isAsking()) return;
   show('allowed', false);
   show('ask', true);
   byID('ask-said').textContent = why || hint;

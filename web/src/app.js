@@ -83,7 +83,7 @@ function weir() {
       }, {
         change: () => this.plan(),
         notice: (kind, text, over) => this.tellNotice(kind, text, over),
-        denied: access.ask,
+        denied: access.askReader,
         message: (message, replayed) => {
           if (document.hidden && !message.fields && !replayed) unseen++;
           this.tried(message, replayed);

@@ -1,6 +1,6 @@
 // The state of the stream in words: the head of the page and its banners.
 
-import { asks } from './access.js';
+import { asksReader } from './access.js';
 import { elapsed, lasting } from './clock.js';
 
 const STATUS = { disconnected: 'Disconnected', connecting: 'Connecting...', connected: 'Connected', error: 'Error' };
@@ -116,7 +116,7 @@ export function status(page) {
       if (!error) return;
       this.error = error.message;
       // How another program shows its right is of no use beside the field that takes a token.
-      this.errorDetail = error.unknownReader && asks() ? 'Give the page a token above.' : error.detail;
+      this.errorDetail = error.unknownReader && asksReader() ? 'Give the page a token above.' : error.detail;
       this.retrying = String(state === 'connecting');
       this.retryLabel = state === 'connecting' ? 'Trying…' : retryAt ? 'Retry now' : 'Retry';
       const which = attempt ? ` (${attempt} of ${maxAttempts})` : '';

@@ -249,6 +249,7 @@ func TestWordsOfAnOutage(t *testing.T) {
 		t.Errorf("the gap is told as %q", note)
 	}
 	p.wait(`document.getElementById('stream-resumed').textContent === 'once' && document.getElementById('stream-gaps').textContent === '1'`)
+	p.wait(`document.querySelector('dt:has(+ #stream-resumed)').textContent === 'Reopened'`) // what a gap has broken is not resumed
 	p.wait(`document.title === 't · Weir' && document.getElementById('favicon').dataset.state === 'connected'`)
 }
 

@@ -48,15 +48,15 @@ export function keepLatest(ends, t) {
   }
 }
 
-const number = (n) => n.toLocaleString('en');
+const count = (n) => n.toLocaleString('en');
 
 // shownText says how many streams a table shows: of those that are open, and of those
 // that have ended. moreFaulted and moreLeft have ended, and the server tells no more of them.
 export function shownText({ openShown, open, endedShown, ended: over, moreFaulted, moreLeft }) {
   const all = over + moreFaulted + moreLeft;
   const parts = [];
-  if (openShown < open) parts.push(`${number(openShown)} of ${number(open)} open, the worst off first`);
-  else if (all) parts.push(`${number(open)} open`);
-  if (all) parts.push(`${endedShown < all ? `${number(endedShown)} of ${number(all)} that` : number(all)} ended in the last minute${moreFaulted ? `, ${number(moreFaulted)} of the others by a fault` : ''}`);
+  if (openShown < open) parts.push(`${count(openShown)} of ${count(open)} open, the worst off first`);
+  else if (all) parts.push(`${count(open)} open`);
+  if (all) parts.push(`${endedShown < all ? `${count(endedShown)} of ${count(all)} that` : count(all)} ended in the last minute${moreFaulted ? `, ${count(moreFaulted)} of the others by a fault` : ''}`);
   return parts.join(' · ');
 }

@@ -6,13 +6,20 @@ import (
 	"testing"
 )
 
+// reading starts a server with the topic t, and a page that reads it.
+func reading(t *testing.T, args ...string) (*server, *page) {
+	t.Helper()
+	s := startServer(t, append(args, "-source", "t=http", "-publish-rate", "0")...)
+	p := openPage(t, s.url())
+	p.connect()
+	return s, p
+}
+
 // A chart draws the values that it tells of, on a scale that does not leave the ground
 // where they do not, and no label lies on its line.
 func TestChartsDrawWhatTheySay(t *testing.T) {
 	t.Parallel()
-	s := startServer(t, "-source", "t=http", "-publish-rate", "0")
-	p := openPage(t, s.url())
-	p.connect()
+	s, p := reading(t)
 	for n := range 4 {
 		s.publish("t", fmt.Sprintf(`{"count":%d,"bytes":%d,"owed":-%d}`, n, 12_345+n*n*10_000_000, n))
 	}
@@ -43,13 +50,45 @@ func TestChartsDrawWhatTheySay(t *testing.T) {
 			&& columns.slice(Math.ceil((over.left - at.left) * by) + 8, -16).every((x) => rows.some((y) => drawn(x, y))) })()`)
 }
 
+// A line has a hole where events are lost, and none where the reader was away and missed
+// nothing.
+func TestChartBreaksWhereEventsAreLost(t *testing.T) {
+	t.Parallel()
+	s, p := reading(t, "-history", "10")
+	s.publish("t", seq(0, 4)...)
+	p.total(4)
+	const hole = `(() => { const plot = document.querySelector('[data-chart=seq] canvas'), at = plot.getBoundingClientRect(), over = document.querySelector('[data-chart=seq] .u-over').getBoundingClientRect(), by = plot.width / at.width
+		const height = Math.round((over.bottom - at.top) * by), rows = [...Array(height).keys()]
+		const copy = Object.assign(document.createElement('canvas'), { width: plot.width, height }).getContext('2d', { willReadFrequently: true })
+		copy.drawImage(plot, 0, 0)
+		const { data } = copy.getImageData(0, 0, plot.width, height)
+		return [...Array(plot.width).keys()].slice(Math.ceil((over.left - at.left) * by) + 8, -16).some((x) => rows.every((y) => !data[4 * (y * plot.width + x) + 3])) })()`
+	away := func(from, to, total int) {
+		p.click("#disconnect")
+		p.state("disconnected")
+		p.run(`void (window.back = 2000 + Date.now())`)
+		p.wait(`Date.now() > back`)
+		for _, event := range seq(from, to) {
+			s.publish("t", event)
+		}
+		p.connect()
+		p.total(total)
+		p.wait(`document.querySelector('[data-chart=seq] .chart-range').textContent === '0 – %d'`, to-1)
+	}
+	away(4, 8, 8)
+	if eval[bool](p, hole) {
+		t.Error("the line has a hole, and nothing was lost")
+	}
+	away(8, 40, 18)
+	p.says("#stream-gaps", "1")
+	p.wait(hole)
+}
+
 // A number reads alike in its row, as the latest of its chart, in the range, and under the
 // pointer; and the ends of a chart are not 0 where its values are not.
 func TestNumbersReadAlikeInRowsAndCharts(t *testing.T) {
 	t.Parallel()
-	s := startServer(t, "-source", "t=http", "-publish-rate", "0")
-	p := openPage(t, s.url())
-	p.connect()
+	s, p := reading(t)
 	for n := range 5 {
 		s.publish("t", fmt.Sprintf(`{"tiny":%de-9,"large":%d.9,"owed":%d,"vast":%d}`, n+1, 12_345_681+n, 49_247-n*10_000, 12_345_678_901*(n+1)))
 	}
@@ -74,9 +113,7 @@ func TestNumbersReadAlikeInRowsAndCharts(t *testing.T) {
 // whole in its row.
 func TestEveryNumberCanBeChosen(t *testing.T) {
 	t.Parallel()
-	s := startServer(t, "-source", "t=http", "-publish-rate", "0")
-	p := openPage(t, s.url())
-	p.connect()
+	s, p := reading(t)
 	var many []string
 	for n := range 20 {
 		many = append(many, fmt.Sprintf(`"n%d":%d`, n, n))
@@ -96,9 +133,7 @@ func TestEveryNumberCanBeChosen(t *testing.T) {
 // is another one.
 func TestChartSaysByWhichTimeItGoes(t *testing.T) {
 	t.Parallel()
-	s := startServer(t, "-source", "t=http")
-	p := openPage(t, s.url())
-	p.connect()
+	s, p := reading(t)
 	s.publish("t", `{"live":1}`, `{"live":2}`, `{"live":3}`)
 	for n := range 3 {
 		s.publishAs("t", "application/cloudevents+json", fmt.Sprintf(`{"specversion":"1.0","id":"%d","source":"/s","type":"x","time":"2020-01-01T00:0%d:00Z","data":{"old":%d}}`, n, n, n))

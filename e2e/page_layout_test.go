@@ -127,6 +127,7 @@ func TestColumnsOfRowsStandInLine(t *testing.T) {
 	if lines := eval[string](p, `[...new Set([...document.querySelectorAll('#sse-feed .data-item')].map((row) => [...row.querySelectorAll('.measure')].map((e) => Math.round(e.getBoundingClientRect().left)).join(' ')))].join(', ')`); strings.Contains(lines, ",") {
 		t.Errorf("the columns of the rows are at %s", lines)
 	}
+	p.run(`for (const cell of document.querySelectorAll('#sse-feed [data-unseen] .item-latency')) Object.assign(cell, { textContent: 'came in 888 ms' }).dataset.pace = 'bad'`) // the widest
 	p.wait(`[...document.querySelectorAll('#sse-feed .data-item')].every((row) => { const cell = row.querySelector('.item-latency'); return cell.scrollWidth <= cell.clientWidth })`)
 	if broken := eval[string](p, `[...document.querySelectorAll('#sse-feed .measure b')].flatMap((e) => [...e.childNodes]).filter((node) => { const range = document.createRange(); range.selectNode(node); return node.nodeType === 3 && range.getClientRects().length > 1 }).map((node) => node.data).join(' ')`); broken != "" {
 		t.Errorf("numbers are broken in %s", broken)

@@ -63,6 +63,49 @@ func TestJourneyOfAnEvent(t *testing.T) {
 	p.state("connected")
 }
 
+// A row has the journey by which it came, whatever connection the page has by now: that was
+// no other reader.
+func TestRowKeepsItsJourney(t *testing.T) {
+	t.Parallel()
+	s := startServer(t, "-source", "t=http")
+	p := openPage(t, s.url())
+	p.expect(`favicon.ico`)
+	p.connect()
+	s.publish("t", seq(0, 1)...)
+	p.latest(0)
+	const total = `(document.querySelector('#journey .journey-total')?.textContent.trim() ?? '')`
+	press := func() string {
+		p.run(`document.getElementById('journey-close').hidden || document.getElementById('journey-close').click()`)
+		p.wait(`document.getElementById('journey').dataset.journey === 'empty'`)
+		p.click(`#sse-feed .data-item`)
+		p.wait(`document.getElementById('journey').dataset.journey === 'loaded'`)
+		return eval[string](p, total)
+	}
+	press()
+	p.wait(total + `.endsWith('from t to screen')`) // the page has reported
+	own := eval[string](p, total)
+	first := p.text("#stream-connection")
+	for name, again := range map[string]func(){
+		"a cut":                  func() { p.click("#cut"); p.state("error") },
+		"Disconnect and Connect": func() { p.click("#disconnect"); p.state("disconnected"); p.click("#connect") },
+		"a reload":               p.reload,
+	} {
+		again()
+		p.wait(`document.body.dataset.state === 'connected' && document.getElementById('stream-connection').textContent !== %q`, first)
+		if now := press(); now != own {
+			t.Errorf("after %s the row that took %q is said to have taken %q", name, own, now)
+		}
+	}
+	// The address of the event is opened again with the row beside it.
+	p.wait(`new URLSearchParams(location.search).has('event')`)
+	p.reload()
+	p.wait(total + ` !== ''`)
+	if now := eval[string](p, total); now != own {
+		t.Errorf("at its address the event that took %q is said to have taken %q", own, now)
+	}
+	p.state("connected")
+}
+
 func TestJourneyLinksToJaeger(t *testing.T) {
 	t.Parallel()
 	s := startServer(t, "-source", "t=http", "-jaeger-ui", "http://127.0.0.1:16999/ui")

@@ -17,7 +17,7 @@
 //   #try-text #publish #cut #freeze #try-curl #try-said
 //   #filter-text #filter-slower #more #download #utc #keys #keys-on
 //   #feed-count #feed-empty #feed-none
-//   #sse-feed > .data-item[data-id][data-time][data-traceparent][data-latency][data-replayed][aria-pressed]
+//   #sse-feed > .data-item[data-id][data-time][data-traceparent][data-connection][data-node][data-latency][data-replayed][aria-pressed]
 //              .measure[data-measure][data-value][data-color] .item-text .item-latency
 //   #sse-feed > .feed-note[data-note]  gap (data-from, data-to, data-reason) | stream-error | close
 //   #charts [data-chart]               one for each measure that is shown; #charts-menu
@@ -110,7 +110,7 @@ function weir() {
       const ignored = OF_STREAMS.filter((name) => query.has(name)).map((name) => `“${name}”`);
       if (ignored.length && topic && dataset.unknown === undefined) this.tellNotice('whole-topic', `This page reads all of “${topic}”: ${ignored.join(' and ')} in its address ${ignored.length > 1 ? 'are' : 'is'} for streams. Above the rows they can be filtered.`);
       if (remembered) page.restore(remembered);
-      if (query.get('event')) page.panel.open(topic, query.get('event'));
+      if (query.get('event')) page.open(query.get('event'));
       setInterval(() => this.refresh(), 250);
       this.refresh();
     },

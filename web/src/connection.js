@@ -48,7 +48,8 @@ export class Connection {
 
   // url(lastID) is where the stream is. on has change(), and
   // message({event, id, data, fields}, run): fields are the parsed data of a
-  // control event. An event that came before, by its ID, is left out.
+  // control event, run.by the server's name of the connection, and its node. An event that
+  // came before, by its ID, is left out.
   constructor({ url, heartbeat = 0, retry = 0, maxAttempts = 8, traceparent = '' }, on) {
     this.#url = url;
     this.#on = on;
@@ -265,6 +266,7 @@ export class Connection {
   #control({ event, fields }, run) {
     switch (event) {
       case 'connected':
+        run.by = { connection: String(fields.connection ?? ''), node: String(fields.node ?? '') };
         // A reconnect is to link to the stream that it continues.
         if (typeof fields.traceparent === 'string' && fields.traceparent) this.#parent = fields.traceparent;
         if (/^[\w.-]{1,64}$/.test(fields.session)) this.#session = fields.session;

@@ -22,6 +22,7 @@ export class EventPanel {
 
   #topic = '';
   #item = null;
+  #by = {}; // of an event that is opened by its address
   #journey = new Journey(byID('journey'));
   #hasJourneys;
   #line = '';
@@ -45,8 +46,9 @@ export class EventPanel {
     return `${location.origin}/?topic=${encodeURIComponent(this.#topic)}&event=${this.id}`;
   }
 
-  // show takes a row of the feed, and the connection on which it came.
-  show(item, topic, connection) {
+  // show takes a row of the feed. It says by which connection it came, or by is that of
+  // a row in the feed that shows the same event.
+  show(item, topic, by = item.dataset) {
     this.#item = item;
     this.#topic = topic;
     this.id = item.dataset.id;
@@ -56,7 +58,7 @@ export class EventPanel {
     this.#showFacts();
     this.#showPayload();
     this.#hideRaw();
-    this.#showJourney(connection);
+    this.#showJourney(by);
     // On a phone the panel is below the feed, out of sight.
     const box = byID('journey-panel').getBoundingClientRect();
     if (box.top > innerHeight - 120 || box.bottom < 0) byID('journey-panel').scrollIntoView({ block: 'start' });
@@ -70,7 +72,7 @@ export class EventPanel {
     if (opened) this.#opened++;
     if (!opened || !this.id) return;
     if (!this.#item) {
-      if (byID('journey').dataset.journey === 'failed') this.open(this.#topic, this.id);
+      if (byID('journey').dataset.journey === 'failed') this.open(this.#topic, this.id, this.#by);
       return;
     }
     this.#journey.retry();
@@ -78,9 +80,10 @@ export class EventPanel {
     if (this.#rawFailed && !byID('raw').hidden) this.#showRaw();
   }
 
-  // open shows an event by its address, for which the server is asked.
-  async open(topic, id) {
+  // open shows an event by its address, for which the server is asked. by is as for show.
+  async open(topic, id, by = {}) {
     this.id = id;
+    this.#by = by;
     this.#topic = topic;
     byID('journey-close').hidden = false;
     byID('event-id').textContent = id;
@@ -92,11 +95,11 @@ export class EventPanel {
     } catch (error) {
       if (this.id !== id || this.#topic !== topic) return;
       this.#journey.say('failed', error.message);
-      if (opened !== this.#opened) this.open(topic, id); // the line came back meanwhile
+      if (opened !== this.#opened) this.open(topic, id, by); // the line came back meanwhile
       return;
     }
     const item = template.content.querySelector('.data-item');
-    if (item && this.id === id) this.show(item, topic, '');
+    if (item && this.id === id) this.show(item, topic, by);
   }
 
   // redress writes the times anew.
@@ -166,12 +169,14 @@ export class EventPanel {
     }));
   }
 
-  #showJourney(connection) {
+  // #showJourney shows the way by which the event came to this page, from the node that
+  // knows it, or else the slowest that is known.
+  #showJourney({ connection = '', node }) {
     const { traceparent = '' } = this.#item.dataset;
     const trace = traceparent.slice(3, 35);
     if (!this.#hasJourneys) this.#journey.say('moved', 'The journeys of this server are served on its admin address.', trace);
     else if (!sampled(traceparent)) this.#journey.say('unsampled', 'This event was not sampled. So that tracing costs little, only some of many events are.', trace);
-    else this.#journey.load(trace, this.id, connection);
+    else this.#journey.load(trace, this.id, connection, node);
   }
 
   #hideRaw() {

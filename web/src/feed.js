@@ -16,7 +16,7 @@ export class Feed {
   #root;
   #on;
   #tail;
-  #waiting = []; // for the next frame: {html, received, replayed, mine}, or the row of a note
+  #waiting = []; // for the next frame: {html, received, replayed, mine, by}, or the row of a note
   #held = []; // rows for which a reader leaves no room
   #arrived = []; // {item, received, mine}: rows whose time on screen is to be taken
   #frame = 0;
@@ -92,9 +92,11 @@ export class Feed {
     return this.items.length > 0 && this.matching === 0;
   }
 
-  add(html, { received, replayed, mine }) {
+  // by is the connection on which the event came, and its node. The row keeps both: after
+  // the next connection, or a reload, its journey is still the one by which it came.
+  add(html, { received, replayed, mine, by }) {
     if (!this.following) this.#missed++;
-    this.#wait({ html, received, replayed, mine });
+    this.#wait({ html, received, replayed, mine, by });
   }
 
   // note puts a row between the events that is none: a gap, which is told by its data,
@@ -226,7 +228,7 @@ export class Feed {
 
   // #parse turns what waits into rows.
   #parse() {
-    for (const { html, received, replayed, mine, row } of this.#waiting.splice(0)) {
+    for (const { html, received, replayed, mine, by, row } of this.#waiting.splice(0)) {
       if (row) {
         this.#held.push(row);
         if (row.dataset.note === 'gap') this.#on.gap();
@@ -235,6 +237,7 @@ export class Feed {
       const item = this.#rowOf(html);
       if (!item) continue;
       dress(item);
+      Object.assign(item.dataset, by);
       if (replayed) item.dataset.replayed = '';
       // The column of trace IDs takes no room in a feed that has none.
       if (item.dataset.traceparent) this.#root.dataset.traces = '';

@@ -124,8 +124,14 @@ export class Page {
     this.feed.follow(false); // or the row that was pressed would scroll away
     this.feed.select(item);
     beacon.send(); // what the journey lacks yet
-    this.panel.show(item, this.topic, this.connection);
+    this.panel.show(item, this.topic);
     this.#on.change();
+  }
+
+  // open shows an event by its address. Where this page has the row, it knows by which
+  // connection that came.
+  open(id) {
+    this.panel.open(this.topic, id, this.feed.find(id)?.dataset);
   }
 
   // choose goes on with another topic: IDs of one mean nothing in the other.
@@ -245,7 +251,7 @@ export class Page {
           this.#recovered(this.#fault.came());
         }
         this.stats.count(entered);
-        this.feed.add(message.data, { received: run.receivedAt, replayed, mine: run.mine });
+        this.feed.add(message.data, { received: run.receivedAt, replayed, mine: run.mine, by: run.by });
         this.#on.message(message, replayed);
         this.#on.change();
         return;

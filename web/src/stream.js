@@ -48,9 +48,10 @@ export class Stream {
 
   // name tells streams apart; inSight() says whether what comes is on a screen; the rest is
   // for Connection. on has change(), and
-  // message(message, {startedAt, receivedAt, mine, past}). mine says that this tab is
-  // to report when the message was here, and past that it had come before this tab
-  // read the stream: another tab kept it, or the server's log did.
+  // message(message, {startedAt, receivedAt, by, mine, past}). by is the connection by which
+  // it came, and its node; mine says that this tab is to report when the message was here,
+  // and past that it had come before this tab read the stream: another tab kept it, or the
+  // server's log did.
   constructor({ name, startsAnew = null, inSight = () => !document.hidden, ...options }, on) {
     Object.assign(this, AT_REST);
     this.#name = `weir:${name}`;
@@ -223,7 +224,7 @@ export class Stream {
   }
 
   #came(message, run) {
-    const times = { startedAt: run.startedAt, receivedAt: run.receivedAt };
+    const times = { startedAt: run.startedAt, receivedAt: run.receivedAt, by: run.by };
     if (this.#connection) {
       this.lastID = this.#connection.lastID;
       this.bytes = this.#connection.bytes;
@@ -362,7 +363,7 @@ export class Stream {
   // #catchUp reads what came before the first event that the leader keeps. It ends when
   // that is done, or by #endCatchUp.
   async #catchUp(until) {
-    const own = catchUp(this.#options, this.lastID, until, (message, run) => this.#deliver(message, { startedAt: run.startedAt, receivedAt: run.receivedAt, mine: false, past: true }));
+    const own = catchUp(this.#options, this.lastID, until, (message, run) => this.#deliver(message, { startedAt: run.startedAt, receivedAt: run.receivedAt, by: run.by, mine: false, past: true }));
     this.#endCatchUp = own.end;
     const all = await own.done;
     // What cannot be had is not passed over in silence.

@@ -84,6 +84,24 @@ test('a tab in sight reports what a leader out of sight cannot', async () => {
   assert.deepEqual(mine(second), [false, true]);
 });
 
+test('what comes says by which connection it came, in each tab, also when there is another by now', async () => {
+  const [first, line] = await led();
+  await line.send(...events(1, 2));
+  line.break();
+  await clock.pass(2000);
+  const again = server.last.stream();
+  await settled();
+  await again.connected('again', { node: 'two', position: '1-0' });
+  await again.send(...events(2, 3));
+  const second = await followed();
+  await again.send(...events(3, 4));
+  const by = ({ messages, runs }) => runs.filter((_, n) => !messages[n].fields).map((run) => `${run.by.connection} ${run.by.node}`);
+  assert.equal(by(first).length, 3);
+  assert.deepEqual(by(first).slice(1), ['again two', 'again two']);
+  assert.notEqual(by(first)[0], 'again two');
+  assert.deepEqual(by(second), by(first));
+});
+
 test('Disconnect leaves nothing of an outage', async () => {
   const [first, line] = await led();
   line.break();

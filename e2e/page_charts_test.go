@@ -109,6 +109,33 @@ func TestNumbersReadAlikeInRowsAndCharts(t *testing.T) {
 	p.wait(`document.querySelector('[data-chart=tiny]').hasAttribute('data-hover') && /^[1-5]e-9$/.test(document.querySelector('[data-chart=tiny] .chart-value').textContent)`)
 }
 
+// A scale has room for every value that is drawn, also for the last ones of a batch, which
+// came at one time; and one value with a fraction does not lend its digits to the others.
+func TestScaleIsOfEveryValue(t *testing.T) {
+	t.Parallel()
+	s := startServer(t, "-source", "t=http", "-publish-rate", "0")
+	p := openPage(t, s.url())
+	p.connect()
+	ends := `[...document.querySelectorAll('[data-chart=%s] .chart-end')].map((e) => Number(e.textContent.replaceAll(',', '')))`
+	s.publish("t", `{"first":1}`, `{"first":2}`, `{"first":-3.5}`)
+	p.wait(ends+`[0] > 2`, "first")
+	p.wait(ends+`[1] < -3.5`, "first")
+	for n := range 5 {
+		p.run(`window.until = 100 + Date.now()`) // in one moment each
+		p.wait(`Date.now() > until`)
+		s.publish("t", fmt.Sprintf(`{"a":%d}`, n+1))
+	}
+	for _, peak := range []int{500, 7_000, 90_000} {
+		s.publish("t", `{"a":6}`, fmt.Sprintf(`{"a":%d}`, peak))
+		p.wait(`document.querySelector('[data-chart=a] .chart-value').textContent.replaceAll(',', '') === '%d'`, peak)
+		p.wait(ends+fmt.Sprintf(`[0] >= %d`, peak), "a")
+	}
+	s.publish("t", `{"a":0.33333}`, `{"a":4}`)
+	p.says("[data-chart=a] .chart-value", "4")
+	p.says("[data-chart=a] .chart-range", "0.33333 – 90,000")
+	p.wait(`[...document.querySelectorAll('[data-chart=a] .chart-end')].every((e) => !e.textContent.includes('.'))`)
+}
+
 // Every number that has come three times can be chosen, whatever came beside it, and is
 // whole in its row.
 func TestEveryNumberCanBeChosen(t *testing.T) {

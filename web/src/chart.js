@@ -10,6 +10,7 @@ import { alone, edges, join } from './series.js';
 const STEPS = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14_400, 28_800, 86_400, 172_800, 604_800, 2_592_000]; // s between two labels
 const DAY = 86_400; // s
 const NEAR = 1 / 20; // of the chart's width
+const LEAST = 1; // s that a chart is wide: a batch of one moment is no line from edge to edge
 const POINT = 1 / 200; // of the chart's width: a line that is no wider is not seen
 const DIGIT = 6; // px of a digit beside the chart
 const LONG = 11; // digits and commas of a number beside the chart
@@ -89,12 +90,14 @@ export class Chart {
         stroke: muted, font, size: 18, gap: 3, space: 72, incrs: STEPS, grid: { show: false }, ticks: { show: false },
         // A label that would be cut at an edge is left out.
         values: (plot, splits) => splits.map((at) => {
-          const x = plot.valToPos(at, 'x');
-          return x > 22 && x < plot.width - 30 ? label(at * 1000, plot.scales.x.max - plot.scales.x.min) : '';
+          const text = label(at * 1000, plot.scales.x.max - plot.scales.x.min);
+          const x = plot.valToPos(at, 'x') + plot.bbox.left / devicePixelRatio;
+          const half = (text.length * DIGIT) / 2;
+          return x >= half && x <= plot.width - half ? text : '';
         }),
       }, { show: false }],
       cursor: { y: false, drag: { x: false, y: false }, points: { size: 6 }, sync: { key: 'weir' } },
-      scales: { y: { range: (_, min, max) => this.#scale(min, max) } },
+      scales: { x: { range: (_, min, max) => [Math.min(min, max - LEAST), max] }, y: { range: (_, min, max) => this.#scale(min, max) } },
       series: [{}, ...lines],
       hooks: { setCursor: [() => this.#showValue()], setScale: [(plot, key) => key === 'y' && this.#showEnds(plot.scales.y)] },
     }, this.#data(), this.canvas);
@@ -143,7 +146,7 @@ export class Chart {
 
   #ends() {
     const ranges = this.#lines.map(({ series }) => series.range());
-    return [Math.min(...ranges.map(([low]) => low)), Math.max(...ranges.map(([, high]) => high))].map((value) => this.#format(value));
+    return [Math.min(...ranges.map(([low]) => low)), Math.max(...ranges.map(([, high]) => high))].map((value) => this.#say(value));
   }
 
   #showRange() {
@@ -158,8 +161,8 @@ export class Chart {
     this.#describedAt = performance.now();
     const { label, unit, lines, others } = this.#measure;
     const told = [...lines].map(([subject, { series }]) => {
-      const [low, high] = series.range().map((value) => this.#format(value));
-      return `${this.#legend.length ? `${subject || 'no subject'}: ` : ''}latest ${this.#format(series.latest)} ${unit}, between ${low} and ${high} over the last ${series.length} values`;
+      const [low, high] = series.range().map((value) => this.#say(value));
+      return `${this.#legend.length ? `${subject || 'no subject'}: ` : ''}latest ${this.#say(series.latest)} ${unit}, between ${low} and ${high} over the last ${series.length} values`;
     });
     this.canvas.setAttribute('aria-label', `${label}: ${told.join('; ')}${others.size ? `; ${this.others.textContent}` : ''}`);
   }
@@ -194,6 +197,16 @@ export class Chart {
     return this.#lines[0].series.format(value, digits, grouped);
   }
 
+  // #say writes a value as its row does: without zeros at the end that no value needs.
+  #say(value, grouped = false) {
+    const text = this.#format(value, grouped);
+    const least = Math.min(...this.#lines.map(({ series }) => series.least));
+    if (!/^-?[\d,]+\.\d+$/.test(text)) return text;
+    const [whole, behind] = text.split('.');
+    const kept = behind.slice(0, least) + behind.slice(least).replace(/0+$/, '');
+    return kept ? `${whole}.${kept}` : whole;
+  }
+
   // A share of a whole is shown as one: a cliff of 8 % is none.
   #scale(min, max) {
     if (this.#measure.unit === '%' && (min ?? 0) >= 0 && (max ?? 0) <= 100) return [0, 100];
@@ -207,7 +220,7 @@ export class Chart {
   #showEnds({ min, max }) {
     const step = 10 ** (Math.floor(Math.log10(max - min)) - 2) || 1;
     const grouped = Math.max(Math.abs(min), Math.abs(max)) >= 10_000;
-    const written = [max, min].map((end) => (Number.isFinite(end) ? this.#format(Math.round(end / step) * step, grouped) : ''));
+    const written = [max, min].map((end) => (Number.isFinite(end) ? this.#say(Math.round(end / step) * step, grouped) : ''));
     // Where both have an exponent, the line has the room of the zeros.
     const short = step >= MILLION && written.some((text) => text.length > LONG);
     [max, min].forEach((end, i) => { this.ends[i].textContent = short && end ? (Math.round(end / step) * step).toExponential() : written[i]; });
@@ -224,7 +237,7 @@ export class Chart {
     const near = (n) => n !== null && n !== undefined && Math.abs(times[n] - time) <= NEAR * (times.at(-1) - times[0]);
     const hovered = all.map((values, i) => (near(idxs[i + 1]) ? values[idxs[i + 1]] : undefined));
     const hovers = hovered.some((value) => value !== null && value !== undefined);
-    const values = lines.map(({ series }, i) => this.#format(hovers ? hovered[i] : series.latest));
+    const values = lines.map(({ series }, i) => this.#say(hovers ? hovered[i] : series.latest));
     this.#legend.forEach(({ value }, i) => { value.textContent = values[i] ?? ''; });
     this.value.textContent = this.#legend.length ? '' : values[0];
     this.box.toggleAttribute('data-hover', hovers);

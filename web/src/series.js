@@ -7,10 +7,13 @@ import { aligned, PLACES } from './number.js';
 const COLUMNS = 120;
 const FINEST = 1 / 200; // of the chart's width: what is closer is one column
 const QUIET = 8; // times the usual distance between two values
+const APART = 1e-6; // s between two points of one moment: no width on screen
+const SAME = 1e-4; // s: the points of one moment are no further from one another, and IDs no closer
 const LEAST = 10; // s: what is shorter is no quiet time
 
 export class Series {
-  digits = 0;
+  digits = 0; // the most that a value had behind the point
+  least = PLACES; // and the least
   latest = null; // the value that came last
 
   #columns = []; // {at, values: [{at, value}], count}, or {at, values: [{at, value: null}], count: 0} for a gap
@@ -39,6 +42,7 @@ export class Series {
   push(at, value, text) {
     if (!Number.isFinite(at) || !Number.isFinite(value)) return;
     this.digits = Math.min(PLACES, Math.max(this.digits, digitsOf(text)));
+    this.least = Math.max(0, Math.min(this.least, digitsOf(text)));
     this.latest = value;
     const last = this.#columns.at(-1);
     if (last?.count && at - last.at <= Math.max(0.002, (last.at - this.#columns[0].at) * FINEST)) {
@@ -76,12 +80,12 @@ export class Series {
 
   // saved is all of it for another time, as small as it can be; Series.from brings it back.
   get saved() {
-    return { digits: this.digits, latest: this.latest, columns: this.#columns.map(({ at, values, count }) => [count, at, ...values.flatMap((each) => [each.at, each.value])]) };
+    return { digits: this.digits, least: this.least, latest: this.latest, columns: this.#columns.map(({ at, values, count }) => [count, at, ...values.flatMap((each) => [each.at, each.value])]) };
   }
 
-  static from({ digits, latest, columns }) {
+  static from({ digits, least = 0, latest, columns }) {
     const series = new Series();
-    Object.assign(series, { digits, latest });
+    Object.assign(series, { digits, least, latest });
     for (const [count, at, ...flat] of columns) {
       const values = [];
       for (let i = 0; i < flat.length; i += 2) values.push({ at: flat[i], value: flat[i + 1] });
@@ -134,16 +138,20 @@ export function edges(values, times) {
   const steps = [];
   for (let n = 1; n < at.length; n++) {
     const step = times[at[n]] - times[at[n - 1]];
-    if (step > 0 && values[at[n]] !== null && values[at[n - 1]] !== null) steps.push({ step, from: at[n - 1], to: at[n] });
+    if (step > SAME && values[at[n]] !== null && values[at[n - 1]] !== null) steps.push({ step, from: at[n - 1], to: at[n] });
   }
   const usual = steps.map(({ step }) => step).sort((a, b) => a - b)[(steps.length - 1) >> 1];
   return [...new Set(steps.filter(({ step }) => step > LEAST && step > QUIET * usual).flatMap(({ from, to }) => [from, to]))];
 }
 
 // join puts several series on one axis: the times, and for each series its values, which
-// are undefined where the time is another one's.
+// are undefined where the time is another one's. No two times are the same: what draws
+// finds its first and its last point by their times, and would leave out those that share
+// the last one, in the scale and in the line.
 export function join(all) {
   const points = all.flatMap((series, of) => series.times.map((at, i) => ({ at, of, value: series.values[i] })));
   if (all.length > 1) points.sort((a, b) => a.at - b.at);
+  let last = -Infinity;
+  for (const point of points) last = point.at = Math.max(point.at, last + APART);
   return [points.map(({ at }) => at), ...all.map((_, of) => points.map((point) => (point.of === of ? point.value : undefined)))];
 }

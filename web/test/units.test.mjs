@@ -97,6 +97,22 @@ test('several lines share an axis, and each has gaps of its own', () => {
   assert.deepEqual([again.times, again.values, again.counts, again.length, again.latest, again.format(1)], [a.times, a.values, a.counts, a.length, a.latest, '1.0']);
 });
 
+test('no two points are of one time, or what draws leaves the last ones out; a moment stays one', () => {
+  const [a, b] = [new Series(), new Series()];
+  for (const value of [1, 2, -3.5]) a.push(1_763_832_000, value, '1');
+  for (const value of [6, 500]) b.push(1_763_832_000, value, '1');
+  for (const lines of [[a], [a, b]]) {
+    const [times, ...values] = join(lines);
+    assert.ok(times.every((at, i) => i === 0 || at > times[i - 1]), String(times));
+    assert.ok(times.at(-1) - times[0] < 1e-4);
+    assert.deepEqual(values[0].filter((value) => value !== undefined), [1, 2, -3.5]);
+  }
+  // The points of one moment say nothing of how often values come.
+  for (let at = 1; at < 9; at++) for (const value of [at, 500]) a.push(1_763_832_000 + 11 * at, value, '1');
+  const [times, values] = join([a]);
+  assert.deepEqual(edges(values, times), []);
+});
+
 test('a minute is a minute', () => {
   const stats = new Stats();
   const t0 = 1_800_000_000_000;

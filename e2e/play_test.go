@@ -43,6 +43,27 @@ func TestPlaySaysWhatToTry(t *testing.T) {
 	p.wait("document.getElementById('sse-feed').innerText.includes('hello')")
 }
 
+// What the page says of an event that was published is so while the line is cut, while there
+// is no stream, and after.
+func TestPublishedWhileNothingCanCome(t *testing.T) {
+	t.Parallel()
+	s := newServer(t, "-play")
+	s.env = []string{"WEIR_PUBLISH_TOKEN="}
+	s.start()
+	p := openPage(t, s.url()+"/t/demo")
+	p.click("#publish")
+	p.says("#try-said", "Published. Press Connect to see it come.")
+	p.connect()
+	p.says("#try-said", "Published.")
+	p.total(1)
+	p.click("#clear")
+	p.click("#cut")
+	p.says("#feed-empty p", "The line is cut. The page comes back by itself.")
+	p.click("#publish")
+	p.wait(`/^(Published\. The line is cut\.|Cut for \d+ s: 0 lost)/.test(document.getElementById('try-said').textContent)`)
+	p.wait(`/^Cut for \d+ s: 0 lost, 1 replayed\.$/.test(document.getElementById('try-said').textContent)`)
+}
+
 // played is what a server with -play has made so far.
 func (s *server) played() (topics, entries int) {
 	s.t.Helper()

@@ -2,6 +2,7 @@
 // makes of it. All of it happens on this page's own connection.
 
 import { askPublisher, asksPublisher, BEARER, isAsking } from './access.js';
+import { send } from './beacon.js';
 import { copy } from './copy.js';
 import { lasting, offset } from './clock.js';
 import { endOf, sayEnd } from './endings.js';
@@ -17,9 +18,10 @@ const SETTLED = 400; // ms after which what was waiting has come
 const ANSWERED = 1500; // ms in which the line does what it is asked for
 
 export function tryIt(page) {
-  let test = null; // what is under way: {kind, topic, began, until, over, cameBack, late, gaps, said}
+  let test = null; // what is under way: {kind, topic, began, until, over, cameBack, late, gaps, said, stands}
   let timer = 0;
   let hint = HINT; // what is told while nothing else is
+  let awaits = ''; // what is told of an event that was published and cannot come yet
   let away = 0; // when the server could not be reached, as long as that is told
 
   return {
@@ -84,7 +86,7 @@ export function tryIt(page) {
         away = Date.now();
         return undefined;
       }
-      if (answer.ok) return this.tell(page().stream.state === 'connected' ? 'Published.' : 'Published. Press Connect to see it come.');
+      if (answer.ok) return this.tellPublished();
       if (answer.status === 401 && asksPublisher()) return askPublisher('The last one is good no longer.');
       if (answer.status === 401 || answer.status === 403) return this.tell('Publishing needs a token here: the line on the right, with -H "Authorization: Bearer …".', 'bad');
       let detail = '';
@@ -96,8 +98,21 @@ export function tryIt(page) {
       this.tell(detail || `The server did not take it (${answer.status}).`, 'bad');
     },
 
+    // tellPublished says when what was published is to come, where it does not at once. While a
+    // test is under way, that says so.
+    tellPublished() {
+      awaits = '';
+      if (test?.stands) {
+        test.said = `Published. ${test.stands}`;
+        return this.tell(test.said);
+      }
+      awaits = awaited();
+      return this.tell(awaits || 'Published.');
+    },
+
     cutLine() {
       if (this.cannotCut === 'true') return;
+      send(); // while there is a line: that these events were on screen
       this.cutHere = true;
       this.begin('cut', `The line is cut. The page comes back in ${lasting(CUT)} and goes on where it was.`);
       page().stream.cut(CUT);
@@ -112,14 +127,15 @@ export function tryIt(page) {
     begin(kind, text) {
       clearTimeout(timer);
       timer = 0;
-      test = { kind, topic: page().topic, began: Date.now(), until: 0, over: 0, cameBack: 0, late: 0, gaps: 0, missed: 0, more: false, said: '' };
+      test = { kind, topic: page().topic, began: Date.now(), until: 0, over: 0, cameBack: 0, late: 0, gaps: 0, missed: 0, more: false, said: '', stands: '' };
       this.narrate(text);
     },
 
     // narrate says how the test stands. What was said of something else meanwhile stays.
     narrate(text) {
+      if (text === test.stands) return;
       if (!test.said || this.trySaid === test.said) this.tell(text);
-      test.said = text;
+      test.said = test.stands = text;
     },
 
     // tell says it in a line that is always there: nothing moves.
@@ -197,6 +213,8 @@ export function tryIt(page) {
       const { state, frozenUntil, openedAt } = page().stream;
       this.judgePublish();
       if (away && state === 'connected' && openedAt > away) this.tell(''); // it is back
+      if (awaits && this.trySaid !== awaits) awaits = '';
+      else if (awaits !== '' && awaited() !== awaits) this.tellPublished();
       this.cannotCut = String(state !== 'connected' || frozenUntil > 0);
       if (state === 'connected' && !test) this.cutHere = false;
       if (frozenUntil && !test) this.hear('Another tab of this browser froze the line that you share: nothing is read until it thaws.');
@@ -205,6 +223,14 @@ export function tryIt(page) {
       this.settle();
     },
   };
+
+  // awaited is what is told of an event that was published, as long as it cannot come; else ''.
+  function awaited() {
+    const { state, wanted, frozenUntil } = page().stream;
+    if (frozenUntil) return 'Published. It comes once the page reads again.';
+    if (state === 'connected') return '';
+    return wanted ? 'Published. It comes once the stream is open.' : 'Published. Press Connect to see it come.';
+  }
 
   // isOver says whether the line is back, or is read again.
   function isOver() {

@@ -56,6 +56,50 @@ test('what is typed is published as what it is, and the line for a terminal does
   }
 });
 
+// publishes publishes what stands in the field, and returns when the server has taken it.
+async function publishes() {
+  const published = shown.publish({ preventDefault() {} });
+  server.last.answer(200, {}, '{"ids":["1-0"]}');
+  await published;
+  return shown.trySaid;
+}
+
+test('of what was published it is told when it comes, as long as that is so', async () => {
+  const { stream } = page;
+  const becomes = (fields) => {
+    Object.assign(stream, fields);
+    shown.refreshTry();
+    return shown.trySaid;
+  };
+  becomes({ state: 'disconnected', wanted: false });
+  const press = 'Published. Press Connect to see it come.';
+  assert.equal(await publishes(), press);
+  assert.equal(becomes({}), press);
+  assert.equal(becomes({ state: 'connecting', wanted: true }), 'Published. It comes once the stream is open.');
+  assert.equal(becomes({ state: 'connected' }), 'Published.');
+  assert.equal(becomes({ state: 'disconnected', wanted: false }), 'Published.', 'it has come');
+  becomes({ state: 'error', wanted: true }); // where there is no Connect to press
+  assert.equal(await publishes(), 'Published. It comes once the stream is open.');
+  assert.equal(becomes({ wanted: false }), press); // it has given up
+  becomes({ state: 'connected', wanted: true, frozenUntil: Date.now() + 5000 });
+  assert.equal(await publishes(), 'Published. It comes once the page reads again.');
+  assert.equal(becomes({ frozenUntil: 0 }), 'Published.');
+});
+
+test('what is published while the line is cut does not take the place of how that stands', async () => {
+  shown.cutLine();
+  const stands = shown.trySaid;
+  Object.assign(page.stream, { state: 'error', wanted: true });
+  shown.refreshTry();
+  assert.equal(await publishes(), `Published. ${stands}`);
+  assert.equal(await publishes(), `Published. ${stands}`);
+  shown.refreshTry();
+  assert.equal(shown.trySaid, `Published. ${stands}`);
+  page.stream.state = 'connected';
+  shown.tried({ event: 'connected', fields: {} }, false);
+  assert.match(shown.trySaid, /^The page is back/);
+});
+
 test('why an event was not taken is told', async () => {
   for (const [answer, said] of [
     [() => server.last.fail(), /cannot be reached/], [() => server.last.answer(401), /needs a token/], [() => server.last.answer(403), /needs a token/],

@@ -38,6 +38,7 @@ import { figures } from './figures.js';
 import { listenForKeys } from './keys.js';
 import { setting } from './memory.js';
 import { Page } from './page.js';
+import { FOUND } from './row.js';
 import { status } from './status.js';
 import { StreamsView } from './streams.js';
 import * as title from './title.js';
@@ -119,6 +120,7 @@ function weir() {
       document.addEventListener('visibilitychange', () => {
         if (!document.hidden) unseen = 0;
       });
+      byID('filter-text').title = `Finds a row ${FOUND}`;
       // One press of Escape leaves the filter, with what stands in it.
       byID('filter-text').addEventListener('keydown', (event) => {
         if (event.key !== 'Escape') return;
@@ -154,7 +156,7 @@ function weir() {
       listenForKeys([
         ['c', 'Connect, or disconnect', () => (page.stream.wanted ? this.disconnect() : this.connect())],
         ['p', 'Hold the view, or follow the newest event', () => this.toggleFollow()],
-        ['/', 'Filter', () => { views.go('feed'); setTimeout(() => byID('filter-text').focus()); }],
+        ['/', `Filter: finds a row ${FOUND}`, () => { views.go('feed'); setTimeout(() => byID('filter-text').focus()); }],
         ['x', 'Clear the feed', () => this.clear()],
         ['1', 'Feed', () => views.go('feed')],
         ['2', 'Streams', () => views.go('streams')],

@@ -3,7 +3,7 @@
 
 import { now } from './clock.js';
 import { dressNote, noteOf } from './note.js';
-import { dress, latencyOf, showLatency, tellExactly, wordsOf } from './row.js';
+import { dress, isFound, latencyOf, showLatency, tellExactly } from './row.js';
 import { Tail } from './tail.js';
 
 export const MAX_ITEMS = 50;
@@ -139,7 +139,7 @@ export class Feed {
     return this.#root.querySelector(`.data-item[data-id="${CSS.escape(id)}"]`);
   }
 
-  // filter shows the rows that contain a text, and were slower than so many ms.
+  // filter shows the rows that are found by a text, and were slower than so many ms.
   filter(text, slower) {
     this.#filter = { text: text.trim().toLowerCase(), slower };
     for (const item of this.items) this.#sift(item);
@@ -214,10 +214,10 @@ export class Feed {
     item.hidden = Boolean(slower && !(Number(item.dataset.latency) > slower)) || !this.#matches(item);
   }
 
-  // #matches says whether the row contains the text that is looked for.
+  // #matches says whether the row is found by the text that is looked for.
   #matches(item) {
     const { text } = this.#filter;
-    return !text || wordsOf(item).toLowerCase().includes(text);
+    return !text || isFound(item, text);
   }
 
   // #drawn says whether the row is on screen, in a feed that is: of a burst those above the

@@ -93,11 +93,14 @@ export function payload(item) {
   return (item.querySelector('.item-data') ?? item.querySelector('.item-text'))?.textContent ?? '';
 }
 
-// wordsOf is what a row can be found by. Its cells stand on lines of their own: no text
-// that somebody looks for runs from one cell into the next.
-export function wordsOf(item) {
+// FOUND is by what the filter finds a row, as it is told to who filters.
+export const FOUND = 'by what the row shows, by its payload, or by its whole ID';
+
+// isFound says whether a row is found by a text in lower case, by the rule of FOUND. Cells
+// stand each for itself: no text that somebody looks for runs from one into the next.
+export function isFound(item, text) {
   const cells = [...item.children].flatMap((cell) => (cell.className === 'item-body' ? [...cell.children] : cell));
-  return [...cells.map((cell) => cell.textContent), item.dataset.type ?? '', item.dataset.id].join('\n');
+  return text === item.dataset.id || cells.some((cell) => cell.textContent.toLowerCase().includes(text));
 }
 
 // isPartial says whether the row holds a part of the payload alone.

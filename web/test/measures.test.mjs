@@ -14,7 +14,7 @@ const memory = await import('../src/memory.js');
 const { judge, together, worseFirst, worstFirst } = await import('../src/judge.js');
 const { frame } = await import('../src/lookup.js');
 const { setNode } = await import('../src/node.js');
-const { enteredAt, showLatency, toLine, wordsOf } = await import('../src/row.js');
+const { enteredAt, isFound, showLatency, toLine } = await import('../src/row.js');
 const { Series } = await import('../src/series.js');
 const { Stats } = await import('../src/stats.js');
 const title = await import('../src/title.js');
@@ -367,7 +367,8 @@ test('a row is found by what is in a cell, and not by what two cells make togeth
     children: [cell('15:37:32.641', 'item-time'), cell('plantline 7seq 381hello', 'item-body', body), cell('206 ms', 'item-latency'), cell('3e2a1a97', 'item-trace')],
     get textContent() { return this.children.map((part) => part.textContent).join(''); },
   };
-  const words = wordsOf(item);
-  for (const found of ['15:37', 'hello', 'seq 381', 'line 7', '206 ms', '3e2a', 'measured', '000123-4']) assert.ok(words.includes(found), found);
-  for (const joined of ['hello20', 'ms3e', 'plantline', '7seq', '381hello', '97 measured', 'measured 17']) assert.ok(!words.includes(joined), joined);
+  for (const found of ['15:37', 'hello', 'seq 381', 'line 7', '206 ms', '3e2a', '1763832000123-4']) assert.ok(isFound(item, found), found);
+  for (const joined of ['hello20', 'ms3e', 'plantline', '7seq', '381hello', '97 measured', 'measured 17']) assert.ok(!isFound(item, joined), joined);
+  // Nor by what no row shows: every row has a type, and each ID begins like the one before.
+  for (const unseen of ['measured', '17638', '000123-4']) assert.ok(!isFound(item, unseen), unseen);
 });

@@ -19,7 +19,8 @@ type Hooks struct {
 	// called when the event is in the log (or in the broker), or was refused.
 	Publish func(ctx context.Context, topic string, e *Event) func(id ID, err error)
 	// Receive is called for an event that came through a broker, before it
-	// enters this process's log. It may set the event's Tag.
+	// enters this process's log. It may set the event's Tag. It is not called for
+	// what the broker held already when the topic was made here.
 	Receive func(topic string, e *Event)
 	// Topic is called when a topic has been made, with its label: see
 	// TopicOptions.

@@ -95,7 +95,12 @@ func newTopic(h *Hub, name string, opts TopicOptions, onDemand bool) *topic {
 	t := &topic{hub: h, name: name, opts: opts, onDemand: onDemand, gone: make(chan struct{}), used: time.Now()}
 	log := eventlog.Options{History: opts.History, Bytes: opts.Bytes, Numbered: h.opts.Broker != nil}
 	if receive := h.opts.Hooks.Receive; receive != nil && h.opts.Broker != nil {
-		log.Receive = func(e *Event) { receive(name, e) }
+		made := time.Now()
+		log.Receive = func(e *Event) {
+			if !t.past(e, made) {
+				receive(name, e)
+			}
+		}
 	}
 	t.log = eventlog.New(log)
 	if h.opts.Broker != nil {
@@ -105,17 +110,18 @@ func newTopic(h *Hub, name string, opts TopicOptions, onDemand bool) *topic {
 	return t
 }
 
-// A feed is one view of the topic in one format, for as long as somebody reads
-// it.
-type feed struct {
-	*fanout.Feed
-	key     feedKey
-	readers int
-}
-
-type feedKey struct {
-	filter string // its patterns, joined
-	format *eventlog.Format
+// past reports whether an event is one that the broker held when the topic was made here:
+// that is read from its history, and not received.
+func (t *topic) past(e *Event, made time.Time) bool {
+	select {
+	case <-t.joined:
+		return false
+	default:
+	}
+	if e.Origin.Published.IsZero() {
+		return e.ID.Time().Before(made)
+	}
+	return e.Origin.Published.Before(made)
 }
 
 // join counts a reader in and returns the feed that it reads. It fails when

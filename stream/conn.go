@@ -87,6 +87,15 @@ func (c *Conn) Bytes() int64 { return c.bytes.Load() }
 // Errors returns how many faults the client has been told of: gaps.
 func (c *Conn) Errors() int64 { return c.errors.Load() }
 
+// Since returns the newest event that was in the log when the connection was opened: what
+// comes up to it is a replay. It is zero for a Conn that no Handler made.
+func (c *Conn) Since() ID {
+	if c.s == nil {
+		return ID{}
+	}
+	return c.s.member.Since()
+}
+
 // LastWrite returns when something was last written to the client.
 func (c *Conn) LastWrite() time.Time { return c.Started.Add(time.Duration(c.wrote.Load())) }
 

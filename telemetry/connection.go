@@ -34,6 +34,15 @@ func clientHost(conn *stream.Conn) string {
 	return host
 }
 
+// openedAfter returns when the connection was opened, if an event was in the log before,
+// and the zero time otherwise.
+func (c *connection) openedAfter(event string) time.Time {
+	if id, err := stream.ParseID(event); err != nil || id.After(c.trace.conn.Since()) {
+		return time.Time{}
+	}
+	return c.trace.conn.Started
+}
+
 // open is called when the client has the headers.
 func (c *connection) open(now time.Time) {
 	c.exchange.end(now, http.StatusOK, nil)

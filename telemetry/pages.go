@@ -117,7 +117,7 @@ func (p *pages) process(c *connection, r report, claim claim, now time.Time) (re
 	e, told, err := p.rec.journeys.Report(refTo(sc), r.ID, func(e journey.Event, published time.Time) (journey.Report, bool) {
 		created = published
 		fits := e.Topic == c.trace.conn.Topic && claim.fits(published, now)
-		return journey.Report{Connection: c.trace.conn.ID, Received: claim.received, Shown: claim.shown, Unseen: claim.unseen, Busy: claim.busy}, fits
+		return journey.Report{Connection: c.trace.conn.ID, Received: claim.received, Shown: claim.shown, Unseen: claim.unseen, Busy: claim.busy, Opened: c.openedAfter(e.ID)}, fits
 	})
 	switch {
 	case errors.Is(err, journey.ErrUnknown):
@@ -128,7 +128,7 @@ func (p *pages) process(c *connection, r report, claim claim, now time.Time) (re
 		return reportDuplicate
 	}
 	span := p.processSpan(c, sc, e, told)
-	if d, ok := c.reader.Load().Find(refTo(sc)); ok && d.Replay {
+	if !told.Opened.IsZero() {
 		return "" // the time that a replayed event waited for its reader is no latency
 	}
 	ctx := trace.ContextWithSpanContext(context.Background(), span)
@@ -150,10 +150,11 @@ func (p *pages) processSpan(c *connection, created trace.SpanContext, e journey.
 	}
 	links := []trace.Link{link(c.trace.traceContext(), linkStream)}
 	et := p.pending.find(refTo(created))
-	if et != nil {
+	live := told.Opened.IsZero()
+	if et != nil && live {
 		et.reports.Add(1)
 	}
-	if late := told.Shown.Sub(e.Published) >= lateAfter; told.Unseen || told.Number > maxProcess && !late || told.Number > journey.MaxReports {
+	if late := live && told.Shown.Sub(e.Published) >= lateAfter; told.Unseen || told.Number > maxProcess && !late || told.Number > journey.MaxReports {
 		if et != nil {
 			et.until(told.Shown)
 		}

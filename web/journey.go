@@ -122,6 +122,8 @@ func partOf(j journey.Journey) string {
 		return "sent; not reported on screen yet"
 	case j.Awaited:
 		return "sent; not reported on screen"
+	case j.Forgotten:
+		return "sent; whether it was on screen is no longer held"
 	case last == journey.Deliver:
 		return "sent to a reader that does not report"
 	case j.Slowest != (journey.Way{}):
@@ -254,6 +256,8 @@ func journeyOf(j journey.Journey, err error) Journey {
 	switch {
 	case errors.Is(err, journey.ErrEvicted):
 		return Journey{Missing: "This event is too long ago: only the last few are kept in memory. A collector keeps them all."}
+	case errors.Is(err, journey.ErrBefore):
+		return Journey{Missing: "This event was published before this server was started, which has read it from the log: its way is not known here. A collector keeps them all."}
 	case err != nil:
 		return Journey{Missing: "Nothing is known of this trace here: the event was not sampled, another node has it, it is too long ago, or the server was restarted since."}
 	}

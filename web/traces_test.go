@@ -349,3 +349,43 @@ func TestJourneyIsAsLongAsItsRow(t *testing.T) {
 		t.Errorf("the bars do not say of which steps they are:\n%s", html)
 	}
 }
+
+// What is not held any more is not said to be so or so.
+func TestJourneyThatIsNotHeld(t *testing.T) {
+	store := journey.NewStore("a", 0, 0)
+	s := newSite(t, func(o *web.Options) {
+		full(o)
+		o.Observe.Traces = store
+	})
+	says := func(path string, status int, want string) {
+		t.Helper()
+		w := s.do("GET", path, "", "HX-Request", "true", "Accept", "text/html", "Sec-Fetch-Mode", "cors")
+		if w.Code != status || !strings.Contains(w.Body.String(), want) {
+			t.Errorf("%s: %d, no %q in\n%s", path, w.Code, want, w.Body)
+		}
+	}
+	unknown := journey.Ref{Trace: [16]byte{2}, Span: [8]byte{1}}.TraceID()
+	says("/traces/"+unknown+"?event=5000-0", 404, "published before this server was started")
+	says(fmt.Sprintf("/traces/%s?event=%d-0", unknown, time.Now().Add(time.Minute).UnixMilli()), 404, "Nothing is known of this trace here")
+
+	// More pages have reported than are kept, and then had more events than are remembered.
+	at := time.Now()
+	e := journey.Event{Topic: "one", ID: fmt.Sprintf("%d-0", at.UnixMilli()), Published: at}
+	ref := journey.Ref{Trace: [16]byte{1}, Span: [8]byte{1}}
+	store.Publish(ref, e, journey.Span{Began: at, Ended: at.Add(time.Millisecond)})
+	for i := range journey.MaxReports + 2 {
+		d := journey.Delivery{Connection: fmt.Sprint("page-", i), Entered: at, Began: at, Ended: at.Add(2 * time.Millisecond), Batch: 1}
+		store.Deliver(ref, e, d)
+		store.Reader(d.Connection).Deliver(ref, d)
+		if _, _, err := store.Report(ref, e.ID, func(journey.Event, time.Time) (journey.Report, bool) {
+			return journey.Report{Connection: d.Connection, Received: at.Add(3 * time.Millisecond), Shown: at.Add(4 * time.Millisecond)}, true
+		}); err != nil {
+			t.Fatal(err)
+		}
+		for k := range 500 {
+			store.Reader(d.Connection).Deliver(journey.Ref{Trace: [16]byte{3, byte(k), byte(k >> 8)}}, d)
+		}
+	}
+	says("/traces/"+ref.TraceID()+fmt.Sprint("?connection=page-", journey.MaxReports+1), 200, "sent; whether it was on screen is no longer held")
+	says("/traces/"+ref.TraceID()+"?connection=page-0", 200, "to screen")
+}

@@ -63,13 +63,18 @@ func (s *Store) last(r *record) end {
 	return last
 }
 
-// replayed reports whether a reader is known to have come after the event. The caller
+// replayed reports whether a reader is known to have come after the event. What is kept
+// with the event says so first: a reader remembers only its last deliveries. The caller
 // holds s.mu.
 func (s *Store) replayed(r *record, connection string) bool {
-	if d, _, ok := s.readers.find(connection, r.ref); ok {
-		return d.Replay
+	if p := r.report(connection); p != nil && !p.Opened.IsZero() {
+		return true
 	}
-	return slices.ContainsFunc(r.deliveries, func(d Delivery) bool { return d.Connection == connection && d.Replay })
+	if i := slices.IndexFunc(r.deliveries, func(d Delivery) bool { return d.Connection == connection }); i >= 0 {
+		return r.deliveries[i].Replay
+	}
+	d, _, _ := s.readers.find(connection, r.ref)
+	return d.Replay
 }
 
 // report returns what a page told, if that is kept with the event, or nil.

@@ -68,6 +68,9 @@ type Report struct {
 	// One that was Unseen was not on screen when it came; Shown is Received then.
 	Received, Shown time.Time
 	Unseen          bool
+	// Opened is when the connection was opened, if the event was in the log before: the
+	// page came later than the event. Zero: it was there when the event came.
+	Opened time.Time
 	// Busy is how long the page's main thread had been at something else before
 	// it could take the event.
 	Busy time.Duration

@@ -16,6 +16,9 @@ var (
 	ErrBadTraceID = errors.New("not a trace ID of 32 hexadecimal digits")
 	// ErrEvicted marks an event from before the oldest that is held.
 	ErrEvicted = errors.New("the trace is no longer held: later events have taken its place")
+	// ErrBefore marks an event from before the store began. What a node reads from the
+	// log when it starts has come to nobody then, so that it is not noted.
+	ErrBefore = errors.New("the event was published before this server was started")
 	// ErrNotHeld marks a trace that is not held for another reason: its event was
 	// not sampled, or neither published nor received by this node.
 	ErrNotHeld = errors.New("the event was not sampled, or this server has not seen it")
@@ -42,6 +45,9 @@ type Journey struct {
 	// Awaited says that the reader has a page, which has not reported that the event was
 	// on its screen. A page that is not in sight does not report.
 	Awaited bool
+	// Forgotten says that the reader has a page, and that it is no longer held whether that
+	// has reported: more pages have than are kept with the event.
+	Forgotten bool
 	// Start is when the event was published, or was first heard of here. Total is the
 	// time from then until the event was on the reader's screen, or in its page without being
 	// shown; as far as that is not
@@ -137,7 +143,7 @@ func Facts(pairs ...string) (list []Fact) {
 }
 
 // Journey returns the way of an event to a reader. The error is ErrBadTraceID,
-// ErrEvicted or ErrNotHeld.
+// ErrEvicted, ErrBefore or ErrNotHeld.
 func (s *Store) Journey(q Query) (Journey, error) {
 	var id [16]byte
 	if len(q.TraceID) != 32 {
@@ -158,8 +164,11 @@ func (s *Store) Journey(q Query) (Journey, error) {
 	}
 	// The ID of an event tells when it was made.
 	text, _, _ := strings.Cut(q.EventID, "-")
-	if ms, err := strconv.ParseInt(text, 10, 64); err == nil && s.head > 0 && ms < s.began.UnixMilli() {
-		return Journey{}, ErrEvicted
+	if ms, err := strconv.ParseInt(text, 10, 64); err == nil && ms < s.began.UnixMilli() {
+		if s.head > 0 {
+			return Journey{}, ErrEvicted
+		}
+		return Journey{}, ErrBefore
 	}
 	return Journey{}, ErrNotHeld
 }
@@ -182,6 +191,10 @@ func (s *Store) tell(r *record, connection string) Journey {
 		}
 		j.add(deliver.step(s.node, report))
 	}
+	if deliver == nil && report != nil && !report.Opened.IsZero() { // of its delivery nothing is held any more
+		logged := r.until(nil, nil).ended
+		j.add(Step{Kind: Waiting, Node: s.node, Start: logged, Duration: report.Opened.Sub(logged), Gap: true})
+	}
 	if report != nil {
 		busy := max(0, report.Busy)
 		if deliver != nil {
@@ -202,7 +215,11 @@ func (s *Store) tell(r *record, connection string) Journey {
 		j.add(Step{Kind: kind, Start: report.Received, Duration: report.Shown.Sub(report.Received)})
 	}
 	j.Own = connection != "" && j.Connection == connection
-	j.Awaited = deliver != nil && report == nil && s.readers.get(deliver.Connection) != nil
+	if deliver != nil && report == nil && s.readers.get(deliver.Connection) != nil {
+		_, _, held := s.readers.find(deliver.Connection, r.ref)
+		j.Forgotten = !held && r.told > len(r.reports)
+		j.Awaited = !j.Forgotten
+	}
 	j.Others = r.others(j.Connection)
 	j.Readers = len(j.Others)
 	for _, other := range j.Others {

@@ -100,7 +100,7 @@ func (s *Store) Publish(ref Ref, e Event, send Span) {
 func (s *Store) Receive(ref Ref, e Event, receive Span) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if r := s.record(ref, e); r != nil {
+	if r := s.record(ref, e); r != nil && r.receive.IsZero() { // else it is read again
 		r.receive = receive
 	}
 }
@@ -145,8 +145,8 @@ func (s *Store) Report(ref Ref, id string, fits func(e Event, published time.Tim
 	if len(r.reports) < MaxReports {
 		r.reports = append(r.reports, report)
 		s.grow(r, reportSize)
-	} else if last := &r.reports[MaxReports-1]; report.Shown.After(last.Shown) {
-		*last = report // the slowest is always among them
+	} else if last := &r.reports[MaxReports-1]; report.Opened.IsZero() && (!last.Opened.IsZero() || report.Shown.After(last.Shown)) {
+		*last = report // the slowest is always among them, of those that were there
 	}
 	return r.Event, report, nil
 }

@@ -182,3 +182,49 @@ func TestPageAsksAgain(t *testing.T) {
 		t.Errorf("another's topic: %d", got)
 	}
 }
+
+// Before it has a token the page says nothing of a topic, in any view: it judges that when it
+// has one. Any topic can be opened by its name until then.
+func TestPageJudgesNoTopicWithoutAToken(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "tokens")
+	if err := os.WriteFile(file, []byte("subscribe few notes\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s := startServer(t, "-subscribe-token", "sub", "-token-file", file, "-source", "orders=http", "-source", "notes=http", "-topics", "job.*")
+	const noticed = `document.getElementById('notice-banner').checkVisibility()`
+	for _, topic := range []string{"orders", "nothing"} {
+		for _, view := range []string{"feed", "streams", "traces"} {
+			p := openPage(t, s.url()+"/?topic="+topic+"&view="+view)
+			p.expect(status(401), status(403), status(404))
+			p.visible("#ask")
+			p.wait(`document.querySelector('#topics input:checked')?.value === %q`, topic)
+			if eval[bool](p, noticed) {
+				t.Errorf("%s, %s: the page says %q", topic, view, p.text("#notice-message"))
+			}
+			if view != "feed" {
+				continue
+			}
+			p.give("sub")
+			p.hidden("#ask")
+			if topic == "orders" {
+				p.connect()
+				continue
+			}
+			p.wait(noticed + ` && document.getElementById('notice-message').textContent === 'There is no topic “nothing” here. Choose one of those above.'`)
+		}
+	}
+	few := openPage(t, s.url()+"/?topic=orders")
+	few.expect(status(401), status(403))
+	few.give("few")
+	few.hidden("#ask")
+	few.wait(noticed + ` && document.getElementById('notice-message').textContent === 'Your token does not read “orders”. Choose one of those above.'`)
+	p := openPage(t, s.url()+"/")
+	p.expect(status(401), status(403))
+	p.visible("#ask")
+	p.do(chromedp.SendKeys(chromedp.CSS("#topic-name"), "orders"+kb.Enter))
+	p.wait(`document.querySelector('#topics input:checked')?.value === 'orders'`)
+	p.give("sub")
+	p.hidden("#ask")
+	p.connect()
+}

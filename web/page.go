@@ -50,9 +50,10 @@ type Page struct {
 	// for one when it is to publish. Publishes is then what the token allows that the
 	// browser keeps.
 	AsksPublisher bool
-	// Unknown says that Topic was asked for and is not among those that who asks
-	// may read.
-	Unknown bool
+	// Unknown says that there is no topic of the name that was asked for. Only who may
+	// read a topic of that name is told so: NotAllowed says that the token of who asks is
+	// not good for it, whether it is there or not. Who has shown none is told neither.
+	Unknown, NotAllowed bool
 }
 
 // maxOffered is how many topics the page offers.
@@ -71,6 +72,9 @@ type pageHandler struct {
 
 func (h *pageHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	who, refusal := h.gate.holder(r) // who shows no right gets a page without names
+	if isAdmin(r) {
+		who = rights.Anybody(rights.Subscribe)
+	}
 	topics := h.gate.readable(who)
 	query := r.URL.Query()
 	heartbeat, retry := h.streams.Timing()
@@ -100,18 +104,24 @@ func (h *pageHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		p.Topic = topics[0]
 	}
 	if asked := cmp.Or(r.PathValue("topic"), query.Get("topic")); asked != "" {
-		p.Unknown = !slices.Contains(topics, asked) && !h.offers(r, who, asked)
-		if eventlog.CheckTopic(asked) == nil {
+		switch {
+		case eventlog.CheckTopic(asked) != nil:
+			p.Unknown = true
+		case p.NeedsToken:
 			p.Topic = asked
+		default:
+			p.Topic = asked
+			p.NotAllowed = !who.May(rights.Subscribe, asked)
+			p.Unknown = !p.NotAllowed && !slices.Contains(topics, asked) && !h.offers(r, who, asked)
 		}
 	}
 	p.Topics = topics[:min(len(topics), maxOffered)]
-	if p.Topic != "" && !p.Unknown && !slices.Contains(p.Topics, p.Topic) {
+	if p.Topic != "" && !p.Unknown && !p.NotAllowed && !slices.Contains(p.Topics, p.Topic) {
 		p.Topics = append(slices.Clip(p.Topics), p.Topic)
 	}
 	p.Ended = make(map[string]string)
 	for _, topic := range p.Topics {
-		if t, err := h.hub.TopicHealth(topic); err == nil && t.Ended != "" {
+		if t, err := h.hub.TopicHealth(topic); err == nil && t.Ended != "" && who.May(rights.Subscribe, topic) {
 			p.Ended[topic] = t.Ended
 		}
 	}

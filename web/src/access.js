@@ -37,6 +37,10 @@ export const asksPublisher = () => byID('ask')?.dataset.for === 'publish';
 // isAsking says whether the page asks now: it has no token, or none that is good any longer.
 export const isAsking = () => byID('ask')?.hidden === false;
 
+// isReaderAsked says whether it asks for one by which to read: which topics there are is not
+// known then.
+export const isReaderAsked = () => asksReader() && isAsking();
+
 // askReader asks for another token, once the one that there was is good no longer.
 export function askReader(why) {
   if (asksReader()) ask(why);

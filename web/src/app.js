@@ -90,7 +90,8 @@ function weir() {
           this.tried(message, replayed);
         },
       });
-      if (dataset.unknown === undefined) topics.show(topic);
+      const unread = topicUnread(asked);
+      if (!unread) topics.show(topic);
       access.listen(() => page.topic);
       this.initTry();
       if (byID('view-streams')) streams = new StreamsView(get);
@@ -107,9 +108,9 @@ function weir() {
       if (asked && topic !== dataset.topic) views.replace({ topic, event: '' });
       this.listen();
       this.showTheme();
-      if (dataset.unknown !== undefined) this.tellNotice('unknown-topic', `There is no topic “${asked}” here. Choose one of those above.`);
+      if (unread) this.tellNotice('unknown-topic', unread);
       const ignored = OF_STREAMS.filter((name) => query.has(name)).map((name) => `“${name}”`);
-      if (ignored.length && topic && dataset.unknown === undefined) this.tellNotice('whole-topic', `This page reads all of “${topic}”: ${ignored.join(' and ')} in its address ${ignored.length > 1 ? 'are' : 'is'} for streams. Above the rows they can be filtered.`);
+      if (ignored.length && topic && !unread) this.tellNotice('whole-topic', `This page reads all of “${topic}”: ${ignored.join(' and ')} in its address ${ignored.length > 1 ? 'are' : 'is'} for streams. Above the rows they can be filtered.`);
       if (remembered) page.restore(remembered);
       if (query.get('event')) page.open(query.get('event'));
       setInterval(() => this.refresh(), 250);
@@ -234,6 +235,15 @@ function weir() {
       if (views.name === 'feed' && (new URLSearchParams(location.search).get('event') ?? '') !== event) views.replace({ event, ...(event && { topic: page.topic }) });
     },
   };
+}
+
+// topicUnread says why the topic that the address asks for is not read here, or ''. The
+// server judges only who may know: where a token is asked for, nothing is said of a topic.
+function topicUnread(asked) {
+  const { unknown, notAllowed } = document.body.dataset;
+  if (unknown === undefined && notAllowed === undefined) return '';
+  const why = unknown === undefined ? `Your token does not read “${asked}”.` : `There is no topic “${asked}” here.`;
+  return why + (byID('topics').childElementCount ? ' Choose one of those above.' : '');
 }
 
 // placeBanners puts what is told of the stream where nothing that is read moves: in the

@@ -1,6 +1,7 @@
 // The choice of the topic, and a field for the name of any other where the server
 // makes topics on demand.
 
+import { isReaderAsked } from './access.js';
 import { mark, noteEnd } from './endings.js';
 
 const byID = (id) => document.getElementById(id);
@@ -73,9 +74,11 @@ export class Topics {
     return this.#list.querySelector(`input[value="${CSS.escape(topic)}"]`);
   }
 
-  // #outside says why the server will not make a topic of that name, or ''.
+  // #outside says why the server will not make a topic of that name, or ''. It may be one
+  // that is there, where not all of those are known here.
   #outside(name) {
-    return this.#find(name) || this.#made(name) ? '' : `Topics are made here for these names alone: ${this.#patterns.join(', ')}`;
+    const known = !isReaderAsked() && this.#list.childElementCount < MOST;
+    return !known || this.#find(name) || this.#made(name) ? '' : `Topics are made here for these names alone: ${this.#patterns.join(', ')}`;
   }
 
   get #patterns() {

@@ -1,0 +1,68 @@
+package web_test
+
+import (
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"weir/web"
+)
+
+// What a page is told of a topic that its address asks for: nothing to who has shown no
+// right, and to who may not read it no more than that.
+func TestPageJudgesATopicForWhoMayKnow(t *testing.T) {
+	path := tokenFile(t, "subscribe second two,run.*")
+	s := newSite(t, func(o *web.Options) {
+		full(o)
+		o.Access.Rights = mustRights(t, "", "reader", path)
+		o.Page.Demands = []string{"run.*"}
+	})
+	if err := s.hub.EndTopic("one", "done"); err != nil {
+		t.Fatal(err)
+	}
+	body := regexp.MustCompile(`(?s)<body .*?>`)
+	listed := regexp.MustCompile(`<label class="topic" title="[^>]*>`)
+	for _, c := range []struct {
+		token, target       string
+		unknown, notAllowed bool
+		lists               []string
+	}{
+		{"", "/", false, false, nil},
+		{"", "/?topic=one", false, false, []string{"one"}},
+		{"", "/?topic=nothing", false, false, []string{"nothing"}},
+		{"", "/?topic=nothing&view=traces", false, false, []string{"nothing"}},
+		{"", "/t/one", false, false, []string{"one"}},
+		{"", "/t/nothing", false, false, []string{"nothing"}},
+		{"", "/?topic=a+name+that+no+topic+can+have", true, false, nil},
+		{"guess", "/?topic=nothing", false, false, []string{"nothing"}},
+		{"second", "/?topic=two", false, false, []string{"two"}},
+		{"second", "/?topic=one", false, true, []string{"two"}},
+		{"second", "/?topic=nothing", false, true, []string{"two"}},
+		{"second", "/?topic=run.1", false, false, []string{"two", "run.1"}},
+		{"reader", "/?topic=one", false, false, []string{"one", "two"}},
+		{"reader", "/?topic=nothing", true, false, []string{"one", "two"}},
+	} {
+		header := []string{"Accept", "text/html", "Sec-Fetch-Mode", "navigate"}
+		if c.token != "" {
+			header = append(header, "Authorization", "Bearer "+c.token)
+		}
+		page := s.do("GET", c.target, "", header...).Body.String()
+		tag := body.FindString(page)
+		if unknown, notAllowed := strings.Contains(tag, " data-unknown"), strings.Contains(tag, " data-not-allowed"); unknown != c.unknown || notAllowed != c.notAllowed {
+			t.Errorf("%q, %s: unknown %v, not allowed %v; want %v, %v", c.token, c.target, unknown, notAllowed, c.unknown, c.notAllowed)
+		}
+		var lists []string
+		for _, label := range listed.FindAllString(page, -1) {
+			_, after, _ := strings.Cut(label, `title="`)
+			name, _, _ := strings.Cut(after, `"`)
+			lists = append(lists, name)
+			if told := strings.Contains(label, "data-ended"); told != (name == "one" && c.token == "reader") {
+				t.Errorf("%q, %s: that %s has ended is told: %v", c.token, c.target, name, told)
+			}
+		}
+		if !slices.Equal(lists, c.lists) {
+			t.Errorf("%q, %s: lists %q, want %q", c.token, c.target, lists, c.lists)
+		}
+	}
+}

@@ -31,6 +31,10 @@ func TestCloseEndsItForGood(t *testing.T) {
 	if n := p.streamRequests(); n != 1 {
 		t.Errorf("%d requests for a stream that has ended, want 1", n)
 	}
+	// That it was on screen is reported, though the stream was over by then.
+	p.click(`#sse-feed .data-item:has(+ .feed-note)`)
+	p.wait(`document.querySelector('#journey .journey-total')?.textContent.trim().endsWith('from stdin to screen')`)
+	p.click("#journey-close")
 	// Who asks again is told that there is nothing more.
 	p.click("#connect")
 	p.wait(`document.getElementById('notice-banner').dataset.notice === 'nothing'`)

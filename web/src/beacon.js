@@ -12,7 +12,7 @@ const MAX_ASTRAY = 3; // times in a row that reports reach another node
 
 let own = {}; // the page's own connection, and its proof: what connected told
 let reports = [];
-let open = false;
+let there = false;
 let astray = 0;
 let timer = 0;
 
@@ -25,12 +25,13 @@ export function setConnection(connection, proof) {
   astray = 0;
 }
 
-// setOpen says whether the stream is open. While it is not, the server is likely
-// away, and a beacon that meets nobody is an error in the console.
-export function setOpen(is) {
-  open = is;
+// setOpen says whether the stream is open, or is over without a fault: what came last is
+// reported all the same. Else the server is likely away, and a beacon that meets nobody is
+// an error in the console.
+export function setOpen(open, over = false) {
+  there = open || over;
   watch(open);
-  if (!open) reports = [];
+  if (!there) reports = [];
 }
 
 // sampled tells whether the trace of an event is kept anywhere.
@@ -50,7 +51,7 @@ export function report(topic, item, received, shown) {
 export function send() {
   clearTimeout(timer);
   timer = 0;
-  if (!reports.length || !open || astray >= MAX_ASTRAY) {
+  if (!reports.length || !there || astray >= MAX_ASTRAY) {
     reports = [];
     return;
   }

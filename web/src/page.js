@@ -198,7 +198,7 @@ export class Page {
   }
 
   #changed() {
-    beacon.setOpen(this.stream.state === 'connected');
+    beacon.setOpen(this.stream.state === 'connected', this.stream.state === 'disconnected');
     if (this.stream.error?.unknownReader) this.#on.denied(this.stream.error.detail);
     if (this.stream.state !== 'connected') {
       health.stop();

@@ -50,6 +50,18 @@ test('a page whose reports reach another node gives up soon, until it has anothe
   assert.equal(asked.length, 10);
 });
 
+test('what was on screen when a stream was over is reported, unless it failed', async () => {
+  status = 204;
+  beacon.setConnection('c5', 'p5');
+  for (const [over, sent] of [[true, 1], [false, 0]]) {
+    asked.length = 0;
+    beacon.setOpen(true);
+    beacon.setOpen(false, over); // before the last event was drawn
+    await reportOne();
+    assert.equal(asked.length, sent);
+  }
+});
+
 test('what was not on screen when it came is reported without a time on screen', async () => {
   status = 204;
   beacon.setConnection('c4', 'p4');

@@ -53,6 +53,10 @@ func TestCloseEndsItForGood(t *testing.T) {
 	p.wait(`document.querySelectorAll('#sse-feed .data-item').length === 2`)
 	p.wait(`document.getElementById('notice-banner').dataset.notice === 'closed'`)
 	p.says("#stream-resumed", "not yet")
+	// To this page it came twice, and to no other reader.
+	p.click(`#sse-feed .data-item:has(+ .feed-note)`)
+	p.wait(`document.querySelector('#journey .journey-total')?.textContent.trim().endsWith('from stdin to screen')`)
+	p.click("#journey-close")
 	other := openPage(t, s.url())
 	ended(other)
 	other.click("#connect")

@@ -129,9 +129,13 @@ func (t *tracesHandler) lines(events []journey.Summary) []TraceLine {
 
 var traceIDForm = regexp.MustCompile(`^[0-9a-f]{32}$`)
 
+// maxMine is how many further connections of a reader are heard of.
+const maxMine = 32
+
 // journey is GET /traces/{trace_id}. ?event= chooses where a trace has several
 // events, and ?connection= is the reader's own: the answer then tells of nobody
-// else. The page shows every answer in its panel, so that also "there is none" is
+// else. ?mine=, as often as need be, are connections that the same reader had besides:
+// they are not told of as other readers. The page shows every answer in its panel, so that also "there is none" is
 // a fragment.
 func (t *tracesHandler) journey(w http.ResponseWriter, r *http.Request, who *visitor) {
 	id := r.PathValue("trace_id")
@@ -144,7 +148,9 @@ func (t *tracesHandler) journey(w http.ResponseWriter, r *http.Request, who *vis
 		return
 	}
 	query := r.URL.Query()
-	told, err := t.traces.Journey(journey.Query{TraceID: id, EventID: query.Get("event"), Connection: query.Get("connection")})
+	told, err := t.traces.Journey(journey.Query{
+		TraceID: id, EventID: query.Get("event"), Connection: query.Get("connection"), Same: query["mine"][:min(len(query["mine"]), maxMine)],
+	})
 	if err == nil && !who.MaySubject(rights.Subscribe, told.Topic, told.Subject) {
 		told, err = journey.Journey{}, journey.ErrNotHeld
 	}

@@ -178,8 +178,11 @@ func TestJourneyOfSeveralReaders(t *testing.T) {
 	for path, want := range map[string][]string{
 		"/traces":                  {">544 ms</b>", ` title="the slowest of 2 readers that are known">sent to a reader that does not report · slowest of 2<`},
 		"/traces/" + ref.TraceID(): {">544 ms</strong> <span>from one to delivery · sent to a reader that does not report · the slowest of 2 readers that are known<", ">program<"},
-		"/traces/" + ref.TraceID() + "?connection=page":  {">21.0 ms</strong> <span>from one to screen · one other reader is known; to the slowest it was sent after 544 ms<"},
-		"/traces/" + ref.TraceID() + "?connection=other": {">1.00 ms</strong> <span>from one to the log · published; nothing known of this reader · 2 other readers are known; to the slowest it was sent after 544 ms<"},
+		"/traces/" + ref.TraceID() + "?connection=page":                                    {">21.0 ms</strong> <span>from one to screen · one other reader is known; to the slowest it was sent after 544 ms<"},
+		"/traces/" + ref.TraceID() + "?connection=page&mine=former&mine=program&mine=page": {">21.0 ms</strong> <span>from one to screen</span><"},
+		"/traces/" + ref.TraceID() + "?mine=page":                                          {">544 ms</strong> <span>from one to delivery · sent to a reader that does not report</span>", ">program<"},
+		"/traces/" + ref.TraceID() + "?connection=other&mine=page":                         {"published; nothing known of this reader · 2 other readers are known"},
+		"/traces/" + ref.TraceID() + "?connection=other":                                   {">1.00 ms</strong> <span>from one to the log · published; nothing known of this reader · 2 other readers are known; to the slowest it was sent after 544 ms<"},
 	} {
 		for _, part := range want {
 			if got := html(path); !strings.Contains(got, part) {

@@ -34,9 +34,9 @@ func (r *record) until(deliver *Delivery, report *Report) end {
 	}
 }
 
-// last returns the end of the way to the slowest reader that is known. Replays do not
-// count: they are to readers that came later. The caller holds s.mu.
-func (s *Store) last(r *record) end {
+// last returns the end of the way to the slowest reader that is known, but for some.
+// Replays do not count: they are to readers that came later. The caller holds s.mu.
+func (s *Store) last(r *record, but ...string) end {
 	last := r.until(nil, nil)
 	later := func(e end) {
 		if last.connection == "" || e.ended.After(last.ended) {
@@ -45,7 +45,7 @@ func (s *Store) last(r *record) end {
 	}
 	for i := range r.deliveries {
 		d := &r.deliveries[i]
-		if d.Replay || d.Connection == "" {
+		if d.Replay || d.Connection == "" || slices.Contains(but, d.Connection) {
 			continue
 		}
 		report := r.report(d.Connection)
@@ -56,7 +56,7 @@ func (s *Store) last(r *record) end {
 	}
 	for i := range r.reports {
 		p := &r.reports[i]
-		if p.Connection != "" && !s.replayed(r, p.Connection) {
+		if p.Connection != "" && !slices.Contains(but, p.Connection) && !s.replayed(r, p.Connection) {
 			later(r.until(nil, p))
 		}
 	}

@@ -32,6 +32,9 @@ type Query struct {
 	// Connection is the reader's own. Default: that of the slowest reader that is
 	// known, of which the lists tell too.
 	Connection string
+	// Same are further connections of who asks, such as those before a cut of the line.
+	// They are no other readers.
+	Same []string
 }
 
 // A Journey is the way of one event to one reader, as far as it is known.
@@ -157,7 +160,7 @@ func (s *Store) Journey(q Query) (Journey, error) {
 	if t := s.byID[id]; t != nil {
 		for _, r := range t.events {
 			if q.EventID == "" || q.EventID == r.ID {
-				return s.tell(r, q.Connection), nil
+				return s.tell(r, q.Connection, q.Same), nil
 			}
 		}
 		return Journey{}, ErrNotHeld
@@ -174,7 +177,7 @@ func (s *Store) Journey(q Query) (Journey, error) {
 }
 
 // tell puts the steps of an event in order. The caller holds s.mu.
-func (s *Store) tell(r *record, connection string) Journey {
+func (s *Store) tell(r *record, connection string, same []string) Journey {
 	j := Journey{Event: r.Event, Ref: r.ref}
 	deliver, report := s.choose(r, connection)
 	if !r.send.IsZero() {
@@ -220,7 +223,10 @@ func (s *Store) tell(r *record, connection string) Journey {
 		j.Forgotten = !held && r.told > len(r.reports)
 		j.Awaited = !j.Forgotten
 	}
-	j.Others = r.others(j.Connection)
+	if same = slices.DeleteFunc(slices.Clone(same), func(c string) bool { return c == j.Connection }); j.Connection == "" {
+		same = nil // they are all that is known
+	}
+	j.Others = r.others(append(same, j.Connection)...)
 	j.Readers = len(j.Others)
 	for _, other := range j.Others {
 		if s.replayed(r, other) {
@@ -230,7 +236,7 @@ func (s *Store) tell(r *record, connection string) Journey {
 	if j.Connection != "" {
 		j.Readers++
 	}
-	if slowest := s.last(r); slowest.connection != "" {
+	if slowest := s.last(r, same...); slowest.connection != "" {
 		j.Slowest = Way{slowest.connection, slowest.kind, slowest.total()}
 	}
 	j.Start = r.start()
@@ -292,10 +298,10 @@ func (s *Store) choose(r *record, connection string) (deliver *Delivery, report 
 	return deliver, report
 }
 
-// others returns the known readers but one.
-func (r *record) others(connection string) (list []string) {
+// others returns the known readers but some.
+func (r *record) others(but ...string) (list []string) {
 	add := func(c string) {
-		if c != "" && c != connection && !slices.Contains(list, c) {
+		if c != "" && !slices.Contains(but, c) && !slices.Contains(list, c) {
 			list = append(list, c)
 		}
 	}

@@ -93,7 +93,7 @@ func (s *Store) list(q ListQuery, limit int) (list []end) {
 func (s *Store) summarize(ends []end) []Summary {
 	list := make([]Summary, 0, len(ends))
 	for _, last := range ends {
-		j := s.tell(last.of, "")
+		j := s.tell(last.of, "", nil)
 		list = append(list, Summary{j, j.Last()})
 	}
 	return list

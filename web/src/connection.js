@@ -7,6 +7,7 @@
 // to #ended, and that is the one place from which a retry is planned.
 
 import { now } from './clock.js';
+import { noteMine } from './mine.js';
 import { describe, retryAfter, told } from './refusal.js';
 import { Silence } from './silence.js';
 import { Decoder, compareIDs, isID } from './wire.js';
@@ -266,6 +267,7 @@ export class Connection {
   #control({ event, fields }, run) {
     switch (event) {
       case 'connected':
+        noteMine(String(fields.connection ?? ''));
         run.by = { connection: String(fields.connection ?? ''), node: String(fields.node ?? '') };
         // A reconnect is to link to the stream that it continues.
         if (typeof fields.traceparent === 'string' && fields.traceparent) this.#parent = fields.traceparent;

@@ -2,6 +2,7 @@
 // loads it. The panel of the feed has one, the view of the traces another.
 
 import { copy } from './copy.js';
+import { allMine } from './mine.js';
 import { at } from './node.js';
 
 const PATIENCE = 8000; // ms
@@ -31,6 +32,7 @@ export class Journey {
     const query = new URLSearchParams();
     if (event) query.set('event', event);
     if (connection) query.set('connection', connection);
+    for (const former of allMine()) if (former !== connection) query.append('mine', former);
     this.#asked = at(`/traces/${trace}?${query}`, node);
     this.#state('loading');
     this.#body.setAttribute('aria-busy', 'true');

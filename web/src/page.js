@@ -13,6 +13,7 @@ import { Feed } from './feed.js';
 import * as health from './health.js';
 import { Left } from './left.js';
 import { LARGEST, recall, remember } from './memory.js';
+import { allMine, noteMine } from './mine.js';
 import { setNode } from './node.js';
 import { Stats } from './stats.js';
 import { Stream } from './stream.js';
@@ -153,11 +154,12 @@ export class Page {
   // restore goes on where this tab was before it was loaded again, or went to another topic.
   static remembered = recall;
 
-  restore({ topic, lastID, rows, resumes, gaps, wanted, stats, charts }) {
+  restore({ topic, lastID, rows, resumes, gaps, wanted, mine = [], stats, charts }) {
     if (topic !== this.topic || !stats) return; // an earlier page kept no stats
     this.stream.lastID = isID(lastID) ? lastID : '';
     this.#began = this.stream.lastID !== '';
     Object.assign(this, { resumes, gaps });
+    mine.forEach(noteMine);
     this.charts.restore(charts);
     this.feed.restore(rows);
     this.stats.restore(stats);
@@ -173,7 +175,7 @@ export class Page {
   #known() {
     const { topic, feed, charts, stream: { wanted, lastID }, stats, resumes, gaps } = this;
     const rows = feed.html(LARGEST);
-    return { topic, wanted, rows, lastID, resumes, gaps, stats: stats.saved, charts: charts.saved(LARGEST) };
+    return { topic, wanted, rows, lastID, resumes, gaps, mine: allMine(), stats: stats.saved, charts: charts.saved(LARGEST) };
   }
 
   #begin(topic) {
@@ -267,6 +269,7 @@ export class Page {
     synchronise(run.startedAt, Number(fields.time), run.receivedAt);
     if (!run.past) this.#askWhy(this.connection, this.node);
     this.connection = String(fields.connection ?? '');
+    noteMine(this.connection); // also where another tab has it
     this.node = String(fields.node ?? '');
     this.trace = String(fields.traceparent ?? '').slice(3, 35);
     this.#head = isID(fields.live) ? fields.live : '';

@@ -149,8 +149,8 @@ func (in *intake) elsewhere(sc trace.SpanContext, topic string, e *stream.Event,
 }
 
 // maxPublishedAgo is how old an event may be for the time since its publishing to
-// be told as its way through the broker. A node that starts reads older events,
-// which were not on their way for so long.
+// be told as its way through the broker. Of an older one it is not known whether it was on
+// its way for so long, or whether the clocks differ.
 const maxPublishedAgo = time.Minute
 
 // publishedAt returns when an event was published, by its publisher's clock. It

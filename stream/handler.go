@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"weir/stream/internal/fanout"
@@ -44,7 +45,9 @@ type Handler struct {
 	// Default: 15 s.
 	Heartbeat time.Duration
 	// WriteTimeout is after how long a client is cut off that takes nothing of what
-	// is written to it, or with [ConnContext] acknowledges nothing. Default: 10 s.
+	// is written to it, or with [ConnContext] acknowledges nothing. On the plain
+	// transport that takes a writer on which http.ResponseController can set a write
+	// deadline: see [TransportPlain]. Default: 10 s.
 	WriteTimeout time.Duration
 	// Retry is the reconnection time that clients are told. Default:
 	// 2 s.
@@ -57,7 +60,8 @@ type Handler struct {
 	// Compress serves gzip to clients that accept it. An event is compressed
 	// once for all of them; each costs a checksum more.
 	Compress bool
-	// Refuse writes a refusal. Default: its detail as text.
+	// Refuse writes a refusal. It is not asked where a refusal is told by a stream,
+	// or by the end of the connection: see Refusal.Status. Default: its detail as text.
 	Refuse func(w http.ResponseWriter, r *http.Request, refusal *Refusal)
 	// Logger takes faults of the server. Default: slog.Default().
 	Logger *slog.Logger
@@ -65,6 +69,7 @@ type Handler struct {
 	conns   conns
 	peers   monitor
 	hangUps hangUps
+	told    sync.Map // the types of writers that cannot set a deadline, which the log has told of
 }
 
 func (h *Handler) logger() *slog.Logger {
@@ -90,8 +95,11 @@ func (h *Handler) Totals() Totals { return h.conns.counted() }
 // so that their clients do not all come back at once: each at a moment of its
 // own, by chance, between two events. It returns when all have ended, or with
 // the context's error. Clients come back to the next server: the topics have not
-// ended. At a shutdown call Drain first, then http.Server.Shutdown, which waits
-// for open streams, and Hub.Close last.
+// ended. A new stream is refused with 503; who accepts nothing but an event stream
+// would give up at that: on HTTP/1 its connection is closed without an answer, and
+// where that cannot be (HTTP/2, a middleware's writer without Hijack and Unwrap) it is
+// told by a stream of one stream-error. At a shutdown call Drain first, then
+// http.Server.Shutdown, which waits for open streams, and Hub.Close last.
 func (h *Handler) Drain(ctx context.Context, spread time.Duration) error {
 	idle := h.conns.drain(spread)
 	select {
@@ -110,8 +118,10 @@ func (h *Handler) Draining() bool { return h.conns.inDrain() }
 
 // ServeHTTP serves one stream. On the plain transport it returns when the
 // stream is over: the client has gone, the topic has ended, the right to read
-// has, the request's context has, or the server drains. On the lean transport it
-// returns early: see [TransportLean].
+// has, the request's context has, or the server drains. Where a write waits for the
+// client at that moment, it returns when that is over, for which the client has little
+// more than WriteTimeout: see [Conn.Close]. On the lean transport it returns early:
+// see [TransportLean].
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s, refusal := h.admit(w, r)
 	switch {
@@ -158,8 +168,7 @@ func (h *Handler) admit(w http.ResponseWriter, r *http.Request) (*session, *Refu
 		}
 	}()
 	if err := cannotFlush(w); err != nil {
-		h.logger().ErrorContext(r.Context(), "a stream cannot be flushed, and was refused", "reason", err)
-		return nil, &Refusal{Status: http.StatusInternalServerError, Reason: rejectFlush, Detail: "The server cannot stream here; its log says why."}
+		return nil, h.flushRefusal(r.Context(), err)
 	}
 	if h.Draining() {
 		return nil, h.drainRefusal()
@@ -217,6 +226,11 @@ func (h *Handler) connect(r *http.Request, s *session, opened func(*Conn)) {
 	if opened != nil {
 		opened(&s.conn)
 	}
+}
+
+func (h *Handler) flushRefusal(ctx context.Context, err error) *Refusal {
+	h.logger().ErrorContext(ctx, "a stream cannot be flushed, and was refused", "reason", err)
+	return &Refusal{Status: http.StatusInternalServerError, Reason: rejectFlush, Detail: "The server cannot stream here; its log says why."}
 }
 
 func (h *Handler) drainRefusal() *Refusal {

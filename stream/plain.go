@@ -31,13 +31,9 @@ func servePlain(ctx context.Context, s *session, w http.ResponseWriter, protocol
 	out := newPlainWriter(w, or(s.h.WriteTimeout, defaultWriteTimeout), protocol, s.conn.raw)
 	out.wait, out.why = &s.conn.wait, &s.why
 	s.out = out
-	defer func() {
-		if p := recover(); p != nil {
-			s.panicked(p)
-			panic(p)
-		}
-	}()
-	w.WriteHeader(http.StatusOK)
+	if out.noDeadline {
+		s.h.tellNoDeadline(ctx, w)
+	}
 	timer := time.AfterFunc(s.due(time.Now()), wake)
 	defer timer.Stop()
 	defer context.AfterFunc(ctx, func() { s.stop(s.contextEnd(ctx)) })()
@@ -63,14 +59,15 @@ const maxPiece = 32 << 10
 
 // A plainWriter writes through net/http, for every version of HTTP.
 type plainWriter struct {
-	patience // overdue is asked with mu held
-	w        http.ResponseWriter
-	rc       *http.ResponseController
-	http2    bool
-	raw      syscall.RawConn // of the connection, which on HTTP/2 several streams share; nil: it cannot be asked
-	guard    *time.Timer
-	wait     *wait
-	untaken  int // bytes of the write that has failed
+	patience   // overdue is asked with mu held
+	w          http.ResponseWriter
+	rc         *http.ResponseController
+	http2      bool
+	noDeadline bool            // no deadline can be set
+	raw        syscall.RawConn // of the connection, which on HTTP/2 several streams share; nil: it cannot be asked
+	guard      *time.Timer
+	wait       *wait
+	untaken    int // bytes of the write that has failed
 
 	mu       sync.Mutex
 	writing  bool
@@ -88,7 +85,7 @@ func newPlainWriter(w http.ResponseWriter, timeout time.Duration, protocol int, 
 	}
 	// http.Server.WriteTimeout is for the whole of an answer, and would end the
 	// stream: each write has a deadline of its own.
-	_ = o.rc.SetWriteDeadline(time.Time{}) // not every test's writer can
+	o.noDeadline = errors.Is(o.rc.SetWriteDeadline(time.Time{}), http.ErrNotSupported)
 	o.guard = time.AfterFunc(time.Hour, o.check)
 	o.guard.Stop()
 	return o
@@ -144,6 +141,8 @@ func (o *plainWriter) writePiece(p []byte) error {
 	switch {
 	case o.tripped:
 		return errors.Join(os.ErrDeadlineExceeded, err) // HTTP/2 only says that the stream is closed
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return fmt.Errorf("%w: %v", errForeignDeadline, err)
 	case err != nil && o.http2:
 		return fmt.Errorf("%w: %w", errGone, err) // likewise
 	}
@@ -213,6 +212,22 @@ func (o *plainWriter) close(orderly bool) {
 	o.over = true
 	if !orderly {
 		o.abandon()
+	}
+}
+
+// errForeignDeadline is the end of a write by a deadline that was not set here.
+var errForeignDeadline = errors.New("a write deadline that is not the stream's is over, such as http.Server.WriteTimeout")
+
+// tellNoDeadline tells, once for each type of writer, what does not work where no write
+// deadline can be set. A writer that no server has made, such as a test's, is let be.
+func (h *Handler) tellNoDeadline(ctx context.Context, w http.ResponseWriter) {
+	if ctx.Value(http.ServerContextKey) == nil {
+		return
+	}
+	writer := fmt.Sprintf("%T", innermost(w))
+	if _, told := h.told.LoadOrStore(writer, true); !told {
+		h.logger().WarnContext(ctx, "a middleware's writer lets no write deadline be set: it needs a method Unwrap() http.ResponseWriter. "+
+			"Without it http.Server.WriteTimeout ends streams, and a client that takes nothing may never be cut off, nor by Conn.Close or Drain", "writer", writer)
 	}
 }
 

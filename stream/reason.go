@@ -7,12 +7,12 @@ package stream
 //	vanished  the client acknowledged nothing any more
 //	error     a write failed otherwise
 //	drain     the server is shutting down
-//	lifetime  the connection reached its greatest age
+//	lifetime  the connection reached its greatest age, or the deadline of the request's context
 type CloseReason string
 
 // The reasons that programs give or look for.
 const (
-	CloseClient   CloseReason = "client"   // the client went away
+	CloseClient   CloseReason = "client"   // the request's context was cancelled: the client went away, unless a middleware has cancelled it
 	closeReset    CloseReason = "reset"    // the client's connection was reset: it crashed, or was cut off
 	CloseSlow     CloseReason = "slow"     // the client took nothing for the write timeout
 	closeVanished CloseReason = "vanished" // the client acknowledged nothing any more
@@ -21,7 +21,7 @@ const (
 	CloseExpired  CloseReason = "expired"  // the right to read is over
 	CloseRevoked  CloseReason = "revoked"  // somebody has ended the right to read
 	closeDrain    CloseReason = "drain"    // the server is shutting down
-	closeLifetime CloseReason = "lifetime" // the connection reached its greatest age
+	closeLifetime CloseReason = "lifetime" // the connection reached its greatest age, or the deadline of the request's context
 	ClosePanic    CloseReason = "panic"    // a fault in the server
 )
 

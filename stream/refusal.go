@@ -16,9 +16,11 @@ import (
 // A Refusal says why a request gets no stream. It is an error, for
 // [Handler.Subscribe] to return.
 type Refusal struct {
-	// Status is the HTTP status. With 429 and 503 the refusal is one that will
+	// Status is the HTTP status, from 200 to 999: another one is a fault of the
+	// program's, and is answered by 500. With 429 and 503 the refusal is one that will
 	// pass. Who accepts nothing but an event stream, as every EventSource, would give
-	// up at a status: it is told by a stream of one stream-error, and comes back.
+	// up at a status: it is told by a stream of one stream-error, or in a drain by the
+	// end of its connection, and comes back. See [Handler.Drain].
 	Status int
 	// Reason is one of a bounded set, fit for a metric's attribute.
 	Reason string
@@ -69,8 +71,9 @@ func (r *Refusal) passes() bool {
 
 // AnsweredBy returns the status by which a request is answered that is refused: 200
 // where a client that accepts nothing but an event stream is told by one, else Status.
+// It is Status, too, where such a client gets no answer: in a drain, on HTTP/1.
 func (r *Refusal) AnsweredBy(req *http.Request) int {
-	if r.byStream(req) && r.Reason != rejectDrain {
+	if r.byStream(req) && (r.Reason != rejectDrain || req.ProtoMajor != 1) {
 		return http.StatusOK
 	}
 	return r.Status
@@ -85,11 +88,16 @@ func (r *Refusal) byStream(req *http.Request) bool {
 // tellByStream tells a refusal that will pass to a client that accepts nothing but
 // an event stream. By specification an EventSource ends for good at any status
 // but 200, and comes back after a network error or an end. So in a drain the
-// connection is closed without an answer, and a proxy asks the next node; else the
-// answer is a stream of one stream-error, which says when to come back.
+// connection is closed without an answer, where it can be had (HTTP/1), and a proxy
+// asks the next node; else the answer is a stream of one stream-error, which says when
+// to come back. A panic with http.ErrAbortHandler would do on HTTP/2 too, but many a
+// middleware makes a 500 of it.
 func (r *Refusal) tellByStream(w http.ResponseWriter, retry time.Duration) {
 	if r.Reason == rejectDrain {
-		panic(http.ErrAbortHandler)
+		if conn, _, err := http.NewResponseController(w).Hijack(); err == nil {
+			_ = conn.Close() // there is nothing to lose
+			return
+		}
 	}
 	setHeader(w.Header())
 	m := sse.Message{
@@ -110,7 +118,11 @@ func (r *Refusal) tell(w http.ResponseWriter) {
 func asRefusal(ctx context.Context, logger *slog.Logger, err error) *Refusal {
 	var refusal *Refusal
 	switch {
-	case errors.As(err, &refusal):
+	case errors.As(err, &refusal) && refusal == nil:
+		err = errors.New("the error is a nil *Refusal")
+	case refusal != nil && (refusal.Status < 200 || refusal.Status > 999):
+		err = fmt.Errorf("no answer has the status %d of this refusal: %s", refusal.Status, refusal.Detail)
+	case refusal != nil:
 		return refusal
 	case errors.Is(err, ErrUnavailable):
 		return &Refusal{Status: http.StatusServiceUnavailable, Reason: rejectBroker, RetryAfter: 2 * time.Second,
@@ -126,7 +138,7 @@ func asRefusal(ctx context.Context, logger *slog.Logger, err error) *Refusal {
 }
 
 // cannotFlush names the writer through which a stream cannot be flushed, or
-// returns nil when it can.
+// returns nil when it can, or when mustTry says that only trying tells.
 func cannotFlush(w http.ResponseWriter) error {
 	top := w
 	for {
@@ -138,5 +150,25 @@ func cannotFlush(w http.ResponseWriter) error {
 		default:
 			return fmt.Errorf("%T, which a middleware has put in the way, has neither Flush nor Unwrap (the outermost writer is %T)", w, top)
 		}
+	}
+}
+
+// mustTry reports whether only trying tells if a stream can be flushed: a writer has
+// FlushError, which may return http.ErrNotSupported, and nobody can look below it.
+func mustTry(w http.ResponseWriter) bool {
+	w = innermost(w)
+	_, own := w.(interface{ SetWriteDeadline(time.Time) error }) // net/http's
+	_, plain := w.(http.Flusher)
+	return !own && !plain
+}
+
+// innermost returns the last writer that can be got at.
+func innermost(w http.ResponseWriter) http.ResponseWriter {
+	for {
+		outer, ok := w.(interface{ Unwrap() http.ResponseWriter })
+		if !ok {
+			return w
+		}
+		w = outer.Unwrap()
 	}
 }

@@ -271,6 +271,8 @@ func (s *session) cause() error {
 func (s *session) failed(err error) (CloseReason, error) {
 	why := s.why.Load()
 	switch {
+	case errors.Is(err, errForeignDeadline):
+		return closeError, err
 	case errors.Is(err, os.ErrDeadlineExceeded) && why != nil && !why.reason.cut():
 		return why.reason, err // it was to end, and the client did not take what was under way
 	case errors.Is(err, os.ErrDeadlineExceeded):
@@ -330,6 +332,12 @@ func (s *session) finished() bool {
 
 // begin has the session write: it sets the headers, and chooses the transport.
 func (s *session) begin(w http.ResponseWriter, r *http.Request) {
+	defer func() {
+		if p := recover(); p != nil {
+			s.panicked(p)
+			panic(p)
+		}
+	}()
 	header := w.Header()
 	setHeader(header)
 	if s.h.Compress && header.Get("Content-Encoding") == "" {
@@ -341,6 +349,18 @@ func (s *session) begin(w http.ResponseWriter, r *http.Request) {
 	}
 	if s.lean != nil && s.lean.takeOver(w, r) {
 		return
+	}
+	if mustTry(w) {
+		if err := http.NewResponseController(w).Flush(); errors.Is(err, http.ErrNotSupported) {
+			s.end(closeError, err)
+			for _, name := range []string{"Content-Type", "Content-Encoding", "Cache-Control", "X-Accel-Buffering"} {
+				header.Del(name)
+			}
+			s.h.refuse(w, r, s.h.flushRefusal(r.Context(), fmt.Errorf("FlushError of the writer %T: %w", w, err)))
+			return
+		}
+	} else {
+		w.WriteHeader(http.StatusOK)
 	}
 	servePlain(r.Context(), s, w, r.ProtoMajor)
 }

@@ -9,7 +9,14 @@ type Transport string
 const (
 	// TransportPlain writes through net/http, by the handler's own goroutine:
 	// ServeHTTP returns when the stream is over, and the end of the request's
-	// context ends the stream. It serves every version of HTTP on every system.
+	// context ends the stream: at once, or when the write under way is over, as
+	// Conn.Close does. It serves every version of HTTP on every system. It relies on
+	// http.ResponseController to set write deadlines, so a middleware's writer needs
+	// Unwrap() http.ResponseWriter. Without it, which the log tells once for each type
+	// of writer, http.Server.WriteTimeout ends streams (which counts as client, where
+	// net/http does not say what it was); and who takes nothing is cut off with
+	// [ConnContext] alone, on HTTP/2 only when the whole connection takes nothing:
+	// else neither WriteTimeout, Conn.Close nor Drain ends a write that waits.
 	TransportPlain Transport = "plain"
 	// TransportLean takes plain HTTP/1.1 connections over from net/http on Linux,
 	// and lets a few goroutines write to all that have caught up. It takes a

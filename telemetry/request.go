@@ -44,6 +44,8 @@ func (rs *requests) middleware(route string, next http.Handler) http.Handler {
 				}
 				x.end(time.Now(), cmpOr(x.status, x.aborted()), nil)
 				panic(p)
+			case x.refusal != nil: // it may have been told without an answer
+				x.end(time.Now(), cmpOr(x.status, x.aborted()), nil)
 			default:
 				x.end(time.Now(), cmpOr(x.status, http.StatusOK), nil)
 			}

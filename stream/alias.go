@@ -27,7 +27,8 @@ const (
 var (
 	// ErrInvalid marks an event that may not enter a log.
 	ErrInvalid = eventlog.ErrInvalid
-	// ErrClosed marks a topic that takes no more events.
+	// ErrClosed marks a topic that takes no more events: it has ended, or its hub is
+	// closed.
 	ErrClosed = eventlog.ErrClosed
 	// ErrTooLarge marks a publication that the topic's history cannot hold.
 	ErrTooLarge = eventlog.ErrTooLarge

@@ -81,7 +81,7 @@
 // ?format=NAME. It is called once for an entry, by the first who reads it so,
 // and what it returns is kept with the entry and counted against
 // TopicOptions.Bytes. ExampleFormatter in example_test.go is one. The program
-// weir has its own in web/item.go (Templates.AppendEvent), and names it in
+// weir has its own in web/templates.go (Templates.AppendEvent), and names it in
 // cmd/weir/topics.go.
 //
 // # Adding a source

@@ -17,11 +17,12 @@ import (
 type HubOptions struct {
 	// Topic is what holds for topics that say nothing else.
 	Topic TopicOptions
-	// OnDemand is asked for a topic that does not exist, when somebody reads it
-	// or publishes to it: whether the name may have a topic, and what holds for
+	// OnDemand is asked for a topic that does not exist, when somebody reads it, by
+	// HEAD too, or publishes to it: whether the name may have a topic, and what holds for
 	// that. Default: topics are made by AddTopic and EnsureTopic alone.
 	OnDemand func(topic string) (TopicOptions, bool)
-	// Formats are further formats beside FormatData and FormatJSON.
+	// Formats are further formats beside FormatData and FormatJSON. NewHub panics where
+	// one has no Formatter, or the name of these two, or none.
 	Formats map[Format]Formatter
 	// Broker carries events across processes. Default: none.
 	Broker Broker
@@ -34,15 +35,19 @@ type HubOptions struct {
 // A Hub holds the topics of one server. Its methods may be called by any
 // goroutine.
 type Hub struct {
-	opts   HubOptions
-	ctx    context.Context
-	cancel context.CancelFunc
-	work   sync.WaitGroup // sources
-	topics registry
+	opts    HubOptions
+	ctx     context.Context
+	cancel  context.CancelFunc
+	closing sync.Once
+	work    sync.WaitGroup // sources
+	topics  registry
+
+	formatFaults formatFaults
 }
 
 // NewHub returns a hub without topics.
 func NewHub(opts HubOptions) *Hub {
+	formatters(opts.Formats).check()
 	if opts.Logger == nil {
 		opts.Logger = slog.Default()
 	}
@@ -56,10 +61,18 @@ const closePatience = 10 * time.Second
 
 // Close ends the hub's sources and followers and waits for them. The topics do
 // not end by it: clients shall come back to the next process. Publish fails from
-// then on. A broker is left open, for whoever opened it to close afterwards. A source that has
-// not returned after 10 s is left behind, which is logged: its Publish fails
-// from when Close is called.
-func (h *Hub) Close() {
+// then on, with an error that wraps ErrClosed. A broker is left open, for whoever opened
+// it to close afterwards. A source that has not returned after 10 s is left behind, which
+// is logged. Closing again waits for the first Close.
+func (h *Hub) Close() { h.closing.Do(h.close) }
+
+// hubClosed is the error of a publication to a hub that is closed: no topic has ended.
+type hubClosed struct{}
+
+func (hubClosed) Error() string { return "the hub is closed" }
+func (hubClosed) Unwrap() error { return ErrClosed }
+
+func (h *Hub) close() {
 	h.cancel()
 	h.topics.close()
 	done := make(chan struct{})
@@ -210,7 +223,7 @@ func (h *Hub) Publish(ctx context.Context, topic string, events ...Event) ([]ID,
 // topic, and keep a checkpoint. Its events belong to the hub from then on.
 func (h *Hub) Submit(ctx context.Context, topic string, p *Publication) error {
 	if h.ctx.Err() != nil { // what is kept by this process alone would be lost in silence
-		return fmt.Errorf("publish to %s: %w: the hub is closed", topic, ErrClosed)
+		return fmt.Errorf("publish to %s: %w", topic, hubClosed{})
 	}
 	t, err := h.demand(topic)
 	for err == nil && !t.touch() { // it is being removed
@@ -293,7 +306,7 @@ func (h *Hub) AddSource(name string, s Source) error {
 	if err != nil {
 		return err
 	}
-	t.changed(&t.source, sourceStarting, nil)
+	t.changed(&t.source, SourceStarting, nil)
 	p := &publisher{topic: t}
 	h.work.Go(func() { p.run(s) })
 	return nil

@@ -77,9 +77,10 @@ type SourceChange struct {
 // A SourceState is the health of what feeds a topic.
 type SourceState string
 
-// The states.
+// The states. A source that publishes nothing itself, as source.HTTP of
+// [weir/stream/source], stays in the first one.
 const (
-	sourceStarting SourceState = "starting" // nothing has come yet
+	SourceStarting SourceState = "starting" // nothing has come yet
 	SourceUp       SourceState = "up"
 	SourceFailing  SourceState = "failing" // failed, but not three times in a row
 	SourceDown     SourceState = "down"    // failed three times in a row or more

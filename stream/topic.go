@@ -105,7 +105,7 @@ func newTopic(h *Hub, name string, opts TopicOptions, onDemand bool) *topic {
 	t.log = eventlog.New(log)
 	if h.opts.Broker != nil {
 		t.joined = make(chan struct{})
-		t.broker = SourceHealth{State: sourceStarting, Since: time.Now()}
+		t.broker = SourceHealth{State: SourceStarting, Since: time.Now()}
 	}
 	return t
 }
@@ -253,7 +253,7 @@ func (t *topic) format(name Format, f Formatter) *eventlog.Format {
 	made := t.formats[name]
 	if made == nil {
 		made = &eventlog.Format{Name: string(name), Encode: func(dst []byte, e *Event) (string, []byte, error) {
-			return guarded(t.hub.opts.Logger, f, dst, t.name, e)
+			return t.hub.encode(name, f, dst, t.name, e)
 		}}
 		if t.formats == nil {
 			t.formats = make(map[Format]*eventlog.Format)

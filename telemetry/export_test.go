@@ -85,11 +85,9 @@ func FlushHook(t *Telemetry, topic string) func(*stream.Flush) {
 	return c.flush
 }
 
-// What telemetry calls what package stream has no exported constants for.
-var (
-	RespelledReasons = []stream.CloseReason{closeReset, closeVanished, closeError}
-	SourceStarting   = sourceStarting
-)
+// RespelledReasons are what telemetry calls what package stream has no exported
+// constants for.
+var RespelledReasons = []stream.CloseReason{closeReset, closeVanished, closeError}
 
 // ErrorType is the error.type of a connection that ended for a reason.
 var ErrorType = errorType

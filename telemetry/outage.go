@@ -91,7 +91,7 @@ func (o *outages) source(c stream.SourceChange, label string) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	switch c.State {
-	case sourceStarting:
+	case stream.SourceStarting:
 		o.write(slog.LevelDebug, what+" starting", slog.String("topic", label))
 	case stream.SourceFailing, stream.SourceDown:
 		o.of(c).failed(c, label)

@@ -13,13 +13,12 @@ import (
 // a series for each from the start. What is in no list counts as "_OTHER": a
 // library's user may refuse for a reason of their own, see Options.RejectReasons.
 
-// Reasons and states that package stream gives and has no exported constant for. A
-// test holds them to what it gives.
+// Reasons that package stream gives and has no exported constant for. A test holds
+// them to what it gives.
 const (
-	closeReset     stream.CloseReason = "reset"
-	closeVanished  stream.CloseReason = "vanished"
-	closeError     stream.CloseReason = "error"
-	sourceStarting stream.SourceState = "starting"
+	closeReset    stream.CloseReason = "reset"
+	closeVanished stream.CloseReason = "vanished"
+	closeError    stream.CloseReason = "error"
 )
 
 // Reasons of sse.server.events.dropped, besides those of a gap: why an event was
@@ -51,7 +50,7 @@ var (
 	gapReasons    = eventlog.GapReasons
 	dropReasons   = append([]string{dropUnavailable, dropClosed, dropInvalid, dropCanceled, dropOther}, gapReasons...)
 	reportReasons = []string{reportMethod, reportOrigin, reportMedia, reportSize, reportMalformed, reportRateLimit, reportConnection, reportNode, reportUnknown, reportTime, reportDuplicate}
-	sourceStates  = []stream.SourceState{sourceStarting, stream.SourceUp, stream.SourceFailing, stream.SourceDown, stream.SourceEnded}
+	sourceStates  = []stream.SourceState{stream.SourceStarting, stream.SourceUp, stream.SourceFailing, stream.SourceDown, stream.SourceEnded}
 )
 
 // dropReason is the sse.drop.reason of an event that was refused.

@@ -49,7 +49,8 @@ type Event struct {
 	// Time is when it happened. Default: when it was published.
 	Time time.Time
 	// ContentType is the media type of Data. JSON, and types that end in
-	// "+json", are JSON values; all others are text. Default: JSON.
+	// "+json", are JSON values; all others are text. Default: JSON; what publishes by a
+	// hub has Text where Data is no JSON.
 	ContentType string
 	// DataSchema is the CloudEvents dataschema; it may be empty.
 	DataSchema string

@@ -11,7 +11,8 @@ func openHTTP(argument string) (stream.Source, error) {
 }
 
 // HTTP is the source of a topic that is fed from outside only, by
-// POST /publish. It publishes nothing.
+// POST /publish. It publishes nothing, so its state stays stream.SourceStarting. A
+// program's own topic needs it not: Hub.AddTopic is enough.
 type HTTP struct{}
 
 // Run implements [stream.Source]: it waits for ctx.

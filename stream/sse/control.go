@@ -1,7 +1,7 @@
 package sse
 
 // The names of the control events: what a stream of Weir carries beside the events
-// of its topic. No event may have such a name. Each has data, since some clients take
+// of its topic. No event may have such a name, nor may a format give it one. Each has data, since some clients take
 // a block without data for an empty message, and others pass over the id in it.
 const (
 	EventConnected   = "connected"    // first

@@ -19,14 +19,29 @@ func (p plainWrapper) WriteHeader(status int)      { p.w.WriteHeader(status) }
 func (p plainWrapper) Write(b []byte) (int, error) { return p.w.Write(b) }
 func (p plainWrapper) Flush()                      { p.w.(http.Flusher).Flush() }
 
+// A deadlineWrapper is one that can set a write deadline as well.
+type deadlineWrapper struct{ plainWrapper }
+
+func (d deadlineWrapper) SetWriteDeadline(t time.Time) error {
+	return http.NewResponseController(d.w).SetWriteDeadline(t)
+}
+
 // An EventSource that comes during a drain, through a middleware that makes a 500 of
-// each panic, at which it would give up: on HTTP/1 its connection is closed without an
-// answer, and where that cannot be it is told by a stream when to come back.
+// each panic, at which it would give up: its connection is closed without an answer, and
+// where that cannot be it is told by a stream when to come back.
 func TestDrainBehindARecoveringMiddleware(t *testing.T) {
-	for name, tc := range map[string]struct{ http2, wrapped, answered bool }{
-		"http/1":                      {},
-		"http/1, writer without more": {wrapped: true, answered: true},
-		"http/2":                      {http2: true, answered: true},
+	wrapped := func(w http.ResponseWriter) http.ResponseWriter { return plainWrapper{w} }
+	deadline := func(w http.ResponseWriter) http.ResponseWriter { return deadlineWrapper{plainWrapper{w}} }
+	for name, tc := range map[string]struct {
+		http2, answered bool
+		wrap            func(http.ResponseWriter) http.ResponseWriter
+	}{
+		"http/1":                            {},
+		"http/1, writer without more":       {wrap: wrapped, answered: true},
+		"http/1, writer with deadlines":     {wrap: deadline},
+		"http/2":                            {http2: true},
+		"http/2, writer without more":       {http2: true, wrap: wrapped, answered: true},
+		"http/2, writer that has deadlines": {http2: true, wrap: deadline},
 	} {
 		t.Run(name, func(t *testing.T) {
 			hub := stream.NewHub(stream.HubOptions{})
@@ -43,8 +58,8 @@ func TestDrainBehindARecoveringMiddleware(t *testing.T) {
 						http.Error(w, "a fault", http.StatusInternalServerError)
 					}
 				}()
-				if tc.wrapped {
-					w = plainWrapper{w}
+				if tc.wrap != nil {
+					w = tc.wrap(w)
 				}
 				handler.ServeHTTP(w, r)
 			}))

@@ -96,9 +96,9 @@ func (h *Handler) Totals() Totals { return h.conns.counted() }
 // own, by chance, between two events. It returns when all have ended, or with
 // the context's error. Clients come back to the next server: the topics have not
 // ended. A new stream is refused with 503; who accepts nothing but an event stream
-// would give up at that: on HTTP/1 its connection is closed without an answer, and
-// where that cannot be (HTTP/2, a middleware's writer without Hijack and Unwrap) it is
-// told by a stream of one stream-error. At a shutdown call Drain first, then
+// would give up at that: its connection (on HTTP/2 its stream) is closed without an
+// answer, and where a middleware's writer has neither Unwrap nor Hijack it is told by a
+// stream of one stream-error. At a shutdown call Drain first, then
 // http.Server.Shutdown, which waits for open streams, and Hub.Close last.
 func (h *Handler) Drain(ctx context.Context, spread time.Duration) error {
 	idle := h.conns.drain(spread)

@@ -71,9 +71,9 @@ func (r *Refusal) passes() bool {
 
 // AnsweredBy returns the status by which a request is answered that is refused: 200
 // where a client that accepts nothing but an event stream is told by one, else Status.
-// It is Status, too, where such a client gets no answer: in a drain, on HTTP/1.
+// It is Status, too, where such a client gets no answer, in a drain.
 func (r *Refusal) AnsweredBy(req *http.Request) int {
-	if r.byStream(req) && (r.Reason != rejectDrain || req.ProtoMajor != 1) {
+	if r.byStream(req) && r.Reason != rejectDrain {
 		return http.StatusOK
 	}
 	return r.Status
@@ -88,14 +88,18 @@ func (r *Refusal) byStream(req *http.Request) bool {
 // tellByStream tells a refusal that will pass to a client that accepts nothing but
 // an event stream. By specification an EventSource ends for good at any status
 // but 200, and comes back after a network error or an end. So in a drain the
-// connection is closed without an answer, where it can be had (HTTP/1), and a proxy
-// asks the next node; else the answer is a stream of one stream-error, which says when
-// to come back. A panic with http.ErrAbortHandler would do on HTTP/2 too, but many a
-// middleware makes a 500 of it.
+// connection is closed without an answer, and a proxy asks the next node; else, and where
+// a middleware's writer lets it not be closed, the answer is a stream of one stream-error,
+// which says when to come back. A panic with http.ErrAbortHandler would close it as well,
+// but many a middleware makes a 500 of that.
 func (r *Refusal) tellByStream(w http.ResponseWriter, retry time.Duration) {
 	if r.Reason == rejectDrain {
-		if conn, _, err := http.NewResponseController(w).Hijack(); err == nil {
+		rc := http.NewResponseController(w)
+		if conn, _, err := rc.Hijack(); err == nil {
 			_ = conn.Close() // there is nothing to lose
+			return
+		}
+		if rc.SetWriteDeadline(time.Unix(1, 0)) == nil { // on HTTP/2: it resets the stream
 			return
 		}
 	}

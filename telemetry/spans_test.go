@@ -229,6 +229,23 @@ func TestRefusal(t *testing.T) {
 	})
 }
 
+// TestRefusalWithoutAnAnswer: who is closed on in a drain was not served.
+func TestRefusalWithoutAnAnswer(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := newRig(t, telemetry.Options{}, stream.HubOptions{})
+		if err := r.handler.Drain(t.Context(), 0); err != nil {
+			t.Fatal(err)
+		}
+		c := r.connect("/sse-stream", http.Header{"Accept": {"text/event-stream"}}, nil)
+		c.wait()
+		if c.panic != nil || c.status != 0 || c.writes != 0 {
+			t.Errorf("status %d, %d writes, panic %v", c.status, c.writes, c.panic)
+		}
+		r.close()
+		r.expect("http.server.request.duration", "error.type=503,http.request.method=GET,http.response.status_code=503,http.route=/sse-stream,network.protocol.version=1.1,url.scheme=http", 1)
+	})
+}
+
 // TestStreamIsNoLongRequest holds the request histogram to the first flush.
 func TestStreamIsNoLongRequest(t *testing.T) {
 	bubble(t, func(t *testing.T) {

@@ -94,11 +94,23 @@ func TestFileKilled(t *testing.T) {
 
 	var mu sync.Mutex
 	var got []string
-	diskHub(t, filepath.Join(dir, "data"), path, stream.Hooks{Receive: func(_ string, e *stream.Event) {
-		mu.Lock()
-		defer mu.Unlock()
-		got = append(got, string(e.Data))
-	}})
+	hub := diskHub(t, filepath.Join(dir, "data"), path, stream.Hooks{})
+	reader, err := hub.Reader("lines")
+	if err != nil {
+		t.Fatal(err)
+	}
+	go func() { // until the test is over
+		for events := reader.From(stream.ID{}); t.Context().Err() == nil; {
+			entries, _ := events.Next(t.Context()) // a gap where the log begins
+			mu.Lock()
+			for _, e := range entries {
+				if e.Event != nil {
+					got = append(got, string(e.Event.Data))
+				}
+			}
+			mu.Unlock()
+		}
+	}()
 	waitFor(t, func() bool {
 		mu.Lock()
 		defer mu.Unlock()

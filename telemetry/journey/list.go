@@ -73,17 +73,26 @@ func (s *Store) HeldOf(may func(topic, subject string) bool) (traces int) {
 	return traces
 }
 
-// list returns up to limit events that match q, the newest first. The caller holds
-// s.mu.
+// list returns up to limit events that match q, the newest first. They are held in the
+// order in which they became known, which is another one: of an event that was not
+// sampled when it was published, a reader that gets it late is the first sign. The
+// caller holds s.mu.
 func (s *Store) list(q ListQuery, limit int) (list []end) {
+	var all []*record
 	for i := len(s.order) - 1; i >= s.head; i-- {
-		events := s.order[i].events
-		for k := len(events) - 1; k >= 0 && len(list) < limit; k-- {
-			if r := events[k]; q.of(r) {
-				if last := s.last(r); last.total() >= q.Min {
-					list = append(list, last)
-				}
+		for _, r := range slices.Backward(s.order[i].events) {
+			if q.of(r) {
+				all = append(all, r)
 			}
+		}
+	}
+	slices.SortStableFunc(all, func(a, b *record) int { return b.start().Compare(a.start()) })
+	for _, r := range all {
+		if len(list) >= limit {
+			break
+		}
+		if last := s.last(r); last.total() >= q.Min {
+			list = append(list, last)
 		}
 	}
 	return list

@@ -156,7 +156,13 @@ func (s *Store) Report(ref Ref, id string, fits func(e Event, published time.Tim
 func (s *Store) Held() (traces, bytes int, since time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return len(s.byID), s.size, s.began
+	since = s.began
+	for _, t := range s.byID {
+		if t.at.Before(since) && !t.at.IsZero() { // it became known late
+			since = t.at
+		}
+	}
+	return len(s.byID), s.size, since
 }
 
 // find returns an event that is held, or nil. The caller holds s.mu.

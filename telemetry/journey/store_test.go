@@ -3,6 +3,7 @@ package journey_test
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -147,6 +148,30 @@ func TestLists(t *testing.T) {
 		if e.Total < 90*time.Millisecond || i > 0 && e.Total > slowest[i-1].Total || len(e.Steps) != 2 {
 			t.Errorf("slowest %d: %+v", i, e)
 		}
+	}
+}
+
+// Events are listed by when they were, not by when they became known: of one that was
+// not sampled, a reader that gets it late is the first sign.
+func TestListIsInTheOrderOfEvents(t *testing.T) {
+	s := journey.NewStore("a", 0, 0)
+	for _, n := range []int{10, 30} {
+		s.Publish(ref(n), event(n), span(n, n+1))
+	}
+	s.Deliver(ref(20), event(20), flush("late", 20, 4000))
+	var ids, want []string
+	for _, e := range s.Recent(journey.ListQuery{}) {
+		ids = append(ids, e.ID)
+	}
+	for _, n := range []int{30, 20, 10} {
+		want = append(want, event(n).ID)
+	}
+	if !slices.Equal(ids, want) {
+		t.Errorf("listed: %v, want %v", ids, want)
+	}
+	s.Deliver(ref(5), event(5), flush("late", 5, 4000))
+	if _, _, since := s.Held(); since.After(at(5)) {
+		t.Errorf("journeys are held since %v, and one of %v is listed", since, at(5))
 	}
 }
 

@@ -8,7 +8,7 @@ const MOST_LEFT = 20;
 const WORDS = {
   client: 'the reader left',
   reset: 'its connection was reset',
-  slow: 'it acknowledged nothing for too long',
+  slow: 'a write waited for it for too long',
   vanished: 'the reader was no longer there',
   error: 'a write failed',
   ended: 'the topic has ended',
@@ -20,7 +20,7 @@ const WORDS = {
 };
 
 const CUT = {
-  slow: 'The server had cut this page off: it acknowledged nothing of what waited for it, for too long.',
+  slow: 'The server had cut this page off: a write waited for it for too long.',
   vanished: 'The server had given this page up: it acknowledged nothing any more.',
   error: 'The server could no longer write to this page.',
   panic: 'A fault in the server had ended this page’s stream.',

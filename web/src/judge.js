@@ -24,7 +24,7 @@ export function judge({ lag, events, idle, waiting, left, cut, lost = 0, back = 
   if (!topic) return is(0, 'good', 'all sent');
   if (idle > 0) {
     const first = cut >= 0 && (lost || cut <= loss) ? 'cut' : loss < Infinity && !lost ? 'loss' : '';
-    const next = { cut: `, cut off in ${lasting(cut * 1000)}`, loss: `, loses events in ${lasting(loss * 1000)}` }[first] ?? '';
+    const next = { cut: `, cut off in ${lasting(cut * 1000)}`, loss: `, would lose events in ${lasting(loss * 1000)}` }[first] ?? '';
     // On HTTP/2 the server does not see what is taken of a write that waits.
     const says = protocol === '2' ? `a write has waited for ${lasting(idle * 1000)}` : `has acknowledged nothing for ${lasting(idle * 1000)}`;
     return idle > STUCK ? is(3, 'bad', `${says}${next}`, first) : is(2, 'wait', says, first);

@@ -165,7 +165,7 @@ test('a reader is judged by what it has not read, in the log and in the network'
   assert.deepEqual(of({ lag: 1, idle: 1, cut: 9 }), [1, Infinity, 0, 'cut', 'wait', 'has acknowledged nothing for 1 s']);
   // What comes first is told, and it alone.
   assert.deepEqual(of({ lag: 380, left: 120, idle: 8, cut: 2 }), [380, 120, 0, 'cut', 'bad', 'has acknowledged nothing for 8 s, cut off in 2 s']);
-  assert.deepEqual(of({ lag: 380, left: 4, idle: 8, cut: 22 }), [380, 4, 0, 'loss', 'bad', 'has acknowledged nothing for 8 s, loses events in 4 s']);
+  assert.deepEqual(of({ lag: 380, left: 4, idle: 8, cut: 22 }), [380, 4, 0, 'loss', 'bad', 'has acknowledged nothing for 8 s, would lose events in 4 s']);
   assert.deepEqual(of({ lag: 510, left: 0, lost: 10, idle: 75, cut: 525 }), [510, 0, 10, 'cut', 'bad', 'has acknowledged nothing for 1 min 15 s, cut off in 8 min 45 s']);
   assert.deepEqual(of({ lag: 3, idle: 8, cut: -1 }), [3, Infinity, 0, '', 'bad', 'has acknowledged nothing for 8 s']); // it is being cut off
   assert.equal(of({ lag: 3, idle: 8, cut: 2, protocol: '2' })[5], 'a write has waited for 8 s, cut off in 2 s');

@@ -155,7 +155,7 @@ test('what a busy page has delayed is told by the tasks that led up to it', () =
 
 test('a stream that is over says why, and what it was not sent', () => {
   const slow = ended({ n: 7, reason: 'slow', fault: true, unsent: 1600, atLeast: true });
-  assert.equal(slow.says, 'ended: it acknowledged nothing for too long, at least 1,600 not sent');
+  assert.equal(slow.says, 'ended: a write waited for it for too long, at least 1,600 not sent');
   assert.equal(ended({ reason: 'vanished', fault: true, unsent: 0, atLeast: true }).says, 'ended: the reader was no longer there, and what was sent last may not have arrived');
   assert.equal(ended({ reason: 'client', unsent: 3 }).says, 'ended: the reader left, 3 not sent');
   assert.equal(slow.level, 'bad');

@@ -60,12 +60,14 @@
 // writer gives the session a goroutine of its own (fanout.Member, session.work),
 // which waits, and goes on with the next client. Either way the cursor stays
 // after the batch that is being written, while the log grows. Two detectors look
-// at it. When the log's floor
-// overtakes the cursor, its next read is a gap (eventlog.Cursor.Peek); the client
-// is told, and goes on with the oldest entry held. When the client takes and
-// acknowledges nothing for Handler.WriteTimeout, the connection is closed as slow
-// (plainWriter.check, leanWriter.writeAll), or as vanished when nothing was being
-// written (monitor.look). No lock is held while anybody waits for a client.
+// at it. When the log's floor overtakes the cursor, its next read is a gap
+// (eventlog.Cursor.Peek); the client is told, and goes on with the oldest entry
+// held. When a write has waited for Handler.WriteTimeout, and the client took and
+// acknowledged nothing meanwhile, the connection is closed as slow
+// (plainWriter.check, leanWriter.writeAll). Where no write waits, what the system's
+// buffers hold may stay unread for any time; but when the client's system
+// acknowledges nothing of what was sent, the connection is closed as vanished
+// (monitor.look). No lock is held while anybody waits for a client.
 //
 // # Why an event waits
 //

@@ -44,10 +44,11 @@ type Handler struct {
 	// Heartbeat is after how long without anything else a ping is sent.
 	// Default: 15 s.
 	Heartbeat time.Duration
-	// WriteTimeout is after how long a client is cut off that takes nothing of what
-	// is written to it, or with [ConnContext] acknowledges nothing. On the plain
-	// transport that takes a writer on which http.ResponseController can set a write
-	// deadline: see [TransportPlain]. Default: 10 s.
+	// WriteTimeout is after how long a client is cut off that takes nothing of a write
+	// that waits for it, or with [ConnContext] acknowledges nothing meanwhile. A write
+	// waits once the buffers on the way are full: what they hold may stay unread for any
+	// time. On the plain transport that takes a writer on which http.ResponseController
+	// can set a write deadline: see [TransportPlain]. Default: 10 s.
 	WriteTimeout time.Duration
 	// Retry is the reconnection time that clients are told. Default:
 	// 2 s.

@@ -123,7 +123,7 @@ func (c *config) settings() []setting {
 	}
 	streams := []setting{
 		{name: "heartbeat", value: "DURATION", def: "15s", group: groupStreams, usage: "ping a stream after this long without an event", set: duration(&c.heartbeat, 100*time.Millisecond, time.Hour)},
-		{name: "write-timeout", value: "DURATION", def: "10s", group: groupStreams, usage: "cut a client that acknowledges nothing of what waits for it for this long", set: duration(&c.writeTimeout, 100*time.Millisecond, time.Hour)},
+		{name: "write-timeout", value: "DURATION", def: "10s", group: groupStreams, usage: "cut a client for which a write has waited this long, unless it is seen to take something; a write waits once the buffers on the way are full", set: duration(&c.writeTimeout, 100*time.Millisecond, time.Hour)},
 		{name: "retry", value: "DURATION", def: "2s", group: groupStreams, usage: "how long clients are told to wait before they come back", set: duration(&c.retry, time.Millisecond, time.Hour)},
 		{name: "pace", value: "DURATION", def: "5ms", group: groupStreams, usage: "after a write, hold events for this long so that several go out together; up to 5 times as long under CPU load, 20 times in overload; 0: no delay", set: duration(&c.pace, 0, time.Second)},
 		{name: "transport", value: "NAME", def: transportAuto, group: groupStreams, usage: "auto: on Linux, a few goroutines write to all plain HTTP/1.1 streams; net/http: a goroutine for each", set: oneOf(&c.transport, transportAuto, transportPlain)},

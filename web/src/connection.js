@@ -31,8 +31,8 @@ export class Connection {
   silent = ''; // quiet: for longer than is usual here; overdue: the heartbeat did not come
   heardAt = 0; // when the last byte came, as far as it was told with silent
   lastID = '';
-  bytes = 0; // of this stream
-  events = 0; // likewise, those that came before among them
+  bytes = 0; // of the connection that said last who it is, as events: until another says so, they are that one's
+  events = 0; // those that came before among them
 
   #url;
   #on;
@@ -148,7 +148,7 @@ export class Connection {
     this.gaveUp = false;
     this.#cancelRetry();
     this.#stop(this.#run);
-    const run = { controller: new AbortController(), startedAt: now(), receivedAt: 0, status: 0, detail: '', retryAfter: 0, closed: false, timers: [] };
+    const run = { controller: new AbortController(), startedAt: now(), receivedAt: 0, status: 0, detail: '', retryAfter: 0, closed: false, bytes: 0, timers: [] };
     this.#run = run;
     run.timers.push(
       setTimeout(() => { this.slow = true; this.#on.change(); }, SLOW),
@@ -194,7 +194,6 @@ export class Connection {
     this.openedAt = this.#heard = Date.now();
     this.#silence.begin(this.openedAt);
     this.downSince = 0;
-    this.bytes = this.events = 0;
     this.error = null;
     this.#set('connected');
   }
@@ -212,7 +211,8 @@ export class Connection {
       this.#heard = Date.now();
       this.#silence.heard(this.#heard);
       this.#isSilent('');
-      this.bytes += value.length;
+      run.bytes += value.length;
+      if (run.by) this.bytes = run.bytes;
       turnAt = performance.now();
       const messages = decoder.push(value);
       if (decoder.retry) this.#baseDelay = Math.min(LONGEST_DELAY, Math.max(50, decoder.retry));
@@ -269,6 +269,8 @@ export class Connection {
       case 'connected':
         noteMine(String(fields.connection ?? ''));
         run.by = { connection: String(fields.connection ?? ''), node: String(fields.node ?? '') };
+        this.bytes = run.bytes;
+        this.events = 0;
         // A reconnect is to link to the stream that it continues.
         if (typeof fields.traceparent === 'string' && fields.traceparent) this.#parent = fields.traceparent;
         if (/^[\w.-]{1,64}$/.test(fields.session)) this.#session = fields.session;

@@ -205,6 +205,8 @@ export class Stream {
     this.#connection = connection;
     this.#resumed = this.lastID !== '';
     connection.lastID = this.lastID;
+    connection.bytes = this.bytes;
+    connection.events = this.events;
     connection.downSince = this.downSince;
     this.#post({ type: 'lead' });
     connection.connect();

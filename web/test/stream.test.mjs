@@ -272,3 +272,31 @@ test('a tab that takes the lead counts anew', async () => {
   assert.ok(second.stream.leads);
   assert.equal(second.stream.tabs, 1);
 });
+
+test('what is counted is of the connection that said last who it is, until another does', async () => {
+  const [first, line] = await led();
+  await line.send(...events(1, 4));
+  const { stream } = first;
+  const counts = () => [stream.state, stream.events, stream.bytes];
+  const { bytes } = stream;
+  assert.deepEqual(counts(), ['connected', 3, bytes]);
+  stream.disconnect();
+  stream.connect();
+  await clock.pass(700);
+  assert.deepEqual(counts(), ['connecting', 3, bytes]);
+  server.last.answer(204); // the topic has ended: who answered is never told
+  await settled();
+  assert.deepEqual(counts(), ['disconnected', 3, bytes]);
+  stream.connect();
+  await clock.pass(700);
+  const next = server.last.stream();
+  await settled();
+  assert.deepEqual(counts(), ['connected', 3, bytes]);
+  await next.connected('b-1');
+  assert.equal(stream.events, 0);
+  assert.ok(stream.bytes > 0 && stream.bytes < bytes, `${stream.bytes} bytes of a greeting`);
+  const greeting = stream.bytes;
+  await next.send(...events(4, 5));
+  assert.equal(stream.events, 1);
+  assert.ok(stream.bytes > greeting);
+});

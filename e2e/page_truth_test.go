@@ -312,7 +312,7 @@ func TestWhatThePageHandsOut(t *testing.T) {
 	p.connect()
 	s.publish("t", "20", "20.5", "1000", "20", "50")
 	p.wait(`document.querySelector('[data-chart="t"] .chart-value')?.textContent === '50'`)
-	p.wait(`document.querySelector('[data-chart="t"] .chart-range').textContent === '20.0 – 1000.0'`)
+	p.wait(`document.querySelector('[data-chart="t"] .chart-range').textContent === '20 – 1000'`)
 	// Who holds the view has all of it in view.
 	p.click("#follow")
 	s.publish("t", "1", "2")

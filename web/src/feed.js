@@ -5,6 +5,7 @@ import { now } from './clock.js';
 import { dressNote, noteOf } from './note.js';
 import { dress, isFound, latencyOf, showLatency, tellExactly } from './row.js';
 import { Tail } from './tail.js';
+import { Unread } from './unread.js';
 
 export const MAX_ITEMS = 50;
 const MAX_NOTES = 10; // gaps and the like, beside the events
@@ -12,11 +13,11 @@ const MAX_WAITING = 60; // the newest; of a burst nobody could see more
 const PAGE = 8; // rows that PageUp goes
 
 export class Feed {
-  #missed = 0; // events since the reader left the newest
+  #unread = new Unread();
   #root;
   #on;
   #tail;
-  #waiting = []; // for the next frame: {html, received, replayed, mine, by}, or the row of a note
+  #waiting = []; // for the next frame: {html, received, replayed, mine, by, fresh}, or the row of a note
   #held = []; // rows for which a reader leaves no room
   #arrived = []; // {item, received, mine}: rows whose time on screen is to be taken
   #frame = 0;
@@ -33,7 +34,7 @@ export class Feed {
     this.#root = root;
     this.#on = on;
     this.#tail = new Tail(root, () => {
-      if (this.following) this.#missed = 0;
+      if (this.following) this.#caughtUp();
       this.#schedule();
       this.#on.change();
     });
@@ -57,16 +58,15 @@ export class Feed {
     return this.#tail.following;
   }
 
-  // missed is how many events have come since the reader left the newest, and are not
-  // in view.
+  // missed is how many unread events the filter shows, and are not in view: see Unread.
   get missed() {
-    if (!this.#missed || this.pending) return this.#missed;
-    return Math.min(this.#missed, this.#tail.below([...this.items]));
+    const withRows = this.#unread.among(this.#held).length + this.#tail.below(this.#unread.among(this.items));
+    return this.#unread.count(withRows, this.#waiting.filter(({ fresh }) => fresh).length, this.isFiltered);
   }
 
   // showsNewest says whether no row that the filter shows is below the view, or held.
   get showsNewest() {
-    return !this.pending && this.#tail.below([...this.items]) === 0;
+    return !this.#waiting.length && !this.#held.some((row) => row.dataset.id && !row.hidden) && this.#tail.below([...this.items]) === 0;
   }
 
   // inSight reports whether the rows are on screen: not in a hidden tab, nor while
@@ -95,12 +95,10 @@ export class Feed {
   // by is the connection on which the event came, and its node. The row keeps both: after
   // the next connection, or a reload, its journey is still the one by which it came.
   add(html, { received, replayed, mine, by }) {
-    if (!this.following) this.#missed++;
-    this.#wait({ html, received, replayed, mine, by });
+    this.#wait({ html, received, replayed, mine, by, fresh: !this.following });
   }
 
-  // note puts a row between the events that is none: a gap, which is told by its data,
-  // or an error of the source, with a text and a time.
+  // note puts a row between the events that is none: see noteOf.
   note(kind, text, at, data = {}) {
     this.#wait({ row: noteOf(kind, text, at, data) });
   }
@@ -113,12 +111,18 @@ export class Feed {
     this.#root.replaceChildren();
     delete this.#root.dataset.traces;
     this.follow(true);
-    this.#missed = 0;
+    this.#caughtUp();
     this.#on.change();
   }
 
   follow(following) {
     this.#tail.follow(following);
+  }
+
+  // #caughtUp says that the reader is at the newest.
+  #caughtUp() {
+    this.#unread.clear();
+    for (const entry of this.#waiting) entry.fresh = false;
   }
 
   select(item) {
@@ -142,7 +146,7 @@ export class Feed {
   // filter shows the rows that are found by a text, and were slower than so many ms.
   filter(text, slower) {
     this.#filter = { text: text.trim().toLowerCase(), slower };
-    for (const item of this.items) this.#sift(item);
+    for (const item of [...this.items, ...this.#held.filter((row) => row.dataset.id)]) this.#sift(item);
     this.#schedule();
     this.#on.change();
   }
@@ -163,9 +167,9 @@ export class Feed {
   html(most) {
     this.#parse();
     let html = '';
-    for (const row of [...this.#root.children, ...this.#held].reverse()) {
-      if (html.length + row.outerHTML.length > most) break;
-      html = row.outerHTML + html;
+    for (const { outerHTML } of [...this.#root.children, ...this.#held].reverse()) {
+      if (html.length + outerHTML.length > most) break;
+      html = outerHTML + html;
     }
     return html;
   }
@@ -200,7 +204,8 @@ export class Feed {
 
   // #pass tells of an event of a burst that has no row: what is said of all events is of
   // this one, too. A gap among them breaks the lines of the charts all the same.
-  #pass({ html, received, replayed, mine, row }) {
+  #pass({ html, received, replayed, mine, row, fresh }) {
+    if (fresh) this.#unread.lost();
     if (row?.dataset.note === 'gap') this.#on.gap();
     if (!html) return;
     const item = this.#rowOf(html);
@@ -228,7 +233,7 @@ export class Feed {
 
   // #parse turns what waits into rows.
   #parse() {
-    for (const { html, received, replayed, mine, by, row } of this.#waiting.splice(0)) {
+    for (const { html, received, replayed, mine, by, row, fresh } of this.#waiting.splice(0)) {
       if (row) {
         this.#held.push(row);
         if (row.dataset.note === 'gap') this.#on.gap();
@@ -245,10 +250,11 @@ export class Feed {
       this.#on.arrived(item);
       this.#arrived.push({ item, received, mine });
       this.#held.push(item);
+      if (fresh) this.#unread.came(item);
     }
     this.#template.innerHTML = '';
     // Older ones would be trimmed as soon as they were inserted.
-    this.#held.splice(0, this.#held.length - MAX_ITEMS);
+    for (const row of this.#held.splice(0, Math.max(0, this.#held.length - MAX_ITEMS))) this.#unread.lost(row);
   }
 
   #schedule() {
@@ -322,6 +328,7 @@ export class Feed {
     if (row === document.activeElement) this.#root.focus({ preventScroll: true });
     if (row === this.#current) this.#current = null;
     if (row === this.#selected) this.#selected = null;
+    this.#unread.seen(row); // it was above the view
     row.remove();
   }
 

@@ -96,7 +96,8 @@ export function figures(page) {
       this.canJump = !feed.following;
       // A pause in sight of the newest row has nowhere to jump to.
       this.isLatest = this.canJump && feed.showsNewest;
-      const jump = feed.missed ? `Jump to latest (${feed.missed.toLocaleString('en')} new)` : 'Jump to latest';
+      const { events: missed, more } = feed.missed;
+      const jump = missed || more ? `Jump to latest (${missed.toLocaleString('en')}${more ? '+' : ''} new)` : 'Jump to latest';
       this.jumpText = this.isLatest ? 'Paused · nothing newer to show' : jump;
       this.refreshStream();
     },

@@ -59,7 +59,7 @@ func TestPageAsksForAToken(t *testing.T) {
 	p.total(1)
 	p.click(`#sse-feed .data-item`)
 	p.click("#raw-frame")
-	p.wait(`document.querySelector('.raw-curl')?.textContent.startsWith('curl -N -H "Authorization: Bearer $TOKEN" ')`)
+	p.wait(`document.querySelector('.raw-curl')?.textContent.startsWith('curl -H "Authorization: Bearer $TOKEN" ')`)
 
 	beside := p.openBeside(s.url() + "/t/run.1")
 	beside.visible("#allowed")

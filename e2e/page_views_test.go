@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -69,10 +70,15 @@ func TestEventPanel(t *testing.T) {
 	other.wait(`document.getElementById('event-payload').textContent.includes('12345678901234567890')`)
 	other.state("disconnected")
 	gone := openPage(t, s.url()+"/?topic=t&event=1-1")
+	gone.expect(status(404))
 	gone.wait(`document.querySelector('#journey .journey-missing').textContent.includes('does not hold')`)
 	bad := openPage(t, s.url()+"/?topic=t&event=hello")
 	bad.wait(`document.querySelector('#journey .journey-missing').textContent.includes('“hello” cannot be the ID of an event')`)
 	s.connections(1)
+	// To look for an event is no loss to anybody.
+	if lost := regexp.MustCompile(`(?m)^sse_server_gaps_total\{.*\} [1-9].*$`).FindString(get(t, s.url()+"/metrics", "").body); lost != "" {
+		t.Error(lost)
+	}
 }
 
 func TestFilterPauseAndDownload(t *testing.T) {

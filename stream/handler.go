@@ -124,10 +124,12 @@ func (h *Handler) Draining() bool { return h.conns.inDrain() }
 // more than WriteTimeout: see [Conn.Close]. On the lean transport it returns early:
 // see [TransportLean].
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	s, refusal := h.admit(w, r)
+	s, event, refusal := h.admit(w, r)
 	switch {
 	case refusal != nil:
 		h.refuse(w, r, refusal)
+	case event != nil:
+		event.answer(h, w, r)
 	case s == nil: // HEAD
 		setHeader(w.Header())
 	case s.finished():
@@ -140,15 +142,15 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// admit makes the session of a request, or says why it gets none; a HEAD request
-// gets neither.
-func (h *Handler) admit(w http.ResponseWriter, r *http.Request) (*session, *Refusal) {
+// admit makes the session of a request, or says why it gets none. Who asks for one event
+// alone gets the answer to that; a HEAD request gets nothing.
+func (h *Handler) admit(w http.ResponseWriter, r *http.Request) (*session, *lookedUp, *Refusal) {
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
-		return nil, &Refusal{Status: http.StatusMethodNotAllowed, Reason: rejectMethod, Detail: "A stream is read with GET.",
+		return nil, nil, &Refusal{Status: http.StatusMethodNotAllowed, Reason: rejectMethod, Detail: "A stream is read with GET.",
 			Header: http.Header{"Allow": {"GET, HEAD"}}}
 	}
 	if !accepts(r.Header.Values("Accept")) {
-		return nil, &Refusal{Status: http.StatusNotAcceptable, Reason: rejectAccept,
+		return nil, nil, &Refusal{Status: http.StatusNotAcceptable, Reason: rejectAccept,
 			Detail: "This address answers with text/event-stream, which the Accept header of the request does not allow."}
 	}
 	subscribe := h.Subscribe
@@ -160,7 +162,7 @@ func (h *Handler) admit(w http.ResponseWriter, r *http.Request) (*session, *Refu
 		err = errors.New("Handler.Subscribe returned neither a subscription nor an error")
 	}
 	if err != nil {
-		return nil, asRefusal(r.Context(), h.logger(), err)
+		return nil, nil, asRefusal(r.Context(), h.logger(), err)
 	}
 	done := sub.Done
 	defer func() {
@@ -169,30 +171,30 @@ func (h *Handler) admit(w http.ResponseWriter, r *http.Request) (*session, *Refu
 		}
 	}()
 	if err := cannotFlush(w); err != nil {
-		return nil, h.flushRefusal(r.Context(), err)
+		return nil, nil, h.flushRefusal(r.Context(), err)
 	}
 	if h.Draining() {
-		return nil, h.drainRefusal()
+		return nil, nil, h.drainRefusal()
 	}
 	o, err := sub.open(r.Context(), h.Hub, h.Format, r.Method == http.MethodHead)
 	if err != nil {
-		return nil, asRefusal(r.Context(), h.logger(), err)
+		return nil, nil, asRefusal(r.Context(), h.logger(), err)
 	}
 	if o.feed == nil {
-		return nil, nil // HEAD
+		return nil, o.event, nil // none for HEAD
 	}
 	s := h.session(r, sub, o)
 	if !h.conns.enter(&s.conn) {
 		s.member.Leave()
 		o.topic.leave(o.feed)
-		return nil, h.drainRefusal()
+		return nil, nil, h.drainRefusal()
 	}
 	if s.conn.raw != nil {
 		h.peers.start(or(h.WriteTimeout, defaultWriteTimeout), h.Conns)
 	}
 	h.connect(r, s, sub.Opened)
 	s.done, done = done, nil
-	return s, nil
+	return s, nil, nil
 }
 
 // refuse answers a request that gets no stream.
@@ -205,6 +207,11 @@ func (h *Handler) refuse(w http.ResponseWriter, r *http.Request, refusal *Refusa
 		refusal.tellByStream(w, or(h.Retry, defaultRetry))
 		return
 	}
+	h.tell(w, r, refusal)
+}
+
+// tell answers with the status of a refusal.
+func (h *Handler) tell(w http.ResponseWriter, r *http.Request, refusal *Refusal) {
 	maps.Copy(w.Header(), refusal.Header)
 	if h.Refuse != nil {
 		h.Refuse(w, r, refusal)

@@ -25,6 +25,10 @@ type Subscription struct {
 	// Resume is the last event ID that the reader has; the zero ID asks for
 	// everything held. Default: nil, what comes from now on.
 	Resume *ID
+	// Event asks for the event with this ID alone. The answer is that event, and no
+	// stream: it is not among Handler.Conns, and tells of no gap. It is a 404 where
+	// the event is not held. Default: nil.
+	Event *ID
 	// Last is how many of the newest events a reader gets first who does not
 	// resume; with subjects, how many of each subject that occurs.
 	Last int
@@ -57,8 +61,8 @@ const maxSubjects = 64
 const maxLast = 10_000
 
 // ParseSubscription returns what the query and the headers of a request ask
-// for: topic, subject (may be repeated), format, last, and the last event ID by
-// the header Last-Event-ID, or where there is none by the parameter
+// for: topic, subject (may be repeated), format, event, last, and the last event
+// ID by the header Last-Event-ID, or where there is none by the parameter
 // last_event_id (lastEventId, lastEventID: some polyfills say so). What is
 // repeated or makes no sense is refused. A last event ID that is none is not:
 // the stream then begins live, and says so.
@@ -92,6 +96,16 @@ func ParseSubscription(r *http.Request) (*Subscription, error) {
 		s.Last = min(n, maxLast)
 	}
 	s.resume(r.Header, query)
+	if event := query["event"]; len(event) > 0 {
+		id, err := eventlog.ParseID(event[0])
+		if err != nil || len(event) > 1 {
+			return nil, badQuery(rejectQuery, "The parameter event is the ID of one event, such as event=1700000000000-0.")
+		}
+		if s.Resume != nil || s.malformed || len(query["last"]) > 0 { // a client that comes back for more
+			return nil, badQuery(rejectQuery, "The parameter event asks for one event alone: nothing comes before or behind it.")
+		}
+		s.Event = &id
+	}
 	return s, nil
 }
 
@@ -116,8 +130,10 @@ func badQuery(reason, detail string) *Refusal {
 	return &Refusal{Status: http.StatusBadRequest, Reason: reason, Detail: detail}
 }
 
-// opened is a subscription whose topic, filter and format have been found.
+// opened is a subscription whose topic, filter and format have been found. It has no
+// feed where no stream is wanted: for HEAD, and where event answers.
 type opened struct {
+	event  *lookedUp
 	topic  *topic
 	feed   *feed
 	cursor *eventlog.Cursor
@@ -145,6 +161,10 @@ func (s *Subscription) open(ctx context.Context, hub *Hub, preset Format, onlyAs
 		}
 		if !t.ready(ctx) {
 			return opened{}, fmt.Errorf("open %s: %w", name, ErrUnavailable)
+		}
+		if s.Event != nil {
+			t.touch()
+			return opened{event: t.lookUp(filter, *s.Event, t.format(format, formatter))}, nil
 		}
 		if onlyAsks {
 			t.touch()

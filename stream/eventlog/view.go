@@ -249,14 +249,23 @@ func (v *View) after(id ID) uint64 {
 	return v.tail + uint64(n)
 }
 
-// has reports whether the event with that ID is held.
-func (v *View) has(id ID) bool {
+// Find returns the event with that ID, or nil where the view does not hold it.
+func (v *View) Find(id ID) *Entry {
+	v.log.mu.RLock()
+	defer v.log.mu.RUnlock()
+	return v.find(id)
+}
+
+func (v *View) find(id ID) *Entry {
 	for i := v.after(id); i > v.tail; i-- {
 		if e := v.at(i - 1); e.ID != id {
-			return false
+			return nil
 		} else if e.Event != nil {
-			return true
+			return e
 		}
 	}
-	return false
+	return nil
 }
+
+// has reports whether the event with that ID is held.
+func (v *View) has(id ID) bool { return v.find(id) != nil }

@@ -9,7 +9,6 @@ import { indent } from './json.js';
 import { addressOf, frame, lookUp } from './lookup.js';
 import { isPartial, payload } from './row.js';
 import { whole } from './whole.js';
-import { before } from './wire.js';
 
 const MOST = 300_000; // characters of a payload that are shown
 
@@ -196,7 +195,7 @@ export class EventPanel {
     const { id } = this;
     const box = byID('raw');
     this.#rawFailed = false;
-    const line = Object.assign(document.createElement('code'), { className: 'raw-curl', textContent: `curl -N${readToken()} '${location.origin}${addressOf(this.#topic, 'json', before(id))}'` });
+    const line = Object.assign(document.createElement('code'), { className: 'raw-curl', textContent: `curl${readToken()} '${location.origin}${addressOf(this.#topic, 'json', id)}'` });
     const pre = Object.assign(document.createElement('pre'), { className: 'payload', id: 'raw-bytes', tabIndex: 0, textContent: '…' });
     pre.setAttribute('aria-label', 'Raw frame');
     box.replaceChildren(line, pre);

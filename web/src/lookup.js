@@ -1,10 +1,11 @@
-// Asks the log for one event, as any client may: a stream that begins just behind
-// the event before it, and ends with it.
+// Asks the log for one event, as any client may.
 
-import { Connection } from './connection.js';
-import { before, compareIDs } from './wire.js';
+import { describe, told } from './refusal.js';
+import { Decoder } from './wire.js';
 
-export const addressOf = (topic, format, lastID = '') => `/sse-stream?topic=${encodeURIComponent(topic)}&format=${format}${lastID ? `&last_event_id=${encodeURIComponent(lastID)}` : ''}`;
+const PATIENCE = 5000; // ms
+
+export const addressOf = (topic, format, id) => `/sse-stream?topic=${encodeURIComponent(topic)}&format=${format}&event=${encodeURIComponent(id)}`;
 
 const LARGEST = BigInt('18446744073709551615'); // of either number of an ID
 
@@ -21,35 +22,22 @@ function idOf(text) {
 export async function lookUp(topic, text, format) {
   const id = idOf(text);
   if (!id) throw new Error(`“${text.slice(0, 64)}” cannot be the ID of an event: an ID has the form milliseconds-sequence, as 1700000000000-0.`);
-  if (id === '0-0') throw new Error('The server holds no such event.'); // there is nothing before it
-  return new Promise((resolve, reject) => {
-    const end = (settle, value) => {
-      connection.dispose();
-      clearTimeout(timer);
-      settle(value);
-    };
-    const fail = (text) => end(reject, new Error(text));
-    const none = () => fail('The server holds no such event.');
-    let answered = false;
-    const connection = new Connection({ url: () => addressOf(topic, format), maxAttempts: 0 }, {
-      change: () => {
-        if (connection.state === 'error') fail(`${connection.error.message} ${connection.error.detail}`.trim());
-        else if (connection.state === 'disconnected') none();
-      },
-      message: (message) => {
-        answered = true;
-        if (message.event === 'ping' || (message.event === 'connected' && !message.id)) return;
-        if (message.fields) {
-          if (message.event === 'gap' && message.fields.reason === 'unknown') none();
-          else if (message.event === 'gap' && compareIDs(String(message.fields.to), id) >= 0) fail('The server does not hold this event.');
-        } else if (message.id === id) end(resolve, message);
-        else if (compareIDs(message.id, id) > 0) none();
-      },
-    });
-    const timer = setTimeout(() => fail(answered ? 'The server has told nothing of this event.' : 'The server did not answer.'), 5000);
-    connection.lastID = before(id);
-    connection.connect();
-  });
+  const controller = new AbortController();
+  const timer = setTimeout(() => controller.abort(), PATIENCE);
+  let response, message;
+  try {
+    response = await fetch(addressOf(topic, format, id), { headers: { Accept: 'text/event-stream, application/problem+json, application/json' }, cache: 'no-store', signal: controller.signal });
+    if (response.status === 200) [message] = new Decoder().push(new Uint8Array(await response.arrayBuffer()));
+  } catch {
+    const { message: why, detail = '' } = describe({ failure: response ? 'lost' : 'unreachable' }, {});
+    throw new Error(controller.signal.aborted ? 'The server did not answer.' : response ? why : `${why} ${detail}`);
+  } finally {
+    clearTimeout(timer);
+  }
+  if (message?.id === id && message.event !== 'stream-error') return message;
+  if (response.status === 404) throw new Error((await told(response)) || 'The server holds no such event.');
+  const { message: why, detail = '' } = describe({ failure: 'refused', status: response.status, detail: await told(response) }, {});
+  throw new Error(response.status === 200 ? 'The server has told nothing of this event.' : `${why} ${detail}`.trim());
 }
 
 // frame is a message as the server writes it: package sse, Message.AppendTo.

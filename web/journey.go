@@ -259,7 +259,7 @@ func journeyOf(j journey.Journey, err error) Journey {
 	case errors.Is(err, journey.ErrBefore):
 		return Journey{Missing: "This event was published before this server was started, which has read it from the log: its way is not known here. A collector keeps them all."}
 	case err != nil:
-		return Journey{Missing: "Nothing is known of this trace here: the event was not sampled, another node has it, it is too long ago, or the server was restarted since."}
+		return Journey{Missing: "Nothing is known of this trace here: the event was not sampled, another node has it, it is too long ago, the server was restarted since, or it is a publisher’s own where anybody may publish (-play)."}
 	}
 	v := Journey{
 		Topic: j.Topic, EventID: j.ID, Type: j.Type, Subject: j.Subject, Node: j.Node, Time: j.Start.UTC(),
@@ -269,7 +269,7 @@ func journeyOf(j journey.Journey, err error) Journey {
 	}
 	if len(j.Steps) > 0 {
 		v.Rows = append(v.Rows, JourneyRow{
-			Name: "event " + j.Topic, Step: "event", Service: "weir", Kind: "internal", Node: j.Node, DurationMS: v.TotalMS, SharePct: shareOf(v.TotalMS, v.OverMS),
+			Name: "event " + j.Topic, Step: "event", Service: "weir", Kind: "internal", Node: j.Node, DurationMS: v.OverMS, SharePct: shareOf(v.OverMS, v.OverMS), // it encloses its steps
 			Attrs: journey.Facts("event", j.ID, "type", j.Type, "subject", j.Subject, "published on", j.Node, "reader", j.Connection),
 		})
 	}

@@ -127,7 +127,7 @@ func TestJourneyEndsAtTheScreen(t *testing.T) {
 			}
 		}
 	}
-	is("11 of 20: event 55 send 100 deliver 50")
+	is("11 of 20: event 100 send 100 deliver 50")
 	html := s.do("GET", "/traces/"+ref.TraceID(), "", "HX-Request", "true", "Accept", "text/html", "Sec-Fetch-Mode", "cors").Body.String()
 	if !strings.Contains(html, ">11.0 ms</strong> <span>from one to delivery · sent to a reader that does not report<") {
 		t.Errorf("the journey to a program is told as %s", html)
@@ -141,7 +141,7 @@ func TestJourneyEndsAtTheScreen(t *testing.T) {
 		t.Fatal(err)
 	}
 	// The write returned when the page had the event on screen.
-	is("10 of 20: event 50 send 100 deliver 30 process 15")
+	is("10 of 20: event 100 send 100 deliver 30 process 15")
 	html = s.do("GET", "/traces/"+ref.TraceID(), "", "HX-Request", "true", "Accept", "text/html", "Sec-Fetch-Mode", "cors").Body.String()
 	if n := strings.Count(html, "<dd>when the page had the event; the server’s write returned 4.00 ms later</dd>"); n != 1 {
 		t.Errorf("%d steps are said to end before a write returned:\n%s", n, html)

@@ -50,8 +50,13 @@ func begin(cfg *config, servers *servers, logger *slog.Logger) *life {
 	return &life{logger: logger, node: cfg.node, began: time.Now()}
 }
 
-// end logs that it is over, and why.
+// end logs that it is over, and why. It is the last that the log has of a life, so that
+// "took" is how long the end took: sources are closed before. A life that has not begun
+// is nil.
 func (l *life) end(e *ending, topics *topics, err error) {
+	if l == nil {
+		return
+	}
 	attrs := []any{"node", l.node, "streams_ended", l.streams - topics.handler.Active(), "ran", time.Since(l.began).Round(time.Second).String()}
 	if b := e.began.Load(); b != nil {
 		attrs = append(attrs, "signal", b.by, "took", time.Since(b.at).Round(time.Millisecond).String())

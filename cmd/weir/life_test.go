@@ -41,6 +41,27 @@ func TestTheLogTellsOfStartAndEnd(t *testing.T) {
 	}
 }
 
+// "Stopped" is the last that the log says: when the sources have ended, too, which takes
+// as long as they do.
+func TestStoppedIsTheLastWord(t *testing.T) {
+	p := start(t, 1, "-source", `slow=exec:trap 'echo ending >&2; sleep 0.2; echo gone >&2; exit' TERM INT; echo up; while :; do sleep 0.05; done`)
+	until(t, "the source to be up", func() bool {
+		_, body := p.do(t, exchange{"GET", "/sse-health", "", nil})
+		return strings.Contains(body, `"source":"up"`)
+	})
+	if err := p.end(); err != nil {
+		t.Fatal(err)
+	}
+	lines := strings.Split(strings.TrimSpace(p.stderr.String()), "\n")
+	var last map[string]any
+	if err := json.Unmarshal([]byte(lines[len(lines)-1]), &last); err != nil || last["msg"] != "stopped" {
+		t.Errorf("the log ends with %s\n%s", lines[len(lines)-1], p.stderr)
+	}
+	if !strings.Contains(p.stderr.String(), "gone") {
+		t.Errorf("the source did not end as it does: %s", p.stderr)
+	}
+}
+
 // stream opens a stream, and returns when it is open.
 func (p *program) stream(t *testing.T, topic string) (stop func()) {
 	t.Helper()

@@ -22,6 +22,9 @@ func serve(ctx context.Context, cfg *config, proc *process, stdout, stderr io.Wr
 	if err != nil {
 		return err
 	}
+	var life *life
+	var topics *topics
+	defer func() { life.end(end, topics, err) }() // when all that follows is closed
 	servers, err := openServers(cfg, secrets, tel.logger)
 	if err != nil {
 		return err
@@ -32,7 +35,7 @@ func serve(ctx context.Context, cfg *config, proc *process, stdout, stderr io.Wr
 		return end.or(err)
 	}
 	defer tel.closing("the broker", carrier.close)
-	topics, err := openTopics(cfg, carrier, tel)
+	topics, err = openTopics(cfg, carrier, tel)
 	if err != nil {
 		return err
 	}
@@ -48,8 +51,7 @@ func serve(ctx context.Context, cfg *config, proc *process, stdout, stderr io.Wr
 	if err := servers.listen(site, stdout); err != nil {
 		return err
 	}
-	life := begin(cfg, servers, tel.logger)
-	defer func() { life.end(end, topics, err) }()
+	life = begin(cfg, servers, tel.logger)
 	background := startBackground(end.second, cfg, servers, topics, carrier)
 	defer background.stop()
 

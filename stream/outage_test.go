@@ -1,6 +1,7 @@
 package stream_test
 
 import (
+	"encoding/json"
 	"fmt"
 	"testing"
 	"testing/synctest"
@@ -47,9 +48,17 @@ func TestBrokerOutageIsToldWhileItLasts(t *testing.T) {
 		synctest.Wait()
 		before := f.subscribe(t, "")
 		close(broker.cut)
-		before.want(t, "stream-error")
+		cut := time.Now()
+		told := before.want(t, "stream-error")
+		time.Sleep(time.Second)
 		during := f.subscribe(t, "")
-		during.want(t, "stream-error")
+		if again := during.want(t, "stream-error"); string(again.Data) != string(told.Data) {
+			t.Errorf("one outage is told as %s, then as %s", told.Data, again.Data)
+		}
+		var fault struct{ Time time.Time }
+		if err := json.Unmarshal(told.Data, &fault); err != nil || fault.Time.Before(cut.Add(-time.Millisecond)) || fault.Time.After(cut.Add(30*time.Second)) {
+			t.Errorf("the outage that began at %v is told as of %v, %v", cut, fault.Time, err)
+		}
 		for f.hub.Health()["a"].Broker.State != stream.SourceUp {
 			time.Sleep(100 * time.Millisecond) // of the bubble's time
 		}

@@ -322,7 +322,7 @@ func (t *topic) changed(health *SourceHealth, state SourceState, err error) {
 	if before != state {
 		health.State, health.Since = state, time.Now()
 	}
-	failures := health.Failures
+	failures, since := health.Failures, health.Since
 	t.mu.Unlock()
 	if t.hub.opts.Hooks.Source != nil && (before != state || err != nil) {
 		t.hub.opts.Hooks.Source(SourceChange{Topic: t.name, Broker: health == &t.broker, State: state, Failures: failures, Err: err})
@@ -335,7 +335,7 @@ func (t *topic) changed(health *SourceHealth, state SourceState, err error) {
 		if health == &t.broker {
 			what = "The event broker cannot be reached. The stream stays open and goes on when it is back."
 		}
-		t.log.Announce(sse.EventStreamError, messageJSON(what), true)
+		t.log.Announce(sse.EventStreamError, faultJSON(what, since), true)
 	}
 }
 

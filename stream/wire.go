@@ -9,6 +9,9 @@ import (
 	"weir/stream/sse"
 )
 
+// timeLayout is how control events write a time.
+const timeLayout = "2006-01-02T15:04:05.000Z07:00"
+
 func setHeader(h http.Header) {
 	h.Set("Content-Type", "text/event-stream; charset=utf-8")
 	h.Set("Cache-Control", "no-cache, no-transform")
@@ -50,7 +53,7 @@ func gapMessage(g *eventlog.Gap) []byte {
 func pingMessage(position ID, retry time.Duration, now time.Time) []byte {
 	data := toJSON(struct {
 		Time string `json:"time"`
-	}{now.UTC().Format("2006-01-02T15:04:05.000Z07:00")})
+	}{now.UTC().Format(timeLayout)})
 	return sse.Message{Retry: retry, ID: position.String(), Event: sse.EventPing, Data: data}.AppendTo(nil)
 }
 
@@ -65,6 +68,15 @@ func messageJSON(message string) []byte {
 	return toJSON(struct {
 		Message string `json:"message"`
 	}{message})
+}
+
+// faultJSON tells of a fault that lasts, and since when: a client that is told again when it
+// comes back knows by the time that it is the same.
+func faultJSON(message string, since time.Time) []byte {
+	return toJSON(struct {
+		Message string `json:"message"`
+		Time    string `json:"time"`
+	}{message, since.UTC().Format(timeLayout)})
 }
 
 // toJSON is for values that can always be encoded.

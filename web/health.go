@@ -54,6 +54,7 @@ type topicHealth struct {
 	SourceFault    string  `json:"source_fault,omitempty"`
 	SourceSince    float64 `json:"source_state_seconds,omitempty"` // in its present state
 	Broker         string  `json:"broker,omitempty"`
+	BrokerSince    float64 `json:"broker_state_seconds,omitempty"` // in its present state
 	Entries        int     `json:"entries"`
 	Bytes          int64   `json:"bytes"`
 	LastID         string  `json:"last_id,omitempty"` // of the newest event; none while there is none
@@ -217,6 +218,7 @@ func (h *healthHandler) listTopics(answer *healthAnswer, only string, wanted fun
 		}
 		if t.Broker != nil {
 			th.Broker = string(t.Broker.State)
+			th.BrokerSince = time.Since(t.Broker.Since).Seconds()
 		}
 		if !t.Source.Since.IsZero() {
 			th.SourceSince = time.Since(t.Source.Since).Seconds()

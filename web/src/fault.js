@@ -12,6 +12,13 @@ export function illText({ source, source_fault: kind, broker }) {
   return `The source of this topic ${source === 'down' ? 'has failed repeatedly' : 'has failed'}${KINDS[kind] ? `: ${KINDS[kind]}` : ''}. The stream stays open, and goes on when it recovers.`;
 }
 
+// sinceOf is when a topic came to be as the server said when it was asked at a time: unwell,
+// or well again. seconds are of the source and of the broker.
+export function sinceOf({ status, broker, source_state_seconds: source = Infinity, broker_state_seconds: ofBroker = Infinity }, askedAt) {
+  const seconds = status === 'ok' ? Math.min(source, ofBroker) : broker && broker !== 'up' ? ofBroker : source;
+  return askedAt - (seconds < Infinity ? seconds * 1000 : 0);
+}
+
 export class Fault {
   #at = 0; // when it was told; 0: there is none
   #unwell = false; // the topic was seen to be

@@ -2,7 +2,7 @@
 // frame, and then goes in by one way: rows that nobody could have seen are left out.
 
 import { now } from './clock.js';
-import { dressNote, noteOf } from './note.js';
+import { dressNote, isNoted, noteOf } from './note.js';
 import { dress, isFound, latencyOf, showLatency, tellExactly } from './row.js';
 import { Tail } from './tail.js';
 import { Unread } from './unread.js';
@@ -75,9 +75,7 @@ export class Feed {
     return !document.hidden && document.body.dataset.view === 'feed';
   }
 
-  get isEmpty() {
-    return !this.#root.firstElementChild;
-  }
+  get isEmpty() { return !this.#root.firstElementChild; }
 
   get isFiltered() {
     return Boolean(this.#filter.text || this.#filter.slower);
@@ -100,7 +98,8 @@ export class Feed {
 
   // note puts a row between the events that is none: see noteOf.
   note(kind, text, at, data = {}) {
-    this.#wait({ row: noteOf(kind, text, at, data) });
+    const row = noteOf(kind, text, at, data);
+    if (!isNoted(row, [...this.#root.children, ...this.#held, ...this.#waiting.map((entry) => entry.row)])) this.#wait({ row });
   }
 
   clear() {

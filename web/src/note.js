@@ -16,6 +16,10 @@ export function noteOf(kind, text, at, data) {
   return row;
 }
 
+// isNoted says whether some rows have a note already: a fault that lasts is told anew to who
+// comes back, with its own time.
+export const isNoted = ({ dataset: { note, at }, firstChild }, rows) => Boolean(at) && rows.some((row) => row?.dataset.note === note && row.dataset.at === at && row.firstChild.textContent === firstChild.textContent);
+
 // dressNote writes what a note says of times.
 export function dressNote(row) {
   const { note, at, from, to, reason, missed, since } = row.dataset;

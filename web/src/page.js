@@ -8,7 +8,7 @@ import { now, offset, resync, synchronise, when } from './clock.js';
 import { cutText } from './ending.js';
 import { endOf, noteEnd, sayEnd } from './endings.js';
 import { EventPanel } from './event.js';
-import { Fault, illText } from './fault.js';
+import { Fault, illText, sinceOf } from './fault.js';
 import { Feed } from './feed.js';
 import * as health from './health.js';
 import { Left } from './left.js';
@@ -42,6 +42,7 @@ export class Page {
   #alone = false; // that node alone gives the topic's events
   #live = ''; // what comes up to this ID is replayed
   #head = ''; // the newest event when the stream was opened, where the server told
+  #heardLive = false; // something that was not held before has come on this stream
   #history = 0; // events that were replayed to a page that knew nothing
   #followed = true; // before an event was pressed
 
@@ -216,7 +217,8 @@ export class Page {
       case 'gap': this.#gap(fields); break;
       case 'stream-error': {
         const text = String(fields.message ?? fields.value ?? 'the source failed');
-        const at = run.past ? run.receivedAt : Date.now();
+        // One that lasts is told again to who comes back, with the time since when it does.
+        const at = Date.parse(fields.time) || parseInt(id, 10) || (run.past ? run.receivedAt : Date.now());
         this.feed.note('stream-error', text, at);
         this.#on.notice('stream-error', `${when(at)} · ${text}${/stays open/.test(text) ? '' : ' The stream stays open.'}`);
         this.#fault.told(Boolean(run.past));
@@ -231,7 +233,8 @@ export class Page {
           break;
         }
         noteEnd(this.topic, reason || 'ended');
-        this.feed.note('close', reason ? `The topic has ended: ${reason}` : 'The topic has ended.', Date.now());
+        // When a topic ended that had before this page came, nobody tells.
+        this.feed.note('close', reason ? `The topic has ended: ${reason}` : 'The topic has ended.', !this.#heardLive ? 0 : run.past ? run.receivedAt : Date.now());
         this.#on.notice('closed', `The topic has ended${reason ? `: ${reason}` : ''}. Nothing more comes on this stream; Connect asks whether there is one of that name again.`);
         break;
       }
@@ -240,6 +243,7 @@ export class Page {
         this.#on.notice('nothing', `“${this.topic}” ${sayEnd(endOf(this.topic))}. This page has all that came, and nothing more comes. To see again what the server still holds, press Clear, then Connect.`);
         break;
       case 'ping':
+        this.#heardLive = true;
         if (!run.past) noteEnd(this.topic, ''); // it goes on
         this.#complete = [...this.#complete, Date.parse(fields?.time) || 0].slice(-2);
         resync();
@@ -249,8 +253,9 @@ export class Page {
         const entered = parseInt(id, 10);
         if (replayed && ++this.#history === HISTORY && !this.resumes) this.stats.knownFrom(this.stats.firstAt);
         if (!replayed) {
+          this.#heardLive = true;
           noteEnd(this.topic, '');
-          this.#recovered(this.#fault.came());
+          this.#recovered(this.#fault.came(), entered);
         }
         this.stats.count(entered);
         this.feed.add(message.data, { received: run.receivedAt, replayed, mine: run.mine, by: run.by });
@@ -275,6 +280,7 @@ export class Page {
     this.#head = isID(fields.live) ? fields.live : '';
     this.#live = isID(fields.live) ? fields.live : `${Math.floor(Number(fields.time) || 0) - 1}-9007199254740991`;
     this.#history = 0;
+    this.#heardLive = false;
     this.#complete.pop(); // it may have been the last word of a stream that was ended in the middle
     if (!this.#began && isID(fields.position)) this.stats.knownFrom(parseInt(fields.position, 10)); // of what came before, this page hears nothing
     if (this.#began && fields.last_event_id !== 'malformed') this.resumes++; // with a gap, too
@@ -289,8 +295,9 @@ export class Page {
       if (topic) this.#alone = !topic.broker;
       this.#lagAt = askedAt;
       const how = this.#fault.judge(topic, askedAt);
-      if (how === 'ill') this.#on.notice('stream-error', `${when(askedAt)} · ${illText(topic)}`);
-      else this.#recovered(how);
+      const since = topic && sinceOf(topic, askedAt + offset);
+      if (how === 'ill') this.#on.notice('stream-error', `${when(since)} · ${illText(topic)}`);
+      else this.#recovered(how, since);
       this.#on.change();
       return this.#fault.suspects;
     }, name);
@@ -309,11 +316,11 @@ export class Page {
     this.#on.change();
   }
 
-  // #recovered takes the notice of a fault away that is over.
-  #recovered(how) {
+  // #recovered takes the notice of a fault away that is over, since a time.
+  #recovered(how, since) {
     if (!how) return;
     const over = how === 'over' ? 'The fault is over.' : '';
-    if (over) this.feed.note('recovered', over, Date.now());
+    if (over) this.feed.note('recovered', over, since);
     this.#on.notice('stream-error', '', over);
   }
 

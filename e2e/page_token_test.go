@@ -115,6 +115,40 @@ func TestPageAsksForAPublishersToken(t *testing.T) {
 	p.says("#ask-said", "The last one is good no longer.")
 }
 
+// A token that only publishes is taken for that, where reading needs one, too: the page
+// goes on asking for one to read. When it is taken back, it does not publish either.
+func TestPagePublishesWithoutReading(t *testing.T) {
+	t.Parallel()
+	s := newServer(t, "-source", "orders=http", "-publish-token", "p0st", "-subscribe-token", "r3ad")
+	s.env = []string{"WEIR_PUBLISH_TOKEN="}
+	s.start()
+	p := openPage(t, s.url()+"/?topic=orders")
+	p.expect(status(401), status(403))
+	p.says("#try-said", "Publishing needs a token here: give the page one above.")
+	p.give("p0st")
+	p.visible("#allowed")
+	p.says("#allowed p", "Your token publishes to every topic, and reads nothing.")
+	p.visible("#ask")
+	p.wait(`document.getElementById('publish').ariaDisabled === 'false'`)
+	reader := subscribe(t, s.url()+"/t/orders", nil, "Authorization", "Bearer r3ad")
+	p.click("#publish")
+	p.says("#try-said", "Published. Press Connect to see it come.")
+	if got := reader.event(); got.data != "hello" {
+		t.Errorf("what the page published is %q", got.data)
+	}
+	p.click("#connect")
+	p.says("#error-detail", "This token reads nothing.")
+
+	p.run(`fetch('/ticket', { method: 'DELETE' })`) // in another tab
+	p.click("#publish")
+	p.hidden("#allowed")
+	p.says("#try-said", "Publishing needs a token here: give the page one above.")
+	p.give("r3ad")
+	p.says("#allowed p", "Your token reads every topic, and publishes nothing.")
+	p.hidden("#ask")
+	p.connect()
+}
+
 // What is said of a token that is not good for the topic goes when another one is chosen.
 func TestTokenForAnotherTopic(t *testing.T) {
 	t.Parallel()

@@ -39,7 +39,8 @@ type Page struct {
 	// Operators says that the page has the views for operators alone: it is on
 	// the admin address, which serves no topic.
 	Operators bool
-	// NeedsToken says that reading needs a right, and that who asks has shown none.
+	// NeedsToken says that reading needs a right, and that who asks has shown none: no
+	// token, or one that only publishes.
 	NeedsToken bool
 	// Reads and Publishes are what the right of who asks allows; nil where nobody
 	// needs one.
@@ -95,6 +96,9 @@ func (h *pageHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if h.gate.rights.Needed(rights.Subscribe) && !isAdmin(r) {
 		p.NeedsToken = refusal != nil
 		p.Reads, p.Publishes = who.Grants(rights.Subscribe), who.Grants(rights.Publish)
+		if p.NeedsToken { // one that only publishes
+			p.Publishes = h.gate.keptPublisher(r)
+		}
 	}
 	p.PublishToken = !h.gate.play && h.gate.rights.Needed(rights.Publish)
 	if p.AsksPublisher = p.PublishToken && !isAdmin(r) && !h.gate.rights.Needed(rights.Subscribe); p.AsksPublisher {

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"weir/stream"
+	"weir/web/rights"
 )
 
 // Bounds of the picture.
@@ -73,12 +74,12 @@ func (p *picture) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 // streamsAddress serves GET /streams: the picture as a stream, and the page with the view
-// of it to a browser that navigates there. Who has shown no right yet gets the page,
+// of it to a browser that navigates there. Who has shown no right to read gets the page,
 // which asks for one.
 func streamsAddress(page http.Handler, p *picture) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if formOf(w, r) == formPage {
-			if refusal := p.refuse(r); refusal == nil || refusal.Status == http.StatusUnauthorized {
+			if refusal := p.refuse(r); refusal == nil || refusal.Status == http.StatusUnauthorized || refusal.Reason == rights.ReasonToken {
 				page.ServeHTTP(w, r)
 				return
 			}

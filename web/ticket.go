@@ -10,7 +10,8 @@ import (
 
 // A ticketHandler serves /ticket. POST makes a credential for a client that cannot
 // send the header; with keep=1 the token itself is kept in the cookie besides, for as
-// long as the browser is open, as the page asks for it. DELETE takes the cookie away.
+// long as the browser is open, as the page asks for it, and so is one that only
+// publishes, of which there is no ticket. DELETE takes the cookie away.
 type ticketHandler struct {
 	gate *gate
 	asks *throttle
@@ -51,11 +52,17 @@ func (t *ticketHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 		return ""
 	})
-	if denial != nil {
+	kept := r.URL.Query().Get("keep") == "1"
+	publishes := made.Holder != nil && len(made.Holder.Grants(rights.Publish)) > 0
+	if denial != nil && !(kept && publishes) {
 		WriteProblem(w, r, denied(denial))
 		return
 	}
-	if r.URL.Query().Get("keep") == "1" && !keep(w, r) {
+	if kept && !keep(w, r) {
+		return
+	}
+	if denial != nil { // it reads nothing
+		writeKept(w, made.Holder)
 		return
 	}
 	writeJSON(w, http.StatusOK, map[string]any{
@@ -83,8 +90,13 @@ func (t *ticketHandler) keepPublisher(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if keep(w, r) {
-		writeJSON(w, http.StatusOK, map[string]any{"allows": map[rights.Action][]string{rights.Publish: who.Grants(rights.Publish)}})
+		writeKept(w, who)
 	}
+}
+
+// writeKept says what a token allows that is kept to publish: there is no ticket.
+func writeKept(w http.ResponseWriter, who *rights.Holder) {
+	writeJSON(w, http.StatusOK, map[string]any{"allows": map[rights.Action][]string{rights.Publish: who.Grants(rights.Publish)}})
 }
 
 // maxCookie is how long a cookie browsers take, its name included.

@@ -110,7 +110,7 @@ func TestTopicsAreMadeByRight(t *testing.T) {
 		t.Errorf("a publisher is told %+v", fed)
 	}
 	for _, target := range []string{"/sse-health", "/sse-health?topic=one", "/sse-health?topic=run.2"} {
-		if w := s.do("GET", target, "", "Authorization", "Bearer writer"); w.Code != 401 {
+		if w := s.do("GET", target, "", "Authorization", "Bearer writer"); w.Code != 403 {
 			t.Errorf("%s: %d %s", target, w.Code, w.Body)
 		}
 	}

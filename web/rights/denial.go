@@ -8,7 +8,7 @@ import (
 
 // The reasons of a [Denial].
 const (
-	ReasonToken        = "token"         // no valid token
+	ReasonToken        = "token"         // no valid token (401), or none that has the right to this at all (403)
 	ReasonTokenExpired = "token_expired" // a JSON Web Token that was valid
 	ReasonTopicToken   = "topic_token"   // the token does not allow this topic
 	ReasonTicket       = "ticket"        // no valid ticket
@@ -34,6 +34,16 @@ func unauthorized(reason, detail string) *Denial {
 // unnamed is the denial for who names no topic, and may not know of any.
 func unnamed() *Denial {
 	return &Denial{Status: http.StatusForbidden, Reason: ReasonTopicToken, Detail: "The token is not valid for a topic that the server would choose. Say which topic: ?topic=NAME."}
+}
+
+// lacking is the denial for who holds no right to the action, on any topic. That the
+// token is a valid one is told: whoever sends it holds it.
+func lacking(action Action) *Denial {
+	detail := "This token publishes nothing."
+	if action == Subscribe {
+		detail = "This token reads nothing."
+	}
+	return &Denial{Status: http.StatusForbidden, Reason: ReasonToken, Detail: detail}
 }
 
 func ticketRefused(err error) *Denial {

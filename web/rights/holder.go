@@ -35,6 +35,9 @@ func Anybody(action Action) *Holder {
 // subjects.
 func (h *Holder) May(action Action, topic string) bool { return h.grants[action].may(topic) }
 
+// has reports whether the action is allowed on any topic at all.
+func (h *Holder) has(action Action) bool { return len(h.grants[action]) > 0 }
+
 // MayAll reports whether the action is allowed on every topic.
 func (h *Holder) MayAll(action Action) bool {
 	return slices.Contains(h.grants[action], Grant{Any, Any})

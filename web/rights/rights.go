@@ -140,8 +140,8 @@ func (r *Rights) Holds(identity, topic string, subjects []string) bool {
 }
 
 // Holder returns who the request shows to be, for an action on a topic that is
-// allowed to that holder. Topic may be empty: then any valid credential does,
-// and what it allows is for the caller to ask.
+// allowed to that holder. Topic may be empty: then a right to the action on any topic
+// does, and which those are is for the caller to ask.
 func (r *Rights) Holder(req *http.Request, action Action, topic string) (*Holder, *Denial) {
 	if action == Subscribe && !r.Needed(Subscribe) {
 		return Anybody(Subscribe), nil
@@ -150,7 +150,10 @@ func (r *Rights) Holder(req *http.Request, action Action, topic string) (*Holder
 	if denial != nil {
 		return nil, denial
 	}
-	if topic != "" && !h.May(action, topic) {
+	switch {
+	case !h.has(action):
+		return nil, lacking(action)
+	case topic != "" && !h.May(action, topic):
 		return nil, forbidden(topic)
 	}
 	return h, nil
@@ -164,8 +167,8 @@ func (r *Rights) Kept(req *http.Request) *Holder {
 	if word == "" || by != byCookie {
 		return nil
 	}
-	h, denial := r.bearer(req.Context(), word, Publish)
-	if denial != nil {
+	h, denial := r.bearer(req.Context(), word)
+	if denial != nil || !h.has(Publish) {
 		return nil
 	}
 	return h
@@ -217,7 +220,7 @@ func (r *Rights) holder(req *http.Request, action Action, topic string) (*Holder
 		return nil, &Denial{Status: http.StatusForbidden, Reason: ReasonCookieOrigin,
 			Detail: "By the cookie one publishes from a page of this server's own origin. Elsewhere send the header Authorization: Bearer TOKEN."}
 	}
-	return r.bearer(req.Context(), word, action)
+	return r.bearer(req.Context(), word)
 }
 
 // isTicket reports whether a credential is a ticket of Weir's own; a JSON Web Token
@@ -226,9 +229,9 @@ func (r *Rights) isTicket(word string, by carrier) bool {
 	return by == byTicket && !(r != nil && r.keys != nil && looksLikeJWT(word))
 }
 
-// bearer returns the holder of a token of either kind.
-func (r *Rights) bearer(ctx context.Context, word string, action Action) (*Holder, *Denial) {
-	if one := r.current().find(word); one != nil && one.grants[action] != nil {
+// bearer returns the holder of a token of either kind, whatever it allows.
+func (r *Rights) bearer(ctx context.Context, word string) (*Holder, *Denial) {
+	if one := r.current().find(word); one != nil {
 		return one.holder(), nil
 	}
 	if r != nil && r.keys != nil && looksLikeJWT(word) {
@@ -248,15 +251,19 @@ type Ticket struct {
 // Ticket makes a ticket from the token in the header Authorization. choose picks the
 // topic, given the holder; "" is none. A JSON Web Token is its own ticket: the nodes
 // share no secret by which another could be made, and the token says when it
-// expires.
+// expires. Of a token that reads nothing the holder is told beside the denial: it may
+// publish.
 func (r *Rights) Ticket(req *http.Request, choose func(*Holder) string) (Ticket, *Denial) {
 	word := bearer(req)
 	if word == "" {
 		return Ticket{}, unauthorized(ReasonToken, "This needs the header Authorization: Bearer TOKEN.")
 	}
-	holder, denial := r.bearer(req.Context(), word, Subscribe)
-	if denial != nil {
+	holder, denial := r.bearer(req.Context(), word)
+	switch {
+	case denial != nil:
 		return Ticket{}, denial
+	case !holder.has(Subscribe):
+		return Ticket{Holder: holder}, lacking(Subscribe)
 	}
 	topic := choose(holder)
 	switch {

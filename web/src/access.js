@@ -28,6 +28,9 @@ export const BEARER = ' -H "Authorization: Bearer $TOKEN"'; // what curl is to s
 // readToken is that where reading needs a token.
 export const readToken = () => (asksReader() ? BEARER : '');
 
+// asks says whether there is a place on this page that asks for a token.
+export const asks = () => byID('ask') !== null;
+
 // asksReader says whether there is a place on this page that asks for a token to read.
 export const asksReader = () => byID('ask')?.dataset.for === 'read';
 
@@ -41,17 +44,19 @@ export const isAsking = () => byID('ask')?.hidden === false;
 // known then.
 export const isReaderAsked = () => asksReader() && isAsking();
 
-// askReader asks for another token, once the one that there was is good no longer.
+// askReader asks for another token, once the one that there was is good no longer: it does
+// not publish either.
 export function askReader(why) {
   if (asksReader()) ask(why);
 }
 
 // ask is for both. A page that asks already says nothing new.
 function ask(why) {
-  if (isAsking()) return;
+  const says = !isAsking() || byID('allowed')?.hidden === false;
   show('allowed', false);
   show('ask', true);
-  byID('ask-said').textContent = why || hint;
+  delete document.body.dataset.publishes;
+  if (says) byID('ask-said').textContent = why || hint;
 }
 
 // askPublisher asks for a token by which this page publishes.

@@ -1,7 +1,7 @@
 // Try it: publish an event, cut the line, freeze this page, and see what Weir
 // makes of it. All of it happens on this page's own connection.
 
-import { askPublisher, asksPublisher, BEARER, isAsking, isReaderAsked } from './access.js';
+import { askPublisher, asks, asksPublisher, BEARER, isAsking, isReaderAsked } from './access.js';
 import { send } from './beacon.js';
 import { copy } from './copy.js';
 import { lasting, offset } from './clock.js';
@@ -87,7 +87,10 @@ export function tryIt(page) {
         return undefined;
       }
       if (answer.ok) return this.tellPublished();
-      if (answer.status === 401 && asksPublisher()) return askPublisher('The last one is good no longer.');
+      if (answer.status === 401 && asks()) {
+        this.tell('');
+        return askPublisher('The last one is good no longer.');
+      }
       if (answer.status === 401 || answer.status === 403) return this.tell('Publishing needs a token here: the line on the right, with -H "Authorization: Bearer …".', 'bad');
       let detail = '';
       try {
@@ -254,7 +257,7 @@ const lacksToken = () => asksPublisher() && dataset().publishes === undefined;
 
 // whyNot says why this page cannot publish to a topic, or ''.
 function whyNot(topic) {
-  if (needsToken() && isAsking()) return 'Publishing needs a token here: give the page one above.';
+  if (needsToken() && isAsking() && !dataset().publishes) return 'Publishing needs a token here: give the page one above.';
   if (!topic && isReaderAsked()) return 'Which topics there are is told to who may read: give the page a token above.';
   if (!topic) return 'There is no topic yet to publish to.';
   if (endOf(topic)) return `“${topic}” ${sayEnd(endOf(topic))}. It takes no more events.`;

@@ -51,6 +51,21 @@ func TestNothingMovesWhenSomethingIsSaid(t *testing.T) {
 	}
 }
 
+// The line for a terminal shows every space that it publishes, in one line that is cut.
+func TestTheLineForATerminalShowsItsSpaces(t *testing.T) {
+	t.Parallel()
+	s := startServer(t, "-source", "t=http")
+	p := openPage(t, s.url())
+	for _, width := range []int64{1280, 360} {
+		p.do(chromedp.EmulateViewport(width, 800))
+		for _, text := range []string{"col1    col2", strings.Repeat("a   ", 100) + "z"} {
+			p.run(`{ const box = document.getElementById('try-text'); box.value = %q; box.dispatchEvent(new Event('input')) }`, text)
+			p.wait(`document.querySelector('#try-curl code').innerText.includes(%q)`, text)
+			p.wait(`document.querySelector('#try-curl code').getClientRects()[0].height < 30 && document.documentElement.scrollWidth <= innerWidth`)
+		}
+	}
+}
+
 // Nor does it in the other views: what is drawn and listed there stays where it is.
 func TestNothingMovesInTheViewsInAnOutage(t *testing.T) {
 	t.Parallel()

@@ -132,7 +132,7 @@ func TestPagePublishesWithoutReading(t *testing.T) {
 	p.wait(`document.getElementById('publish').ariaDisabled === 'false'`)
 	reader := subscribe(t, s.url()+"/t/orders", nil, "Authorization", "Bearer r3ad")
 	p.click("#publish")
-	p.says("#try-said", "Published. Press Connect to see it come.")
+	p.says("#try-said", "Published. To see it come, the page needs a token that reads.")
 	if got := reader.event(); got.data != "hello" {
 		t.Errorf("what the page published is %q", got.data)
 	}

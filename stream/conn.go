@@ -81,7 +81,9 @@ func (c *Conn) Close(reason CloseReason) {
 // Events returns how many events the client has been sent.
 func (c *Conn) Events() int64 { return c.events.Load() }
 
-// Bytes returns how many bytes of stream the client has been sent.
+// Bytes returns how many bytes of stream the client has been sent, compressed if they
+// are: those of what went out whole, as [Conn.Events] counts it, once its write is over. Of an
+// event that is partly written they count nothing, and [Conn.Unread] may be more.
 func (c *Conn) Bytes() int64 { return c.bytes.Load() }
 
 // Errors returns how many faults the client has been told of: gaps.

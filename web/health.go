@@ -22,9 +22,9 @@ type connectionDetails struct {
 	ErrorCount         int64   `json:"error_count"`
 	Topic              string  `json:"topic"`
 	EventsSent         int64   `json:"events_sent"`
-	BytesSent          int64   `json:"bytes_sent"`
+	BytesSent          int64   `json:"bytes_sent"` // of what went out whole, as EventsSent
 	LagEvents          uint64  `json:"lag_events"`
-	UnreadBytes        int64   `json:"unread_bytes"` // sent, and not taken by the client
+	UnreadBytes        int64   `json:"unread_bytes"` // in this system's buffers, those of the write under way among them
 	BlockedSeconds     float64 `json:"blocked_seconds"`
 	Protocol           string  `json:"protocol"`
 	Segments           int     `json:"segments"`

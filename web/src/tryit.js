@@ -232,6 +232,7 @@ export function tryIt(page) {
     const { state, wanted, frozenUntil } = page().stream;
     if (frozenUntil) return 'Published. It comes once the page reads again.';
     if (state === 'connected') return '';
+    if (isReaderAsked()) return 'Published. To see it come, the page needs a token that reads.';
     return wanted ? 'Published. It comes once the stream is open.' : 'Published. Press Connect to see it come.';
   }
 

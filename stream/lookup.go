@@ -25,8 +25,8 @@ func (t *topic) lookUp(filter eventlog.Filter, id ID, format *eventlog.Format) *
 		return &lookedUp{wire: e.Wire(format)}
 	}
 	detail := "The server holds no such event."
-	if floor := view.Span().Floor; !id.After(floor) {
-		detail = "The server does not hold this event: it holds none up to " + floor.String() + "."
+	if !id.After(view.Span().Floor) {
+		detail = "The server does not hold this event: it would be older than what is held."
 	}
 	return &lookedUp{none: &Refusal{Status: http.StatusNotFound, Detail: detail}}
 }

@@ -45,7 +45,7 @@ func TestOneEventAlone(t *testing.T) {
 			t.Errorf("one that is held, as JSON: %d %q", status, got)
 		}
 		for query, says := range map[string]string{
-			"event=" + ids[1].String():                    "does not hold this event: it holds none up to " + ids[1].String(),
+			"event=" + ids[1].String():                    "does not hold this event: it would be older",
 			"event=5-5":                                   "does not hold this event",
 			"event=" + ids[5].String() + "9":              "holds no such event",
 			"event=99999999999999-0":                      "holds no such event",

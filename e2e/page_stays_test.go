@@ -122,7 +122,7 @@ func TestFocusStaysWithTheReader(t *testing.T) {
 
 // told is a stream of control events that ends with the last of them.
 func told(events ...string) string {
-	data := map[string]string{"gap": `{"from":"1-0","to":"2-0","reason":"slow"}`, "stream-error": `{"message":"The source failed."}`, "close": `{"reason":"done"}`}
+	data := map[string]string{"gap": `{"from":"1-0","to":"2-0","reason":"slow","missed":7}`, "stream-error": `{"message":"The source failed."}`, "close": `{"reason":"done"}`}
 	var b strings.Builder
 	b.WriteString("event: connected\ndata: {\"connection\":\"f-1\",\"time\":0}\n\n")
 	for _, name := range events {
@@ -163,6 +163,7 @@ func TestNotesAreFew(t *testing.T) {
 	p.wait(`document.querySelectorAll('#sse-feed > .feed-note').length === 10`)
 	p.hidden("#notice-banner")
 	p.says("#stream-gaps", "30")
+	p.says("#stream-lost", "210 events")
 }
 
 // Nothing of one topic, event, connection or list is shown with another.

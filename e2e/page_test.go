@@ -266,6 +266,11 @@ func TestKeyboard(t *testing.T) {
 	p.do(chromedp.KeyEvent(kb.Enter))
 	p.wait(`document.activeElement.getAttribute('aria-pressed') === 'true'`)
 	p.wait(`document.getElementById('journey').dataset.journey !== 'empty'`)
+	// Escape in a field is the field's.
+	p.run(`window.row = document.activeElement; document.getElementById('try-text').focus()`)
+	p.do(chromedp.KeyEvent(kb.Escape))
+	p.wait(`document.getElementById('journey').dataset.journey !== 'empty'`)
+	p.run(`window.row.focus()`)
 	p.do(chromedp.KeyEvent(kb.Escape))
 	p.wait(`document.getElementById('journey').dataset.journey === 'empty' && document.activeElement.getAttribute('aria-pressed') === 'false'`)
 

@@ -27,7 +27,7 @@
 //                                      empty | loading | loaded | missing | unsampled | moved | failed
 //   .journey [data-total] .waterfall [data-span][data-service] [data-copy] [data-jaeger] .journey-missing
 //   #stream-connection #stream-node #stream-trace #stream-totals #stream-tabs
-//   #stream-lag #stream-resumed #stream-gaps
+//   #stream-lag #stream-resumed #stream-gaps #stream-lost
 //   #bands #streams-rows tr[data-own][data-over] #traces #traces-follow #traces-refresh #traces-asof #trace
 //   #announcer                         what a screen reader hears
 

@@ -2,7 +2,7 @@
 // and a mark for each reader at its position. Drawn on a canvas, since a
 // thousand marks move at once; the table beside it says the same in words.
 
-import { isBehind, together, worseFirst } from './judge.js';
+import { inAll, together, worseFirst } from './judge.js';
 
 const HEIGHT = 104;
 const TOP = 28; // of the band
@@ -75,8 +75,7 @@ export class Band {
 
   #tell() {
     const readers = this.#readers;
-    const behind = readers.filter(isBehind);
-    const label = `${this.#topic.name}: ${readers.length} ${readers.length === 1 ? 'reader' : 'readers'}, ${behind.length ? `${behind.length} behind, the furthest by ${Math.max(...behind.map((reader) => reader.behind))} events` : 'none is behind'}`;
+    const label = `${this.#topic.name}: ${readers.length} ${readers.length === 1 ? 'reader' : 'readers'}, ${inAll(readers)}`;
     if (this.#canvas.getAttribute('aria-label') !== label) this.#canvas.setAttribute('aria-label', label);
   }
 

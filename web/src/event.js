@@ -34,7 +34,8 @@ export class EventPanel {
     this.#hasJourneys = hasJourneys;
     byID('journey-close').addEventListener('click', () => this.#close(closed));
     document.addEventListener('keydown', (event) => {
-      if (event.key === 'Escape' && this.id && !document.querySelector('dialog[open]')) this.#close(closed);
+      // In a field it is the field's.
+      if (event.key === 'Escape' && this.id && !document.querySelector('dialog[open]') && !event.target.matches?.('input:not([type=radio]), textarea, select')) this.#close(closed);
     });
     byID('copy-payload').addEventListener('click', (event) => this.#copy(event.currentTarget));
     byID('copy-link').addEventListener('click', (event) => copy(event.currentTarget, this.address));

@@ -39,6 +39,8 @@ export function figures(page) {
     hasLag: false,
     resumed: 'not yet',
     gaps: '0',
+    lost: '',
+    hasLost: false,
 
     clear() {
       page().clear();
@@ -103,7 +105,7 @@ export function figures(page) {
     },
 
     refreshStream() {
-      const { stream, resumes, gaps, connection, node, trace, lag, lagAt, topic } = page();
+      const { stream, resumes, gaps, lost, lostMore, connection, node, trace, lag, lagAt, topic } = page();
       const { state } = stream;
       this.hasStream = connection !== '';
       this.noStream = !this.hasStream;
@@ -120,6 +122,8 @@ export function figures(page) {
       const times = ['not yet', 'once', 'twice'][resumes] ?? `${resumes} times`;
       this.resumed = resumes ? `${times}${gaps ? '' : ', nothing missed'}` : times;
       this.gaps = gaps.toLocaleString('en');
+      this.hasLost = lost > 0;
+      this.lost = `${lost.toLocaleString('en')}${lostMore ? ' or more' : ''} ${lost === 1 && !lostMore ? 'event' : 'events'}`;
       this.emptyText = {
         connecting: 'Opening the stream…',
         connected: 'The stream is open. The next event shows here.',

@@ -56,6 +56,14 @@ export function together({ readers, own }) {
   return [count(well, 'keeps up', 'keep up'), count(late, 'behind', 'behind'), count(readers.length - well - late, 'has not taken all yet', 'have not taken all yet')].filter(Boolean).join(', ');
 }
 
+// inAll says how many readers of a topic are not where they are to be.
+export function inAll(readers) {
+  const late = readers.filter(isBehind);
+  const furthest = Math.max(...late.map((reader) => reader.behind));
+  const taking = readers.filter((reader) => reader.level !== 'good' && !isBehind(reader)).length;
+  return [late.length ? `${late.length} behind, the furthest by ${furthest} events` : '', count(taking, 'has not taken all yet', 'have not taken all yet')].filter(Boolean).join(', ') || 'none is behind';
+}
+
 const GRAVE = { good: 0, wait: 1, bad: 2 };
 const furthest = ({ readers }) => Math.max(...readers.map((reader) => reader.behind));
 

@@ -27,6 +27,8 @@ export class Page {
   stats = new Stats();
   resumes = 0;
   gaps = 0;
+  lost = 0; // events, as far as gaps told how many
+  lostMore = false; // one did not
   connection = ''; // its ID
   node = '';
   trace = '';
@@ -155,11 +157,11 @@ export class Page {
   // restore goes on where this tab was before it was loaded again, or went to another topic.
   static remembered = recall;
 
-  restore({ topic, lastID, rows, resumes, gaps, wanted, mine = [], stats, charts }) {
+  restore({ topic, lastID, rows, resumes, gaps, lost = 0, lostMore = gaps > 0, wanted, mine = [], stats, charts }) {
     if (topic !== this.topic || !stats) return; // an earlier page kept no stats
     this.stream.lastID = isID(lastID) ? lastID : '';
     this.#began = this.stream.lastID !== '';
-    Object.assign(this, { resumes, gaps });
+    Object.assign(this, { resumes, gaps, lost, lostMore });
     mine.forEach(noteMine);
     this.charts.restore(charts);
     this.feed.restore(rows);
@@ -174,14 +176,15 @@ export class Page {
 
   // #known is what this page knows of the topic, for another time.
   #known() {
-    const { topic, feed, charts, stream: { wanted, lastID }, stats, resumes, gaps } = this;
+    const { topic, feed, charts, stream: { wanted, lastID }, stats, resumes, gaps, lost, lostMore } = this;
     const rows = feed.html(LARGEST);
-    return { topic, wanted, rows, lastID, resumes, gaps, mine: allMine(), stats: stats.saved, charts: charts.saved(LARGEST) };
+    return { topic, wanted, rows, lastID, resumes, gaps, lost, lostMore, mine: allMine(), stats: stats.saved, charts: charts.saved(LARGEST) };
   }
 
   #begin(topic) {
     this.topic = topic;
-    this.resumes = this.gaps = 0;
+    this.resumes = this.gaps = this.lost = 0;
+    this.lostMore = false;
     this.#began = false;
     this.#fault.clear();
     this.connection = this.node = this.trace = this.#live = this.#head = '';
@@ -326,6 +329,8 @@ export class Page {
 
   #gap({ from, to, reason, missed }) {
     this.gaps++;
+    this.lost += Number(missed) || 0;
+    this.lostMore ||= !Number(missed);
     this.stats.knownFrom(parseInt(to, 10) || this.serverTime);
     const since = reason === 'restart' && this.#alone ? this.#complete.at(-1) : undefined;
     this.feed.note('gap', '', 0, { from: String(from ?? ''), to: String(to ?? ''), reason: String(reason ?? ''), missed: String(missed ?? ''), ...(since && { since }) });

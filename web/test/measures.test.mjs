@@ -11,7 +11,7 @@ const beacon = await import('../src/beacon.js');
 const health = await import('../src/health.js');
 const { Left } = await import('../src/left.js');
 const memory = await import('../src/memory.js');
-const { judge, together, worseFirst, worstFirst } = await import('../src/judge.js');
+const { inAll, judge, together, worseFirst, worstFirst } = await import('../src/judge.js');
 const { frame } = await import('../src/lookup.js');
 const { setNode } = await import('../src/node.js');
 const { enteredAt, isFound, showLatency, toLine } = await import('../src/row.js');
@@ -371,4 +371,11 @@ test('a row is found by what is in a cell, and not by what two cells make togeth
   for (const joined of ['hello20', 'ms3e', 'plantline', '7seq', '381hello', '97 measured', 'measured 17']) assert.ok(!isFound(item, joined), joined);
   // Nor by what no row shows: every row has a type, and each ID begins like the one before.
   for (const unseen of ['measured', '17638', '000123-4']) assert.ok(!isFound(item, unseen), unseen);
+});
+
+test('who hears the picture of a topic hears what it shows', () => {
+  const well = { level: 'good', behind: 0 };
+  assert.equal(inAll([well, { level: 'good', behind: 2 }]), 'none is behind');
+  assert.equal(inAll([well, { level: 'wait', behind: 0 }]), '1 has not taken all yet');
+  assert.equal(inAll([{ level: 'wait', behind: 3 }, { level: 'bad', behind: 7 }, { level: 'wait', behind: 0 }, { level: 'wait', behind: 0 }]), '2 behind, the furthest by 7 events, 2 have not taken all yet');
 });

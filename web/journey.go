@@ -194,7 +194,8 @@ func more(n int, one, many string) string {
 }
 
 // Ruler are the times at the lines of the waterfall: five, from its beginning to
-// its end, in one unit, with the digits that tell one from the next.
+// its end, in one unit, with the digits that tell one from the next, and not fewer than
+// the total has above it.
 func (j Journey) Ruler() []string {
 	over := max(j.OverMS, j.TotalMS)
 	unit, by := " ms", 1.0
@@ -209,6 +210,10 @@ func (j Journey) Ruler() []string {
 	digits := 2
 	if step := over * by / 4; step > 0 {
 		digits = min(3, max(0, 1-int(math.Floor(math.Log10(step)))))
+	}
+	if total, same := strings.CutSuffix(formatMS(over), unit); same {
+		_, behind, _ := strings.Cut(total, ".")
+		digits = max(digits, len(behind))
 	}
 	marks := []string{"0"}
 	for i := 1.0; i <= 4; i++ {

@@ -66,3 +66,17 @@ func TestPageJudgesATopicForWhoMayKnow(t *testing.T) {
 		}
 	}
 }
+
+// Each figure on top says what it counts, and since when.
+func TestEachFigureSaysWhatItCounts(t *testing.T) {
+	page := newSite(t, full).do("GET", "/", "", "Accept", "text/html").Body.String()
+	figures := regexp.MustCompile(`<div class="stat"><h2( title="[^"]+")?>([^<]*)`).FindAllStringSubmatch(page, -1)
+	if len(figures) != 4 {
+		t.Errorf("the page has %d figures", len(figures))
+	}
+	for _, figure := range figures {
+		if figure[1] == "" {
+			t.Errorf("%q says nothing", figure[2])
+		}
+	}
+}

@@ -12,7 +12,7 @@ import (
 // A feed has a shard for shardSize connections, and at most shardsPerProc for each
 // processor, maxShards in all: a turn has a price of its own, a timer and a batch.
 //
-// Gain: 4 shards in place of 8 on two processors spare a tenth of the CPU ("weir bench"
+// Gain: 4 shards in place of 8 on two processors spare a twentieth of the CPU ("weir bench"
 // at 1,000 × 1,000/s). Two for a processor, so that writing is spread over the pace.
 // Relies on: nothing; any number is right.
 // Guarded by: TestTurns, and the conformance tests, which count every event.

@@ -32,6 +32,9 @@ var (
 	ErrClosed = eventlog.ErrClosed
 	// ErrTooLarge marks a publication that the topic's history cannot hold.
 	ErrTooLarge = eventlog.ErrTooLarge
+	// ErrDuplicate is told to [Hooks] of an event that the topic holds already, and that
+	// is not put in again: see [Publication.Duplicate]. To who publishes it is no error.
+	ErrDuplicate = errors.New("the topic holds this event already")
 	// ErrNoTopic marks a topic that does not exist.
 	ErrNoTopic = errors.New("no such topic")
 	// ErrExists marks a topic that exists already.

@@ -16,7 +16,8 @@ import (
 type Hooks struct {
 	// Publish is called before an event enters. It may set the event's
 	// Traceparent, Tracestate, Origin and Tag. The function it returns, if any, is
-	// called when the event is in the log (or in the broker), or was refused.
+	// called when the event is in the log (or in the broker), or was refused, or with
+	// ErrDuplicate.
 	Publish func(ctx context.Context, topic string, e *Event) func(id ID, err error)
 	// Receive is called for an event that came through a broker, before it
 	// enters this process's log. It may set the event's Tag. It is not called for

@@ -253,9 +253,14 @@ func (h *Hub) Submit(ctx context.Context, topic string, p *Publication) error {
 	}
 	err = t.store(ctx, p)
 	for i, f := range done {
-		if f != nil {
-			f(p.Events[i].ID, err)
+		if f == nil {
+			continue
 		}
+		told := err
+		if err == nil && p.Duplicate != nil && p.Duplicate[i] {
+			told = ErrDuplicate
+		}
+		f(p.Events[i].ID, told)
 	}
 	if err != nil {
 		return fmt.Errorf("publish to %s: %w", topic, err)

@@ -129,6 +129,10 @@ func TestPublishOnce(t *testing.T) {
 	for name, opts := range map[string]stream.HubOptions{"alone": {}, "broker": {Broker: &streamtest.MemoryBroker{}}} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
+				var told []error
+				opts.Hooks.Publish = func(context.Context, string, *stream.Event) func(stream.ID, error) {
+					return func(_ stream.ID, err error) { told = append(told, err) }
+				}
 				hub := stream.NewHub(opts)
 				defer hub.Close()
 				_ = hub.AddTopic("a")
@@ -141,6 +145,9 @@ func TestPublishOnce(t *testing.T) {
 				}
 				if a, b := once(), once(); a != b {
 					t.Errorf("the same event is in as %v and %v", a, b)
+				}
+				if len(told) != 2 || told[0] != nil || !errors.Is(told[1], stream.ErrDuplicate) {
+					t.Errorf("the hook is told %v", told)
 				}
 				if n := hub.Health()["a"].Log.Entries; n != 1 {
 					t.Errorf("%d entries", n)

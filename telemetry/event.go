@@ -110,6 +110,16 @@ func (et *eventTrace) sent(send trace.Span, id stream.ID, err error, began, ende
 	}
 }
 
+// held is called when the topic has held the event before: what was sent is no event, and
+// has no journey.
+func (et *eventTrace) held(send trace.Span, id stream.ID, ended time.Time) {
+	send.SetAttributes(keyEventID.String(id.String()))
+	send.End(trace.WithTimestamp(ended))
+	et.mu.Lock()
+	defer et.mu.Unlock()
+	et.last(ended)
+}
+
 // stored makes the span of the broker's part: a child of send.
 func (et *eventTrace) stored(kind BrokerKind, began, ended time.Time, err error) {
 	et.mu.Lock()

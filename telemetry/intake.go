@@ -2,6 +2,7 @@ package telemetry
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"go.opentelemetry.io/otel/trace"
@@ -42,6 +43,14 @@ func (in *intake) publish(ctx context.Context, topic string, e *stream.Event) fu
 	published := tm.publishedAs(e.Type)
 	return func(id stream.ID, err error) {
 		ended := time.Now()
+		if errors.Is(err, stream.ErrDuplicate) { // nothing has entered
+			tm.acknowledged(et.context(), ended.Sub(began), nil)
+			if et != nil {
+				et.held(send, id, ended)
+				in.pending.close(et, nil)
+			}
+			return
+		}
 		tm.acknowledged(et.context(), ended.Sub(began), err)
 		if err != nil {
 			add(tm.dropped, dropReason(err), 1)

@@ -6,6 +6,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"go.opentelemetry.io/otel/codes"
 	"go.opentelemetry.io/otel/sdk/metric/metricdata"
 
 	"weir/stream"
@@ -84,4 +85,33 @@ func TestPastIsNoReceipt(t *testing.T) {
 			t.Errorf("%d events had %v readers", fanout.Count, fanout.Sum)
 		}
 	})
+}
+
+// TestDuplicateIsNoEvent publishes an event twice that its publisher has given an ID: there
+// is one, with one journey, and the second is neither counted nor lost.
+func TestDuplicateIsNoEvent(t *testing.T) {
+	for name, opts := range map[string]stream.HubOptions{"alone": {}, "broker": {Broker: &streamtest.MemoryBroker{}}} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				r := newRig(t, telemetry.Options{EventTraces: 1e6}, opts)
+				for _, id := range []string{"7", "7", "8", "7"} {
+					if _, err := r.hub.Publish(t.Context(), "sensor", stream.Event{Source: "/shop", ForeignID: id, Data: []byte("1")}); err != nil {
+						t.Fatal(err)
+					}
+					synctest.Wait()
+				}
+				if list := r.tel.Journeys().Recent(journey.ListQuery{}); len(list) != 2 || list[0].ID == list[1].ID {
+					t.Errorf("two events have these journeys: %+v", list)
+				}
+				for _, s := range r.ended() {
+					if s.Status().Code == codes.Error {
+						t.Errorf("%s has failed: %v", s.Name(), s.Status())
+					}
+				}
+				r.close()
+				r.expect("sse.server.events.published", "sse.event.type=weir.event,sse.topic=sensor", 2)
+				r.expect("sse.server.publish.duration", "sse.topic=sensor", 4)
+			})
+		})
+	}
 }

@@ -195,6 +195,25 @@ func TestServerKilledWithTheLogOnDisk(t *testing.T) {
 	p.wait(`document.getElementById('stream-gaps').textContent === '0'`)
 }
 
+// The Streams view finds out that the server is back, and the page does not go on saying
+// that it cannot be reached, while it waits for its own next try.
+func TestOneViewThatFindsTheServerTellsTheOther(t *testing.T) {
+	t.Parallel()
+	s := startServer(t, "-source", "t=http", "-retry", "5m")
+	p := openPage(t, s.url())
+	p.expect(broken)
+	p.connect()
+	p.run(`{ const later = setTimeout; window.setTimeout = (f, ms, ...rest) => (ms > 5000 ? 0 : later(f, ms, ...rest)) }`) // no next try comes by itself
+	s.publish("t", seq(0, 1)...)
+	p.total(1)
+	s.kill()
+	p.wait(`document.getElementById('retry-countdown').textContent.startsWith('Next try in ')`)
+	s.start()
+	p.click(`#views [data-view=streams]`)
+	p.state("connected")
+	p.hidden("#error-banner")
+}
+
 // A shutdown is not the end of the topic: the page comes back to the next
 // server. The same goes for a stream that has reached its greatest age.
 func TestOrderlyEndsAreNoClose(t *testing.T) {

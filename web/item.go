@@ -55,8 +55,10 @@ func (it Item) row() itemRow {
 			}
 		}
 	}
-	v.Text, v.Cut = cutText(v.Text)
-	v.Partial = v.Cut > 0 || v.Measures != nil && len(it.Data) > maxText
+	text := v.Text
+	v.Text, v.Cut = cutText(text)
+	v.Partial = v.Cut > 0 || v.Measures != nil && len(it.Data) > maxText ||
+		v.Measures == nil && v.Text != text // what cannot be seen, as the last line's end
 	if v.Measures != nil && len(it.Data) <= maxText {
 		v.Payload = strings.ToValidUTF8(string(it.Data), "\uFFFD") // a payload past the hub may be anything
 	} else if isJSON && strings.HasPrefix(string(it.Data), `"`) {

@@ -378,7 +378,7 @@ func TestRowSaysThatItIsPartial(t *testing.T) {
 		name, contentType, data string
 		partial                 bool
 	}{
-		{"short text", "text/plain", "hello", false}, {"long text", "text/plain", long, true},
+		{"short text", "text/plain", "hello", false}, {"a line's end", "text/plain", "a\n", true}, {"another", "text/plain", "a\r\nb", true}, {"a string's", "", `"a\n"`, true}, {"long text", "text/plain", long, true},
 		{"short JSON", "", `{"a":1,"b":"x"}`, false}, {"long JSON with numbers", "", `{"a":1,"b":"` + long + `"}`, true},
 		{"long JSON without", "", `["` + long + `"]`, true}, {"many numbers", "", `{"a":[` + strings.Repeat("1,", 3000) + `1]}`, true},
 	} {

@@ -20,7 +20,7 @@ const SLICE = 12; // ms of work after which the browser gets a turn to paint
 
 export class Connection {
   state = 'disconnected'; // or connecting, connected, error
-  error = null; // {message, detail, own, unknownReader}; stays while a retry is under way; own: the reader cut the line
+  error = null; // {message, detail, own, away, unknownReader}; stays while a retry is under way; own: the reader cut the line
   retryAt = 0; // when the next attempt starts, 0 when none is planned
   attempt = 0; // retries since the last stable stream
   openedAt = 0;
@@ -300,8 +300,8 @@ export class Connection {
       if (run.status === 204) this.#on.message({ event: 'nothing', fields: {} }, run);
       return;
     }
-    const { message, detail = '', own = false, final = false } = describe({ failure, status: run.status, detail: run.detail }, { silence: Date.now() - this.#silence.since, timeout: CONNECT_TIMEOUT });
-    this.error = { message, detail, own, unknownReader: run.status === 401 };
+    const { message, detail = '', own = false, final = false, away = false } = describe({ failure, status: run.status, detail: run.detail }, { silence: Date.now() - this.#silence.since, timeout: CONNECT_TIMEOUT });
+    this.error = { message, detail, own, away, unknownReader: run.status === 401 };
     this.downSince ||= failure === 'silent' ? this.#silence.since : Date.now(); // one outage, one age
     // Offline an attempt says nothing about the server, so it is not the last. Nor does a
     // cut that the reader made.

@@ -1,20 +1,20 @@
 // Why an attempt to open the stream failed, in words.
 
-// describe says it to a reader; final: to try again is of no use.
+// describe says it to a reader; final: to try again is of no use; away: nobody is heard.
 export function describe({ failure, status, detail }, { silence, timeout }) {
   switch (failure) {
     case 'cut':
       return { message: 'You cut the line, in another tab.', detail: 'The next try goes on where it was.', own: true };
     case 'unreachable':
-      return { message: 'The server cannot be reached.', detail: 'It may be down, or this device is off the network.' };
+      return { message: 'The server cannot be reached.', detail: 'It may be down, or this device is off the network.', away: true };
     case 'timeout':
-      return { message: `The server did not answer within ${timeout / 1000} seconds.` };
+      return { message: `The server did not answer within ${timeout / 1000} seconds.`, away: true };
     case 'silent':
-      return { message: `Nothing was heard from the server for ${Math.round(silence / 100) / 10} seconds.`, detail: 'The connection is dead, or the server hangs.' };
+      return { message: `Nothing was heard from the server for ${Math.round(silence / 100) / 10} seconds.`, detail: 'The connection is dead, or the server hangs.', away: true };
     case 'refused':
       return { ...refused(status), ...(detail && { detail }) };
     case 'lost':
-      return { message: 'The connection was lost.', detail: 'A try that succeeds goes on behind the last event.' };
+      return { message: 'The connection was lost.', detail: 'A try that succeeds goes on behind the last event.', away: true };
     default:
       return { message: 'The server ended the stream.', detail: 'It may be restarting. A try that succeeds goes on behind the last event.' };
   }

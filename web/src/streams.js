@@ -128,11 +128,18 @@ export class StreamsView {
     }, {
       change: () => this.#changed(),
       message: (message) => {
-        if (message.event === 'connected') this.#node = String(message.fields.node ?? '');
+        if (message.event === 'connected') this.#connected(message.fields);
         if (!message.fields && message.data) this.#take(JSON.parse(message.data).data);
       },
     });
     this.#stream.connect();
+  }
+
+  // #connected tells the page's own stream that the server is there: it may wait for longer.
+  #connected({ node = '' }) {
+    this.#node = String(node);
+    const { stream } = this.#page();
+    if (stream.retryAt && stream.error?.away) stream.retry();
   }
 
   // #load fetches what draws. Where the server is away just then, it is asked again.

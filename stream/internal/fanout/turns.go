@@ -13,7 +13,7 @@ import (
 // the interval.
 //
 // Gain: fewer writes, of several events each ("weir bench" at 1,000 connections
-// and 1,000 events a second: a seventh of a bare handler's CPU).
+// and 1,000 events a second: less than a sixth of a bare handler's CPU).
 // Relies on: the measure of how long writing takes, which is smoothed.
 // Guarded by: TestPace, TestTurns, TestPaceGrowsWithTheWriting.
 

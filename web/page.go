@@ -96,12 +96,10 @@ func (h *pageHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if h.gate.rights.Needed(rights.Subscribe) && !isAdmin(r) {
 		p.NeedsToken = refusal != nil
 		p.Reads, p.Publishes = who.Grants(rights.Subscribe), who.Grants(rights.Publish)
-		if p.NeedsToken { // one that only publishes
-			p.Publishes = h.gate.keptPublisher(r)
-		}
 	}
 	p.PublishToken = !h.gate.play && h.gate.rights.Needed(rights.Publish)
-	if p.AsksPublisher = p.PublishToken && !isAdmin(r) && !h.gate.rights.Needed(rights.Subscribe); p.AsksPublisher {
+	p.AsksPublisher = p.PublishToken && !isAdmin(r) && !h.gate.rights.Needed(rights.Subscribe)
+	if p.NeedsToken || p.AsksPublisher { // the browser may keep one that only publishes
 		p.Publishes = h.gate.keptPublisher(r)
 	}
 	if len(topics) > 0 {

@@ -31,11 +31,12 @@ func (t *ticketHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		WriteProblem(w, r, problem(http.StatusMethodNotAllowed, rejectMethod, "A ticket is made with POST. DELETE takes the cookie away."))
 		return
 	}
-	if !t.gate.rights.Needed(rights.Subscribe) && t.gate.rights.Needed(rights.Publish) && r.URL.Query().Get("keep") == "1" {
-		t.keepPublisher(w, r)
-		return
-	}
+	kept := r.URL.Query().Get("keep") == "1"
 	if !t.gate.rights.Needed(rights.Subscribe) {
+		if kept && t.gate.rights.Needed(rights.Publish) {
+			t.keepPublisher(w, r)
+			return
+		}
 		WriteProblem(w, r, problem(http.StatusNotFound, rejectTicketOff, "No ticket is needed: everybody may subscribe."))
 		return
 	}
@@ -52,7 +53,6 @@ func (t *ticketHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 		return ""
 	})
-	kept := r.URL.Query().Get("keep") == "1"
 	publishes := made.Holder != nil && len(made.Holder.Grants(rights.Publish)) > 0
 	if denial != nil && !(kept && publishes) {
 		WriteProblem(w, r, denied(denial))

@@ -96,10 +96,7 @@ func TestJourneyEndsAtTheScreen(t *testing.T) {
 	ref := journey.Ref{Trace: [16]byte{1}, Span: [8]byte{1}}
 	store.Publish(ref, e, journey.Span{Began: at(0), Ended: at(20)})
 	store.Deliver(ref, e, journey.Delivery{Connection: "x", Entered: at(1), Began: at(2), Ended: at(11), Batch: 1})
-	s := newSite(t, func(o *web.Options) {
-		full(o)
-		o.Observe.Traces = store
-	})
+	s := siteOf(t, store)
 	type told struct {
 		Total float64 `json:"total_ms"`
 		Over  float64 `json:"over_ms"`
@@ -148,18 +145,28 @@ func TestJourneyEndsAtTheScreen(t *testing.T) {
 	}
 }
 
+// siteOf is a site with everything, whose journeys are those of the store.
+func siteOf(t *testing.T, store *journey.Store) *site {
+	t.Helper()
+	return newSite(t, func(o *web.Options) {
+		full(o)
+		o.Observe.Traces = store
+	})
+}
+
+// aMinuteAgo is an event, and the times so many milliseconds after it.
+func aMinuteAgo() (e journey.Event, ref journey.Ref, at func(ms int) time.Time) {
+	began := time.Now().Add(-time.Minute)
+	at = func(ms int) time.Time { return began.Add(time.Duration(ms) * time.Millisecond) }
+	return journey.Event{Topic: "one", ID: fmt.Sprintf("%d-0", began.UnixMilli()), Published: began}, journey.Ref{Trace: [16]byte{1}, Span: [8]byte{1}}, at
+}
+
 // A line of the list, and the journey that it opens, tell of the same reader, and of the
 // others that there are.
 func TestJourneyOfSeveralReaders(t *testing.T) {
 	store := journey.NewStore("a", 0, 0)
-	s := newSite(t, func(o *web.Options) {
-		full(o)
-		o.Observe.Traces = store
-	})
-	began := time.Now().Add(-time.Minute)
-	at := func(ms int) time.Time { return began.Add(time.Duration(ms) * time.Millisecond) }
-	e := journey.Event{Topic: "one", ID: fmt.Sprintf("%d-0", began.UnixMilli()), Published: at(0)}
-	ref := journey.Ref{Trace: [16]byte{1}, Span: [8]byte{1}}
+	s := siteOf(t, store)
+	e, ref, at := aMinuteAgo()
 	to := func(connection string, ms int) journey.Delivery {
 		return journey.Delivery{Connection: connection, Entered: at(1), Began: at(2), Ended: at(ms), Batch: 1}
 	}
@@ -196,14 +203,8 @@ func TestJourneyOfSeveralReaders(t *testing.T) {
 // so is their number: pages that are opened afterwards have it as a replay.
 func TestJourneyOfLaterReaders(t *testing.T) {
 	store := journey.NewStore("a", 0, 0)
-	s := newSite(t, func(o *web.Options) {
-		full(o)
-		o.Observe.Traces = store
-	})
-	began := time.Now().Add(-time.Minute)
-	at := func(ms int) time.Time { return began.Add(time.Duration(ms) * time.Millisecond) }
-	e := journey.Event{Topic: "one", ID: fmt.Sprintf("%d-0", began.UnixMilli()), Published: at(0)}
-	ref := journey.Ref{Trace: [16]byte{1}, Span: [8]byte{1}}
+	s := siteOf(t, store)
+	e, ref, at := aMinuteAgo()
 	to := func(connection string, ms int, replay bool) {
 		d := journey.Delivery{Connection: connection, Entered: at(1), Began: at(ms - 1), Ended: at(ms), Batch: 1, Replay: replay}
 		store.Reader(connection).Deliver(ref, d)
@@ -256,10 +257,7 @@ func TestJourneyOfLaterReaders(t *testing.T) {
 // A journey of which the end has not been told is not shown as a whole one.
 func TestJourneyWithoutItsEnd(t *testing.T) {
 	store := journey.NewStore("a", 0, 0)
-	s := newSite(t, func(o *web.Options) {
-		full(o)
-		o.Observe.Traces = store
-	})
+	s := siteOf(t, store)
 	e := journey.Event{Topic: "one", ID: "5000-0"}
 	for n, c := range []struct {
 		name string
@@ -321,10 +319,7 @@ func TestJourneyIsAsLongAsItsRow(t *testing.T) {
 	ended := time.Unix(5, 15_949_900)
 	store.Publish(ref, e, journey.Span{Began: start, Ended: ended.Add(7)})
 	store.Deliver(ref, e, journey.Delivery{Connection: "x", Entered: start, Began: start, Ended: ended, Batch: 1})
-	s := newSite(t, func(o *web.Options) {
-		full(o)
-		o.Observe.Traces = store
-	})
+	s := siteOf(t, store)
 	type told struct {
 		Total float64 `json:"total_ms"`
 		Steps []struct {
@@ -356,10 +351,7 @@ func TestJourneyIsAsLongAsItsRow(t *testing.T) {
 // What is not held any more is not said to be so or so.
 func TestJourneyThatIsNotHeld(t *testing.T) {
 	store := journey.NewStore("a", 0, 0)
-	s := newSite(t, func(o *web.Options) {
-		full(o)
-		o.Observe.Traces = store
-	})
+	s := siteOf(t, store)
 	says := func(path string, status int, want string) {
 		t.Helper()
 		w := s.do("GET", path, "", "HX-Request", "true", "Accept", "text/html", "Sec-Fetch-Mode", "cors")

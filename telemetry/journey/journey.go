@@ -223,9 +223,10 @@ func (s *Store) tell(r *record, connection string, same []string) Journey {
 		j.Forgotten = !held && r.told > len(r.reports)
 		j.Awaited = !j.Forgotten
 	}
-	if same = slices.DeleteFunc(slices.Clone(same), func(c string) bool { return c == j.Connection }); j.Connection == "" {
+	if j.Connection == "" {
 		same = nil // they are all that is known
 	}
+	same = slices.DeleteFunc(slices.Clone(same), func(c string) bool { return c == j.Connection })
 	j.Others = r.others(append(same, j.Connection)...)
 	j.Readers = len(j.Others)
 	for _, other := range j.Others {

@@ -95,3 +95,6 @@ export function size(bytes) {
   const [unit, by] = bytes < 1e6 ? ['kB', 1e3] : bytes < 1e9 ? ['MB', 1e6] : ['GB', 1e9];
   return `${(bytes / by).toFixed(1)} ${unit}`;
 }
+
+// secondsUntil is how many seconds are left until a time, a begun one among them.
+export const secondsUntil = (time, at = Date.now()) => Math.max(0, Math.ceil((time - at) / 1000));

@@ -41,7 +41,7 @@ export const worstFirst = (a, b) => b.own - a.own || b.worry - a.worry || (a.wor
 
 // isBehind says that events wait for a reader that does not keep up. What was sent, and
 // waits in the network, is no longer behind.
-export const isBehind = (reader) => reader.level !== 'good' && reader.behind > 0;
+const isBehind = (reader) => reader.level !== 'good' && reader.behind > 0;
 
 const count = (n, one, many) => (n ? `${n.toLocaleString('en')} ${n === 1 ? one : many}` : '');
 

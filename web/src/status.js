@@ -1,7 +1,7 @@
 // The state of the stream in words: the head of the page and its banners.
 
 import { asksReader } from './access.js';
-import { elapsed, lasting } from './clock.js';
+import { elapsed, lasting, secondsUntil } from './clock.js';
 
 const STATUS = { disconnected: 'Disconnected', connecting: 'Connecting...', connected: 'Connected', error: 'Error' };
 const SILENT = { quiet: 'Until now something came more often. The server sends a heartbeat when there is nothing else', overdue: 'The server sends at least a heartbeat, and that is overdue: it may hang, or the line may be dead. The page waits a little longer, then opens the stream anew' };
@@ -121,7 +121,7 @@ export function status(page) {
       this.retryLabel = state === 'connecting' ? 'Trying…' : retryAt ? 'Retry now' : 'Retry';
       const which = attempt ? ` (${attempt} of ${maxAttempts})` : '';
       if (state === 'connecting') this.retryText = `Trying again${which}…`;
-      else if (retryAt) this.retryText = `Next try in ${Math.max(0, Math.ceil((retryAt - at) / 1000))} s${which}${this.network === 'offline' ? ', or when the network is back' : ''}`;
+      else if (retryAt) this.retryText = `Next try in ${secondsUntil(retryAt, at)} s${which}${this.network === 'offline' ? ', or when the network is back' : ''}`;
       else this.retryText = gaveUp ? `Gave up after ${maxAttempts} tries.` : '';
     },
 

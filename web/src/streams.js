@@ -4,7 +4,7 @@
 // of Weir like any other.
 
 import { readToken } from './access.js';
-import { elapsed, lasting, size, when } from './clock.js';
+import { elapsed, lasting, secondsUntil, size, when } from './clock.js';
 import { noteEnd, sayEnd } from './endings.js';
 import { judge, worstFirst } from './judge.js';
 import { at } from './node.js';
@@ -180,7 +180,7 @@ export class StreamsView {
   #nextTry() {
     const { state, error, retryAt } = this.#stream ?? {};
     if (state === 'connecting' && error) return ' Trying again…';
-    return state === 'error' && retryAt ? ` Next try in ${Math.max(0, Math.ceil((retryAt - Date.now()) / 1000))} s.` : '';
+    return state === 'error' && retryAt ? ` Next try in ${secondsUntil(retryAt)} s.` : '';
   }
 
   // #asItWas says of when a picture is that is not of now.

@@ -4,7 +4,7 @@
 import { askPublisher, asks, asksPublisher, BEARER, isAsking, isReaderAsked } from './access.js';
 import { send } from './beacon.js';
 import { copy } from './copy.js';
-import { lasting, offset } from './clock.js';
+import { lasting, offset, secondsUntil } from './clock.js';
 import { endOf, sayEnd } from './endings.js';
 import { setting } from './memory.js';
 import { covers } from './topics.js';
@@ -222,7 +222,7 @@ export function tryIt(page) {
       if (state === 'connected' && !test) this.cutHere = false;
       if (frozenUntil && !test) this.hear('Another tab of this browser froze the line that you share: nothing is read until it thaws.');
       else if (!frozenUntil && this.heard) this.hear('');
-      this.freezeLabel = frozenUntil ? `Frozen, ${Math.max(0, Math.ceil((frozenUntil - Date.now()) / 1000))} s` : 'Freeze me 10 s';
+      this.freezeLabel = frozenUntil ? `Frozen, ${secondsUntil(frozenUntil)} s` : 'Freeze me 10 s';
       this.settle();
     },
   };

@@ -77,7 +77,7 @@ func TestNothingMovesInTheViewsInAnOutage(t *testing.T) {
 	for _, width := range []int64{1280, 360} {
 		p.do(chromedp.EmulateViewport(width, 700))
 		for _, view := range []struct{ name, settled, places string }{
-			{"streams", `document.querySelector('#streams-rows tr[data-own]') && document.querySelector('.band canvas').height > 1`, ".band, #streams-rows tr, #streams-legend"},
+			{"streams", `document.getElementById('stream-connection').textContent.startsWith(document.querySelector('#streams-rows tr[data-own] th')?.textContent ?? '-') && document.querySelector('.band canvas').height > 1`, ".band, #streams-rows tr, #streams-legend"},
 			{"traces", `document.querySelector('.trace-line')`, "#traces-form, .trace-line, #trace-panel"},
 		} {
 			p.click("#views [data-view=" + view.name + "]")

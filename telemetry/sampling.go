@@ -13,9 +13,8 @@ import (
 // How many traces begin a second at most. Each limit lets a second's worth come
 // at once.
 const (
-	// DefaultEventTraces is for the traces of events. Sustained, about a quarter of
-	// them begin: their spans are counted, so that a node sends less than a hundred
-	// a second.
+	// DefaultEventTraces is for the traces of events. Sustained, fewer begin: their
+	// spans are counted, so that a node sends less than a hundred a second.
 	DefaultEventTraces = 50
 	// requestTraces is for requests other than streams. They tell less: an event
 	// that a request without a span publishes has a trace of its own.
@@ -57,10 +56,13 @@ func perSecond(n int) *rate.Limiter {
 // known how many it has.
 const eventSpans = 6
 
-// A budget bounds the traces of events, and their spans. At most so many traces
-// begin in one second. Sustained, their spans are bounded to those of a quarter of
-// so many traces with eventSpans each, but a few events a second are all traced.
-// Any goroutine may use it.
+// leastSpans is how many spans of events a second there may be in any case: some ten
+// events a second are all traced.
+const leastSpans = 72
+
+// A budget bounds the traces of events, and their spans. So many traces may begin at
+// once, and then as many a second, as long as their spans are at most 1.5 times as
+// many a second, or leastSpans. Any goroutine may use it.
 type budget struct {
 	traces      *rate.Limiter
 	rate, burst float64 // spans a second, spans
@@ -71,9 +73,8 @@ type budget struct {
 }
 
 func newBudget(traces int) *budget {
-	const few = 12
 	n := float64(max(0, traces))
-	return &budget{traces: perSecond(traces), rate: eventSpans * max(n/4, min(n, few)), burst: eventSpans * n, tokens: eventSpans * n}
+	return &budget{traces: perSecond(traces), rate: max(1.5*n, leastSpans), burst: eventSpans * n, tokens: eventSpans * n}
 }
 
 // take takes the tokens of one trace, if they are there.

@@ -32,6 +32,7 @@ type endings struct {
 	most    int
 	kept    []readerEnd // the oldest first
 	dropped []endCount  // those of the last minute that are not kept
+	over    int64       // how many have ended in all
 }
 
 // An endCount is how many streams ended in a second.
@@ -42,18 +43,33 @@ type endCount struct {
 
 // add takes one in, and counts the oldest instead of keeping it if there are too many.
 func (d *endings) add(e readerEnd) {
+	d.over++
 	d.kept = append(d.kept, e)
 	if len(d.kept) <= d.most {
 		return
 	}
 	at := d.kept[0].At
 	d.kept = slices.Delete(d.kept, 0, 1)
+	d.drop(at, 1)
+}
+
+// drop counts streams that are not kept, and ended at a time, in ms.
+func (d *endings) drop(at int64, n int) {
 	if last := len(d.dropped) - 1; last >= 0 && d.dropped[last].at/1000 == at/1000 {
 		d.dropped[last].at = at
-		d.dropped[last].n++
+		d.dropped[last].n += n
 		return
 	}
-	d.dropped = append(d.dropped, endCount{at, 1})
+	d.dropped = append(d.dropped, endCount{at, n})
+}
+
+// reconcile counts those that were never in the picture, such as one that has come and
+// gone between two frames: over is how many have ended in all.
+func (d *endings) reconcile(over int64, now time.Time) {
+	if n := over - d.over; n > 0 {
+		d.over = over
+		d.drop(now.UnixMilli(), int(n))
+	}
 }
 
 // forget drops what ended before a time, in ms, and returns how many that are not kept
@@ -67,8 +83,19 @@ func (d *endings) forget(since int64) (more int) {
 	return more
 }
 
-// end notes that a reader is gone, whose last state is known. A stream that has
-// come and gone between two frames was never in the picture.
+// closed returns how many of a handler's streams have ended, by a fault and otherwise.
+func closed(totals stream.Totals) (faulted, left int64) {
+	for reason, n := range totals.Closed {
+		if reason.Fault() {
+			faulted += n
+		} else {
+			left += n
+		}
+	}
+	return faulted, left
+}
+
+// end notes that a reader is gone, whose last state is known.
 func (f *framer) end(known *seenReader, now time.Time) {
 	reason := known.conn.Left()
 	unsent, atLeast := known.conn.Unsent()

@@ -94,6 +94,43 @@ func TestStreamsKeepFaultsAmongOrdinaryEnds(t *testing.T) {
 	}
 }
 
+// Those that have come and gone between two frames were never in the picture, and are counted.
+func TestStreamsCountWhoWasThereBriefly(t *testing.T) {
+	s := newSite(t, nil)
+	server := s.listen()
+	next := frames(t, subscribe(t, server.URL+"/streams"))
+	next()
+	const brief = 15
+	for i := range brief {
+		subscribe(t, server.URL+"/sse-stream?topic=one&format=json")
+		reason := stream.CloseReason("lifetime")
+		if i%3 == 0 {
+			reason = stream.CloseSlow
+		}
+		s.handler.Conns()[0].Close(reason)
+		until(t, "its end", func() bool { return s.handler.Active() == 0 })
+	}
+	deadline := time.Now().Add(20 * time.Second)
+	faults, others := 0, 0
+	for faults != brief/3 || others != brief-brief/3 {
+		if time.Now().After(deadline) {
+			t.Fatalf("of %d streams, a third of them ended by a fault, %d and %d are told", brief, faults, others)
+		}
+		f := next()
+		if !f.Full {
+			continue
+		}
+		faults, others = f.MoreFaulted, f.MoreLeft
+		for _, e := range f.Ended {
+			if e.Fault {
+				faults++
+			} else {
+				others++
+			}
+		}
+	}
+}
+
 // In a drain the picture goes on, and tells that and how the streams end, until all have.
 func TestStreamsTellHowADrainEndsThem(t *testing.T) {
 	s := newSite(t, nil)

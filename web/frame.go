@@ -88,10 +88,12 @@ type framer struct {
 }
 
 func newFramer(hub *stream.Hub, streams *stream.Handler) *framer {
-	return &framer{
+	f := &framer{
 		hub: hub, streams: streams, seen: make(map[string]*seenReader), chosen: make(map[string]bool),
 		faulted: endings{most: maxFaulted}, left: endings{most: maxLeft},
 	}
+	f.faulted.over, f.left.over = closed(streams.Totals()) // before somebody watched
+	return f
 }
 
 type seenReader struct {
@@ -110,9 +112,13 @@ func (f *framer) frame(now time.Time, whole bool) []byte {
 			known.named, known.told = false, false // a reader keeps its number
 		}
 	}
+	faulted, left := closed(f.streams.Totals()) // first: who is among them is not among the open ones
 	conns := f.streams.Conns()
 	f.topics(&fr, conns, now)
 	f.readers(&fr, conns, now)
+	f.faulted.reconcile(faulted, now)
+	f.left.reconcile(left, now)
+	f.endings(&fr, now)
 	text, err := json.Marshal(fr)
 	if err != nil {
 		return []byte("{}") // a frame has nothing that cannot be encoded
@@ -232,7 +238,6 @@ func (f *framer) readers(fr *frame, conns []*stream.Conn, now time.Time) {
 		}
 		known.there = false
 	}
-	f.endings(fr, now)
 }
 
 func openOf(n int, c *stream.Conn) readerOpen {

@@ -138,7 +138,7 @@ func (c *config) settings() []setting {
 		{name: "sync", group: groupKeeping, usage: "with -data, acknowledge an event only once it would survive a power cut", set: boolean(&c.sync)},
 	}
 	observing := []setting{
-		{name: "event-traces", value: "N", def: "50", group: groupObserving, usage: "trace at most this many events in a second, and a quarter of that (but up to 12) when it lasts; traces that others have begun come besides; OTEL_TRACES_SAMPLER overrides it", set: whole(&c.eventTraces, 0, 1_000_000)},
+		{name: "event-traces", value: "N", def: "50", group: groupObserving, usage: "trace at most this many events that come at once, and then at most this many a second, while they make no more than 1.5 times as many spans (72 in any case); traces that others have begun come besides; OTEL_TRACES_SAMPLER overrides it", set: whole(&c.eventTraces, 0, 1_000_000)},
 		{name: "jaeger-ui", value: "URL", def: "http://127.0.0.1:16686 when it answers", tells: true, group: groupObserving, usage: "where the page's links to traces lead", set: httpURL(&c.jaegerUI)},
 		{name: "log-level", value: "LEVEL", def: "info", group: groupObserving, usage: "least severe level to log: debug, info, warn or error", set: level(&c.logLevel)},
 	}

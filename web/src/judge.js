@@ -5,7 +5,7 @@
 import { lasting, size } from './clock.js';
 
 const HELD = 2000; // bytes in the network that are more than what is on its way
-const STUCK = 3; // s after which it is bad that nothing is taken, as the legend says
+const STUCK = 3; // s from which on it is bad that nothing is taken, as the legend says
 
 // judge takes what the server tells of a reader and of its topic, and how many of
 // the events that were sent are read: of its own stream a page knows it. What the
@@ -27,7 +27,7 @@ export function judge({ lag, events, idle, waiting, left, cut, lost = 0, back = 
     const next = { cut: `, cut off in ${lasting(cut * 1000)}`, loss: `, would lose events in ${lasting(loss * 1000)}` }[first] ?? '';
     // On HTTP/2 the server does not see what is taken of a write that waits.
     const says = protocol === '2' ? `a write has waited for ${lasting(idle * 1000)}` : `has acknowledged nothing for ${lasting(idle * 1000)}`;
-    return idle > STUCK ? is(3, 'bad', `${says}${next}`, first) : is(2, 'wait', says, first);
+    return idle >= STUCK ? is(3, 'bad', `${says}${next}`, first) : is(2, 'wait', says, first);
   }
   if (unread > 1 || (unread && !lag)) return is(2, 'wait', `${unread.toLocaleString('en')} on the way to you`);
   if (behind === 0) return waiting > HELD ? is(2, 'wait', `all sent, ${size(waiting)} not taken yet`) : is(0, 'good', read === undefined ? 'all sent' : 'caught up');

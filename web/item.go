@@ -55,14 +55,13 @@ func (it Item) row() itemRow {
 			}
 		}
 	}
-	text := v.Text
-	v.Text, v.Cut = cutText(text)
-	v.Partial = v.Cut > 0 || v.Measures != nil && len(it.Data) > maxText ||
-		v.Measures == nil && v.Text != text // what cannot be seen, as the last line's end
-	if v.Measures != nil && len(it.Data) <= maxText {
+	v.Text, v.Cut = cutText(v.Text)
+	switch {
+	case v.Text == string(it.Data): // the row shows it as it came
+	case isJSON && len(it.Data) <= maxText:
 		v.Payload = strings.ToValidUTF8(string(it.Data), "\uFFFD") // a payload past the hub may be anything
-	} else if isJSON && strings.HasPrefix(string(it.Data), `"`) {
-		v.JSON = false // its text is what the row shows
+	default:
+		v.Partial = true // or the row lacks what cannot be seen, as the last line's end
 	}
 	return v
 }

@@ -16,7 +16,7 @@
 //   #banners                           all of these: in the card of the feed, else over the foot of the view
 //   #try-text #publish #cut #freeze #try-curl #try-said
 //   #filter-text #filter-slower #more #download #utc #keys #keys-on
-//   #feed-count #feed-empty #feed-none
+//   #feed-count #feed-empty #feed-none #feed-none-more
 //   #sse-feed > .data-item[data-id][data-time][data-traceparent][data-connection][data-node][data-latency][data-replayed][aria-pressed]
 //              .measure[data-measure][data-value][data-color] .item-text .item-latency
 //   #sse-feed > .feed-note[data-note]  gap (data-from, data-to, data-reason) | stream-error | close

@@ -1,19 +1,30 @@
 // Copies text, and says on the button that it did, or what of it.
 
-export async function copy(button, text, said = 'Copied') {
+const told = new WeakMap(); // by button, what stands on it for a moment: {target, label, says, timer}
+
+// still says, once the text is copied, whether the button is still for that text.
+export async function copy(button, text, said = 'Copied', still = () => true) {
   let done = true;
   try {
     await navigator.clipboard.writeText(text);
   } catch {
     done = copyBySelection(text); // the clipboard needs https or localhost
   }
+  if (!still()) return;
+  unsay(button);
   const target = button.querySelector('code') ?? button;
-  const label = (button.dataset.label ??= target.textContent);
-  target.textContent = done ? said : 'Not copied';
-  setTimeout(() => {
-    target.textContent = label;
-    delete button.dataset.label;
-  }, 1500);
+  const says = done ? said : 'Not copied';
+  told.set(button, { target, label: target.textContent, says, timer: setTimeout(() => unsay(button), 1500) });
+  target.textContent = says;
+}
+
+// unsay has a button say again what it is for. What was written on it meanwhile stays.
+export function unsay(button) {
+  if (!told.has(button)) return;
+  const { target, label, says, timer } = told.get(button);
+  clearTimeout(timer);
+  told.delete(button);
+  if (target.textContent === says) target.textContent = label;
 }
 
 function copyBySelection(text) {

@@ -3,7 +3,7 @@
 import { readToken } from './access.js';
 import { sampled } from './beacon.js';
 import { dateAndTime, duration, size } from './clock.js';
-import { copy } from './copy.js';
+import { copy, unsay } from './copy.js';
 import { Journey } from './journey.js';
 import { indent } from './json.js';
 import { addressOf, frame, lookUp } from './lookup.js';
@@ -38,7 +38,7 @@ export class EventPanel {
       if (event.key === 'Escape' && this.id && !document.querySelector('dialog[open]') && !event.target.matches?.('input:not([type=radio]), textarea, select')) this.#close(closed);
     });
     byID('copy-payload').addEventListener('click', (event) => this.#copy(event.currentTarget));
-    byID('copy-link').addEventListener('click', (event) => copy(event.currentTarget, this.address));
+    byID('copy-link').addEventListener('click', (event) => this.#say(event.currentTarget, this.address));
     byID('raw-frame').addEventListener('click', () => this.#toggleRaw());
   }
 
@@ -58,6 +58,7 @@ export class EventPanel {
     this.#showFacts();
     this.#showPayload();
     this.#hideRaw();
+    this.#unsay();
     this.#showJourney(by);
     // On a phone the panel is below the feed, out of sight.
     const box = byID('journey-panel').getBoundingClientRect();
@@ -114,6 +115,7 @@ export class EventPanel {
     byID('event').hidden = true;
     byID('event-id').textContent = '';
     this.#hideRaw();
+    this.#unsay();
     this.#journey.clear();
   }
 
@@ -143,11 +145,23 @@ export class EventPanel {
 
   async #copy(button) {
     const item = this.#item;
+    const say = (text, said) => this.#say(button, text, said, item);
     try {
-      await copy(button, await whole(item, this.#topic));
+      await say(await whole(item, this.#topic));
     } catch {
-      await copy(button, payload(item), `Copied a part of ${size(Number(item.dataset.bytes))}`);
+      await say(payload(item), `Copied a part of ${size(Number(item.dataset.bytes))}`);
     }
+  }
+
+  // #say copies, and says so while the event is shown of which that is true.
+  #say(button, text, said, item = this.#item) {
+    return copy(button, text, said, () => item === this.#item);
+  }
+
+  // #unsay takes back what the buttons say of the event before.
+  #unsay() {
+    unsay(byID('copy-payload'));
+    unsay(byID('copy-link'));
   }
 
   #showFacts() {

@@ -3,6 +3,7 @@
 import { dateUnlessToday, duration, lasting, size, timeOfDay } from './clock.js';
 import { endOf } from './endings.js';
 import { MAX_ITEMS } from './feed.js';
+import { NOT_SEARCHED, searchedInPart } from './row.js';
 
 export function figures(page) {
   return {
@@ -18,6 +19,7 @@ export function figures(page) {
     hasLatency: false,
     isClear: true,
     noneMatch: false,
+    noneMatchMore: '',
     emptyText: '',
     emptyMore: '',
     feedNote: '',
@@ -91,7 +93,9 @@ export function figures(page) {
       // While it is held, newer ones wait.
       const held = !feed.following && feed.pending > 0;
       const of = stats.total > shown && (held || shown >= MAX_ITEMS) ? `${held ? '' : 'newest '}${shown} of ${this.total} that came here${held ? ', not the newest' : ''}` : '';
-      const matching = feed.isFiltered ? `${feed.matching} of ${shown} ${shown === 1 ? 'row matches' : 'rows match'}` : '';
+      const part = feed.isFiltered ? searchedInPart(feed.items, document.getElementById('filter-text').value) : 0;
+      this.noneMatchMore = part ? NOT_SEARCHED : '';
+      const matching = feed.isFiltered ? `${feed.matching} of ${shown} ${shown === 1 ? 'row matches' : 'rows match'}${part ? `, ${part} searched in part` : ''}` : '';
       this.feedNote = [matching, of].filter(Boolean).join(' · ');
       this.followText = feed.following ? 'Following ↓' : 'Paused';
       this.followPressed = String(feed.following);

@@ -93,8 +93,12 @@ export function payload(item) {
   return (item.querySelector('.item-data') ?? item.querySelector('.item-text'))?.textContent ?? '';
 }
 
+// LARGE is from how many bytes on a row may hold a part of the payload: item.go, maxText.
+const LARGE = 4096;
+
 // FOUND is by what the filter finds a row, as it is told to who filters.
-export const FOUND = 'by what the row shows, by its payload, or by its whole ID';
+export const FOUND = `by what the row shows, by its payload, or by its whole ID. Of a payload over ${LARGE.toLocaleString('en')} bytes the row has a part, and is found by that`;
+export const NOT_SEARCHED = `Of payloads over ${LARGE.toLocaleString('en')} bytes only the part that the row has is searched.`;
 
 // isFound says whether a row is found by a text in lower case, by the rule of FOUND. Cells
 // stand each for itself: no text that somebody looks for runs from one into the next.
@@ -105,6 +109,13 @@ export function isFound(item, text) {
 
 // isPartial says whether the row holds a part of the payload alone.
 export const isPartial = (item) => item.dataset.partial !== undefined;
+
+// isSearchedInPart says whether what a filter looks for may be in the rest of the payload. One
+// that is not large lacks only what cannot be seen.
+const isSearchedInPart = (item) => isPartial(item) && Number(item.dataset.bytes) > LARGE;
+
+// searchedInPart is of how many rows that is so, of those that a text has not found.
+export const searchedInPart = (items, text) => (text.trim() ? [...items].filter((item) => item.hidden && isSearchedInPart(item)).length : 0);
 
 // toLine is the event as one line of NDJSON. What is cut, since the whole payload is not
 // given, is marked.
@@ -123,7 +134,7 @@ export function toLine(item, topic, whole) {
       JSON.parse(text);
       data = text.replace(/[\r\n]+/g, ' '); // in JSON a line can end between tokens only
     } catch {
-      // A string was published: the row shows its text.
+      // What is no JSON after all stays text.
     }
   }
   return `{${members.join(',')},"data":${data}}`;

@@ -300,6 +300,16 @@ test('a button that copies has its own words back, however often it is pressed',
   copy(button, 'x');
   await clock.pass(1600);
   assert.equal(button.textContent, 'Copy');
+  // What is written on it meanwhile stays: the line that publishes, of another topic.
+  copy(button, 'x');
+  await settled();
+  button.textContent = 'another';
+  await clock.pass(2100);
+  assert.equal(button.textContent, 'another');
+  // Where it is for something else by the time, it says nothing.
+  copy(button, 'x', 'Copied', () => false);
+  await settled();
+  assert.equal(button.textContent, 'another');
 });
 
 test('that the server could not be reached is not told once the stream is open again', async () => {

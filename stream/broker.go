@@ -68,6 +68,15 @@ type Checkpointer interface {
 	Checkpoint(ctx context.Context, topic string) ([]byte, error)
 }
 
+// A Forgetter is a [Broker] that is told when topics that were made on demand have been
+// idle for their time ([TopicOptions.IdleTTL]). Nobody in this process follows them, or
+// uses them before Forget has returned. The broker removes what it has no reason to keep
+// longer: events, end and checkpoint. Without that they are back under the same name. A broker whose
+// topics other processes use is none: it finds out by itself what is not used.
+type Forgetter interface {
+	Forget(ctx context.Context, topics ...string) error
+}
+
 // ErrUnavailable marks, by errors.Is, that a broker cannot be reached or does
 // not take events at present.
 var ErrUnavailable = errors.New("the broker is not available")

@@ -52,6 +52,8 @@ func NewHub(opts HubOptions) *Hub {
 		opts.Logger = slog.Default()
 	}
 	h := &Hub{opts: opts}
+	h.topics.forgetter, _ = opts.Broker.(Forgetter)
+	h.topics.logger = opts.Logger
 	h.ctx, h.cancel = context.WithCancel(context.Background())
 	return h
 }

@@ -1,7 +1,9 @@
 package stream
 
 import (
+	"context"
 	"fmt"
+	"log/slog"
 	"maps"
 	"slices"
 	"sync"
@@ -11,6 +13,9 @@ import (
 // A registry holds the topics of a hub by name, and finds those whose time is
 // over. Its methods may be called by any goroutine.
 type registry struct {
+	forgetter Forgetter // nil: no broker has to be told
+	logger    *slog.Logger
+
 	mu       sync.RWMutex
 	topics   map[string]*topic
 	order    []string       // of the topics that were not made on demand
@@ -216,6 +221,32 @@ func (r *registry) sweep() {
 	}
 	r.sweepLater(next)
 	r.mu.Unlock()
+	for some := range slices.Chunk(idle, maxForget) {
+		r.expire(some)
+	}
+}
+
+// Bounds of what a broker is told to forget.
+const (
+	maxForget      = 1024 // topics at once
+	forgetPatience = 10 * time.Second
+)
+
+// expire forgets topics whose time is over. The broker forgets them first: from it they
+// would come back under their names, which are free only then.
+func (r *registry) expire(idle []*topic) {
+	if r.forgetter != nil {
+		names := make([]string, len(idle))
+		for i, t := range idle {
+			names[i] = t.name
+			t.stopFollowing()
+		}
+		ctx, cancel := context.WithTimeout(context.Background(), forgetPatience)
+		defer cancel()
+		if err := r.forgetter.Forget(ctx, names...); err != nil {
+			r.logger.Error("topics whose time is over stay in the broker", "topics", len(names), "error", err)
+		}
+	}
 	for _, t := range idle {
 		r.forget(t)
 	}

@@ -215,7 +215,7 @@ func (t *topic) idle(now time.Time) bool {
 	last := t.log.Last().Time()
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.readers > 0 || now.Sub(t.used) < t.opts.IdleTTL || now.Sub(last) < t.opts.IdleTTL {
+	if t.removed || t.readers > 0 || now.Sub(t.used) < t.opts.IdleTTL || now.Sub(last) < t.opts.IdleTTL {
 		return false
 	}
 	t.removed = true

@@ -21,14 +21,7 @@ type BrokerKind struct {
 // observeBroker returns a broker that stores events as b does, and tells how long that
 // took.
 func observeBroker(b stream.Broker, kind BrokerKind, ts *topics) stream.Broker {
-	observed := &observedBroker{Broker: b, topics: ts, kind: kind}
-	if c, ok := b.(stream.Checkpointer); ok {
-		return struct {
-			*observedBroker
-			stream.Checkpointer
-		}{observed, c}
-	}
-	return observed
+	return &observedBroker{Broker: b, topics: ts, kind: kind}
 }
 
 type observedBroker struct {
@@ -53,4 +46,20 @@ func (b *observedBroker) Publish(ctx context.Context, topic string, p *stream.Pu
 	}
 	tm.broker.Record(exemplar, ended.Sub(began).Seconds())
 	return err
+}
+
+// Checkpoint implements stream.Checkpointer: a broker that is none has no checkpoint.
+func (b *observedBroker) Checkpoint(ctx context.Context, topic string) ([]byte, error) {
+	if c, ok := b.Broker.(stream.Checkpointer); ok {
+		return c.Checkpoint(ctx, topic)
+	}
+	return nil, nil
+}
+
+// Forget implements stream.Forgetter: a broker that is none is not told.
+func (b *observedBroker) Forget(ctx context.Context, topics ...string) error {
+	if f, ok := b.Broker.(stream.Forgetter); ok {
+		return f.Forget(ctx, topics...)
+	}
+	return nil
 }

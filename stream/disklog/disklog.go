@@ -19,7 +19,7 @@
 // file; [Open] finds that out. It reads the whole file: about 1.4 s for 1 GB in
 // the system's cache (2 million events), otherwise as long as the disk takes.
 //
-// A topic that ended stays ended, and one that is followed and never published
+// A topic that ended stays ended until it expires ([Limits]), and one that is followed and never published
 // to keeps the floor that it was born with: a client that comes back after a
 // restart is told no gap. Each event that has a ForeignID is in an
 // index beside the events, as long as the topic holds it, so that it is not
@@ -90,8 +90,9 @@ type Limits struct {
 	History int
 	Bytes   int64
 	// Expire is how long a topic is kept that nothing is published to and that
-	// nobody follows; zero is for ever. It is removed a little later, with all
-	// that belongs to it.
+	// nobody follows; zero is for ever. It is removed with all that belongs to it: at
+	// once when [Broker.Forget] is called for it, as a hub does after the same
+	// time, else a little later.
 	Expire time.Duration
 }
 
@@ -185,8 +186,10 @@ func (b *Broker) end() error {
 	}
 }
 
-// A request is a publication on its way into the file, or a trial of the disk.
+// A request is a publication on its way into the file, topics that go out of it, or a
+// trial of the disk.
 type request struct {
+	forget      []string
 	topic       string
 	values      [][]byte // encoded events
 	publication *stream.Publication

@@ -1,7 +1,8 @@
 package disklog
 
 import (
-	"bytes"
+	"context"
+	"slices"
 	"time"
 
 	"go.etcd.io/bbolt"
@@ -20,7 +21,7 @@ func (b *Broker) sweep(now time.Time) {
 		return // no topic expires
 	}
 	for more := true; more; {
-		var expired [][]byte
+		var expired []string
 		err := guard(func() error {
 			return b.db.View(func(tx *bbolt.Tx) (err error) {
 				expired, err = b.expired(tx, now)
@@ -28,54 +29,76 @@ func (b *Broker) sweep(now time.Time) {
 			})
 		})
 		if err == nil && len(expired) > 0 {
-			err = guard(func() error { return b.db.Update(func(tx *bbolt.Tx) error { return remove(tx, expired) }) })
+			err = guard(func() error {
+				return b.db.Update(func(tx *bbolt.Tx) error { return b.remove(tx.Bucket(topicsBucket), expired, now) })
+			})
 			b.written(err)
 		}
 		if err != nil {
 			b.opts.Logger.Error("topics that have expired cannot be removed", "file", b.path, "error", err)
 			return
 		}
-		b.mu.Lock()
-		for _, name := range expired {
-			delete(b.births, string(name)) // who comes again is born again
-		}
-		b.mu.Unlock()
 		more = len(expired) == maxSweep
 	}
 }
 
-// expired returns topics that nothing was published to for their time and that
-// nobody follows.
-func (b *Broker) expired(tx *bbolt.Tx, now time.Time) (names [][]byte, err error) {
+// expired returns topics whose time is over.
+func (b *Broker) expired(tx *bbolt.Tx, now time.Time) (names []string, err error) {
 	topics := tx.Bucket(topicsBucket)
 	if topics == nil {
 		return nil, nil
 	}
 	c := topics.Cursor()
 	for name, _ := c.First(); name != nil && len(names) < maxSweep; name, _ = c.Next() {
-		life := b.limits(string(name)).Expire
-		if life <= 0 || b.followers.follows(string(name)) {
-			continue
-		}
-		s, err := decodeState(name, topics.Bucket(name).Get(stateKey))
+		over, err := b.over(topics, string(name), now)
 		if err != nil {
 			return nil, err
 		}
-		if now.Sub(time.UnixMilli(int64(s.last.Milli))) > life {
-			names = append(names, bytes.Clone(name))
+		if over {
+			names = append(names, string(name))
 		}
 	}
 	return names, nil
 }
 
-func remove(tx *bbolt.Tx, names [][]byte) error {
-	topics := tx.Bucket(topicsBucket)
+// over reports whether there is a topic that nothing was published to for its time and
+// that nobody follows.
+func (b *Broker) over(topics *bbolt.Bucket, name string, now time.Time) (bool, error) {
+	life := b.limits(name).Expire
+	t := topics.Bucket([]byte(name))
+	if t == nil || life <= 0 || b.followers.follows(name) {
+		return false, nil
+	}
+	s, err := decodeState([]byte(name), t.Get(stateKey))
+	return err == nil && now.Sub(time.UnixMilli(int64(s.last.Milli))) >= life, err
+}
+
+// remove removes those of some topics whose time is over. The writer calls it.
+func (b *Broker) remove(topics *bbolt.Bucket, names []string, now time.Time) error {
 	for _, name := range names {
-		if err := topics.DeleteBucket(name); err != nil {
+		over, err := b.over(topics, name, now)
+		if err == nil && over {
+			err = topics.DeleteBucket([]byte(name))
+		}
+		if err != nil {
 			return err
+		}
+		if over {
+			b.mu.Lock()
+			delete(b.births, name) // who comes again is born again
+			b.mu.Unlock()
 		}
 	}
 	return nil
+}
+
+// Forget implements [stream.Forgetter]: it removes those of the topics whose time is
+// over, by Limits.Expire, at once.
+func (b *Broker) Forget(ctx context.Context, topics ...string) error {
+	if len(topics) == 0 {
+		return nil
+	}
+	return b.submit(ctx, &request{forget: slices.Clone(topics), done: make(chan struct{})})
 }
 
 // follows reports whether somebody follows a topic.

@@ -3,6 +3,7 @@ package disklog
 import (
 	"errors"
 	"maps"
+	"slices"
 	"time"
 
 	"go.etcd.io/bbolt"
@@ -128,6 +129,14 @@ func (b *Broker) put(tx *bbolt.Tx, batch []*request, births []string, now time.T
 	for _, r := range batch {
 		if r.trial != noTrial {
 			if err := try(tx, r.trial, now); err != nil {
+				return err
+			}
+			continue
+		}
+		if r.forget != nil {
+			// Of what this commit touches, the state is not written yet: it stays.
+			names := slices.DeleteFunc(r.forget, func(name string) bool { return touched[name] != nil })
+			if err := b.remove(topics, names, now); err != nil {
 				return err
 			}
 			continue

@@ -125,17 +125,30 @@ func TestBackGoesOnWhereItWas(t *testing.T) {
 // What stands in the address for a stream is none of the page's, and is not passed over
 // in silence.
 func TestAddressOfAStreamIsNotOfThePage(t *testing.T) {
+	told := func(p *page, want string) {
+		t.Helper()
+		p.wait(`document.getElementById('notice-banner').dataset.notice === 'whole-topic' && document.getElementById('notice-banner').checkVisibility() && document.getElementById('notice-message').textContent === %q`, want)
+	}
 	t.Parallel()
 	s := startServer(t, "-source", "t=http")
 	p := openPage(t, s.url()+"/?topic=t&subject=eu.*")
-	p.wait(`document.getElementById('notice-banner').dataset.notice === 'whole-topic' && /all of “t”.*“subject”/.test(document.getElementById('notice-message').textContent)`)
+	told(p, `This page reads all subjects of “t” from its newest 50 events on: “subject” in its address is for streams. The filter above the rows finds those of a subject.`)
 	p.connect()
 	s.publish("t", seq(0, 1)...)
 	p.latest(0)
 	chosen := openPage(t, s.url()+"/?subject=eu.*") // of the topic that the page chooses
-	chosen.wait(`document.getElementById('notice-banner').dataset.notice === 'whole-topic' && /all of “t”.*“subject”/.test(document.getElementById('notice-message').textContent)`)
+	told(chosen, `This page reads all subjects of “t” from its newest 50 events on: “subject” in its address is for streams. The filter above the rows finds those of a subject.`)
+	// With last it begins with the newest 50 all the same, and says so.
+	s.publish("t", seq(1, 60)...)
+	last := openPage(t, s.url()+"/?topic=t&last=3&format=json")
+	told(last, `This page reads “t”, in a format of its own, from its newest 50 events on: “last” and “format” in its address are for streams.`)
+	last.connect()
+	last.latest(59)
+	contiguous(t, last.seqs(), 10, 60)
+	last.reload()
+	told(last, `This page reads “t”, in a format of its own, on from where this tab was: “last” and “format” in its address are for streams.`)
 	q := p.openBeside(s.url() + "/?topic=t")
 	q.connect()
-	q.latest(0)
+	q.latest(59)
 	q.hidden("#notice-banner")
 }

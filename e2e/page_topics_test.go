@@ -1,6 +1,7 @@
 package e2e_test
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/chromedp/chromedp"
@@ -92,4 +93,22 @@ func TestMarkedTopicIsTheOneInUse(t *testing.T) {
 	p.run(`addEventListener('pagehide', () => sessionStorage.setItem('weir-tab', JSON.stringify({ ...JSON.parse(sessionStorage.getItem('weir-tab')), topic: '$gone' })))`)
 	p.do(chromedp.Navigate(s.url() + "/"))
 	isAll("t")
+}
+
+// A name that no topic can have is told as that: where any topic can be opened, none is
+// missing.
+func TestAddressWithABadNameOfATopic(t *testing.T) {
+	t.Parallel()
+	s := newServer(t, "-play")
+	s.env = []string{"WEIR_PUBLISH_TOKEN="}
+	s.start()
+	for query, want := range map[string]string{
+		"?topic=bad%20name":                  "“bad name” cannot be the name of a topic. A topic has 1 to 128 letters",
+		"?topic=$x":                          "“$x” cannot be the name of a topic. A topic has 1 to 128 letters",
+		"?topic=" + strings.Repeat("a", 200): "“" + strings.Repeat("a", 64) + "…” cannot be the name of a topic. The name of a topic has at most 128 characters: this one has 200.",
+	} {
+		p := openPage(t, s.url()+"/"+query)
+		p.wait(`document.getElementById('notice-banner').dataset.notice === 'unknown-topic' && document.getElementById('notice-message').textContent.startsWith(%q)`, want)
+		p.wait(`document.documentElement.scrollWidth <= innerWidth`)
+	}
 }

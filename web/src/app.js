@@ -37,17 +37,16 @@ import { save } from './download.js';
 import { figures } from './figures.js';
 import { listenForKeys } from './keys.js';
 import { setting } from './memory.js';
-import { Page } from './page.js';
+import { HISTORY, Page } from './page.js';
 import { FOUND } from './row.js';
 import { status } from './status.js';
 import { StreamsView } from './streams.js';
 import * as title from './title.js';
 import { TracesView } from './traces.js';
 import { tryIt } from './tryit.js';
-import { Topics } from './topics.js';
+import { notName, Topics } from './topics.js';
 import { topicAsked, Views } from './views.js';
 
-const OF_STREAMS = ['subject', 'last', 'format', 'last_event_id', 'lastEventId']; // parameters that the page does not know
 const THEMES = ['auto', 'light', 'dark'];
 const byID = (id) => document.getElementById(id);
 
@@ -109,9 +108,9 @@ function weir() {
       this.listen();
       this.showTheme();
       if (unread) this.tellNotice('unknown-topic', unread);
-      const ignored = OF_STREAMS.filter((name) => query.has(name)).map((name) => `“${name}”`);
-      if (ignored.length && topic && !unread) this.tellNotice('whole-topic', `This page reads all of “${topic}”: ${ignored.join(' and ')} in its address ${ignored.length > 1 ? 'are' : 'is'} for streams. Above the rows they can be filtered.`);
       if (remembered) page.restore(remembered);
+      const ignored = topic && !unread ? ofStreams(query, topic, Boolean(page.stream.lastID)) : '';
+      if (ignored) this.tellNotice('whole-topic', ignored);
       if (query.get('event')) page.open(query.get('event'));
       setInterval(() => this.refresh(), 250);
       this.refresh();
@@ -242,8 +241,19 @@ function weir() {
 function topicUnread(asked) {
   const { unknown, notAllowed } = document.body.dataset;
   if (unknown === undefined && notAllowed === undefined) return '';
-  const why = unknown === undefined ? `Your token does not read “${asked}”.` : `There is no topic “${asked}” here.`;
+  const bad = notName(asked) && `“${asked.length > 64 ? `${asked.slice(0, 64)}…` : asked}” cannot be the name of a topic. ${notName(asked)}`;
+  const why = bad || (unknown === undefined ? `Your token does not read “${asked}”.` : `There is no topic “${asked}” here.`);
   return why + (byID('topics').childElementCount ? ' Choose one of those above.' : '');
+}
+
+// ofStreams says what the page does instead of what parameters of streams in its address ask
+// for, or ''. One that comes back goes on where it was.
+function ofStreams(query, topic, back) {
+  const ignored = ['subject', 'last', 'format', 'last_event_id', 'lastEventId'].filter((name) => query.has(name));
+  if (!ignored.length) return '';
+  const subject = query.has('subject');
+  const reads = `This page reads ${subject ? 'all subjects of ' : ''}“${topic}”${query.has('format') ? ', in a format of its own,' : ''} ${back ? 'on from where this tab was' : `from its newest ${HISTORY} events on`}`;
+  return `${reads}: ${ignored.map((name) => `“${name}”`).join(' and ')} in its address ${ignored.length > 1 ? 'are' : 'is'} for streams.${subject ? ' The filter above the rows finds those of a subject.' : ''}`;
 }
 
 // placeBanners puts what is told of the stream where nothing that is read moves: in the

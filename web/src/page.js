@@ -19,7 +19,7 @@ import { Stats } from './stats.js';
 import { Stream } from './stream.js';
 import { compareIDs, isID } from './wire.js';
 
-const HISTORY = 50; // events of the past on Connect
+export const HISTORY = 50; // events of the past on Connect
 
 export class Page {
   topic;

@@ -12,6 +12,9 @@ const NAME = /^(?!\$|\.{1,2}$)[\w.~!$&'()+;:@-]{1,128}$/;
 // covers says whether a pattern of topics is good for a name.
 export const covers = (pattern, name) => pattern === '*' || pattern === name || (pattern.endsWith('.*') && name.length >= pattern.length && name.startsWith(pattern.slice(0, -1)));
 
+// notName says why a text cannot be the name of a topic, or ''.
+export const notName = (text) => (text.length > LONGEST ? `The name of a topic has at most ${LONGEST} characters: this one has ${text.length}.` : NAME.test(text) ? '' : 'A topic has 1 to 128 letters, digits and -._~!$&\'()+;:@, and does not begin with $.');
+
 export class Topics {
   #list = byID('topics');
   #form = byID('topic-form');
@@ -24,7 +27,7 @@ export class Topics {
     this.#form?.addEventListener('submit', (event) => {
       event.preventDefault();
       const name = this.#field.value.trim();
-      this.#field.setCustomValidity(name.length > LONGEST ? `The name of a topic has at most ${LONGEST} characters: this one has ${name.length}.` : NAME.test(name) ? this.#outside(name) : 'A topic has 1 to 128 letters, digits and -._~!$&\'()+;:@, and does not begin with $.');
+      this.#field.setCustomValidity(notName(name) || this.#outside(name));
       if (!this.#form.reportValidity()) return;
       this.#field.value = '';
       this.add(name);

@@ -28,7 +28,7 @@ type Broker interface {
 	// report(nil) says that the broker is in touch with the topic and that what
 	// it held at the beginning is in the log: the log may be served. A report
 	// of an error, which wraps ErrUnavailable, says that the broker is out of
-	// touch; each attempt that fails is reported. The broker tries again by
+	// touch, or takes no events; each attempt that fails is reported. The broker tries again by
 	// itself, less often while it fails, until it can report nil again. Calls
 	// of report come one after the other; the first may come before Follow
 	// returns.

@@ -286,7 +286,7 @@ func (t *topic) stopFollowing() {
 	}
 }
 
-// reported takes what the broker says of its touch with the topic.
+// reported takes what the broker says of the topic: it is in touch and takes events, or not.
 func (t *topic) reported(err error) {
 	if err != nil {
 		t.changed(&t.broker, SourceFailing, err)
@@ -333,7 +333,7 @@ func (t *topic) changed(health *SourceHealth, state SourceState, err error) {
 	if state == SourceDown && before != SourceDown {
 		what := "The source of this topic has failed repeatedly. The stream stays open and goes on when it recovers."
 		if health == &t.broker {
-			what = "The event broker cannot be reached. The stream stays open and goes on when it is back."
+			what = "The event broker cannot be reached, or takes no events. The stream stays open and goes on when that is over."
 		}
 		t.log.Announce(sse.EventStreamError, faultJSON(what, since), true)
 	}

@@ -2,6 +2,7 @@ package redislog
 
 import (
 	"context"
+	"time"
 
 	"weir/stream"
 )
@@ -89,3 +90,16 @@ func ParseURL(text string) (string, error) {
 	}
 	return a.String(), nil
 }
+
+// A Pulse is a pulse of which the test says how it goes.
+type Pulse struct{ pulse }
+
+func NewPulse() *Pulse {
+	p := new(Pulse)
+	p.init("key", DefaultTimeout)
+	return p
+}
+
+func (p *Pulse) Heard()               { p.heard(nil) }
+func (p *Pulse) Taken(sent time.Time) { _ = p.taken(sent, nil) }
+func (p *Pulse) Deaf() bool           { return p.deaf() }

@@ -29,7 +29,11 @@ type following struct {
 	mu      sync.Mutex
 	stopped bool
 	ended   bool // the log is closed: nothing more comes
-	inTouch bool // the last report was nil
+	inTouch bool // the log has what Redis has
+	joined  bool // it was in touch once: the log may be served
+	well    bool // the last report was nil
+	// shard is the one that the topic belongs to, nil before it has one.
+	shard *shard
 	// looking says that the position is being compared with Redis. What is
 	// published meanwhile is left to be read afterwards.
 	looking bool
@@ -79,7 +83,7 @@ func (f *following) failed(err error) (failures int) {
 	f.looking = false
 	f.failures++
 	if !f.done() {
-		f.inTouch = false
+		f.inTouch, f.well = false, false
 		f.report(unavailable(fmt.Errorf("follow %s: %w", f.key, err)))
 	}
 	return f.failures
@@ -92,13 +96,47 @@ func (f *following) abandon() {
 	f.looking = false
 }
 
-// caughtUp reports that the log has all; the caller holds f.mu.
+// caughtUp notes that the log has all, and reports it; the caller holds f.mu.
 func (f *following) caughtUp() {
 	f.failures = 0
-	if !f.inTouch && !f.stopped {
-		f.inTouch = true
+	if f.inTouch || f.stopped {
+		return
+	}
+	f.inTouch = true
+	if !f.joined { // the log may be served, whether or not Redis takes events
+		f.joined, f.well = true, true
 		f.report(nil)
 	}
+	f.judge(f.shard.pulse.last())
+}
+
+// pulsed takes how a pulse of the shard went. A topic whose log has all is out of touch
+// nevertheless while Redis takes no events.
+func (f *following) pulsed(err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.judge(err)
+}
+
+// judge reports whether Redis takes events, of a topic whose log has all: of any other
+// it is reported already that Redis cannot be read. The caller holds f.mu.
+func (f *following) judge(pulse error) {
+	switch {
+	case f.stopped || !f.inTouch:
+	case pulse != nil && !f.ended:
+		f.well = false
+		f.report(pulse)
+	case !f.well:
+		f.well = true
+		f.report(nil)
+	}
+}
+
+// belongs says which shard the topic belongs to.
+func (f *following) belongs(s *shard) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.shard = s
 }
 
 // notify takes a publication. It reports whether the stream has to be looked

@@ -21,12 +21,14 @@ const (
 // count tells whether Redis has lost what it had.
 type pulse struct {
 	first    chan struct{} // closed when the first was taken or refused
+	hurry    chan struct{} // a word that the next one is due
 	patience time.Duration
 
 	mu      sync.Mutex
 	key     string
 	beaten  bool
 	err     error     // of the last one
+	came    time.Time // when one was heard last
 	unheard time.Time // when one was taken of which nothing was heard since
 	next    int64     // the count that the next one will tell; -1: not known
 }
@@ -34,6 +36,7 @@ type pulse struct {
 func (p *pulse) init(key string, timeout time.Duration) {
 	p.key = key
 	p.first = make(chan struct{})
+	p.hurry = make(chan struct{}, 1)
 	p.patience = timeout + 2*pulseEvery
 	p.next = -1
 }
@@ -54,31 +57,41 @@ func (p *pulse) rekey(key string) {
 	}
 }
 
-// beat publishes the pulse until ctx is done.
+// beat publishes the pulse until ctx is done, and tells the topics when Redis does not
+// take it, and when it does again.
 func (s *shard) beat(ctx context.Context) {
 	tick := time.NewTicker(pulseEvery)
 	defer tick.Stop()
 	args := []any{record.Version, 1, maxInline, maxInline, pulseLife.Milliseconds(), "", "", "", "", "", ""}
 	for {
+		sent := time.Now()
 		_, _, err := s.broker.store(ctx, s.pulse.channel(), args)
 		if ctx.Err() != nil {
 			return
 		}
-		if was := s.pulse.taken(err); err != nil && was == nil {
+		was := s.pulse.taken(sent, err)
+		if err != nil && was == nil {
 			s.broker.logger.Warn("redis takes no events", "server", s.String(), "error", err)
 		} else if err == nil && was != nil {
 			s.broker.logger.Info("redis takes events again", "server", s.String())
 		}
+		if err != nil || was != nil {
+			for _, f := range s.followings() {
+				f.pulsed(err)
+			}
+		}
 		select {
 		case <-tick.C:
+		case <-s.pulse.hurry:
 		case <-ctx.Done():
 			return
 		}
 	}
 }
 
-// taken notes how a pulse went, and returns how the one before went.
-func (p *pulse) taken(err error) (before error) {
+// taken notes how a pulse went that was sent at a time, and returns how the one before
+// went. A pulse is often heard before it is known that it was taken.
+func (p *pulse) taken(sent time.Time, err error) (before error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	before, p.err = p.err, err
@@ -86,10 +99,17 @@ func (p *pulse) taken(err error) (before error) {
 		p.beaten = true
 		close(p.first)
 	}
-	if err == nil && p.unheard.IsZero() {
+	if err == nil && p.unheard.IsZero() && p.came.Before(sent) {
 		p.unheard = time.Now()
 	}
 	return before
+}
+
+// last returns how the last one went.
+func (p *pulse) last() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.err
 }
 
 // subscribed begins to wait for what is heard.
@@ -104,7 +124,7 @@ func (p *pulse) heard(payload []byte) (lost bool) {
 	n, err := parseNotification(payload)
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.unheard = time.Time{}
+	p.came, p.unheard = time.Now(), time.Time{}
 	if err != nil {
 		return true
 	}
@@ -127,9 +147,7 @@ func (p *pulse) ready(ctx context.Context) error {
 	case <-ctx.Done():
 		return unavailable(ctx.Err())
 	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.err
+	return p.last()
 }
 
 // Ready reports whether Redis takes events: this process publishes one to a key

@@ -42,6 +42,9 @@
 // further than this node had read. It resets the log accordingly, and every
 // client is told of the gap. Publishing nodes also know what Redis has
 // acknowledged to them, so a loss is noticed even before the event came back.
+//
+// Once a second it is tried whether Redis takes events. A topic of a Redis that can be
+// read and takes none is reported as out of touch; it is served nevertheless.
 package redislog
 
 import (

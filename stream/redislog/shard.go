@@ -67,6 +67,7 @@ func (s *shard) close() {
 
 // add begins to follow. It does not wait for Redis.
 func (s *shard) add(f *following) {
+	f.belongs(s)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.all = append(s.all, f)
@@ -148,12 +149,16 @@ func (s *shard) run(ctx context.Context) {
 
 // lost reports to all topics that Redis is away.
 func (s *shard) lost(err error) {
-	s.mu.Lock()
-	all := slices.Clone(s.all)
-	s.mu.Unlock()
-	for _, f := range all {
+	for _, f := range s.followings() {
 		f.failed(err)
 	}
+}
+
+// followings returns all of them.
+func (s *shard) followings() []*following {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.all)
 }
 
 // session follows until something fails.
@@ -178,6 +183,7 @@ func (s *shard) session(ctx context.Context) error {
 	}
 	s.mu.Unlock()
 	s.pulse.subscribed()
+	tell(s.pulse.hurry) // Redis is back: whether it takes events, too, is to be known at once
 	tell(s.writing)
 	var work sync.WaitGroup
 	for _, part := range []func(context.Context, *subscription) error{s.listen, s.write, s.ask} {

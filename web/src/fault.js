@@ -3,12 +3,12 @@
 // of a source that waits for its file, or that gives an event before each of its failures.
 
 const KINDS = {
-  missing: 'what it reads is not there', denied: 'it may not read what it is to read', invalid: 'what it gives are no events', timeout: 'it took too long', panic: 'it broke down', unavailable: 'the event broker cannot be reached',
+  missing: 'what it reads is not there', denied: 'it may not read what it is to read', invalid: 'what it gives are no events', timeout: 'it took too long', panic: 'it broke down', unavailable: 'the event broker cannot be reached, or takes no events',
 };
 
 // illText says what is wrong with a topic that the server calls unwell.
 export function illText({ source, source_fault: kind, broker }) {
-  if (broker && broker !== 'up') return 'The event broker cannot be reached. What is published meanwhile is refused or comes later. The stream stays open.';
+  if (broker && broker !== 'up') return 'The event broker cannot be reached, or takes no events. What is published meanwhile is refused or comes later. The stream stays open.';
   return `The source of this topic ${source === 'down' ? 'has failed repeatedly' : 'has failed'}${KINDS[kind] ? `: ${KINDS[kind]}` : ''}. The stream stays open, and goes on when it recovers.`;
 }
 

@@ -28,6 +28,8 @@ func TestFilterSaysWhereItDoesNotLook(t *testing.T) {
 	p.filter("tneedle6000.")
 	p.says("#feed-count", "0 of 4 rows match, 2 searched in part")
 	p.visible("#feed-none")
+	p.visible(".charts-hint")
+	p.hidden(".charts-scope") // there is no chart of which it could be said: on a phone one stood over the other
 	p.wait(`document.getElementById('feed-none').innerText.includes('Of payloads over 4,096 bytes only the part that the row has is searched.')`)
 	p.wait(`/over 4,096 bytes/.test(document.getElementById('filter-text').title) && /over 4,096 bytes/.test(document.getElementById('keys-list').textContent)`)
 	p.filter("pppp")

@@ -49,10 +49,12 @@ func openRedis(ctx context.Context, cfg *config, logger *slog.Logger) (*redislog
 		switch {
 		case err == nil:
 			return b, nil
-		case !errors.Is(err, stream.ErrUnavailable):
+		case errors.Is(err, redislog.ErrURL):
 			return nil, usagef("-redis: %w", err)
+		case !errors.Is(err, stream.ErrUnavailable):
+			return nil, fmt.Errorf("-redis: %w", err)
 		case !cfg.redisWait:
-			return nil, setupError{fmt.Errorf("-redis: %w (with -redis-wait, Weir waits for it)", err)}
+			return nil, fmt.Errorf("-redis: %w (with -redis-wait, Weir waits for it)", err)
 		}
 		logger.Warn("waiting for Redis", "for", time.Since(began).Round(time.Second).String(), "error", err)
 		select {

@@ -21,12 +21,10 @@ import (
 	"weir/web/rights"
 )
 
-// A usageError is a mistake in the flags or the environment: exit status 2.
+// A usageError is a mistake in the flags or the environment, or in what a file says that
+// they name: exit status 2, so that whoever starts Weir again and again need not try. What
+// may work the next time, such as a Redis that is not there yet, is none.
 type usageError struct{ error }
-
-// A setupError is a setting that is well-formed and does not work, such as the
-// address of a Redis that is not there: exit status 2, and no word of --help.
-type setupError struct{ error }
 
 func usagef(format string, args ...any) error { return usageError{fmt.Errorf(format, args...)} }
 

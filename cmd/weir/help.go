@@ -51,7 +51,7 @@ func printHelp(w io.Writer, settings []setting) {
 			}
 		}
 	}
-	fmt.Fprint(w, "\nExit status: 0 after an orderly end, 1 after a failure, 2 for a mistake in the flags.\n")
+	fmt.Fprint(w, "\nExit status: 0 after an orderly end, 1 after a failure, 2 for a mistake\nin the flags, the variables, or what a file says that they name.\n")
 }
 
 func wrap(s string, width int) []string {

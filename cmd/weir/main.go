@@ -12,13 +12,9 @@ import (
 func main() {
 	err := run(context.Background(), os.Args[1:], os.Environ(), os.Stdin, os.Stdout, os.Stderr)
 	var usage usageError
-	var setup setupError
 	switch {
 	case errors.As(err, &usage):
 		fmt.Fprintf(os.Stderr, "weir: %v\nSee weir --help.\n", err)
-		os.Exit(2)
-	case errors.As(err, &setup):
-		fmt.Fprintf(os.Stderr, "weir: %v\n", err)
 		os.Exit(2)
 	case err != nil:
 		fmt.Fprintf(os.Stderr, "weir: %v\n", err)

@@ -17,6 +17,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"weir/stream/disklog"
 	"weir/stream/sse"
 	"weir/stream/streamtest"
 )
@@ -188,8 +189,18 @@ func TestRunRefuses(t *testing.T) {
 	}
 	closed.Close()
 	junk := write("junk.pem", "junk")
+	redis, protected := startRedis(t)
+	if err := redis.ConfigSet(t.Context(), "requirepass", "s3cret").Err(); err != nil {
+		t.Fatal(err)
+	}
+	inUse := t.TempDir()
+	disk, err := disklog.Open(inUse, disklog.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer disk.Close()
 	tokens := write("tokens", "publish hush\npublsh hush\n")
-	const usage, setup, other = "usage", "setup", "other"
+	const usage, other = "usage", "other" // exit status 2, and 1
 	for _, tc := range []struct {
 		args []string
 		kind string
@@ -197,18 +208,25 @@ func TestRunRefuses(t *testing.T) {
 	}{
 		{[]string{"-history", "x"}, usage, []string{"-history"}},
 		{[]string{"bench", "-nothing"}, usage, []string{"-nothing"}},
-		{[]string{"-token-file", filepath.Join(dir, "none")}, usage, []string{"token file", "none"}},
+		{[]string{"-token-file", filepath.Join(dir, "none")}, other, []string{"token file", "none"}},
 		{[]string{"-token-file", tokens}, usage, []string{"line 2", tokens}},
 		{[]string{"-tls-cert", junk, "-tls-key", junk}, usage, []string{"-tls-cert"}},
-		{[]string{"-tls-cert", filepath.Join(dir, "none"), "-tls-key", junk}, usage, []string{"-tls-cert", "none"}},
+		{[]string{"-tls-cert", filepath.Join(dir, "none"), "-tls-key", junk}, other, []string{"-tls-cert", "none"}},
+		{[]string{"-jwt-keys", filepath.Join(dir, "none")}, other, []string{"Web Tokens", "none"}},
+		{[]string{"-jwt-keys", junk}, usage, []string{"Web Tokens", junk}},
+		{[]string{"-jwt-keys", "http://keys.example/jwks"}, usage, []string{"https"}},
+		{[]string{"-token-file", dir}, other, []string{"token file", dir}},
 		{[]string{"-addr", taken.Addr().String()}, other, []string{taken.Addr().String(), "in use", "-addr"}},
 		{[]string{"-admin-addr", taken.Addr().String()}, other, []string{taken.Addr().String(), "in use", "-admin-addr"}},
 		{[]string{"-addr", "192.0.2.1:0"}, other, []string{"192.0.2.1:0"}},
 		{[]string{"-redis", "http://x"}, usage, []string{"-redis", "redis://"}},
 		{[]string{"-redis", "redis://:hush@127.0.0.1:port"}, usage, []string{"-redis", "redis://"}},
 		{[]string{"-redis", "redis://user:hush@127.0.0.1:99999"}, usage, []string{"-redis", "port"}},
-		{[]string{"-redis", "redis://:hush@" + closed.Addr().String()}, setup, []string{"-redis", closed.Addr().String(), "-redis-wait"}},
+		{[]string{"-redis", "redis://:hush@" + closed.Addr().String()}, other, []string{"-redis", closed.Addr().String(), "-redis-wait"}},
+		{[]string{"-redis", "redis://" + closed.Addr().String() + "/0"}, other, []string{"-redis", "refused", "-redis-wait"}},
+		{[]string{"-redis", protected}, other, []string{"-redis", "password"}},
 		{[]string{"-data", junk}, other, []string{"-data"}},
+		{[]string{"-data", inUse}, other, []string{"-data", "another process"}},
 	} {
 		var stdout, stderr bytes.Buffer
 		err := run(t.Context(), append([]string{"-addr", "127.0.0.1:0", "-source", "t=http"}, tc.args...), nil, strings.NewReader(""), &stdout, &stderr)
@@ -220,11 +238,8 @@ func TestRunRefuses(t *testing.T) {
 			continue
 		}
 		kind := other
-		switch {
-		case errors.As(err, new(usageError)):
+		if errors.As(err, new(usageError)) {
 			kind = usage
-		case errors.As(err, new(setupError)):
-			kind = setup
 		}
 		if kind != tc.kind {
 			t.Errorf("%v: error %v is of kind %s", tc.args, err, kind)

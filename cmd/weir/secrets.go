@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"sync"
 	"sync/atomic"
@@ -37,8 +38,8 @@ func loadSecrets(cfg *config, logger *slog.Logger) (*secrets, error) {
 		s.access, err = rights.New(cfg.rights)
 	}
 	switch {
-	case errors.Is(err, rights.ErrSilent):
-		return nil, setupError{err}
+	case errors.Is(err, rights.ErrSilent), errors.As(err, new(*fs.PathError)): // it may be readable later
+		return nil, err
 	case err != nil:
 		return nil, usageError{err}
 	}

@@ -12,6 +12,9 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
+// ErrURL marks, by errors.Is, that Options.URL is not one that can be.
+var ErrURL = errors.New("bad Redis URL")
+
 // An address says where Redis is, and how to get in.
 type address struct {
 	kind    kind
@@ -50,7 +53,7 @@ const forms = "want redis://[user:password@]host[:port][/database], rediss:// fo
 func parseURL(text string) (*address, error) {
 	a, err := parseAddress(text)
 	if err != nil {
-		return nil, fmt.Errorf("bad Redis URL: %w; %s", err, forms)
+		return nil, fmt.Errorf("%w: %w; %s", ErrURL, err, forms)
 	}
 	return a, nil
 }

@@ -48,9 +48,6 @@ func TestAnyTopicCanBeOpened(t *testing.T) {
 	if eval[bool](other, `document.getElementById('notice-banner').checkVisibility()`) {
 		t.Error("the page does not know a topic that is made when it is read")
 	}
-	// The line for a terminal is one that a shell takes.
-	odd := openPage(t, s.url()+"/?topic=run.a'b%26c")
-	odd.wait(`document.getElementById('try-curl').textContent === "curl -d hello -H \"Authorization: Bearer $TOKEN\" '" + location.host + "/t/run.a'\\''b%%26c'"`)
 	none := openPage(t, startServer(t, "-source", "t=http").url())
 	if eval[bool](none, `Boolean(document.getElementById('topic-form'))`) {
 		t.Error("a field for other topics, and there are none")

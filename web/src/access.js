@@ -23,11 +23,6 @@ export function listen(topic) {
   });
 }
 
-export const BEARER = ' -H "Authorization: Bearer $TOKEN"'; // what curl is to say besides, where a token is needed
-
-// readToken is that where reading needs a token.
-export const readToken = () => (asksReader() ? BEARER : '');
-
 // asks says whether there is a place on this page that asks for a token.
 export const asks = () => byID('ask') !== null;
 

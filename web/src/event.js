@@ -1,6 +1,6 @@
 // The panel of one event: what it was, and its journey.
 
-import { readToken } from './access.js';
+import { asksReader } from './access.js';
 import { sampled } from './beacon.js';
 import { dateAndTime, duration, size } from './clock.js';
 import { copy, unsay } from './copy.js';
@@ -8,6 +8,7 @@ import { Journey } from './journey.js';
 import { indent } from './json.js';
 import { addressOf, frame, lookUp } from './lookup.js';
 import { isPartial, payload } from './row.js';
+import { curl } from './shell.js';
 import { whole } from './whole.js';
 
 const MOST = 300_000; // characters of a payload that are shown
@@ -210,7 +211,7 @@ export class EventPanel {
     const { id } = this;
     const box = byID('raw');
     this.#rawFailed = false;
-    const line = Object.assign(document.createElement('code'), { className: 'raw-curl', textContent: `curl${readToken()} '${location.origin}${addressOf(this.#topic, 'json', id)}'` });
+    const line = Object.assign(document.createElement('code'), { className: 'raw-curl', textContent: curl([], asksReader(), addressOf(this.#topic, 'json', id)) });
     const pre = Object.assign(document.createElement('pre'), { className: 'payload', id: 'raw-bytes', tabIndex: 0, textContent: '…' });
     pre.setAttribute('aria-label', 'Raw frame');
     box.replaceChildren(line, pre);

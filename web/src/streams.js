@@ -3,12 +3,13 @@
 // changed, a few times a second, as a stream of its own: this view is a client
 // of Weir like any other.
 
-import { readToken } from './access.js';
+import { asksReader } from './access.js';
 import { elapsed, lasting, secondsUntil, size, when } from './clock.js';
 import { noteEnd, sayEnd } from './endings.js';
 import { judge, worstFirst } from './judge.js';
 import { at } from './node.js';
 import { ended, keepLatest, shownText } from './ending.js';
+import { curl } from './shell.js';
 import { Stream } from './stream.js';
 
 const ROWS = 100; // of the table
@@ -52,8 +53,7 @@ export class StreamsView {
 
   constructor(page) {
     this.#page = page;
-    const curl = byID('streams-curl'); // not on the address for operators, which has no streams of topics
-    if (curl) curl.textContent = `curl -N${readToken()} ${location.origin}/sse-stream`;
+    this.#offer();
     new ResizeObserver(() => this.#draw()).observe(byID('bands'));
     const recolor = () => {
       for (const band of this.#bands.values()) band.recolor();
@@ -101,8 +101,15 @@ export class StreamsView {
     this.#ended.clear();
   }
 
+  // #offer says how the chosen topic is read from a terminal.
+  #offer() {
+    const line = byID('streams-curl'); // not on the address for operators, which has no streams of topics
+    if (line) line.textContent = curl(['-N'], asksReader(), `/t/${encodeURIComponent(this.#page().topic || 'TOPIC')}`);
+  }
+
   // topicChanged has the chosen topic shown.
   topicChanged() {
+    this.#offer();
     if (!this.#stream) return;
     if (this.#topics.length) this.#arrange();
     this.#lookFor(this.#page().topic);

@@ -1,12 +1,13 @@
 // Try it: publish an event, cut the line, freeze this page, and see what Weir
 // makes of it. All of it happens on this page's own connection.
 
-import { askPublisher, asks, asksPublisher, BEARER, isAsking, isReaderAsked } from './access.js';
+import { askPublisher, asks, asksPublisher, isAsking, isReaderAsked } from './access.js';
 import { send } from './beacon.js';
 import { copy } from './copy.js';
 import { lasting, offset, secondsUntil } from './clock.js';
 import { endOf, sayEnd } from './endings.js';
 import { setting } from './memory.js';
+import { curl } from './shell.js';
 import { covers } from './topics.js';
 
 const CUT = 3000; // ms
@@ -51,9 +52,8 @@ export function tryIt(page) {
     typed() {
       const text = document.getElementById('try-text').value;
       const { topic } = page();
-      const json = isObject(text) ? ` -H 'Content-Type: application/json'` : '';
-      const token = needsToken() ? BEARER : '';
-      this.curl = `curl ${text.startsWith('@') ? '--data-raw' : '-d'} ${quoted(text)}${json}${token} ${quoted(server() + publishAddress(topic || 'TOPIC'))}`;
+      const json = isObject(text) ? ['-H', 'Content-Type: application/json'] : [];
+      this.curl = curl([text.startsWith('@') ? '--data-raw' : '-d', text, ...json], needsToken(), publishAddress(topic || 'TOPIC'));
       this.judgePublish();
     },
 
@@ -241,12 +241,6 @@ export function tryIt(page) {
     return Boolean(test.kind === 'cut' ? test.cameBack : test.over);
   }
 }
-
-// server is this page's server, as curl takes it: without a scheme it speaks HTTP.
-const server = () => (location.protocol === 'https:' ? location.origin : location.host);
-
-// quoted is a word as a shell takes it.
-const quoted = (text) => (/^[\w.,:/%-]+$/.test(text) ? text : `'${text.replaceAll("'", `'\\''`)}'`);
 
 const dataset = () => document.body?.dataset ?? {};
 

@@ -89,6 +89,7 @@ func TestRefusals(t *testing.T) {
 		says        string
 	}{
 		{"unknown topic", "?topic=b", nil, 404, "no such topic"},
+		{"no name", "?topic=a%25b", nil, 404, "There can be no such topic: not a valid name: topic \"a%b\" has '%' in it"},
 		{"unknown format", "?format=xml", nil, 400, "Formats are: data, json"},
 		{"not acceptable", "", []string{"Accept", "application/json"}, 406, "text/event-stream"},
 		{"refused by q=0", "", []string{"Accept", "text/event-stream;q=0"}, 406, "text/event-stream"},

@@ -8,8 +8,10 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
+	"weir/stream/eventlog"
 	"weir/stream/sse"
 )
 
@@ -134,6 +136,8 @@ func asRefusal(ctx context.Context, logger *slog.Logger, err error) *Refusal {
 	case errors.Is(err, ErrTooMany):
 		return &Refusal{Status: http.StatusTooManyRequests, Reason: rejectTopics, RetryAfter: 10 * time.Second,
 			Detail: "There are as many topics of this kind as there may be. Try again later."}
+	case errors.Is(err, eventlog.ErrBadName):
+		return &Refusal{Status: http.StatusNotFound, Reason: rejectTopic, Detail: "There can be no such topic: " + strings.TrimPrefix(err.Error(), ErrNoTopic.Error()+": ") + "."}
 	case errors.Is(err, ErrNoTopic):
 		return &Refusal{Status: http.StatusNotFound, Reason: rejectTopic, Detail: "There is no such topic."}
 	}

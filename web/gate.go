@@ -14,11 +14,12 @@ import (
 // see. It takes no slot, and leaves the rates to its callers, but for that of
 // visitors.
 type gate struct {
-	rights *rights.Rights
-	play   bool            // everybody publishes: see Access.Play
-	admin  bool            // there is an admin address: see Options.Admin
-	topics func() []string // those that are not made on demand
-	visits *throttle       // of visitors that show a credential
+	rights  *rights.Rights
+	play    bool            // everybody publishes: see Access.Play
+	admin   bool            // there is an admin address: see Options.Admin
+	topics  func() []string // those that are not made on demand
+	demands []string        // the patterns of those that are
+	visits  *throttle       // of visitors that show a credential
 }
 
 // reader returns who reads, and which topic where the request names none: the first
@@ -43,6 +44,9 @@ func namedTopic(r *http.Request) string {
 	}
 	return r.URL.Query().Get("topic")
 }
+
+// publishesNothing reports whether nobody can publish.
+func (g *gate) publishesNothing() bool { return !g.play && !g.rights.Needed(rights.Publish) }
 
 // publisher returns who publishes, by what the request shows now.
 func (g *gate) publisher(r *http.Request, topic string) (*rights.Holder, *stream.Refusal) {
@@ -152,7 +156,8 @@ func (g *gate) readable(who *rights.Holder) []string {
 	return topics
 }
 
-// names lists the topics that the holder may know of, for a message.
+// names lists the topics that the holder may know of, and says which are made on
+// demand, for a message.
 func (g *gate) names(holder *rights.Holder, action rights.Action) string {
 	var names []string
 	for _, topic := range g.topics() {
@@ -161,13 +166,17 @@ func (g *gate) names(holder *rights.Holder, action rights.Action) string {
 		}
 	}
 	const most = 20
+	made := ""
+	if len(g.demands) > 0 {
+		made = " Topics are made on demand for these names: " + strings.Join(g.demands, ", ") + "."
+	}
 	switch n := len(names); {
 	case n == 0:
-		return ""
+		return made
 	case n > most:
-		return fmt.Sprintf(" Topics are: %s, and %d more.", strings.Join(names[:most], ", "), n-most)
+		return fmt.Sprintf(" Topics are: %s, and %d more.", strings.Join(names[:most], ", "), n-most) + made
 	}
-	return " Topics are: " + strings.Join(names, ", ") + "."
+	return " Topics are: " + strings.Join(names, ", ") + "." + made
 }
 
 func denied(d *rights.Denial) *stream.Refusal {

@@ -64,7 +64,8 @@ type PageOptions struct {
 	// Templates render the page. Default: the embedded ones.
 	Templates *Templates
 	// Demands are the patterns of the topics that are made on demand: the page has
-	// a field for their names. It may be empty.
+	// a field for their names, and who asks for a topic that is not there is told them.
+	// It may be empty.
 	Demands []string
 	// Version is shown on the page.
 	Version string

@@ -19,6 +19,8 @@ import (
 // publishPatience is how long a publisher waits for its events to be stored.
 const publishPatience = 15 * time.Second
 
+const publishingIsOff = "Publishing is off. Start the server with -publish-token TOKEN (or WEIR_PUBLISH_TOKEN) to turn it on."
+
 // A publishHandler serves POST /publish, and what is posted to a topic's address.
 type publishHandler struct {
 	hub      *stream.Hub
@@ -70,7 +72,7 @@ func (p *publishHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithTimeout(p.traced(r, publication), publishPatience)
 	defer cancel()
 	if err := p.hub.Submit(ctx, topic, publication); err != nil {
-		p.away.answer(w, r, p.refusal(err, who))
+		p.away.answer(w, r, p.refusal(err, topic, who))
 		return
 	}
 	writeBody(w, appendPublished(make([]byte, 0, 64), publication))
@@ -98,8 +100,8 @@ func (p *publishHandler) traced(r *http.Request, publication *stream.Publication
 
 // admit returns who publishes.
 func (p *publishHandler) admit(r *http.Request, topic string) (*rights.Holder, *stream.Refusal) {
-	if !p.gate.rights.Needed(rights.Publish) && !p.gate.play {
-		return nil, problem(http.StatusForbidden, rejectPublishOff, "Publishing is off. Start the server with -publish-token TOKEN (or WEIR_PUBLISH_TOKEN) to turn it on.")
+	if p.gate.publishesNothing() {
+		return nil, problem(http.StatusForbidden, rejectPublishOff, publishingIsOff)
 	}
 	if refusal := p.requests.refuse(r); refusal != nil {
 		return nil, refusal
@@ -107,10 +109,13 @@ func (p *publishHandler) admit(r *http.Request, topic string) (*rights.Holder, *
 	return p.gate.publisher(r, topic)
 }
 
-// refusal says why the hub did not take what its holder published.
-func (p *publishHandler) refusal(err error, holder *rights.Holder) *stream.Refusal {
+// refusal says why the hub did not take what its holder published to a topic.
+func (p *publishHandler) refusal(err error, topic string, holder *rights.Holder) *stream.Refusal {
 	switch {
 	case errors.Is(err, stream.ErrNoTopic):
+		if bad := eventlog.CheckTopic(topic); bad != nil {
+			return noSuchName(bad)
+		}
 		return problem(http.StatusNotFound, rejectTopic, "There is no such topic."+p.gate.names(holder, rights.Publish))
 	case errors.Is(err, stream.ErrInvalid):
 		return problem(http.StatusBadRequest, rejectEvent, "The event is refused: "+err.Error()+".")

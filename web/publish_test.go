@@ -106,7 +106,7 @@ func TestPublishRefuses(t *testing.T) {
 		{name: "token in the query", target: "/publish?topic=one&token=" + secret, header: []string{"X", "y"}, body: "1", status: 401, reason: "token", says: "Bearer"},
 		{name: "no topic", target: "/publish", body: "1", status: 400, reason: "topic", says: "one, two"},
 		{name: "unknown topic", target: "/publish?topic=three", body: "1", status: 404, reason: "topic", says: "one, two"},
-		{name: "topic with markup", target: "/publish?topic=%3Cb%3E", body: "1", status: 404, reason: "topic", says: "one, two"},
+		{name: "topic with markup", target: "/publish?topic=%3Cb%3E", body: "1", status: 404, reason: "topic", says: "can be no such topic"},
 		{name: "nothing, of no content type", contentType: "-", body: "", status: 400, reason: "event", says: "empty"},
 		{name: "an image", contentType: "image/png", body: "x", status: 415, reason: "content_type", says: "application/x-ndjson"},
 		{name: "multipart", contentType: "multipart/form-data; boundary=x", body: "--x--", status: 415, reason: "content_type", says: "text/plain"},

@@ -54,7 +54,7 @@ func NewServer(opts Options) (*Server, error) {
 	slow := func(rates *limits.Rates, reason, detail string) *throttle {
 		return &throttle{rates: rates, proxies: bounds.Proxies, reason: reason, detail: detail}
 	}
-	gate := &gate{rights: opts.Access.Rights, play: opts.Access.Play, admin: opts.Admin, topics: hub.Topics, visits: slow(
+	gate := &gate{rights: opts.Access.Rights, play: opts.Access.Play, admin: opts.Admin, topics: hub.Topics, demands: opts.Page.Demands, visits: slow(
 		connectRates(bounds.ConnectRate), rejectConnectRate, "Too many requests with a token came from your address within a short time. Wait a moment.")}
 	log := &digest{logger: logger}
 	away := &turnedAway{count: opts.Observe.TurnedAway, log: log, proxies: bounds.Proxies}

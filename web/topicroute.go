@@ -18,7 +18,7 @@ func topicAddress(publish, page, read http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Add("Vary", "Accept")
 		if err := eventlog.CheckTopic(r.PathValue("topic")); err != nil {
-			WriteProblem(w, r, problem(http.StatusNotFound, rejectTopic, fmt.Sprintf("There can be no such topic: %v.", err)))
+			WriteProblem(w, r, noSuchName(err))
 			return
 		}
 		switch r.Method {
@@ -35,6 +35,11 @@ func topicAddress(publish, page, read http.Handler) http.Handler {
 			WriteProblem(w, r, problem(http.StatusMethodNotAllowed, rejectMethod, "A topic is read with GET, and published to with POST or PUT."))
 		}
 	})
+}
+
+// noSuchName refuses a topic for what [eventlog.CheckTopic] says of its name.
+func noSuchName(err error) *stream.Refusal {
+	return problem(http.StatusNotFound, rejectTopic, fmt.Sprintf("There can be no such topic: %v.", err))
 }
 
 // navigates reports whether a browser goes to the address, rather than a page or

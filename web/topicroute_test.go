@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"weir/stream"
+	"weir/stream/eventlog"
 	"weir/web"
 	"weir/web/rights"
 )
@@ -18,8 +19,13 @@ import (
 // newDemandSite has topics on demand: run.*, two of them at most.
 func newDemandSite(t testing.TB, change func(*web.Options)) *site {
 	return newSiteOn(t, stream.HubOptions{OnDemand: func(topic string) (stream.TopicOptions, bool) {
-		return stream.TopicOptions{Label: "run.*", Max: 2, IdleTTL: time.Hour}, strings.HasPrefix(topic, "run.")
-	}}, change)
+		return stream.TopicOptions{Label: "run.*", Max: 2, IdleTTL: time.Hour}, eventlog.MatchPattern("run.*", topic)
+	}}, func(o *web.Options) {
+		o.Page.Demands = []string{"run.*"}
+		if change != nil {
+			change(o)
+		}
+	})
 }
 
 // One address: it is published to, read, and looked at.
@@ -63,7 +69,15 @@ func TestTopicAddress(t *testing.T) {
 		{"GET", "/t/$x", 404, "$"},
 		{"GET", "/t/a%2Fb", 404, "/"},
 		{"GET", "/t/a%00b", 404, ""},
-		{"GET", "/t/%2e%2e", 404, ""},
+		{"GET", "/t/%2e%2e", 404, "neither . nor .."},
+		{"GET", "/t/run.", 404, "these names: run.*"},
+		{"POST", "/t/run.", 404, "these names: run.*"},
+		{"POST", "/publish?topic=a%25b", 404, "can be no such topic: not a valid name: topic \"a%b\" has '%' in it"},
+		{"POST", "/publish?topic=a%3Db", 404, "'='"},
+		{"POST", "/publish?topic=..", 404, "neither . nor .."},
+		{"POST", "/publish?topic=run.", 404, "these names: run.*"},
+		{"GET", "/sse-stream?topic=a%25b", 404, "can be no such topic: not a valid name: topic \"a%b\" has '%' in it"},
+		{"GET", "/sse-stream?topic=.", 404, "neither . nor .."},
 		{"GET", "/t/" + strings.Repeat("x", 129), 404, "128"},
 		{"GET", "/t/", 404, "nothing at this address"},
 		{"DELETE", "/t/one", 405, "POST"},

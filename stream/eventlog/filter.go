@@ -34,7 +34,7 @@ func checkName(what, name string, most int) error {
 	case name[0] == '$':
 		return fmt.Errorf("%w: a %s does not begin with $", ErrBadName, what)
 	case name == ".", name == "..":
-		return fmt.Errorf("%w: %s cannot stand in a URL", ErrBadName, name)
+		return fmt.Errorf("%w: a %s is neither . nor .., which a URL cannot hold", ErrBadName, what)
 	}
 	for i, r := range name {
 		if !nameByte(name[i]) {

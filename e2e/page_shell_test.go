@@ -45,6 +45,7 @@ func TestLinesForAShell(t *testing.T) {
 	p.wait(`document.getElementById('streams-curl').textContent.includes('run.a')`)
 	p.click(`#views [data-view=feed]`)
 	p.connect()
+	p.says(".feed-empty-more", "Nothing of “run.a'b'c&d” has come yet. Press Publish, or run the line with curl in a terminal.")
 	s.publish(name, seq(0, 1)...)
 	p.click(`#sse-feed .data-item`)
 	p.click("#raw-frame")

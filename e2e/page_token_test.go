@@ -99,7 +99,7 @@ func TestPageAsksForAPublishersToken(t *testing.T) {
 	p.says("#try-said", "Publishing needs a token here: Publish asks for it. The other two try this browser’s own line.")
 	p.click("#publish")
 	p.wait(`document.activeElement.id === 'ask-token'`)
-	p.says("#try-said", "Publishing needs a token here: give the page one above.")
+	p.says("#try-said", "Publishing needs a token here: give the page one.")
 	p.give("guess")
 	p.wait(`document.getElementById('ask-said').textContent.includes('not valid')`)
 	p.give("s3cret")
@@ -124,7 +124,7 @@ func TestPagePublishesWithoutReading(t *testing.T) {
 	s.start()
 	p := openPage(t, s.url()+"/?topic=orders")
 	p.expect(status(401), status(403))
-	p.says("#try-said", "Publishing needs a token here: give the page one above.")
+	p.says("#try-said", "Publishing needs a token here: give the page one.")
 	p.give("p0st")
 	p.visible("#allowed")
 	p.says("#allowed p", "Your token publishes to every topic, and reads nothing.")
@@ -138,15 +138,36 @@ func TestPagePublishesWithoutReading(t *testing.T) {
 	}
 	p.click("#connect")
 	p.says("#error-detail", "This token reads nothing.")
+	p.run(`document.getElementById('try-text').value = 'half a sentence'; document.getElementById('try-text').dispatchEvent(new Event('input', { bubbles: true }))`)
 
 	p.run(`fetch('/ticket', { method: 'DELETE' })`) // in another tab
 	p.click("#publish")
 	p.hidden("#allowed")
-	p.says("#try-said", "Publishing needs a token here: give the page one above.")
+	p.says("#try-said", "Publishing needs a token here: give the page one.")
 	p.give("r3ad")
 	p.says("#allowed p", "Your token reads every topic, and publishes nothing.")
 	p.hidden("#ask")
+	p.state("connected") // Connect was pressed before
+	p.wait(`document.getElementById('try-text').value === 'half a sentence'`)
+	p.says("#try-said", "Your token publishes nothing. The line with curl takes another one.")
+}
+
+// Where publishing is off the page says so, and how it is turned on, before anybody tries.
+func TestPageSaysThatPublishingIsOff(t *testing.T) {
+	t.Parallel()
+	s := newServer(t, "-source", "t=http")
+	s.env = []string{"WEIR_PUBLISH_TOKEN="}
+	s.start()
+	p := openPage(t, s.url())
+	p.wait(`document.getElementById('publish').ariaDisabled === 'true'`)
+	p.says("#try-said", "Publishing is off. Start the server with -publish-token TOKEN (or WEIR_PUBLISH_TOKEN) to turn it on.")
+	if eval[bool](p, `Boolean(document.getElementById('try-curl'))`) {
+		t.Error("the page shows a line that publishes")
+	}
 	p.connect()
+	p.click("#publish")
+	p.says("#try-said", "Publishing is off. Start the server with -publish-token TOKEN (or WEIR_PUBLISH_TOKEN) to turn it on.")
+	p.wait(`document.getElementById('cut').ariaDisabled === 'false'`)
 }
 
 // What is said of a token that is not good for the topic goes when another one is chosen.
@@ -161,7 +182,7 @@ func TestTokenForAnotherTopic(t *testing.T) {
 	p.expect(status(403))
 	hint := p.text("#ask-said")
 	p.give("r3ad")
-	p.says("#ask-said", "The token does not read what is listed. Open a topic that it reads by its name, above, and use it then.")
+	p.says("#ask-said", "The token does not read what is listed. Open a topic that it reads, by its name, and use it then.")
 	p.do(chromedp.SendKeys(chromedp.CSS("#topic-name"), "run.1"+kb.Enter))
 	p.says("#ask-said", hint)
 	p.give("r3ad")
@@ -203,15 +224,13 @@ func TestPageAsksAgain(t *testing.T) {
 	p.visible("#ask") // it has expired
 	p.state("disconnected")
 	p.hidden("#allowed")
-	p.says("#try-said", "Publishing needs a token here: give the page one above.")
+	p.says("#try-said", "Publishing needs a token here: give the page one.")
 	if said := p.text("#ask-said"); !strings.Contains(said, "expired") {
 		t.Errorf("the page says %q", said)
 	}
 	p.give(token(time.Hour))
 	p.visible("#allowed")
-	p.retry()
-	p.run("void (document.body.dataset.state === 'disconnected' && document.getElementById('connect').click())")
-	p.state("connected")
+	p.state("connected") // as it was
 	if got := eval[int](p, `fetch('/t/other', { headers: { Accept: 'text/event-stream' } }).then((r) => r.status)`); got != 403 {
 		t.Errorf("another's topic: %d", got)
 	}
@@ -245,14 +264,14 @@ func TestPageJudgesNoTopicWithoutAToken(t *testing.T) {
 				p.connect()
 				continue
 			}
-			p.wait(noticed + ` && document.getElementById('notice-message').textContent === 'There is no topic “nothing” here. Choose one of those above.'`)
+			p.wait(noticed + ` && document.getElementById('notice-message').textContent === 'There is no topic “nothing” here. Choose one that is listed.'`)
 		}
 	}
 	few := openPage(t, s.url()+"/?topic=orders")
 	few.expect(status(401), status(403))
 	few.give("few")
 	few.hidden("#ask")
-	few.wait(noticed + ` && document.getElementById('notice-message').textContent === 'Your token does not read “orders”. Choose one of those above.'`)
+	few.wait(noticed + ` && document.getElementById('notice-message').textContent === 'Your token does not read “orders”. Choose one that is listed.'`)
 	p := openPage(t, s.url()+"/")
 	p.expect(status(401), status(403))
 	p.visible("#ask")

@@ -23,9 +23,11 @@ func TestAnyTopicCanBeOpened(t *testing.T) {
 		p.run(`document.getElementById('topic-name').value = ''; document.getElementById('topic-name').setCustomValidity('')`)
 		p.do(chromedp.KeyEvent(name), chromedp.KeyEvent(kb.Enter))
 	}
-	for _, wrong := range []string{"a/b", "$x", "other", "run."} {
+	name := "A topic has 1 to 128 letters, digits and -._~!$&'()+;:@, does not begin with $, and is neither . nor .."
+	made := "Topics are made here for these names alone: run.*"
+	for wrong, why := range map[string]string{"a/b": name, "$x": name, ".": name, "..": name, "other": made, "run.": made} {
 		open(wrong)
-		p.wait(`document.getElementById('topic-name').validationMessage !== '' && document.querySelector('#topics input:checked').value === 't'`)
+		p.wait(`document.getElementById('topic-name').validationMessage === %q && document.querySelector('#topics input:checked').value === 't'`, why)
 	}
 	// A name is never cut to one that fits.
 	p.run(`document.getElementById('topic-name').value = 'run.' + 'x'.repeat(300); document.getElementById('topic-name').dispatchEvent(new Event('input')); document.getElementById('topic-form').requestSubmit()`)

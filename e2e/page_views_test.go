@@ -152,7 +152,7 @@ func TestTryIt(t *testing.T) {
 	p.latest(2)
 	p.wait(`document.getElementById('try-curl').textContent.startsWith('curl -d hello ')`)
 	p.click("#publish") // this server wants a token
-	p.wait(`document.getElementById('try-said').textContent.includes('needs a token')`)
+	p.wait(`document.getElementById('try-said').textContent === 'Publishing needs a token here: give the page one.'`)
 	other := p.openBeside(s.url())
 	other.connect()
 	p.do(chromedp.Func(func(ctx context.Context, tab *chromedp.Target) error {

@@ -45,8 +45,10 @@ type Page struct {
 	// Reads and Publishes are what the right of who asks allows; nil where nobody
 	// needs one.
 	Reads, Publishes []string
-	// PublishToken says that publishing needs a right.
+	// PublishToken says that publishing needs a right. PublishOff says that nobody can
+	// publish, and how that is changed; "" where somebody can.
 	PublishToken bool
+	PublishOff   string
 	// AsksPublisher says that reading needs no right, and publishing does: the page asks
 	// for one when it is to publish. Publishes is then what the token allows that the
 	// browser keeps.
@@ -98,6 +100,9 @@ func (h *pageHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		p.Reads, p.Publishes = who.Grants(rights.Subscribe), who.Grants(rights.Publish)
 	}
 	p.PublishToken = !h.gate.play && h.gate.rights.Needed(rights.Publish)
+	if h.gate.publishesNothing() {
+		p.PublishOff = publishingIsOff
+	}
 	p.AsksPublisher = p.PublishToken && !isAdmin(r) && !h.gate.rights.Needed(rights.Subscribe)
 	if p.NeedsToken || p.AsksPublisher { // the browser may keep one that only publishes
 		p.Publishes = h.gate.keptPublisher(r)

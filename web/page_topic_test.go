@@ -1,6 +1,8 @@
 package web_test
 
 import (
+	"html"
+	"net/url"
 	"regexp"
 	"slices"
 	"strings"
@@ -77,6 +79,28 @@ func TestEachFigureSaysWhatItCounts(t *testing.T) {
 	for _, figure := range figures {
 		if figure[1] == "" {
 			t.Errorf("%q says nothing", figure[2])
+		}
+	}
+}
+
+// Without JavaScript the address of the stream is one that works, as a link and as text.
+func TestPageWithoutJavaScriptNamesTheStream(t *testing.T) {
+	without := regexp.MustCompile(`<noscript>.*?<a href="([^"]*)">([^<]*)</a>.*</noscript>`)
+	s := newSite(t, func(o *web.Options) {
+		full(o)
+		o.Page.Demands = []string{"*"}
+	})
+	for _, topic := range []string{"one", "a&b", "c'd", "a+b", "a;b"} {
+		page := s.do("GET", "/t/"+url.PathEscape(topic), "", "Accept", "text/html").Body.String()
+		found := without.FindStringSubmatch(page)
+		if found == nil {
+			t.Fatalf("%s: no address", topic)
+		}
+		for _, address := range found[1:] {
+			u, err := url.Parse(html.UnescapeString(address))
+			if err != nil || u.Path != "/sse-stream" || u.Query().Get("topic") != topic || u.Query().Get("format") != "json" || len(u.Query()) != 2 {
+				t.Errorf("%s: the address is %s", topic, html.UnescapeString(address))
+			}
 		}
 	}
 }

@@ -10,12 +10,13 @@ const show = (id, shown) => { if (byID(id)) byID(id).hidden = !shown; };
 let hint = ''; // what the form says before it is used
 let misses = false; // it says that a token is not good for the topic
 
-// listen has the form ask the server about a token for a topic, or for any.
-export function listen(topic) {
+// listen has the form ask the server about a token for a topic, or for any. accepted()
+// is called before the page is loaded again with a token.
+export function listen(topic, accepted) {
   hint = byID('ask-said')?.textContent ?? '';
   byID('ask-form')?.addEventListener('submit', (event) => {
     event.preventDefault();
-    use(byID('ask-token').value.trim(), asksPublisher() ? '' : topic());
+    use(byID('ask-token').value.trim(), asksPublisher() ? '' : topic(), accepted);
   });
   byID('forget')?.addEventListener('click', async () => {
     await fetch('/ticket', { method: 'DELETE' });
@@ -66,16 +67,19 @@ export function topicChosen() {
   misses = false;
 }
 
-async function use(token, topic) {
+async function use(token, topic, accepted) {
   const said = byID('ask-said');
   misses = false;
   const keep = (address) => fetch(address, { method: 'POST', headers: { Authorization: `Bearer ${token}`, Accept: 'application/json' } });
   try {
     let answer = await keep(`/ticket?keep=1${topic && `&topic=${encodeURIComponent(topic)}`}`);
     if (answer.status === 403 && topic) answer = await keep('/ticket?keep=1');
-    if (answer.ok) return location.reload(); // with the topics that it allows
+    if (answer.ok) {
+      accepted();
+      return location.reload(); // with the topics that it allows
+    }
     misses = answer.status === 403;
-    said.textContent = misses && byID('topic-form') ? `The token does not read ${topic ? `“${topic}”` : 'what is listed'}. Open a topic that it reads by its name, above, and use it then.` : await told(answer);
+    said.textContent = misses && byID('topic-form') ? `The token does not read ${topic ? `“${topic}”` : 'what is listed'}. Open a topic that it reads, by its name, and use it then.` : await told(answer);
   } catch (error) {
     said.textContent = error instanceof TypeError && /[^\x20-\x7e]/.test(token) ? 'That is no token.' : 'The server cannot be reached.';
   }

@@ -91,7 +91,7 @@ function weir() {
       });
       const unread = topicUnread(asked);
       if (!unread) topics.show(topic);
-      access.listen(() => page.topic);
+      access.listen(() => page.topic, () => page.goOn());
       this.initTry();
       if (byID('view-streams')) streams = new StreamsView(get);
       if (byID('view-traces')) traces = new TracesView(get);
@@ -243,7 +243,7 @@ function topicUnread(asked) {
   if (unknown === undefined && notAllowed === undefined) return '';
   const bad = notName(asked) && `“${asked.length > 64 ? `${asked.slice(0, 64)}…` : asked}” cannot be the name of a topic. ${notName(asked)}`;
   const why = bad || (unknown === undefined ? `Your token does not read “${asked}”.` : `There is no topic “${asked}” here.`);
-  return why + (byID('topics').childElementCount ? ' Choose one of those above.' : '');
+  return why + (byID('topics').childElementCount ? ' Choose one that is listed.' : '');
 }
 
 // ofStreams says what the page does instead of what parameters of streams in its address ask

@@ -131,9 +131,9 @@ export function figures(page) {
       this.emptyText = {
         connecting: 'Opening the stream…',
         connected: 'The stream is open. The next event shows here.',
-        error: this.hasError ? 'No stream: see above.' : 'The line is cut. The page comes back by itself.',
+        error: this.hasError ? 'There is no stream now.' : 'The line is cut. The page comes back by itself.',
       }[state] ?? (endOf(topic) ? `“${topic}” has ended: nothing more comes. Press Connect to see what the server still holds of it.` : 'Press Connect to open the stream: events show here the moment they happen.');
-      this.emptyMore = state === 'connected' && !page().stats.firstAt ? `Nothing of “${topic}” has come yet. ${this.cannotPublish === 'true' ? '' : document.documentElement.dataset.try === 'closed' ? 'Choose “Try it” in the menu ⋯ above to publish something.' : 'Press Publish above, or run the line beside it in a terminal.'}`.trim() : '';
+      this.emptyMore = state === 'connected' && !page().stats.firstAt ? `Nothing of “${topic}” has come yet. ${this.cannotPublish === 'true' ? '' : document.documentElement.dataset.try === 'closed' ? 'Choose “Try it” in the menu ⋯ to publish something.' : 'Press Publish, or run the line with curl in a terminal.'}`.trim() : '';
     },
   };
 }

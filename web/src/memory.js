@@ -24,6 +24,16 @@ export function recall() {
   }
 }
 
+// draft keeps what is typed to be published, as long as the tab is open; null before that.
+export function draft(text) {
+  try {
+    if (text !== undefined) sessionStorage.setItem('weir-draft', text);
+    return sessionStorage.getItem('weir-draft');
+  } catch {
+    return null;
+  }
+}
+
 // A setting holds for the whole browser, and for long.
 export function setting(name, value) {
   try {

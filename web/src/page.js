@@ -41,6 +41,7 @@ export class Page {
   #lag; // events of this stream that the server had and this page had not, when the server was asked last
   #lagAt = 0;
   #complete = []; // when pings were sent: up to each, this page has all that the node had
+  #unasked = false; // the server ended the stream with the reader's right
   #alone = false; // that node alone gives the topic's events
   #live = ''; // what comes up to this ID is replayed
   #head = ''; // the newest event when the stream was opened, where the server told
@@ -158,6 +159,7 @@ export class Page {
   static remembered = recall;
 
   restore({ topic, lastID, rows, resumes, gaps, lost = 0, lostMore = gaps > 0, wanted, mine = [], stats, charts }) {
+    if (!topic && wanted) return this.stream.connect(); // which topics there are was not known then
     if (topic !== this.topic || !stats) return; // an earlier page kept no stats
     this.stream.lastID = isID(lastID) ? lastID : '';
     this.#began = this.stream.lastID !== '';
@@ -168,6 +170,12 @@ export class Page {
     this.stats.restore(stats);
     if (wanted) this.stream.connect();
     this.#on.change();
+  }
+
+  // goOn has the page connect once it is loaded again, if what ended its stream, or kept it
+  // from one, was not the reader.
+  goOn() {
+    if (this.#unasked || this.stream.state === 'error') this.stream.connect();
   }
 
   #save() {
@@ -185,7 +193,7 @@ export class Page {
     this.topic = topic;
     this.resumes = this.gaps = this.lost = 0;
     this.lostMore = false;
-    this.#began = false;
+    this.#began = this.#unasked = false;
     this.#fault.clear();
     this.connection = this.node = this.trace = this.#live = this.#head = '';
     this.#lag = undefined;
@@ -231,6 +239,7 @@ export class Page {
       case 'close': {
         const reason = String(fields.reason ?? fields.value ?? '');
         if (reason === 'expired' || reason === 'revoked') {
+          this.#unasked = true;
           this.feed.note('close', 'The right to read has ended.', Date.now());
           this.#on.denied(reason === 'expired' ? 'The last one has expired.' : 'The last one was taken back.');
           break;
@@ -283,7 +292,7 @@ export class Page {
     this.#head = isID(fields.live) ? fields.live : '';
     this.#live = isID(fields.live) ? fields.live : `${Math.floor(Number(fields.time) || 0) - 1}-9007199254740991`;
     this.#history = 0;
-    this.#heardLive = false;
+    this.#heardLive = this.#unasked = false;
     this.#complete.pop(); // it may have been the last word of a stream that was ended in the middle
     if (!this.#began && isID(fields.position)) this.stats.knownFrom(parseInt(fields.position, 10)); // of what came before, this page hears nothing
     if (this.#began && fields.last_event_id !== 'malformed') this.resumes++; // with a gap, too

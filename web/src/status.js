@@ -116,7 +116,7 @@ export function status(page) {
       if (!error) return;
       this.error = error.message;
       // How another program shows its right is of no use beside the field that takes a token.
-      this.errorDetail = error.unknownReader && asksReader() ? 'Give the page a token above.' : error.detail;
+      this.errorDetail = error.unknownReader && asksReader() ? 'Give the page a token.' : error.detail;
       this.retrying = String(state === 'connecting');
       this.retryLabel = state === 'connecting' ? 'Trying…' : retryAt ? 'Retry now' : 'Retry';
       const which = attempt ? ` (${attempt} of ${maxAttempts})` : '';

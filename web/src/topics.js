@@ -13,7 +13,7 @@ const NAME = /^(?!\$|\.{1,2}$)[\w.~!$&'()+;:@-]{1,128}$/;
 export const covers = (pattern, name) => pattern === '*' || pattern === name || (pattern.endsWith('.*') && name.length >= pattern.length && name.startsWith(pattern.slice(0, -1)));
 
 // notName says why a text cannot be the name of a topic, or ''.
-export const notName = (text) => (text.length > LONGEST ? `The name of a topic has at most ${LONGEST} characters: this one has ${text.length}.` : NAME.test(text) ? '' : 'A topic has 1 to 128 letters, digits and -._~!$&\'()+;:@, and does not begin with $.');
+export const notName = (text) => (text.length > LONGEST ? `The name of a topic has at most ${LONGEST} characters: this one has ${text.length}.` : NAME.test(text) ? '' : 'A topic has 1 to 128 letters, digits and -._~!$&\'()+;:@, does not begin with $, and is neither . nor ..');
 
 export class Topics {
   #list = byID('topics');

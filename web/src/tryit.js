@@ -6,7 +6,8 @@ import { send } from './beacon.js';
 import { copy } from './copy.js';
 import { lasting, offset, secondsUntil } from './clock.js';
 import { endOf, sayEnd } from './endings.js';
-import { setting } from './memory.js';
+import { draft, setting } from './memory.js';
+import { told } from './refusal.js';
 import { curl } from './shell.js';
 import { covers } from './topics.js';
 
@@ -36,6 +37,8 @@ export function tryIt(page) {
     freezeLabel: 'Freeze me 10 s',
 
     initTry() {
+      const box = document.getElementById('try-text');
+      box.value = draft() ?? box.value;
       document.getElementById('show-try').addEventListener('click', () => this.showTry(true));
       this.typed();
     },
@@ -52,6 +55,7 @@ export function tryIt(page) {
     typed() {
       const text = document.getElementById('try-text').value;
       const { topic } = page();
+      draft(text);
       const json = isObject(text) ? ['-H', 'Content-Type: application/json'] : [];
       this.curl = curl([text.startsWith('@') ? '--data-raw' : '-d', text, ...json], needsToken(), publishAddress(topic || 'TOPIC'));
       this.judgePublish();
@@ -81,8 +85,8 @@ export function tryIt(page) {
           method: 'POST', body: text, headers: { 'Content-Type': isObject(text) ? 'application/json' : FORM },
           signal: AbortSignal.timeout(8000),
         });
-      } catch {
-        this.tell(page().stream.error ? 'Not published.' : 'Not published: the server cannot be reached.', 'bad');
+      } catch (error) {
+        this.tell(error.name === 'TimeoutError' ? 'The server does not answer: whether this is published is not known.' : 'Not published: the server cannot be reached.', 'bad');
         away = Date.now();
         return undefined;
       }
@@ -91,14 +95,7 @@ export function tryIt(page) {
         this.tell('');
         return askPublisher('The last one is good no longer.');
       }
-      if (answer.status === 401 || answer.status === 403) return this.tell('Publishing needs a token here: the line on the right, with -H "Authorization: Bearer …".', 'bad');
-      let detail = '';
-      try {
-        detail = (await answer.json()).detail;
-      } catch {
-        // It is said by its status.
-      }
-      this.tell(detail || `The server did not take it (${answer.status}).`, 'bad');
+      this.tell((await told(answer)) || `The server did not take it (${answer.status}).`, 'bad');
     },
 
     // tellPublished says when what was published is to come, where it does not at once. While a
@@ -252,13 +249,14 @@ const lacksToken = () => asksPublisher() && dataset().publishes === undefined;
 
 // whyNot says why this page cannot publish to a topic, or ''.
 function whyNot(topic) {
-  if (needsToken() && isAsking() && !dataset().publishes) return 'Publishing needs a token here: give the page one above.';
-  if (!topic && isReaderAsked()) return 'Which topics there are is told to who may read: give the page a token above.';
+  if (dataset().publishOff) return dataset().publishOff;
+  if (needsToken() && isAsking() && !dataset().publishes) return 'Publishing needs a token here: give the page one.';
+  if (!topic && isReaderAsked()) return 'Which topics there are is told to who may read: give the page a token.';
   if (!topic) return 'There is no topic yet to publish to.';
   if (endOf(topic)) return `“${topic}” ${sayEnd(endOf(topic))}. It takes no more events.`;
   const { publishes } = dataset();
   if (publishes === undefined || publishes.split(' ').some((grant) => covers(grant.split('/')[0], topic))) return '';
-  return publishes ? `Your token does not publish to “${topic}”.` : 'Your token publishes nothing: the line on the right takes another one.';
+  return publishes ? `Your token does not publish to “${topic}”.` : 'Your token publishes nothing. The line with curl takes another one.';
 }
 
 const publishAddress = (topic) => `/t/${encodeURIComponent(topic)}`;

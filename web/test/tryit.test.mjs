@@ -23,6 +23,14 @@ beforeEach(() => {
 afterEach(() => clock.stop());
 
 const FORM = 'application/x-www-form-urlencoded';
+
+// abortAfter is AbortSignal.timeout by the test's clock.
+function abortAfter(ms) {
+  const controller = new AbortController();
+  setTimeout(() => controller.abort(new DOMException('', 'TimeoutError')), ms);
+  return controller.signal;
+}
+
 const live = { event: '', id: '9-0', data: 'x' };
 
 test('curl speaks to a server as this page does', () => {
@@ -100,16 +108,43 @@ test('what is published while the line is cut does not take the place of how tha
   assert.match(shown.trySaid, /^The page is back/);
 });
 
-test('why an event was not taken is told', async () => {
+test('why an event was not taken is told', async (t) => {
+  t.mock.method(AbortSignal, 'timeout', abortAfter);
+  const problem = { 'Content-Type': 'application/problem+json' };
   for (const [answer, said] of [
-    [() => server.last.fail(), /cannot be reached/], [() => server.last.answer(401), /needs a token/], [() => server.last.answer(403), /needs a token/],
-    [() => server.last.answer(413, {}, '{"detail":"Too large."}'), /^Too large\.$/], [() => server.last.answer(502, {}, '<h1>'), /\(502\)/],
+    [() => server.last.fail(), /^Not published: the server cannot be reached\.$/], [() => clock.pass(8000), /is not known\.$/],
+    [() => server.last.answer(401, problem, '{"detail":"Send a token."}'), /^Send a token\.$/], [() => server.last.answer(403, problem, '{"detail":"Publishing is off."}'), /^Publishing is off\.$/],
+    [() => server.last.answer(413, problem, '{"detail":"Too large."}'), /^Too large\.$/], [() => server.last.answer(429, { 'Content-Type': 'text/plain' }, 'Later.'), /^Later\.$/],
+    [() => server.last.answer(403), /\(403\)/], [() => server.last.answer(502, { 'Content-Type': 'text/html' }, '<h1>'), /\(502\)/],
   ]) {
     const published = shown.publish({ preventDefault() {} });
-    answer();
+    await answer();
     await published;
     assert.match(shown.trySaid, said);
     assert.equal(shown.tryKind, 'bad');
+  }
+});
+
+test('where publishing is off the page says so before anybody tries', async (t) => {
+  t.after(() => delete document.body);
+  document.body = { dataset: { publishOff: 'Publishing is off. Start the server so.' } };
+  shown.refreshTry();
+  assert.deepEqual([shown.trySaid, shown.cannotPublish], ['Publishing is off. Start the server so.', 'true']);
+  await shown.publish({ preventDefault() {} });
+  assert.equal(server.requests.length, 0);
+});
+
+test('what was typed is there when the page is loaded again', (t) => {
+  const kept = new Map();
+  globalThis.sessionStorage = { getItem: (name) => kept.get(name) ?? null, setItem: (name, value) => kept.set(name, value) };
+  t.after(() => delete globalThis.sessionStorage);
+  for (const text of ['half a sentence', '']) {
+    box.value = text;
+    shown.typed();
+    box.value = 'hello'; // as the page comes
+    shown = tryIt(() => page);
+    shown.initTry();
+    assert.equal(box.value, text);
   }
 });
 
@@ -121,7 +156,7 @@ test('a page that asks for a token publishes nothing, and does not speak of the 
   assert.match(shown.trySaid, /^Your token publishes nothing/);
   document.elements.ask.hidden = false; // it was taken back
   shown.refreshTry();
-  assert.equal(shown.trySaid, 'Publishing needs a token here: give the page one above.');
+  assert.equal(shown.trySaid, 'Publishing needs a token here: give the page one.');
   document.body.dataset = { publishToken: '' }; // no token was given yet
   shown.refreshTry();
   assert.equal(shown.cannotPublish, 'true');
@@ -144,14 +179,6 @@ test('what another tab does to the shared line is told, and is over when the lin
   shown.freezeMe();
   shown.refreshTry();
   assert.match(shown.trySaid, /^This page does not read/, 'who froze it is not told that another did');
-});
-
-test('an outage that the banner tells is not told again', async () => {
-  page.stream.error = { message: 'The server cannot be reached.' };
-  const published = shown.publish({ preventDefault() {} });
-  server.last.fail();
-  await published;
-  assert.equal(shown.trySaid, 'Not published.');
 });
 
 test('after a cut, what was replayed is counted and what came live is not', async () => {

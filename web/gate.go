@@ -114,29 +114,35 @@ func (g *gate) visit(f func(http.ResponseWriter, *http.Request, *visitor)) http.
 	return func(w http.ResponseWriter, r *http.Request) { f(w, r, g.visitor(r)) }
 }
 
-// mayWatch says why a request may not see everybody's streams, or returns nil: on
-// the admin address, with a right to read all topics, and where nobody needs a
-// right to read, on a loopback address that no proxy has made public.
+// mayWatch says why a request may not see everybody's streams, or returns nil.
 func (g *gate) mayWatch(r *http.Request) *stream.Refusal {
+	_, refusal := g.watcher(r)
+	return refusal
+}
+
+// watcher returns who sees everybody's streams, or why this one may not: they are shown
+// on the admin address, with a right to read all topics, and where nobody needs a
+// right to read, on a loopback address that no proxy has made public.
+func (g *gate) watcher(r *http.Request) (*rights.Holder, *stream.Refusal) {
 	if isAdmin(r) {
-		return nil
+		return rights.Anybody(rights.Subscribe), nil
 	}
 	if g.admin {
-		return problem(http.StatusForbidden, rejectStreams, "Everybody's streams are shown on the admin address.")
+		return nil, problem(http.StatusForbidden, rejectStreams, "Everybody's streams are shown on the admin address.")
 	}
 	who, refusal := g.holder(r)
 	switch {
 	case refusal != nil:
-		return refusal
+		return nil, refusal
 	case !g.rights.Needed(rights.Subscribe):
 		if addr, _ := r.Context().Value(http.LocalAddrContextKey).(*net.TCPAddr); addr != nil && addr.IP.IsLoopback() && !forwarded(r) {
-			return nil
+			return who, nil
 		}
-		return problem(http.StatusForbidden, rejectStreams, "Everybody's streams are shown on the admin address, and on a loopback address.")
+		return nil, problem(http.StatusForbidden, rejectStreams, "Everybody's streams are shown on the admin address, and on a loopback address.")
 	case !who.MayAll(rights.Subscribe):
-		return problem(http.StatusForbidden, rights.ReasonTopicToken, "The streams of every topic are shown, and the token is not valid for all of them.")
+		return nil, problem(http.StatusForbidden, rights.ReasonTopicToken, "The streams of every topic are shown, and the token is not valid for all of them.")
 	}
-	return nil
+	return who, nil
 }
 
 // maxListed is how many topics, and how many connections, one answer lists.

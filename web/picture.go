@@ -24,10 +24,10 @@ const (
 // has changed since the frame before.
 type picture struct {
 	hub     *stream.Hub
-	streams *stream.Handler                       // that are shown
-	refuse  func(r *http.Request) *stream.Refusal // says why a request may not look, or nil
-	frames  *stream.Hub                           // takes the frames
-	handler *stream.Handler                       // serves them: Conn.Value is the topic that the watcher has chosen
+	streams *stream.Handler // that are shown
+	gate    *gate
+	frames  *stream.Hub     // takes the frames
+	handler *stream.Handler // serves them: Conn.Value is the topic that the watcher has chosen
 
 	mu      sync.Mutex
 	running bool
@@ -36,27 +36,44 @@ type picture struct {
 // watchTopic is the one topic of the hub that takes the frames.
 const watchTopic = "streams"
 
-func newPicture(hub *stream.Hub, streams *stream.Handler, refuse func(r *http.Request) *stream.Refusal, logger *slog.Logger) *picture {
+func newPicture(hub *stream.Hub, streams *stream.Handler, gate *gate, logger *slog.Logger) *picture {
 	frames := stream.NewHub(stream.HubOptions{Topic: stream.TopicOptions{History: 64}, Logger: logger})
 	_ = frames.AddTopic(watchTopic) // the name is valid and free
-	return &picture{hub: hub, streams: streams, refuse: refuse, frames: frames, handler: &stream.Handler{
+	p := &picture{hub: hub, streams: streams, gate: gate, frames: frames}
+	p.handler = &stream.Handler{
 		Hub: frames, Format: stream.FormatJSON, Node: streams.Node, Heartbeat: streams.Heartbeat, WriteTimeout: streams.WriteTimeout, Retry: streams.Retry,
-		Compress: true, Logger: logger, Refuse: WriteProblem, Subscribe: watch,
-	}}
+		Compress: true, Logger: logger, Refuse: WriteProblem, Subscribe: p.watch,
+	}
+	return p
 }
 
-// watch says what a watcher reads. ?with= is the topic that the watcher has chosen:
-// it is shown, whoever else reads it.
-func watch(r *http.Request) (*stream.Subscription, error) {
+// watch says who watches, until when, and what. ?with= is the topic that the watcher
+// has chosen: it is shown, whoever else reads it.
+func (p *picture) watch(r *http.Request) (*stream.Subscription, error) {
 	sub, err := stream.ParseSubscription(r)
-	if err == nil {
-		sub.Value = r.URL.Query().Get("with")
+	if err != nil {
+		return nil, err
 	}
-	return sub, err
+	who, _ := r.Context().Value(watcherKey{}).(*rights.Holder) // ServeHTTP has put it there
+	sub.Identity, sub.Expires, sub.Value = who.Identity, who.Expires, r.URL.Query().Get("with")
+	return sub, nil
 }
+
+// endRevoked ends the streams of watchers whose right to read every topic has gone.
+func (p *picture) endRevoked() {
+	for _, c := range p.handler.Conns() {
+		if !p.gate.rights.Holds(c.Identity, everyTopic, nil) {
+			c.Close(stream.CloseRevoked)
+		}
+	}
+}
+
+// everyTopic is a name that no topic has: a right to it is one to every topic.
+const everyTopic = ""
 
 func (p *picture) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if refusal := p.refuse(r); refusal != nil {
+	who, refusal := p.gate.watcher(r)
+	if refusal != nil {
 		WriteProblem(w, r, refusal)
 		return
 	}
@@ -70,8 +87,11 @@ func (p *picture) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		go p.run()
 	}
 	p.mu.Unlock()
-	p.handler.ServeHTTP(w, r)
+	p.handler.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), watcherKey{}, who)))
 }
+
+// watcherKey is for who watches.
+type watcherKey struct{}
 
 // streamsAddress serves GET /streams: the picture as a stream, and the page with the view
 // of it to a browser that navigates there. Who has shown no right to read gets the page,
@@ -79,7 +99,7 @@ func (p *picture) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func streamsAddress(page http.Handler, p *picture) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if formOf(w, r) == formPage {
-			if refusal := p.refuse(r); refusal == nil || refusal.Status == http.StatusUnauthorized || refusal.Reason == rights.ReasonToken {
+			if refusal := p.gate.mayWatch(r); refusal == nil || refusal.Status == http.StatusUnauthorized || refusal.Reason == rights.ReasonToken {
 				page.ServeHTTP(w, r)
 				return
 			}

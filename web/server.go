@@ -74,7 +74,7 @@ func NewServer(opts Options) (*Server, error) {
 		page:    &pageHandler{opts: opts.Page, hub: hub, streams: streams, gate: gate, traceparent: opts.Observe.Traceparent, logger: logger},
 		ready:   &readiness{hub: hub, streams: streams, kept: opts.Observe.Ready, logger: logger},
 		metrics: &metricsHandler{streams: streams, started: time.Now()},
-		picture: newPicture(hub, streams, gate.mayWatch, logger),
+		picture: newPicture(hub, streams, gate, logger),
 	}
 	s.sockets.TurnedAway = away.socket
 	s.health = &healthHandler{hub: hub, streams: streams, gate: gate, ready: s.ready, segments: opts.Observe.Segments, cluster: opts.Observe.Cluster}
@@ -115,7 +115,10 @@ func (s *Server) Refuse(w http.ResponseWriter, r *http.Request, refusal *stream.
 // EndRevoked ends the streams whose right to read has gone. It is called after
 // [rights.Rights.Reload].
 func (s *Server) EndRevoked() {
-	end := func() { s.admission.endRevoked(s.opts.Stream.Conns()) }
+	end := func() {
+		s.admission.endRevoked(s.opts.Stream.Conns())
+		s.picture.endRevoked()
+	}
 	end()
 	// A stream that was admitted a moment before may not be in the list yet.
 	time.AfterFunc(revokeAgain, end)

@@ -2,6 +2,7 @@ package web_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"io"
 	"os"
 	"strings"
@@ -134,5 +135,49 @@ func TestTokenIsRevoked(t *testing.T) {
 	}
 	if n := s.handler.Totals().Closed[stream.CloseRevoked]; n != 3 {
 		t.Errorf("%d streams were revoked", n)
+	}
+}
+
+// Who watches everybody's streams holds a right, too: the picture ends with it.
+func TestThePictureEndsWithTheRight(t *testing.T) {
+	path := tokenFile(t, "subscribe stays\nsubscribe goes\nsubscribe shrinks")
+	claims := fmt.Sprintf(`{"exp":%d,"weir":{"subscribe":["*"]}}`, time.Now().Add(3*time.Second).Unix())
+	jwt, keys := signed(t, claims)
+	access, err := rights.New(rights.Options{TokenFile: path, Keys: keys})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := newSite(t, func(o *web.Options) { o.Access.Rights = access })
+	url := s.listen().URL + "/streams"
+	watch := func(token string) *subscription { return subscribe(t, url, "Authorization", "Bearer "+token) }
+	stays, goes, shrinks, expires := watch("stays"), watch("goes"), watch("shrinks"), watch(jwt)
+	if err := os.WriteFile(path, []byte("subscribe stays\nsubscribe shrinks streams,one,two\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := access.Reload(); err != nil {
+		t.Fatal(err)
+	}
+	s.server.EndRevoked()
+	for _, c := range []struct {
+		name, reason string
+		sub          *subscription
+	}{{"a token that is gone", "revoked", goes}, {"one that reads every topic no more", "revoked", shrinks}, {"one whose time is over", "expired", expires}} {
+		m, err := c.sub.Next()
+		for err == nil && m.Event == "message" {
+			m, err = c.sub.Next()
+		}
+		if err != nil || m.Event != "close" || !strings.Contains(string(m.Data), c.reason) {
+			t.Errorf("%s: %+v %v, want close with %s", c.name, m, err, c.reason)
+		}
+	}
+	if _, err := s.hub.Publish(t.Context(), "one", stream.Event{Data: []byte("1")}); err != nil {
+		t.Fatal(err)
+	}
+	for next := frames(t, stays); ; {
+		for _, topic := range next().Topics { // fails where the stream ends
+			if topic.Head == 1 {
+				return
+			}
+		}
 	}
 }

@@ -47,8 +47,8 @@ type Conn struct {
 	watch peerWatch       // belongs to the handler's peer monitor
 
 	errors  atomic.Int64
-	missed  atomic.Int64 // entries that gaps told of
-	writing atomic.Int64 // entries of the batch under way: the cursor is past them, and the client has not been sent them
+	missed  atomic.Int64 // events that gaps told of
+	writing atomic.Int64 // events of the batch under way: the cursor is past them, and the client has not been sent them
 	wait    wait
 	last    atomic.Pointer[lastState] // nil while the stream is open
 }
@@ -120,7 +120,7 @@ func (c *Conn) Left() CloseReason {
 	return ""
 }
 
-// Lag returns how many entries of the topic the client has not been sent: they are in
+// Lag returns how many events of the topic the client has not been sent: they are in
 // the log, or in a write that this system has not taken whole. When the stream is over
 // it is what it was at the end; for a Conn that no Handler made it is 0.
 func (c *Conn) Lag() uint64 {
@@ -134,8 +134,9 @@ func (c *Conn) Lag() uint64 {
 }
 
 // Behind returns how many entries of the topic came since the first that the client has
-// not been sent, that one among them: those of Lag, and those about other subjects that
-// came in between. Who reads everything is behind by Lag.
+// not been sent, that one among them: those of Lag, those about other subjects that
+// came in between, and announcements. It is a distance in the log, of which
+// eventlog.Stats tells the entries.
 func (c *Conn) Behind() uint64 {
 	if c.s == nil {
 		return 0
@@ -143,7 +144,7 @@ func (c *Conn) Behind() uint64 {
 	return c.s.member.Behind(uint64(c.writing.Load()))
 }
 
-// Dropped returns how many of the entries of Lag the log has dropped already: the client will
+// Dropped returns how many of the events of Lag the log has dropped already: the client will
 // be told of a gap.
 func (c *Conn) Dropped() uint64 {
 	if c.s == nil {
@@ -152,15 +153,15 @@ func (c *Conn) Dropped() uint64 {
 	return c.s.member.Dropped()
 }
 
-// Missed returns how many entries the gaps told of that the client was sent, as far as
+// Missed returns how many events the gaps told of that the client was sent, as far as
 // that is known.
 func (c *Conn) Missed() int64 { return c.missed.Load() }
 
-// Unsent returns how many entries that came while the stream was open the client was
+// Unsent returns how many events that came while the stream was open the client was
 // never sent: those of Lag, and those that gaps told of. Of a stream that was cut off
 // that may not be all: atLeast says that more had been handed to the network than is
 // known to have arrived.
-func (c *Conn) Unsent() (entries int64, atLeast bool) {
+func (c *Conn) Unsent() (events int64, atLeast bool) {
 	last := c.last.Load()
 	return int64(c.Lag()) + c.missed.Load(), last != nil && last.unknown
 }

@@ -78,6 +78,6 @@ type Flush struct {
 	Bytes int
 	// Began and Ended enclose writing and flushing.
 	Began, Ended time.Time
-	// Lag is how many entries were waiting beyond this batch.
+	// Lag is how many events were waiting beyond this batch.
 	Lag uint64
 }

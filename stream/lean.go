@@ -170,7 +170,7 @@ func (l *leanSession) Wrote(b *fanout.Batch, began, ended time.Time, lag uint64)
 
 // Rest implements [fanout.Conn].
 func (l *leanSession) Rest(b *fanout.Batch, rest []byte, began time.Time) {
-	l.conn.writing.Store(int64(len(b.Entries)))
+	l.conn.writing.Store(int64(b.Events))
 	l.out.left = &leftover{batch: b, rest: rest, began: began}
 }
 

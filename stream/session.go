@@ -180,7 +180,7 @@ func (s *session) comeBack(reason CloseReason) time.Duration {
 // write puts an item on its way, compressed where the stream is.
 func (s *session) write(it *item) error {
 	if it.batch != nil {
-		s.conn.writing.Store(int64(len(it.batch.Entries)))
+		s.conn.writing.Store(int64(it.batch.Events))
 		return s.out.batch(it.batch, s.gzip != nil)
 	}
 	if s.gzip != nil {

@@ -2,6 +2,8 @@ package stream_test
 
 import (
 	"bufio"
+	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -17,7 +19,8 @@ import (
 
 // Of a client that takes nothing it is known at once that a write waits for it, and for
 // how long. What it was sent and what it was not sent is all that was published, to the
-// event, also when it was cut off in the middle of a batch.
+// event, also when it was cut off in the middle of a batch, and when it was to be told of
+// faults between events.
 func TestTransportTellsWhatWasNotSent(t *testing.T) {
 	const timeout = time.Second
 	onEveryTransport(t, func(t *testing.T, open func(stream.HubOptions, *stream.Handler) *site) {
@@ -27,7 +30,7 @@ func TestTransportTellsWhatWasNotSent(t *testing.T) {
 		c := s.handler.Conns()[0]
 		until(t, "the greeting to be written, and nothing to wait", func() bool { d, left := c.Stuck(); return d == 0 && left == 0 })
 		const moment = timeout / 4
-		published := 0
+		published, fail := 0, failing(t, s.hub)
 		behind := false // there is more than the batch that waits
 		var waits, left time.Duration
 		until(t, "a write to wait", func() bool {
@@ -40,9 +43,16 @@ func TestTransportTellsWhatWasNotSent(t *testing.T) {
 					published++
 				}
 				s.publish(t, data...)
+				for range 10 {
+					fail(true)
+					published++
+				}
 			}
 			return waits > moment && untaken(c)
 		})
+		if waiting, _ := c.Unsent(); c.Events()+waiting != int64(published) {
+			t.Errorf("while a write waits, %d events were sent and %d not sent, of %d", c.Events(), waiting, published)
+		}
 		if blocked := c.Blocked(); blocked < moment {
 			t.Errorf("writes have waited for %v in all, and the one under way for more than %v", blocked, moment)
 		}
@@ -127,6 +137,84 @@ func TestWhatAGapToldOfWasNotSent(t *testing.T) {
 		synctest.Wait()
 		if n, atLeast := c.Unsent(); c.Errors() != 1 || n == 0 || c.Lag() != 0 || c.Events()+n != published || atLeast {
 			t.Errorf("%d events were sent and %d not sent (at least: %v), of %d; %d gaps were told", c.Events(), n, atLeast, published, c.Errors())
+		}
+	})
+}
+
+// failing gives a topic a source, and returns what has it fail, so that clients are told of
+// a fault, and then publish an event, or not.
+func failing(t *testing.T, hub *stream.Hub) (fail func(publish bool)) {
+	t.Helper()
+	asked, done := make(chan bool), make(chan struct{})
+	source := stream.SourceFunc(func(ctx context.Context, p stream.Publisher) error {
+		for {
+			select {
+			case publish := <-asked:
+				for range 3 {
+					p.Fail(errors.New("broken"))
+				}
+				if publish {
+					if err := p.Publish(ctx, stream.Event{Data: []byte("1")}); err != nil {
+						return err
+					}
+				}
+				done <- struct{}{}
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		}
+	})
+	if err := hub.AddSource("a", source); err != nil {
+		t.Fatal(err)
+	}
+	return func(publish bool) {
+		asked <- publish
+		<-done
+	}
+}
+
+// A notice of a fault is no event: it is not among those that wait for a client, that the
+// log has dropped, that a gap tells of, or that were not sent.
+func TestFaultIsNoEventThatWaits(t *testing.T) {
+	bubble(t, stream.HubOptions{Topic: stream.TopicOptions{History: 9}}, &stream.Handler{WriteTimeout: time.Hour}, func(t *testing.T, f *fixture) {
+		sub := f.subscribe(t, "")
+		fail := failing(t, f.hub)
+		c := f.handler.Conns()[0]
+		fail(false)
+		synctest.Wait()
+		if c.Lag() != 0 {
+			t.Errorf("a fault alone makes a lag of %d", c.Lag())
+		}
+		const published = 20
+		for n := range uint64(published) {
+			fail(true) // the pipe holds nothing: the client is stuck at the first fault
+			synctest.Wait()
+			unsent, _ := c.Unsent()
+			if lag, held := c.Lag(), uint64(f.hub.Health()["a"].Log.Entries-f.hub.Health()["a"].Log.Notices); lag != n+1 || unsent != int64(lag) || c.Dropped() != lag-held {
+				t.Fatalf("of %d events %d wait, %d were not sent, and %d are dropped; %d are held", n+1, lag, unsent, c.Dropped(), held)
+			}
+		}
+		missed := 0
+		for n := 0; n < published; {
+			m, err := sub.Next()
+			if err != nil {
+				t.Fatal(err)
+			}
+			switch m.Event {
+			case "gap":
+				var gap struct{ Missed int }
+				if err := json.Unmarshal(m.Data, &gap); err != nil {
+					t.Fatal(err)
+				}
+				missed += gap.Missed
+				n += gap.Missed
+			case "message":
+				n++
+			}
+		}
+		synctest.Wait()
+		if unsent, _ := c.Unsent(); missed == 0 || c.Lag() != 0 || unsent != int64(missed) || c.Missed() != unsent || c.Events() != published-unsent {
+			t.Errorf("%d events were sent, %d wait, %d were not sent, and the gap told of %d", c.Events(), c.Lag(), unsent, missed)
 		}
 	})
 }

@@ -89,7 +89,7 @@ func (o *observedHandler) logs() map[string]logState {
 	return all
 }
 
-// behind returns how far the readers of each label are behind. It counts the entries
+// behind returns how far the readers of each label are behind. It counts the events
 // that were not written yet. It adds an estimate of the events in the bytes that the
 // client has not taken from this system's buffers, by the mean size of the events
 // so far.

@@ -75,7 +75,7 @@ func (m *metrics) observe(meter metric.Meter) error {
 	rejected := counts("sse.server.rejected_connections", "{connection}", "Requests for a stream that the stream's handler refused; requests that were turned away before it are not counted.")
 	away := counts("sse.server.turned_away", "{rejection}", "Sockets beyond a limit, and requests that were turned away by a limit, by a guard or at publishing; refused streams are not among them.")
 	reports := counts("sse.client.reports.rejected", "{report}", "Reports of browsers that were not believed.")
-	lag := gauge("sse.server.lag", "{event}", "Entries that the client furthest behind has not been sent yet, and an estimate of the events in the bytes that it has not taken.")
+	lag := gauge("sse.server.lag", "{event}", "Events that the client furthest behind has not been sent yet, and an estimate of the events in the bytes that it has not taken.")
 	size := gauge("sse.server.log.size", "By", "What the entries of a topic's log keep in memory; of topics on demand, of all that there are.")
 	limit := gauge("sse.server.log.limit", "By", "What the entries of a topic's log may keep in memory; of topics on demand, of all that there are.")
 	entries := gauge("sse.server.log.entries", "{event}", "Entries that a topic's log holds; of topics on demand, of all that there are.")

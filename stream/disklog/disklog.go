@@ -19,11 +19,11 @@
 // file; [Open] finds that out. It reads the whole file: about 1.4 s for 1 GB in
 // the system's cache (2 million events), otherwise as long as the disk takes.
 //
-// A topic that ended stays ended until it expires ([Limits]), and one that is followed and never published
-// to keeps the floor that it was born with: a client that comes back after a
-// restart is told no gap. Each event that has a ForeignID is in an
-// index beside the events, as long as the topic holds it, so that it is not
-// stored twice. A checkpoint is in the same commit as its events.
+// A topic that ended stays ended until it expires ([Limits]), and one that is
+// followed and never published to keeps the floor that it was born with: a client
+// that comes back after a restart is told no gap. Each event that has a ForeignID
+// is in an index beside the events, as long as the topic holds it, so that it is
+// not stored twice. A checkpoint is in the same commit as its events.
 //
 // The file does not shrink: it stays at the size it once needed, and reuses
 // the space.

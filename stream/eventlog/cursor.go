@@ -93,18 +93,20 @@ func (c *Cursor) Opened() uint64 { return c.opened }
 // Lost reports whether the cursor has a gap to tell.
 func (c *Cursor) Lost() bool { return len(c.gaps) > 0 }
 
-// Lag returns how many entries the cursor has not read yet.
+// Lag returns how many events the cursor has not read yet.
 func (c *Cursor) Lag() uint64 {
-	head := c.view.Head()
-	return head - min(head, c.next.Load())
+	v := c.view
+	v.log.mu.RLock()
+	defer v.log.mu.RUnlock()
+	return v.events(c.next.Load(), v.head)
 }
 
-// Dropped returns how many of those entries the log no longer holds.
+// Dropped returns how many of those events the log no longer holds.
 func (c *Cursor) Dropped() uint64 {
 	v := c.view
 	v.log.mu.RLock()
 	defer v.log.mu.RUnlock()
-	return v.tail - min(v.tail, c.next.Load())
+	return v.events(c.next.Load(), v.tail)
 }
 
 // Behind returns how many entries of the whole log, those about other subjects among
@@ -278,7 +280,7 @@ func (c *Cursor) overtaken() *Gap {
 	if c.last.Compare(v.floor) >= 0 {
 		return nil
 	}
-	gap := &Gap{From: c.last, To: v.floor, Reason: GapSlow, Missed: v.tail - next}
+	gap := &Gap{From: c.last, To: v.floor, Reason: GapSlow, Missed: v.events(next, v.tail)}
 	c.last = v.floor
 	return gap
 }

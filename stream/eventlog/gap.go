@@ -19,7 +19,7 @@ var GapReasons = []string{GapSlow, GapExpired, GapRestart, GapReset, GapUnknown}
 type Gap struct {
 	From, To ID
 	Reason   string
-	// Missed is how many entries are lost, where the log can tell; else 0.
+	// Missed is how many events are lost, where the log can tell; else 0.
 	Missed uint64
 }
 

@@ -67,11 +67,10 @@ type Log struct {
 	all     View // every entry
 	last    ID   // of the newest event ever
 	bytes   int64
-	cached  int64    // the part of bytes that is encodings
-	bare    uint64   // no entry below this index has encodings
-	notices []uint64 // the indices of the announcements held
-	epoch   uint64   // rises when the log goes back
-	begun   bool     // somebody has said where the log begins
+	cached  int64  // the part of bytes that is encodings
+	bare    uint64 // no entry below this index has encodings
+	epoch   uint64 // rises when the log goes back
+	begun   bool   // somebody has said where the log begins
 	rewinds []rewind
 	fault   *Entry // the announcement that is told to new readers
 	ended   string // reason of Close
@@ -238,9 +237,6 @@ func (l *Log) add(e *Entry, wake []*func()) []*func() {
 		}
 		l.held[originOf(e.Event)] = e.ID
 	}
-	if e.Event == nil {
-		l.notices = append(l.notices, e.index)
-	}
 	for v := range l.views.of(e) {
 		v.push(e)
 		wake = append(wake, v.watchers...)
@@ -257,9 +253,7 @@ func (l *Log) evict() {
 	for v := range l.views.of(e) {
 		v.evict(e)
 	}
-	if e.Event == nil {
-		l.notices = l.notices[1:]
-	} else {
+	if e.Event != nil {
 		l.evicted.note(e.Event.Subject, e.ID)
 	}
 	if e.Event != nil && e.Event.ForeignID != "" {

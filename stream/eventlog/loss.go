@@ -1,9 +1,6 @@
 package eventlog
 
-import (
-	"slices"
-	"time"
-)
+import "time"
 
 // How soon a reader loses events is told from the log as it is: no one has to watch
 // it for a while before. An ID tells when its event came, so the log knows how many
@@ -43,9 +40,7 @@ func (l *Log) rate(now time.Time, over time.Duration) float64 {
 func (l *Log) lastMinute(now time.Time) (events int, whole bool) {
 	from := IDAt(now.Add(-time.Minute))
 	first := max(l.all.after(from), l.all.tail)
-	before, _ := slices.BinarySearch(l.notices, first)
-	events = int(l.all.head-first) - (len(l.notices) - before)
-	return events, !l.all.floor.After(from) // what came before the log began is not known, nor what it has dropped
+	return int(l.all.events(first, l.all.head)), !l.all.floor.After(from) // what came before the log began is not known, nor what it has dropped
 }
 
 // waiting returns for how long the entry has been in the log that the reader reads
@@ -62,7 +57,7 @@ func (c *Cursor) waiting(now time.Time) time.Duration {
 // TimeToLoss returns how long it takes until the log drops the entry that the reader
 // reads next, if the reader stays where it is and entries come as they did in the last
 // ten seconds, or since a burst began. It counts the older entries, and those for which there is room left by
-// number or by size, whichever is less. It is 0 when the reader has lost entries
+// number or by size, whichever is less. It is 0 when the reader has lost events
 // already, and a day at most. It is not ok when the reader does not lag (what waits for
 // it has waited for less than a second), or when nothing comes.
 func (c *Cursor) TimeToLoss(now time.Time) (left time.Duration, ok bool) {
@@ -73,9 +68,10 @@ func (c *Cursor) TimeToLoss(now time.Time) (left time.Duration, ok bool) {
 		return 0, false
 	}
 	next := c.next.Load()
-	if next < v.tail {
+	if v.events(next, v.tail) > 0 {
 		return 0, true
 	}
+	next = max(next, v.tail)
 	rate := l.rate(now, rateOver)
 	if rate == 0 {
 		return 0, false

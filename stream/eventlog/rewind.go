@@ -91,7 +91,6 @@ func (l *Log) takeBack(r rewind) (kept []*Entry) {
 	}
 	l.bytes, l.cached, l.bare = 0, 0, l.all.head
 	clear(l.held)
-	l.notices = nil
 	return kept
 }
 

@@ -31,7 +31,7 @@ func (l *Log) Stats() Stats {
 		}
 	}
 	return Stats{
-		Entries: l.all.held(), Notices: len(l.notices), Bytes: l.bytes, Limit: l.opts.Bytes, History: l.opts.History,
+		Entries: l.all.held(), Notices: l.all.held() - int(l.all.events(l.all.tail, l.all.head)), Bytes: l.bytes, Limit: l.opts.Bytes, History: l.opts.History,
 		Last: l.last, Floor: l.all.floor, Oldest: oldest, Head: l.all.head, LastMinute: lastMinute, WholeMinute: whole,
 	}
 }

@@ -16,8 +16,9 @@ type View struct {
 	// The rest is guarded by the log's mu.
 	ring       []*Entry // entry i is ring[i%len(ring)], for tail <= i < head
 	tail, head uint64
-	floor      ID     // nothing of the view up to it is held
-	why        string // what a reader is told that is behind the floor
+	notices    []uint64 // the indices of the announcements held, and of the last that were dropped
+	floor      ID       // nothing of the view up to it is held
+	why        string   // what a reader is told that is behind the floor
 	watchers   []*func()
 	readers    int
 	round      uint64 // of views.of, in which it was found last
@@ -71,6 +72,13 @@ func (v *View) Entries(dst []*Entry, from, to uint64) []*Entry {
 		dst = append(dst, v.at(i))
 	}
 	return dst
+}
+
+// Events returns how many of the entries from <= index < to are events.
+func (v *View) Events(from, to uint64) uint64 {
+	v.log.mu.RLock()
+	defer v.log.mu.RUnlock()
+	return v.events(from, to)
 }
 
 // Last returns the ID of the log's newest event, or its floor before the first.
@@ -225,22 +233,48 @@ func (v *View) push(e *Entry) {
 		v.ring = grown
 	}
 	v.ring[v.head%uint64(len(v.ring))] = e
+	if e.Event == nil {
+		v.notices = append(v.notices, v.head)
+	}
 	v.head++
+}
+
+// keptNotices is how many of the announcements that a view has dropped are remembered,
+// so that a reader who was to read them is not said to have lost as many events.
+const keptNotices = 64
+
+func (v *View) forgetNotices() {
+	if dropped, _ := slices.BinarySearch(v.notices, v.tail); dropped > keptNotices {
+		v.notices = v.notices[dropped-keptNotices:]
+	}
+}
+
+// events returns how many of the entries from <= index < to are events.
+func (v *View) events(from, to uint64) uint64 {
+	if from >= to {
+		return 0
+	}
+	first, _ := slices.BinarySearch(v.notices, from)
+	last, _ := slices.BinarySearch(v.notices, to)
+	return to - from - uint64(last-first)
 }
 
 // evict drops the oldest entry, which is e.
 func (v *View) evict(e *Entry) {
 	v.ring[v.tail%uint64(len(v.ring))] = nil
 	v.tail++
-	if e.Event != nil { // nobody comes back for an announcement
-		v.floor, v.why = e.ID, GapExpired
+	if e.Event == nil { // nobody comes back for an announcement
+		v.forgetNotices()
+		return
 	}
+	v.floor, v.why = e.ID, GapExpired
 }
 
 // clear drops all entries, and says nothing of the floor.
 func (v *View) clear() {
 	clear(v.ring)
 	v.tail = v.head
+	v.forgetNotices()
 }
 
 // after returns the index of the oldest entry held that is later than id.

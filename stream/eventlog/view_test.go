@@ -207,6 +207,51 @@ func TestBehindInTheWholeLog(t *testing.T) {
 	}
 }
 
+// What a reader has not read is told in events, in every view: the notices among them are
+// no events, also when they are dropped, or all that is.
+func TestLagCountsEvents(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := eventlog.New(eventlog.Options{History: 100})
+		all, some := l.All().Live(), l.View(filter(t, "x")).Live()
+		want := func(what string, c *eventlog.Cursor, lag, lost uint64) {
+			t.Helper()
+			if c.Lag() != lag || c.Dropped() != lost {
+				t.Errorf("%s: a lag of %d, %d of it dropped; want %d and %d", what, c.Lag(), c.Dropped(), lag, lost)
+			}
+		}
+		announce := func(n int) {
+			for range n {
+				l.Announce("stream-error", []byte("{}"), false)
+			}
+		}
+		announce(3)
+		want("notices alone", all, 0, 0)
+		want("notices alone", some, 0, 0)
+		about(t, l, "x", "y")
+		announce(95)
+		want("two events among 98 notices", all, 2, 0)
+		want("an event among 98 notices", some, 1, 0)
+		time.Sleep(2 * time.Second)
+		about(t, l, "y", "y")
+		if left, ok := all.TimeToLoss(time.Now()); left == 0 || !ok {
+			t.Errorf("only notices are dropped, and events are lost in %v, %v", left, ok)
+		}
+		want("two notices dropped", all, 4, 0)
+		about(t, l, "y", "y")
+		want("three notices and an event dropped", all, 6, 1)
+		want("three notices and its event dropped", some, 1, 1)
+		if left, ok := some.TimeToLoss(time.Now()); left != 0 || !ok {
+			t.Errorf("an event is dropped, and is to be lost in %v, %v", left, ok)
+		}
+		l.Rewind(l.Last(), eventlog.ID{}, eventlog.GapReset)
+		announce(60)
+		want("taken back", l.All().Live(), 0, 0)
+		if s := l.Stats(); s.Notices != 60 || s.Entries != 65 {
+			t.Errorf("of %d entries %d are notices", s.Entries, s.Notices)
+		}
+	})
+}
+
 // The oldest event held is not where the log begins.
 func TestOldest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -130,12 +130,14 @@ func (b *Batch) Whole(enc Encoding, n int) (entries int) {
 	return entries
 }
 
-// Cut returns the batch's first n entries, nil for none, and how many are behind them.
+// Cut returns the batch's first n entries, nil for none, and how many events are
+// behind them.
 func (b *Batch) Cut(n int) (first *Batch, rest int) {
-	if n > 0 {
-		first = newBatch(b.format, b.Entries[:n:n])
+	if n <= 0 {
+		return nil, b.Events
 	}
-	return first, len(b.Entries) - n
+	first = newBatch(b.format, b.Entries[:n:n])
+	return first, b.Events - first.Events
 }
 
 // without returns the batch without the announcements below an index.

@@ -1,6 +1,7 @@
 package fanout
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -42,5 +43,8 @@ func TestWholeEntriesOfWhatWasTaken(t *testing.T) {
 	first, rest := b.Cut(2)
 	if none, all := b.Cut(0); first.Events != 2 || rest != 1 || none != nil || all != 3 {
 		t.Errorf("cut behind two of three: %d and %d; behind none: %v and %d", first.Events, rest, none, all)
+	}
+	if _, rest := newBatch(text, append(slices.Clip(b.Entries), new(eventlog.Entry))).Cut(1); rest != 2 {
+		t.Errorf("behind the first of three events and a notice there are %d events", rest)
 	}
 }

@@ -186,6 +186,7 @@ func TestLagOfTheParked(t *testing.T) {
 		time.Sleep(time.Millisecond)
 		synctest.Wait()
 		appendN(t, l, 1, maxBatchEntries+10)
+		l.Announce("stream-error", []byte("{}"), false) // which is no event
 		time.Sleep(time.Second)
 		synctest.Wait()
 		if want := []uint64{0, 10, 0}; !slices.Equal(c.lags, want) {

@@ -125,7 +125,7 @@ type written struct {
 func (s *Shard) deliver(b *Batch, head uint64) {
 	began := time.Now()
 	p := &s.parked
-	last, lag := b.Last(), head-min(head, b.to)
+	last, lag := b.Last(), s.feed.view.Events(b.to, head)
 	bytes := [2][]byte{b.Bytes(Encoding{Chunked: true}), nil}
 	var leaving []*Member
 	var ended time.Duration

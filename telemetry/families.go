@@ -32,7 +32,7 @@ func newFamilies(exponential bool) families {
 	fs.brokering = histogram("sse.server.broker.publish.duration", "s", "How long the broker took to store what was published.", publishBounds)
 	fs.durations = histogram("sse.server.connection.duration", "s", "How long connections were open.", ageBounds)
 	fs.fanout = histogram("sse.server.fanout.size", "{connection}", "Connections that were open to a topic when an event entered it.", countBounds)
-	fs.replay = histogram("sse.server.replay.size", "{event}", "Events that a client got again when it came back.", countBounds)
+	fs.replay = histogram("sse.server.replay.size", "{event}", "Events from before its stream that a client was sent first; 0 for a stream without.", countBounds)
 	fs.clientDelivery = histogram("sse.client.delivery.duration", "s", "From the publishing of an event to its arrival in the browser.", clientBounds)
 	fs.clientRender = histogram("sse.client.render.duration", "s", "From the arrival of an event in the browser until it was on screen.", clientBounds)
 	return fs

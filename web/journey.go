@@ -260,7 +260,7 @@ func (r JourneyRow) Label(topic string) string {
 func journeyOf(j journey.Journey, err error) Journey {
 	switch {
 	case errors.Is(err, journey.ErrEvicted):
-		return Journey{Missing: "This event is too long ago: only the last few are kept in memory. A collector keeps them all."}
+		return Journey{Missing: "This event is too long ago: only the most recent ones are kept in memory. A collector keeps them all."}
 	case errors.Is(err, journey.ErrBefore):
 		return Journey{Missing: "This event was published before this server was started, which has read it from the log: its way is not known here. A collector keeps them all."}
 	case err != nil:

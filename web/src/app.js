@@ -153,17 +153,28 @@ function weir() {
         menu.open = false;
         menu.querySelector('summary').focus();
       }, true);
-      listenForKeys([
+      this.listenForKeys();
+    },
+
+    // listenForKeys has a key for what this page has: on the admin address there is no feed.
+    listenForKeys() {
+      const ofViews = [['1', 'Feed'], ['2', 'Streams'], ['3', 'Traces']].filter(([, name]) => views.names.includes(name.toLowerCase())).map(([key, name]) => [key, name, () => views.go(name.toLowerCase())]);
+      const ofFeed = [
         ['c', 'Connect, or disconnect', () => (page.stream.wanted ? this.disconnect() : this.connect())],
         ['p', 'Hold the view, or follow the newest event', () => this.toggleFollow()],
         ['/', `Filter: finds a row ${FOUND}`, () => { views.go('feed'); setTimeout(() => byID('filter-text').focus()); }],
         ['x', 'Clear the feed', () => this.clear()],
-        ['1', 'Feed', () => views.go('feed')],
-        ['2', 'Streams', () => views.go('streams')],
-        ['3', 'Traces', () => views.go('traces')],
+        ...ofViews,
         ['t', 'Try it', () => this.toggleTry()],
         ...(byID('topic-form') ? [['o', 'Open a topic by its name', () => topics.focus()]] : []),
-      ]);
+      ];
+      const elsewhere = [
+        ['↑ ↓', 'From event to event, once the feed or a row has the focus'],
+        ['Enter', views.names.includes('traces') ? 'What that event was, and its journey' : 'What that event was'],
+        ['Esc', 'Close the event'],
+      ];
+      if (views.names.includes('feed')) listenForKeys(ofFeed, elsewhere);
+      else listenForKeys(ofViews, []);
     },
 
     chooseTopic(topic) {

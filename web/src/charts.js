@@ -224,7 +224,7 @@ export class Charts {
     this.#root.dataset.count = shown.size;
     this.#hint.hidden = shown.size > 0;
     this.#hint.textContent = ready.length ? 'No chart is chosen.' : HINT;
-    this.#menu.hidden = ready.length < 2;
+    this.#menu.hidden = ready.length < 2 && shown.size === ready.length; // one that is not shown is to be chosen
     this.#list.replaceChildren(...ready.map((known) => this.#choiceOf(known, shown.has(known))));
     this.#each((chart) => chart.resize()); // the columns are others now
     this.#soon();

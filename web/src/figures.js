@@ -77,7 +77,7 @@ export function figures(page) {
       this.figureClass = none ? 'stat-none' : '';
       this.total = none ? '–' : stats.total.toLocaleString('en');
       const { events, atLeast } = stats.lastMinute(serverTime);
-      this.lastMinute = none || (!events && (atLeast || !isCurrent)) ? '–' : events.toLocaleString('en') + (atLeast || !isCurrent ? '+' : '');
+      this.lastMinute = (!events && (atLeast || !isCurrent)) ? '–' : events.toLocaleString('en') + (atLeast || !isCurrent ? '+' : '');
       this.lastEvent = stats.lastAt ? timeOfDay(stats.lastAt) : '–';
       this.lastAge = stats.lastAt ? [isCurrent && stats.first <= stats.lastAt ? '' : 'last known:', dateUnlessToday(stats.lastAt), ago(serverTime - stats.lastAt)].filter(Boolean).join(' ') : ''; // of what is known, where newer ones may have come
       const took = stats.latencyFigures();

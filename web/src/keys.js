@@ -5,12 +5,12 @@ import { setting } from './memory.js';
 
 const inField = (element) => element?.closest('input:not([type=radio]):not([type=checkbox]), textarea, select, [contenteditable]');
 
-// keys: [[key, what it does, act], …]
-export function listenForKeys(keys) {
+// keys: [[key, what it does, act], …]; others are keys of which somebody else takes care.
+export function listenForKeys(keys, others) {
   const dialog = document.getElementById('keys');
   const show = () => { if (!dialog.open) dialog.showModal(); };
   const all = [['?', 'This list', show], ...keys];
-  document.getElementById('keys-list').replaceChildren(...[...all, ['↑ ↓', 'From event to event, once the feed or a row has the focus'], ['Enter', 'What that event was, and its journey'], ['Esc', 'Close the event']].map(([key, what]) => {
+  document.getElementById('keys-list').replaceChildren(...[...all, ...others].map(([key, what]) => {
     const row = document.createElement('div');
     const term = document.createElement('dt');
     term.append(...key.split(' ').map((name) => Object.assign(document.createElement('kbd'), { textContent: name.toUpperCase() === name ? name : name[0].toUpperCase() + name.slice(1) })));

@@ -46,6 +46,7 @@ export class Page {
   #live = ''; // what comes up to this ID is replayed
   #head = ''; // the newest event when the stream was opened, where the server told
   #heardLive = false; // something that was not held before has come on this stream
+  #toEnd = false; // it has read the topic to its end
   #history = 0; // events that were replayed to a page that knew nothing
   #followed = true; // before an event was pressed
 
@@ -97,7 +98,7 @@ export class Page {
   // isCurrent says whether this page knows of all that has entered the log just now: it
   // reads, and has what came while it did not.
   get isCurrent() {
-    if (endOf(this.topic)) return true;
+    if (endOf(this.topic) && this.#toEnd) return true;
     const { state, frozenUntil, silent, lastID } = this.stream;
     return state === 'connected' && !frozenUntil && silent !== 'overdue' && !(this.#head && lastID && compareIDs(lastID, this.#head) < 0);
   }
@@ -158,12 +159,13 @@ export class Page {
   // restore goes on where this tab was before it was loaded again, or went to another topic.
   static remembered = recall;
 
-  restore({ topic, lastID, rows, resumes, gaps, lost = 0, lostMore = gaps > 0, wanted, mine = [], stats, charts }) {
+  restore({ topic, lastID, rows, resumes, gaps, lost = 0, lostMore = gaps > 0, wanted, mine = [], stats, charts, toEnd = false }) {
     if (!topic && wanted) return this.stream.connect(); // which topics there are was not known then
     if (topic !== this.topic || !stats) return; // an earlier page kept no stats
     this.stream.lastID = isID(lastID) ? lastID : '';
     this.#began = this.stream.lastID !== '';
     Object.assign(this, { resumes, gaps, lost, lostMore });
+    this.#toEnd = toEnd;
     mine.forEach(noteMine);
     this.charts.restore(charts);
     this.feed.restore(rows);
@@ -186,7 +188,7 @@ export class Page {
   #known() {
     const { topic, feed, charts, stream: { wanted, lastID }, stats, resumes, gaps, lost, lostMore } = this;
     const rows = feed.html(LARGEST);
-    return { topic, wanted, rows, lastID, resumes, gaps, lost, lostMore, mine: allMine(), stats: stats.saved, charts: charts.saved(LARGEST) };
+    return { topic, wanted, rows, lastID, resumes, gaps, lost, lostMore, mine: allMine(), stats: stats.saved, charts: charts.saved(LARGEST), toEnd: this.#toEnd };
   }
 
   #begin(topic) {
@@ -198,6 +200,7 @@ export class Page {
     this.connection = this.node = this.trace = this.#live = this.#head = '';
     this.#lag = undefined;
     this.#complete = [];
+    this.#toEnd = false;
     this.#alone = false;
     const address = `/sse-stream?topic=${encodeURIComponent(topic)}`;
     const { heartbeat, retry, traceparent, maxAttempts } = this.#config;
@@ -245,14 +248,16 @@ export class Page {
           break;
         }
         noteEnd(this.topic, reason || 'ended');
+        this.#toEnd = true;
         // When a topic ended that had before this page came, nobody tells.
-        this.feed.note('close', reason ? `The topic has ended: ${reason}` : 'The topic has ended.', !this.#heardLive ? 0 : run.past ? run.receivedAt : Date.now());
-        this.#on.notice('closed', `The topic has ended${reason ? `: ${reason}` : ''}. Nothing more comes on this stream; Connect asks whether there is one of that name again.`);
+        this.feed.note('close', reason ? `The topic ${sayEnd(reason)}` : 'The topic has ended.', !this.#heardLive ? 0 : run.past ? run.receivedAt : Date.now());
+        this.#on.notice('closed', `The topic ${sayEnd(endOf(this.topic))}. Nothing more comes on this stream; Connect asks whether there is one of that name again.`);
         break;
       }
       case 'nothing':
         noteEnd(this.topic, endOf(this.topic) || 'ended');
-        this.#on.notice('nothing', `“${this.topic}” ${sayEnd(endOf(this.topic))}. This page has all that came, and nothing more comes. To see again what the server still holds, press Clear, then Connect.`);
+        this.#toEnd = true;
+        this.#on.notice('nothing', `“${this.topic}” ${sayEnd(endOf(this.topic))}. This page has read it to the end: nothing more comes. To see again what the server still holds, press Clear, then Connect.`);
         break;
       case 'ping':
         this.#heardLive = true;
@@ -292,7 +297,7 @@ export class Page {
     this.#head = isID(fields.live) ? fields.live : '';
     this.#live = isID(fields.live) ? fields.live : `${Math.floor(Number(fields.time) || 0) - 1}-9007199254740991`;
     this.#history = 0;
-    this.#heardLive = this.#unasked = false;
+    this.#heardLive = this.#unasked = this.#toEnd = false;
     this.#complete.pop(); // it may have been the last word of a stream that was ended in the middle
     if (!this.#began && isID(fields.position)) this.stats.knownFrom(parseInt(fields.position, 10)); // of what came before, this page hears nothing
     if (this.#began && fields.last_event_id !== 'malformed') this.resumes++; // with a gap, too

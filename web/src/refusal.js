@@ -26,7 +26,7 @@ function refused(status) {
     401: 'The server asks for credentials (401).',
     403: 'The server refuses this page (403).',
     404: 'The server has no such topic (404).',
-    429: 'The server has too many connections from here (429).',
+    429: 'The server takes no more right now (429).',
     503: 'The server takes no connection right now (503).',
   };
   if (known[status]) return { message: known[status], final };

@@ -21,10 +21,10 @@ type config struct {
 // readConfig reads the variables and the file.
 func readConfig() (config, error) {
 	name := os.Getenv(configVariable)
-	if strings.EqualFold(os.Getenv("OTEL_SDK_DISABLED"), "true") {
-		return config{disabled: true}, nil
-	}
 	if name == "" {
+		if strings.EqualFold(os.Getenv("OTEL_SDK_DISABLED"), "true") {
+			return config{disabled: true}, nil
+		}
 		return config{limited: os.Getenv("OTEL_TRACES_SAMPLER") == "", exponential: wantsExponential()}, nil
 	}
 	file, err := readConfigFile(name)

@@ -144,16 +144,22 @@ func TestVariablesBesideAFile(t *testing.T) {
 	t.Setenv("OTEL_CONFIG_FILE", file)
 	t.Setenv("OTEL_TRACES_SAMPLER", "foo")
 	t.Setenv("OTEL_TRACES_SAMPLER_ARG", "bar")
+	t.Setenv("OTEL_SDK_DISABLED", "true")
+	t.Setenv("OTEL_EXPORTER_ZIPKIN_ENDPOINT", "http://127.0.0.1:9")
 	var log strings.Builder
 	tel, err := telemetry.Setup(t.Context(), telemetry.Options{Logger: slog.New(slog.NewTextHandler(&log, nil))})
 	if err != nil {
 		t.Fatal(err)
 	}
+	w := serve(tel.Middleware("/x", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {})), "GET", "/x", nil)
+	if text := serve(tel.MetricsHandler(), "GET", "/metrics", nil).Body.String(); w.Code != 200 || !strings.Contains(text, "http_server_request_duration") {
+		t.Error("a variable has disabled what the file does not")
+	}
 	_ = tel.Shutdown(t.Context())
 	if log.Len() > 0 {
 		t.Errorf("it says %s", log.String())
 	}
-	if !slices.Contains(tel.Ignored(), "OTEL_TRACES_SAMPLER") || os.Getenv("OTEL_TRACES_SAMPLER") != "foo" {
+	if names := tel.Ignored(); !slices.Contains(names, "OTEL_TRACES_SAMPLER") || !slices.Contains(names, "OTEL_EXPORTER_ZIPKIN_ENDPOINT") || !slices.Contains(names, "OTEL_SDK_DISABLED") || os.Getenv("OTEL_TRACES_SAMPLER") != "foo" {
 		t.Errorf("ignored are %v", tel.Ignored())
 	}
 }

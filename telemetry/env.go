@@ -48,6 +48,9 @@ func boolean(v string) (string, bool) {
 
 func address(v string) (string, bool) {
 	u, err := url.Parse(v)
+	if err == nil && u.Port() != "" {
+		_, err = strconv.ParseUint(u.Port(), 10, 16)
+	}
 	return "an address such as http://localhost:4318", err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Host != ""
 }
 
@@ -187,7 +190,7 @@ func ignoredEnv() (names []string) {
 // checkEnv returns the first bad variable, by name.
 func checkEnv() error {
 	for _, name := range slices.Sorted(maps.Keys(refused)) {
-		if os.Getenv(name) != "" {
+		if os.Getenv(name) != "" && os.Getenv(configVariable) == "" {
 			return &EnvError{Name: name, Value: "…", Accepted: refused[name]}
 		}
 	}

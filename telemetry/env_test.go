@@ -59,7 +59,7 @@ var specified = map[string][2]string{
 func init() {
 	for _, signal := range []string{"", "TRACES_", "METRICS_", "LOGS_"} {
 		for name, values := range map[string][2]string{
-			"ENDPOINT": {"http://127.0.0.1:9", "nowhere"}, "PROTOCOL": {"http/protobuf", "http/json"}, "HEADERS": {"a=b", "a"},
+			"ENDPOINT": {"http://127.0.0.1:9", "http://127.0.0.1:99999"}, "PROTOCOL": {"http/protobuf", "http/json"}, "HEADERS": {"a=b", "a"},
 			"COMPRESSION": {"gzip", "zstd"}, "TIMEOUT": {"100", "never"}, "INSECURE": {"true", "yes"},
 			"CERTIFICATE": {"", "/nothing/here"}, "CLIENT_CERTIFICATE": {"", "/nothing/here"}, "CLIENT_KEY": {"", "/nothing/here"},
 		} {

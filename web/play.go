@@ -75,7 +75,7 @@ func ownPages(next http.HandlerFunc) http.HandlerFunc {
 // isPage reports whether a browser that goes to a path gets a page, and nothing
 // happens by that.
 func isPage(path string) bool {
-	return path == "/" || strings.HasPrefix(path, "/t/") || path == "/traces" || strings.HasPrefix(path, "/traces/")
+	return path == "/" || strings.HasPrefix(path, "/t/") || path == "/streams" || path == "/traces" || strings.HasPrefix(path, "/traces/")
 }
 
 func sameHost(address, host string) bool {

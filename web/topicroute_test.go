@@ -1,11 +1,14 @@
 package web_test
 
 import (
+	"context"
 	"crypto/ed25519"
 	"crypto/x509"
 	"encoding/base64"
 	"encoding/json"
 	"encoding/pem"
+	"net"
+	"net/http"
 	"strings"
 	"testing"
 	"time"
@@ -287,6 +290,14 @@ func TestPlay(t *testing.T) {
 		}
 		if tc.post != 200 && s.hub.Demanded()["run.*"] != before {
 			t.Errorf("%s makes a topic", tc.name)
+		}
+	}
+	for _, page := range []string{"/", "/streams", "/traces"} {
+		r := newRequest("GET", page, "", append(navigation, "cross-site")...)
+		r.RemoteAddr, r.Host = "127.0.0.1:1234", "localhost:8080"
+		r = r.WithContext(context.WithValue(r.Context(), http.LocalAddrContextKey, &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 8080}))
+		if w := ask(s.public, r); w.Code != 200 {
+			t.Errorf("a link of a foreign page to %s gets %d: %s", page, w.Code, w.Body)
 		}
 	}
 }

@@ -14,13 +14,13 @@ import (
 func (c *config) accessSettings() []setting {
 	return []setting{
 		{name: "publish-token", value: "TOKEN", group: groupAccess, usage: "turns publishing on, for those who send Authorization: Bearer TOKEN", set: text(&c.rights.PublishToken), secret: always},
-		{name: "subscribe-token", value: "TOKEN", group: groupAccess, usage: "lets only those read streams who send the token, or a ticket from POST /ticket", set: text(&c.rights.SubscribeToken), secret: always},
+		{name: "subscribe-token", value: "TOKEN", group: groupAccess, usage: "reading then needs a right: this token, another one that may read, or a ticket from POST /ticket", set: text(&c.rights.SubscribeToken), secret: always},
 		{name: "token-file", value: "FILE", group: groupAccess, usage: "more tokens, one a line: publish|subscribe TOKEN [TOPIC,…], where TOPIC is a topic or a pattern such as run.*, optionally followed by / and a subject or pattern of subjects; read again on SIGHUP, which ends the streams of tokens that are gone", set: text(&c.rights.TokenFile)},
 		{name: "jwt-keys", value: "PLACE", group: groupAccess, usage: "where the keys are that verify JSON Web Tokens: a JSON Web Key Set, by URL (https) or file, or public keys or certificates in PEM, by file; reading and publishing then need a right; a token's claim says which: \"weir\": {\"subscribe\": [\"user.42\", \"orders/eu.*\"], \"publish\": [\"run.*\"]}", set: text(&c.rights.Keys)},
 		{name: "jwt-audience", value: "NAME", group: groupAccess, usage: "with -jwt-keys, accepts only tokens for this audience (claim aud)", set: text(&c.rights.Audience)},
 		{name: "ticket-life", value: "DURATION", def: rights.DefaultTicketLife.String(), group: groupAccess, usage: "how long a ticket from POST /ticket may be used to connect, and to come back", set: duration(&c.rights.TicketLife, time.Second, 365*24*time.Hour)},
-		{name: "host", value: "NAME", many: true, group: groupAccess, usage: "name under which this server is reached, such as weir.example.org; on a loopback address, and on the admin address, other names than the machine's own are refused; may be given more than once", set: c.addHost},
-		{name: "cors-origin", value: "ORIGIN", many: true, group: groupAccess, usage: "origin whose pages may read streams, such as https://example.org, or *; may be given more than once", set: c.addOrigin},
+		{name: "host", value: "NAME", many: true, group: groupAccess, usage: "name under which this server is reached, such as weir.example.org; on a loopback address, and on the admin address, other names than localhost (the machine's, too) are refused; may be given more than once", set: c.addHost},
+		{name: "cors-origin", value: "ORIGIN", many: true, group: groupAccess, usage: "origin whose pages may read streams, and publish with a token, such as https://example.org, or *; may be given more than once", set: c.addOrigin},
 		{name: "trusted-proxy", value: "NETWORK", many: true, group: groupAccess, usage: "network whose X-Forwarded-For is believed, such as 10.0.0.0/8; may be given more than once", set: c.addProxy},
 
 		{name: "max-conns", value: "N", def: "10000", group: groupLimits, usage: "open streams in all; beyond it 503, or, to an EventSource, which would give up at that, a stream of one stream-error that says when to come back", set: whole(&c.limits.Conns, 0, math.MaxInt32)},

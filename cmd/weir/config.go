@@ -117,7 +117,7 @@ func (c *config) settings() []setting {
 		{name: "node", value: "NAME", def: "the host name", tells: true, group: groupServing, usage: "name of this node, told to clients and in the cluster view", set: text(&c.node)},
 		{name: "tls-cert", value: "FILE", group: groupServing, usage: "certificate chain in PEM; with -tls-key, serves HTTPS and HTTP/2", set: text(&c.tlsCert)},
 		{name: "tls-key", value: "FILE", group: groupServing, usage: "private key in PEM", set: text(&c.tlsKey)},
-		{name: "admin-addr", value: "HOST:PORT", group: groupServing, usage: "second listener for /metrics, connection details, /traces and /debug/pprof, which then leave the first", set: address(&c.adminAddr)},
+		{name: "admin-addr", value: "HOST:PORT", group: groupServing, usage: "second listener for /metrics, connection details, /streams and /traces, which then leave the first, and for /debug/pprof", set: address(&c.adminAddr)},
 	}
 	streams := []setting{
 		{name: "heartbeat", value: "DURATION", def: "15s", group: groupStreams, usage: "ping a stream after this long without an event", set: duration(&c.heartbeat, 100*time.Millisecond, time.Hour)},
@@ -136,7 +136,7 @@ func (c *config) settings() []setting {
 		{name: "sync", group: groupKeeping, usage: "with -data, acknowledge an event only once it would survive a power cut", set: boolean(&c.sync)},
 	}
 	observing := []setting{
-		{name: "event-traces", value: "N", def: "50", group: groupObserving, usage: "trace at most this many events that come at once, and then at most this many a second, while they make no more than 1.5 times as many spans (72 in any case); traces that others have begun come besides; OTEL_TRACES_SAMPLER overrides it", set: whole(&c.eventTraces, 0, 1_000_000)},
+		{name: "event-traces", value: "N", def: "50", group: groupObserving, usage: "trace at most this many events that come at once, and then at most this many a second, while they make no more than 1.5 times as many spans (72 in any case); those that turn out late (5 a second at most), and traces that others have begun, come besides; OTEL_TRACES_SAMPLER overrides it", set: whole(&c.eventTraces, 0, 1_000_000)},
 		{name: "jaeger-ui", value: "URL", def: "http://127.0.0.1:16686 when it answers", tells: true, group: groupObserving, usage: "where the page's links to traces lead", set: httpURL(&c.jaegerUI)},
 		{name: "log-level", value: "LEVEL", def: "info", group: groupObserving, usage: "least severe level to log: debug, info, warn or error", set: level(&c.logLevel)},
 	}

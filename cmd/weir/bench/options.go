@@ -275,6 +275,7 @@ that falls behind cannot hide it. A URL without a path stands for
 Examples:
   weir bench -c 1000 -rate 20 -token s3cret 'http://127.0.0.1:8080/sse-stream?topic=bench&format=json'
       publish to Weir: start it with -source bench=http -publish-token s3cret
+      -max-conns-per-client 0 -connect-rate 0 -publish-rate 0
   weir bench -c 1000 -rate 1000 -pid $(pidof weir) -html report.html -token s3cret URL
       as above, with the server's CPU a delivery and memory a connection, and plots
   weir bench -c 5000 -storm -replay 1000 -token s3cret URL

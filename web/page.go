@@ -18,7 +18,7 @@ type Page struct {
 	Topics      []string
 	Ended       map[string]string // those of them that have ended: why
 	Topic       string            // the one chosen at the start; one of Topics
-	Demands     []string          // the patterns of topics that are made on demand
+	Demands     []string          // the patterns of topics that are made on demand; "*" where NeedsToken
 	Traceparent string            // of the request for the page itself, may be empty
 	Node        string
 	Version     string
@@ -98,6 +98,9 @@ func (h *pageHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if h.gate.rights.Needed(rights.Subscribe) && !isAdmin(r) {
 		p.NeedsToken = refusal != nil
 		p.Reads, p.Publishes = who.Grants(rights.Subscribe), who.Grants(rights.Publish)
+	}
+	if p.NeedsToken && len(p.Demands) > 0 {
+		p.Demands = []string{string(rights.Any)} // a pattern may be a topic's name
 	}
 	p.PublishToken = !h.gate.play && h.gate.rights.Needed(rights.Publish)
 	if h.gate.publishesNothing() {

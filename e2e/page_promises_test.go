@@ -56,6 +56,7 @@ func TestOperatorsArePromisedWhatTheyHave(t *testing.T) {
 	p.state("disconnected")
 	keys(p, "? C P / X 1 T ↑↓ Enter Esc")
 	p.wait(`!document.getElementById('keys-list').textContent.includes('journey')`)
+	p.says("#journey .hint", "Press an event to see what it was.")
 }
 
 // A number that has no chart is to be chosen where the page says that none is.

@@ -42,7 +42,7 @@ func (a *readiness) missing(ctx context.Context) []string {
 		}
 	}
 	if away > 0 {
-		why = append(why, fmt.Sprintf("the broker is out of touch, for %d topics", away))
+		why = append(why, fmt.Sprintf("the broker cannot be reached, or takes no events (topics: %d)", away))
 	}
 	return why
 }

@@ -163,7 +163,7 @@ function weir() {
         ['c', 'Connect, or disconnect', () => (page.stream.wanted ? this.disconnect() : this.connect())],
         ['p', 'Hold the view, or follow the newest event', () => this.toggleFollow()],
         ['/', `Filter: finds a row ${FOUND}`, () => { views.go('feed'); setTimeout(() => byID('filter-text').focus()); }],
-        ['x', 'Clear the feed', () => this.clear()],
+        ['x', 'Clear the feed and the charts, and count anew', () => this.clear()],
         ...ofViews,
         ['t', 'Try it', () => this.toggleTry()],
         ...(byID('topic-form') ? [['o', 'Open a topic by its name', () => topics.focus()]] : []),

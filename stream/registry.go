@@ -80,6 +80,9 @@ func (r *registry) forget(t *topic) {
 	}
 	r.mu.Unlock()
 	t.stopFollowing()
+	if b := t.health().Broker; b != nil && (b.State == SourceFailing || b.State == SourceDown) {
+		t.changed(&t.broker, SourceEnded, nil) // hooks shall not wait for it to be well
+	}
 }
 
 // all returns every topic, in no order.

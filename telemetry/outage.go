@@ -94,6 +94,9 @@ func (o *outages) source(c stream.SourceChange, label string) {
 	case stream.SourceStarting:
 		o.write(slog.LevelDebug, what+" starting", slog.String("topic", label))
 	case stream.SourceFailing, stream.SourceDown:
+		if c.Broker {
+			delete(o.fresh, c.Topic)
+		}
 		o.of(c).failed(c, label)
 	case stream.SourceUp:
 		if was := o.failing(c); was != nil && was.recovered(c.Topic) {
@@ -101,7 +104,14 @@ func (o *outages) source(c stream.SourceChange, label string) {
 		}
 		o.up(c, label)
 	case stream.SourceEnded:
-		if was := o.failing(c); was != nil {
+		was := o.failing(c)
+		switch {
+		case c.Broker: // the topic was removed, which says nothing of the broker
+			if delete(o.fresh, c.Topic); was != nil {
+				was.left(c.Topic)
+			}
+			return
+		case was != nil:
 			was.end()
 		}
 		o.write(slog.LevelInfo, what+" ended", slog.String("topic", label))
@@ -121,7 +131,8 @@ func (o *outages) up(c stream.SourceChange, label string) {
 		time.AfterFunc(brokerGather, func() {
 			o.mu.Lock()
 			defer o.mu.Unlock()
-			if o.closed {
+			if o.closed || len(o.fresh) == 0 { // or they have failed since
+				o.fresh = nil
 				return
 			}
 			attrs := []slog.Attr{slog.Int("topics", len(o.fresh))}
@@ -148,7 +159,10 @@ func (o *outages) failing(c stream.SourceChange) *outage {
 // of returns the outage that a failure is part of.
 func (o *outages) of(c stream.SourceChange) *outage {
 	if was := o.failing(c); was != nil {
-		return was
+		if !was.orphaned() {
+			return was
+		}
+		was.end() // what fails now is told anew
 	}
 	n := &outage{outages: o, what: "source", steady: sourceSteady, began: time.Now(), topics: make(map[string]failing), interval: outageFirst}
 	if c.Broker {
@@ -236,7 +250,8 @@ func (n *outage) again() {
 	switch {
 	case len(n.topics) > 0:
 		n.tell()
-	case !n.ends: // those that failed were removed
+	case n.ends, n.what == "broker": // another topic will say how the broker is
+	default: // what failed was removed
 		n.healed = time.Now()
 		n.end()
 		return
@@ -247,20 +262,36 @@ func (n *outage) again() {
 
 // recovered takes a topic out that is well. It reports whether the outage knew of it.
 func (n *outage) recovered(topic string) bool {
-	if _, is := n.topics[topic]; !is {
+	if _, is := n.topics[topic]; !is && !n.orphaned() {
 		return n.ends && n.what == "source" // it is known already that it is well
 	}
 	delete(n.topics, topic)
-	if len(n.topics) > 0 {
-		return true
-	}
 	n.healed = time.Now()
-	if !n.ends {
+	n.heals()
+	return true
+}
+
+// heals sees to it that the outage ends, if no topic fails any more.
+func (n *outage) heals() {
+	if len(n.topics) == 0 && !n.ends {
 		n.ends = true
 		n.after(n.steady, n.well)
 	}
-	return true
 }
+
+// left takes a topic out that was removed. Where others are well since it failed last,
+// the broker is.
+func (n *outage) left(topic string) {
+	f, is := n.topics[topic]
+	delete(n.topics, topic)
+	if is && n.healed.After(f.last) {
+		n.heals()
+	}
+}
+
+// orphaned reports whether all topics that failed were removed, so that it is not known
+// how the broker is.
+func (n *outage) orphaned() bool { return len(n.topics) == 0 && !n.ends && n.told > 0 }
 
 // well ends it, unless it has failed anew.
 func (n *outage) well() {

@@ -127,10 +127,58 @@ func TestOutageOfTopicsThatAreRemoved(t *testing.T) {
 		change(well(2, true))
 		time.Sleep(time.Hour)
 		end()
-		if got := log.String(); strings.Count(got, "broker failed") != 4 || strings.Count(got, "broker up") != 2 || !strings.Contains(got, "topics=2") {
+		if got := log.String(); strings.Count(got, "broker failed") != 4 || strings.Count(got, "broker up") != 1 || !strings.Contains(got, "topics=2") {
 			t.Errorf("the log says\n%s", got)
 		}
 	})
+}
+
+// A topic that is removed while it fails is no part of the outage any more, which is over
+// when the others are well, also if they were before; one that is well for a moment only is
+// not told as well. Nothing is known of a broker all of whose failing topics are removed,
+// until another topic says how it is.
+func TestRemovedInAnOutage(t *testing.T) {
+	gone := stream.SourceChange{Topic: "t0", Broker: true, State: stream.SourceEnded}
+	failed := []string{`level=WARN msg="broker failed" topics=2 failures=2 error=refused`}
+	for name, tc := range map[string]struct {
+		then []stream.SourceChange
+		want string
+	}{
+		"removed, then well":               {[]stream.SourceChange{gone, well(1, true)}, `level=INFO msg="broker up" topics=2 failures=2 after=20s`},
+		"well, then removed":               {[]stream.SourceChange{well(1, true), gone}, `level=INFO msg="broker up" topics=2 failures=2 after=10s`},
+		"all removed":                      {[]stream.SourceChange{gone, {Topic: "t1", Broker: true, State: stream.SourceEnded}}, ``},
+		"all removed, then another":        {[]stream.SourceChange{gone, {Topic: "t1", Broker: true, State: stream.SourceEnded}, well(2, true)}, `level=INFO msg="broker up" topics=2 failures=2 after=30s`},
+		"all removed, then another failed": {[]stream.SourceChange{gone, {Topic: "t1", Broker: true, State: stream.SourceEnded}, failure(2, true, 1)}, `level=WARN msg="broker failed" topic=t2 topics=1 failures=1 error=refused`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				change, log, end := outageRig(t, 3)
+				change(well(2, true))
+				change(failure(2, true, 1))
+				change(stream.SourceChange{Topic: "t2", Broker: true, State: stream.SourceEnded})
+				time.Sleep(time.Hour)
+				before := log.String()
+				if strings.Contains(before, "broker up") {
+					t.Errorf("the log says\n%s", before)
+				}
+				change(failure(0, true, 1))
+				change(failure(1, true, 1))
+				for _, c := range tc.then {
+					time.Sleep(10 * time.Second)
+					change(c)
+				}
+				time.Sleep(30 * time.Second)
+				end()
+				want := failed
+				if tc.want != "" {
+					want = append(want, tc.want)
+				}
+				if got := strings.TrimSpace(strings.TrimPrefix(log.String(), before)); got != strings.Join(want, "\n") {
+					t.Errorf("the log says\n%s\nwant\n%s", got, strings.Join(want, "\n"))
+				}
+			})
+		})
+	}
 }
 
 // When the end comes, a failure that was to be told a moment later is told at once, and

@@ -1,0 +1,45 @@
+package main
+
+import (
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+)
+
+// A topic on demand that is removed while Redis is away is no part of the outage any
+// more: the log says that Redis is back when it is.
+func TestTopicRemovedInAnOutage(t *testing.T) {
+	addr := freeAddr(t)
+	client, url := startRedisAt(t, addr)
+	p := start(t, 1, "-redis", url, "-topics", "run.*,ttl=6s", "-publish-token", publishing)
+	until(t, "the start to be told", func() bool { return strings.Contains(p.stderr.String(), `"broker up"`) })
+	if got := status(t, "POST", p.url+"/publish?topic=run.E", "Content-Type", "text/plain", "Authorization", "Bearer "+publishing); got != 200 {
+		t.Fatalf("publishing is answered by %d", got)
+	}
+	health := func() string {
+		resp, err := http.Get(p.url + "/sse-health")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer resp.Body.Close()
+		text, err := io.ReadAll(resp.Body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(text)
+	}
+	if !strings.Contains(health(), `"run.*"`) {
+		t.Fatalf("the topic is not in health: %s", health())
+	}
+	_ = client.ShutdownNoSave(t.Context()).Err() // it has no answer
+	until(t, "the outage to be told of both topics", func() bool {
+		return strings.Contains(p.stderr.String(), `"broker failed"`) && strings.Contains(p.stderr.String(), `"topics":2,"failures"`)
+	})
+	until(t, "the topic to be removed", func() bool { return !strings.Contains(health(), `"run.*"`) })
+	startRedisAt(t, addr)
+	until(t, "the end of the outage to be told", func() bool {
+		_, later, _ := strings.Cut(p.stderr.String(), `"broker failed"`)
+		return strings.Contains(later, `"broker up"`)
+	})
+}

@@ -112,8 +112,8 @@ func (c *config) settings() []setting {
 	serving := []setting{
 		{name: "addr", value: "HOST:PORT", def: "127.0.0.1:8080", group: groupServing, usage: "address to listen on; port 0 picks a free one, which is printed", set: address(&c.addr)},
 		{name: "source", value: "SPEC", def: "sensor, host", many: true, group: groupServing, usage: "where events come from, as [topic=]kind[:argument]; replaces the two that are there by default (x=http makes nothing by itself); may be given more than once (in the environment: one a line); kinds: " + strings.Join(c.kinds.Names(), ", "), set: c.addSource},
-		{name: "history", value: "N", def: strconv.Itoa(eventlog.DefaultHistory), group: groupServing, usage: "events that a topic keeps, for clients that come back", set: whole(&c.history, 1, 10_000_000)},
-		{name: "history-bytes", value: "N", def: strconv.Itoa(eventlog.DefaultBytes), group: groupServing, usage: "bytes that a topic keeps at most", set: whole(&c.historyBytes, 1<<10, 1<<40)},
+		{name: "history", value: "N", def: strconv.Itoa(eventlog.DefaultHistory), group: groupServing, usage: "events that a topic keeps at most, for clients that come back", set: whole(&c.history, 1, 10_000_000)},
+		{name: "history-bytes", value: "N", def: strconv.Itoa(eventlog.DefaultBytes), group: groupServing, usage: "bytes that a topic keeps at most; the newest event is kept however large", set: whole(&c.historyBytes, 1<<10, 1<<40)},
 		{name: "node", value: "NAME", def: "the host name", tells: true, group: groupServing, usage: "name of this node, told to clients and in the cluster view", set: text(&c.node)},
 		{name: "tls-cert", value: "FILE", group: groupServing, usage: "certificate chain in PEM; with -tls-key, serves HTTPS and HTTP/2", set: text(&c.tlsCert)},
 		{name: "tls-key", value: "FILE", group: groupServing, usage: "private key in PEM", set: text(&c.tlsKey)},

@@ -29,8 +29,14 @@ func TestFiguresSayOfWhatTheyAre(t *testing.T) {
 	}
 	filter(`"seq":5`)
 	p.says("#feed-count", "10 of 50 rows match · newest 50 of 60 that came here") // 50 to 59
+	s.publish("t", seq(60, 90)...)                                                // the rows that are hidden make room
+	p.says("#feed-count", "10 of 50 rows match · newest 50 of 90 that came here")
+	s.publish("t", seq(90, 110)...)
+	p.says("#feed-count", "10 of 50 rows match · 50 of 110 that came here") // 60 to 69 are not among them
 	filter("no such thing")
-	p.says("#feed-count", "0 of 50 rows match · newest 50 of 60 that came here")
+	p.says("#feed-count", "0 of 50 rows match · 50 of 110 that came here")
 	filter("")
-	p.says("#feed-count", "newest 50 of 60 that came here")
+	p.says("#feed-count", "50 of 110 that came here")
+	s.publish("t", seq(110, 160)...)
+	p.says("#feed-count", "newest 50 of 160 that came here")
 }

@@ -92,7 +92,7 @@ export function figures(page) {
       this.noneMatch = feed.noneMatch;
       // While it is held, newer ones wait.
       const held = !feed.following && feed.pending > 0;
-      const of = stats.total > shown && (held || shown >= MAX_ITEMS) ? `${held ? '' : 'newest '}${shown} of ${this.total} that came here${held ? ', not the newest' : ''}` : '';
+      const of = stats.total > shown && (held || shown >= MAX_ITEMS) ? `${held || !areNewest(feed.items) ? '' : 'newest '}${shown} of ${this.total} that came here${held ? ', not the newest' : ''}` : '';
       const part = feed.isFiltered ? searchedInPart(feed.items, document.getElementById('filter-text').value) : 0;
       this.noneMatchMore = part ? NOT_SEARCHED : '';
       const matching = feed.isFiltered ? `${feed.matching} of ${shown} ${shown === 1 ? 'row matches' : 'rows match'}${part ? `, ${part} searched in part` : ''}` : '';
@@ -137,5 +137,9 @@ export function figures(page) {
     },
   };
 }
+
+// areNewest says whether no event came between those of some rows: where a filter hides
+// rows, it is these that make room for newer ones.
+const areNewest = (items) => Number(items[items.length - 1].dataset.nth) - Number(items[0].dataset.nth) === items.length - 1;
 
 const ago = (ms) => (ms < 1000 ? 'now' : `${lasting(ms)} ago`);

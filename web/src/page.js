@@ -275,7 +275,7 @@ export class Page {
           this.#recovered(this.#fault.came(), entered);
         }
         this.stats.count(entered);
-        this.feed.add(message.data, { received: run.receivedAt, replayed, mine: run.mine, by: run.by });
+        this.feed.add(message.data, { received: run.receivedAt, replayed, mine: run.mine, by: { ...run.by, nth: this.stats.total } });
         this.#on.message(message, replayed);
         this.#on.change();
         return;

@@ -7,6 +7,7 @@ const reasons = {
   expired: 'they are older than what the server keeps',
   restart: 'the server was restarted, or the topic begun anew, and holds nothing from before',
   reset: 'the log was reset',
+  unknown: 'the server does not know the place where this page left off',
 };
 
 // gapText says from when to when events may be missing, and of how many the server

@@ -112,6 +112,7 @@ test('a gap says from when to when events may be missing, and how many where tha
   assert.match(gapText(`${at}-0`, `${at + 21_000}-3`, 'restart', 0, at - 15_000), /missing, 20:05:09–20:05:30:/);
   assert.match(gapText(`${at}-0`, `${at + 21_000}-3`, 'restart', 0, at + 30_000), /missing, 20:05:09–20:05:30:/);
   assert.equal(gapText(`${at}-0`, `${at + 900}-3`, 'slow', 40), '40 events are missing, 20:05:09.007–20:05:09.907: this page was too slow to keep up.');
+  assert.equal(gapText(`${at + 900}-3`, `${at}-0`, 'unknown'), 'Events may be missing here: the server does not know the place where this page left off.');
   assert.equal(gapText('', '', 'slow', 1), '1 event is missing here: this page was too slow to keep up.');
   const old = Date.UTC(2020, 0, 1, 20, 5, 9, 7);
   assert.match(gapText(`${old}-0`, `${old + 21_000}-3`, 'slow'), /missing, 2020-01-01 20:05:09–20:05:30:/);

@@ -38,7 +38,7 @@ func TestGivingUpAndRetry(t *testing.T) {
 	p.wait(`window.htmx && document.body.dataset.state === 'disconnected'`)
 	via.down()
 	p.click("#connect")
-	p.wait(`document.getElementById('retry-countdown').textContent === 'Gave up after 8 tries.'`)
+	p.wait(`document.getElementById('retry-countdown').textContent === 'Gave up after 8 more tries.'`)
 	p.wait(`document.body.dataset.state === 'error' && document.getElementById('retry').textContent === 'Retry'`)
 	// The first attempt and eight more, and then none.
 	n := p.streamRequests()

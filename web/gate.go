@@ -138,7 +138,7 @@ func (g *gate) watcher(r *http.Request) (*rights.Holder, *stream.Refusal) {
 		if addr, _ := r.Context().Value(http.LocalAddrContextKey).(*net.TCPAddr); addr != nil && addr.IP.IsLoopback() && !forwarded(r) {
 			return who, nil
 		}
-		return nil, problem(http.StatusForbidden, rejectStreams, "Everybody's streams are shown on the admin address, and on a loopback address.")
+		return nil, problem(http.StatusForbidden, rejectStreams, "Everybody's streams are shown on an admin address (-admin-addr), and on a loopback address.")
 	case !who.MayAll(rights.Subscribe):
 		return nil, problem(http.StatusForbidden, rights.ReasonTopicToken, "The streams of every topic are shown, and the token is not valid for all of them.")
 	}

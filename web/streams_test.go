@@ -212,7 +212,7 @@ func TestPageSaysWhereTheStreamsAre(t *testing.T) {
 		o.Access.Rights = access
 	}
 	onAdmin := newSite(t, func(o *web.Options) { o.Admin = true })
-	const admin, loopback = "Streams and Traces are on the admin address.", "streams are shown on the admin address, and on a loopback address."
+	const admin, loopback = "Streams and Traces are on the admin address.", "streams are shown on an admin address (-admin-addr), and on a loopback address."
 	for _, c := range []struct {
 		name string
 		w    *httptest.ResponseRecorder

@@ -122,7 +122,7 @@ export function status(page) {
       const which = attempt ? ` (${attempt} of ${maxAttempts})` : '';
       if (state === 'connecting') this.retryText = `Trying again${which}…`;
       else if (retryAt) this.retryText = `Next try in ${secondsUntil(retryAt, at)} s${which}${this.network === 'offline' ? ', or when the network is back' : ''}`;
-      else this.retryText = gaveUp ? `Gave up after ${maxAttempts} tries.` : '';
+      else this.retryText = gaveUp ? `Gave up after ${maxAttempts} more tries.` : '';
     },
 
     // showSilence says no more of a stream than is known: one whose heartbeat is overdue

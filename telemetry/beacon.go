@@ -118,19 +118,16 @@ func epoch(ms float64) (time.Time, bool) {
 	return time.UnixMilli(int64(whole)).Add(time.Duration(part * float64(time.Millisecond))), true
 }
 
-// maxDelay is how long a report may have been on its way for the page's own offset
-// to be believed: a clock may have been set since the page measured it.
-const maxDelay = 10 * time.Second
-
 // correction is what makes the page's times the server's, for a beacon that was sent
 // at a time by the page's clock. The times may still be wrong by the slack. It is the
 // page's own correction, if that can be true: a row and its journey then agree,
-// however long the report travelled.
+// however long the report travelled. Where the page's clock was set back since it measured, the
+// times are before the event's, and refused.
 func (b *beacon) correction(sent, now time.Time) (by, slack time.Duration) {
 	skew := now.Sub(sent)
 	if b.Offset != nil && math.Abs(*b.Offset) <= float64(maxClockSkew.Milliseconds()) {
 		offset := time.Duration(*b.Offset * float64(time.Millisecond))
-		if travelled := skew - offset; travelled >= -timeTolerance && travelled <= maxDelay {
+		if travelled := skew - offset; travelled >= -timeTolerance && travelled <= maxReportAge {
 			return min(offset, skew), min(max(travelled, 0), maxTravel)
 		}
 	}

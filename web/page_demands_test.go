@@ -23,5 +23,8 @@ func TestPageTellsNoPatternBeforeARightIsShown(t *testing.T) {
 		if got := strings.Contains(page, "takeover"); got != told {
 			t.Errorf("%q: the pattern is told: %v", token, got)
 		}
+		if got := strings.Contains(page, "Opens any topic of takeover: it is made"); got != told || strings.Contains(page, "Opens any topic") != told {
+			t.Errorf("%q: what the field opens is told: %v", token, got)
+		}
 	}
 }

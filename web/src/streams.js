@@ -179,7 +179,7 @@ export class StreamsView {
     const next = this.#nextTry();
     if (!fresh && this.#topics.length) empty.textContent = `A${this.#asItWas().slice(1)}.${next}`;
     else if (state === 'error' || next) empty.textContent = (this.#page().stream.error ? 'There is no picture while there is no line.' : `${error.message} ${error.detail ?? ''}`.trim()) + next;
-    else empty.textContent = state === 'connected' ? 'There is no topic yet. Publish to one, and it shows here.' : 'Opening the picture…';
+    else empty.textContent = state === 'connected' && this.#told ? 'There is no topic yet. Publish to one, and it shows here.' : 'Opening the picture…';
     byID('bands').toggleAttribute('data-stale', !fresh);
   }
 

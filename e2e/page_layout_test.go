@@ -149,3 +149,46 @@ func TestColumnsOfRowsStandInLine(t *testing.T) {
 	}
 	p.wait(`document.querySelector('#sse-feed [data-measure=much] b').textContent === '123,456,789,012,345.67'`)
 }
+
+// What stands around the rows may be lower for a moment, as charts that are drawn anew:
+// the browser scrolls, and that is no reader who leaves the newest.
+func TestFollowOutlivesTheLayout(t *testing.T) {
+	t.Parallel()
+	s := startServer(t, "-source", "t=http")
+	p := openPage(t, s.url())
+	p.connect()
+	s.publish("t", seq(0, 50)...)
+	p.latest(49)
+	const (
+		frames = `await new Promise((r) => requestAnimationFrame(() => requestAnimationFrame(() => requestAnimationFrame(r))));`
+		newest = `(() => { const f = document.getElementById('sse-feed'); return f.scrollHeight - f.clientHeight - f.scrollTop <= 1 })()`
+		follow = `document.getElementById('follow').getAttribute('aria-pressed')`
+	)
+	p.wait(`%s`, newest)
+	// In one task, from one frame to the next, and across several.
+	for _, between := range []string{``, `await new Promise(requestAnimationFrame);`, frames} {
+		for _, change := range []string{`at('charts').style.marginBottom = '-20px'`, `at('feed-card').style.marginTop = '-40px'`, `at('sse-feed').parentElement.style.marginTop = '-25px'`} {
+			got := eval[string](p, `(async () => {
+				const at = (id) => document.getElementById(id), feed = at('sse-feed'), before = feed.scrollTop, changed = [at('charts'), at('feed-card'), feed.parentElement];
+				%s;
+				const moved = feed.clientHeight && feed.scrollTop < before;
+				%s
+				for (const { style } of changed) style.marginBottom = style.marginTop = '';
+				%s
+				return [moved, %s, %s].join();
+			})()`, change, between, frames, follow, newest)
+			if got != "true,true,true" {
+				t.Fatalf("after %s, then %q: moved, following and at the newest are %s", change, between, got)
+			}
+		}
+	}
+
+	// A reader does leave it: with the bar, which tells of itself by the place alone, and with the wheel.
+	p.run(`document.getElementById('sse-feed').scrollTop -= 14`)
+	p.wait(`%s === 'false'`, follow)
+	p.click("#follow")
+	p.wait(`%s === 'true' && %s`, follow, newest)
+	box := eval[map[string]float64](p, `document.getElementById('sse-feed').getBoundingClientRect().toJSON()`)
+	p.do(chromedp.MouseEvent(chromedp.MouseWheel, box["x"]+box["width"]/2, box["y"]+box["height"]/2, wheel(-60)))
+	p.wait(`%s === 'false'`, follow)
+}

@@ -1,6 +1,8 @@
 // The view of the feed: it follows the newest row until the reader leaves it;
 // then what the reader looks at does not move.
 
+import { Gauge } from './gauge.js';
+
 const AT_BOTTOM = 8; // px
 
 export class Tail {
@@ -8,6 +10,7 @@ export class Tail {
 
   #root;
   #changed;
+  #gauge;
   #scrolledTo = 0; // by us; any other position is the reader's doing
   #viewHeight = 0; // when it was scrolled by us
   #contentHeight = 0;
@@ -18,6 +21,7 @@ export class Tail {
   constructor(root, changed) {
     this.#root = root;
     this.#changed = changed;
+    this.#gauge = new Gauge(root);
     root.addEventListener('scroll', () => this.#scrolled(), { passive: true });
     root.addEventListener('wheel', (event) => this.#wheeled(event), { passive: true });
     new ResizeObserver(() => this.#changed()).observe(root);
@@ -37,6 +41,7 @@ export class Tail {
     this.#scrolledTo = root.scrollTop;
     this.#viewHeight = root.clientHeight;
     this.#contentHeight = root.scrollHeight;
+    this.#gauge.set();
   }
 
   // above counts the rows that are out of sight above the view.
@@ -84,10 +89,7 @@ export class Tail {
   #scrolled() {
     const root = this.#root;
     if (Math.abs(root.scrollTop - this.#scrolledTo) < 1) return;
-    // Where the view grows or the rows shrink, as when a banner goes, it is the
-    // browser that scrolls. An event that comes in the same frame would make
-    // that look like a reader who leaves the tail.
-    if (this.following && (root.clientHeight !== this.#viewHeight || root.scrollHeight < this.#contentHeight)) return this.#changed();
+    if (this.following && this.#movedByLayout) return this.#changed();
     const down = root.scrollTop > this.#scrolledTo;
     this.#scrolledTo = root.scrollTop;
     this.#owed = 0;
@@ -97,6 +99,14 @@ export class Tail {
     } else if (below <= AT_BOTTOM && (down || root.scrollTop === 0) && root.scrollHeight > root.clientHeight) {
       this.follow(true); // back at the tail
     }
+  }
+
+  // #movedByLayout says whether it is the browser that scrolls: where the view grows or
+  // the rows shrink, as when a banner goes or charts are drawn anew, also where the view
+  // has its old height again. It would look like a reader who leaves the tail.
+  get #movedByLayout() {
+    const root = this.#root;
+    return root.clientHeight !== this.#viewHeight || root.scrollHeight < this.#contentHeight || this.#gauge.moved;
   }
 
   // #wheeled knows that a reader leaves the tail before the view has moved: an

@@ -100,6 +100,7 @@ func NewPulse() *Pulse {
 	return p
 }
 
+func (p *Pulse) Subscribed()          { p.subscribed() }
 func (p *Pulse) Heard()               { p.heard(nil) }
 func (p *Pulse) Taken(sent time.Time) { _ = p.taken(sent, nil) }
 func (p *Pulse) Deaf() bool           { return p.deaf() }

@@ -30,6 +30,7 @@ type pulse struct {
 	err     error     // of the last one
 	came    time.Time // when one was heard last
 	unheard time.Time // when one was taken of which nothing was heard since
+	since   time.Time // since when it is subscribed: what was sent before need not be heard
 	next    int64     // the count that the next one will tell; -1: not known
 }
 
@@ -99,7 +100,7 @@ func (p *pulse) taken(sent time.Time, err error) (before error) {
 		p.beaten = true
 		close(p.first)
 	}
-	if err == nil && p.unheard.IsZero() && p.came.Before(sent) {
+	if err == nil && p.unheard.IsZero() && p.came.Before(sent) && p.since.Before(sent) {
 		p.unheard = time.Now()
 	}
 	return before
@@ -112,11 +113,12 @@ func (p *pulse) last() error {
 	return p.err
 }
 
-// subscribed begins to wait for what is heard.
+// subscribed begins to wait for what is heard: when a subscription begins, and anew when
+// Redis has taken it, since what was published in between may not come back.
 func (p *pulse) subscribed() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.unheard = time.Time{}
+	p.unheard, p.since = time.Time{}, time.Now()
 }
 
 // heard takes a pulse that came back. It reports whether Redis has lost some.

@@ -29,3 +29,34 @@ func TestPulseHeardBeforeItIsTaken(t *testing.T) {
 		}
 	})
 }
+
+// A pulse that Redis took before it took the subscription does not come back, and is not
+// missed, whether or not it is known by then that it was taken.
+func TestPulseBeforeTheSubscription(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for _, early := range []bool{true, false} {
+			p := redislog.NewPulse()
+			p.Subscribed() // it is asked for
+			time.Sleep(time.Millisecond)
+			sent := time.Now()
+			time.Sleep(time.Millisecond)
+			if early {
+				p.Taken(sent)
+			}
+			p.Subscribed() // Redis says so
+			time.Sleep(time.Millisecond)
+			if !early {
+				p.Taken(sent)
+			}
+			time.Sleep(time.Minute)
+			if p.Deaf() {
+				t.Errorf("a pulse from before the subscription is missed (known to be taken before: %t)", early)
+			}
+			p.Taken(time.Now())
+			time.Sleep(time.Minute)
+			if !p.Deaf() {
+				t.Error("a pulse that did not come back is not missed")
+			}
+		}
+	})
+}

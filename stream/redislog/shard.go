@@ -202,7 +202,10 @@ func (s *shard) listen(_ context.Context, sub *subscription) error {
 			return err
 		}
 		if n.channel == pulse {
-			if n.kind == "smessage" && s.pulse.heard(n.payload) {
+			switch {
+			case n.kind == "ssubscribe":
+				s.pulse.subscribed()
+			case n.kind == "smessage" && s.pulse.heard(n.payload):
 				s.suspect()
 			}
 			continue

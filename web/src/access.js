@@ -61,6 +61,21 @@ export function askPublisher(why = '') {
   byID('ask-token').focus();
 }
 
+// admitted hears that the page's stream is open. A page that still asks for a token to read
+// is loaded again, with what the token allows that the browser keeps now: the last one is
+// good again, or another tab gave one. The server says first whether it would ask again: the
+// stream may be another tab's, and older than the token, and the page would be loaded for ever.
+export async function admitted() {
+  if (!isReaderAsked()) return;
+  try {
+    const answer = await fetch(location.href, { headers: { Accept: 'text/html' }, cache: 'no-store' });
+    const next = new DOMParser().parseFromString(await answer.text(), 'text/html');
+    if (answer.ok && next.getElementById('connect') && next.getElementById('ask')?.hidden !== false) location.reload();
+  } catch {
+    // The server is away: the next stream tells it again.
+  }
+}
+
 // topicChosen takes back what was said of a token for the topic before.
 export function topicChosen() {
   if (misses) byID('ask-said').textContent = hint;

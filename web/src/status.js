@@ -1,6 +1,6 @@
 // The state of the stream in words: the head of the page and its banners.
 
-import { asksReader } from './access.js';
+import { admitted, asksReader } from './access.js';
 import { elapsed, lasting, secondsUntil } from './clock.js';
 
 const STATUS = { disconnected: 'Disconnected', connecting: 'Connecting...', connected: 'Connected', error: 'Error' };
@@ -102,6 +102,7 @@ export function status(page) {
         this.announcement = state === 'error' && !own ? `Error. ${error?.message ?? ''}` : this.statusText;
         if (state === 'error' && this.noticeKind === 'stream-error') this.hasNotice = false;
         if (error === null) this.keepFocus('error-banner');
+        if (state === 'connected') admitted();
       }
       this.showSilence(state, silent);
       this.showButton(wanted);

@@ -162,7 +162,7 @@ export class Chart {
     const { label, unit, lines, others } = this.#measure;
     const told = [...lines].map(([subject, { series }]) => {
       const [low, high] = series.range().map((value) => this.#say(value));
-      return `${this.#legend.length ? `${subject || 'no subject'}: ` : ''}latest ${this.#say(series.latest)} ${unit}, between ${low} and ${high} over the last ${series.length} values`;
+      return `${this.#legend.length ? `${subject || 'no subject'}: ` : ''}latest ${[this.#say(series.latest), unit].filter(Boolean).join(' ')}, between ${low} and ${high} over the last ${series.length === 1 ? 'value' : `${series.length} values`}`;
     });
     this.canvas.setAttribute('aria-label', `${label}: ${told.join('; ')}${others.size ? `; ${this.others.textContent}` : ''}`);
   }

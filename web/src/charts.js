@@ -163,6 +163,7 @@ export class Charts {
 
   // #push returns the line that a value has come to, or undefined.
   #push(known, { subject, at, late }, value, text) {
+    if (!Number.isFinite(value)) return undefined; // 1e400, which cannot be drawn
     known.late ||= late; // the events' own times are others
     const line = this.#lineOf(known, subject);
     known.count++;

@@ -50,6 +50,7 @@ type Conn struct {
 	missed  atomic.Int64 // events that gaps told of
 	writing atomic.Int64 // events of the batch under way: the cursor is past them, and the client has not been sent them
 	wait    wait
+	cut     atomic.Bool               // by cutOff
 	last    atomic.Pointer[lastState] // nil while the stream is open
 }
 
@@ -168,7 +169,7 @@ func (c *Conn) Unsent() (events int64, atLeast bool) {
 
 // Stuck returns for how long the write under way has waited since the client last took
 // something, 0 when none waits, and how long it takes until the client is cut off for
-// that: Handler.WriteTimeout, less what is over; 0 when it is being cut off. On HTTP/2,
+// that: Handler.WriteTimeout, less what is over, or sooner by [Handler.Drain]; 0 when it is being cut off. On HTTP/2,
 // where nobody sees what a client takes of a stream, a write has waited since it began.
 func (c *Conn) Stuck() (since, left time.Duration) {
 	if c.s == nil {
@@ -178,7 +179,19 @@ func (c *Conn) Stuck() (since, left time.Duration) {
 	if !waits {
 		return 0, 0
 	}
-	return since, max(0, or(c.s.h.WriteTimeout, defaultWriteTimeout)-since)
+	left = max(0, or(c.s.h.WriteTimeout, defaultWriteTimeout)-since)
+	if drain, ok := c.s.h.conns.cutIn(); ok {
+		left = min(left, drain)
+	}
+	return since, left
+}
+
+// cutOff ends a stream whose client takes nothing, which is to end already: its write
+// fails. On HTTP/2 the streams beside it fail, too.
+func (c *Conn) cutOff() {
+	if c.raw != nil && c.cut.CompareAndSwap(false, true) {
+		netpoll.Shut(c.raw)
+	}
 }
 
 // TimeToLoss returns how long it takes until the topic's log drops what the client is

@@ -28,6 +28,7 @@ type conns struct {
 	totals    Totals
 	draining  bool
 	drainedAt time.Time     // when the drain is to be over
+	cutAt     time.Time     // when it cuts off who takes nothing; zero: not known
 	idle      chan struct{} // closed when the last connection has gone in a drain
 	faulted   []Faulted     // the latest streams that a fault has ended, as a ring
 	oldest    int           // of them
@@ -98,15 +99,15 @@ func (a *conns) counted() Totals {
 }
 
 // drain lets nobody in any more, has the open connections end, spread over the
-// duration, and returns a channel that is closed when all have. Draining again
-// changes nothing.
-func (a *conns) drain(spread time.Duration) (idle <-chan struct{}) {
+// duration, and returns a channel that is closed when all have. The deadline, if it is
+// not zero, is when cutOff is called at the latest. Draining again changes nothing.
+func (a *conns) drain(spread time.Duration, deadline time.Time) (idle <-chan struct{}) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.draining {
 		return a.idle
 	}
-	a.draining, a.drainedAt = true, time.Now().Add(spread)
+	a.draining, a.drainedAt, a.cutAt = true, time.Now().Add(spread), deadline
 	a.idle = make(chan struct{})
 	if len(a.open) == 0 {
 		close(a.idle)
@@ -128,4 +129,41 @@ func (a *conns) drainLeft() time.Duration {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return max(0, time.Until(a.drainedAt))
+}
+
+// Bounds of the end of a drain whose time is over.
+const (
+	cutLook  = 20 * time.Millisecond  // between two looks
+	cutAfter = 100 * time.Millisecond // that a client has taken nothing of a write
+	cutAll   = time.Second            // after which every stream that is left is cut off
+)
+
+// cutOff ends the open connections at once, and cuts off those whose client takes
+// nothing, until idle is closed.
+func (a *conns) cutOff(idle <-chan struct{}) {
+	for _, c := range a.list() {
+		c.Close(closeDrain)
+	}
+	look := time.NewTicker(cutLook)
+	defer look.Stop()
+	for began := time.Now(); time.Since(began) < 2*cutAll; {
+		select {
+		case <-idle:
+			return
+		case now := <-look.C:
+			for _, c := range a.list() {
+				if waited, waits := c.wait.under(now); waits && waited >= cutAfter || now.Sub(began) >= cutAll {
+					c.cutOff()
+				}
+			}
+		}
+	}
+}
+
+// cutIn is how long it is until a drain cuts off who takes nothing; not ok when there
+// is no such time.
+func (a *conns) cutIn() (left time.Duration, ok bool) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return max(0, time.Until(a.cutAt)), !a.cutAt.IsZero()
 }

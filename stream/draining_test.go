@@ -1,8 +1,11 @@
 package stream_test
 
 import (
+	"context"
+	"errors"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -92,4 +95,36 @@ func TestDrainBehindARecoveringMiddleware(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A drain whose time is over cuts off who takes nothing, when it said that it would, and
+// tells that as its own doing.
+func TestDrainCutsOffWhoTakesNothing(t *testing.T) {
+	onEveryTransport(t, func(t *testing.T, open func(stream.HubOptions, *stream.Handler) *site) {
+		s := open(stream.HubOptions{Topic: stream.TopicOptions{History: 1_000_000, Bytes: 1 << 30}}, &stream.Handler{WriteTimeout: time.Hour})
+		s.dial(t)
+		until(t, "the connection", func() bool { return s.handler.Active() == 1 })
+		c := s.handler.Conns()[0]
+		until(t, "a write to wait", func() bool {
+			waits, _ := c.Stuck()
+			if waits == 0 {
+				s.publish(t, `"`+strings.Repeat("x", 50_000)+`"`)
+			}
+			return waits > time.Second/4 && untaken(c)
+		})
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second/2)
+		defer cancel()
+		over := make(chan error, 1)
+		go func() { over <- s.handler.Drain(ctx, 0) }()
+		until(t, "the drain", s.handler.Draining)
+		if _, left := c.Stuck(); left > time.Second/2 {
+			t.Errorf("it is to be cut off in %v", left)
+		}
+		if err := <-over; !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("the drain ends with %v", err)
+		}
+		if n := s.handler.Active(); n != 0 || c.Left() != "drain" || s.handler.Totals().Closed["drain"] != 1 {
+			t.Errorf("after the drain %d streams are open; the one that took nothing ended as %q", n, c.Left())
+		}
+	})
 }

@@ -94,22 +94,22 @@ func (h *Handler) Totals() Totals { return h.conns.counted() }
 
 // Drain refuses new streams and ends the open ones, spread over the duration
 // so that their clients do not all come back at once: each at a moment of its
-// own, by chance, between two events. It returns when all have ended, or with
-// the context's error. Clients come back to the next server: the topics have not
+// own, by chance, between two events. It returns when all have ended. When the context
+// is done before, the others end at once, those whose client takes nothing are cut off,
+// and Drain returns the context's error a little later. Clients come back to the next server: the topics have not
 // ended. A new stream is refused with 503; who accepts nothing but an event stream
 // would give up at that: its connection (on HTTP/2 its stream) is closed without an
 // answer, and where a middleware's writer has neither Unwrap nor Hijack it is told by a
 // stream of one stream-error. At a shutdown call Drain first, then
 // http.Server.Shutdown, which waits for open streams, and Hub.Close last.
 func (h *Handler) Drain(ctx context.Context, spread time.Duration) error {
-	idle := h.conns.drain(spread)
+	deadline, _ := ctx.Deadline()
+	idle := h.conns.drain(spread, deadline)
 	select {
 	case <-idle:
 		return nil
 	case <-ctx.Done():
-		for _, c := range h.Conns() {
-			c.Close(closeDrain)
-		}
+		h.conns.cutOff(idle)
 		return ctx.Err()
 	}
 }

@@ -273,6 +273,8 @@ func (s *session) failed(err error) (CloseReason, error) {
 	switch {
 	case errors.Is(err, errForeignDeadline):
 		return closeError, err
+	case s.conn.cut.Load() && why != nil:
+		return why.reason, err
 	case errors.Is(err, os.ErrDeadlineExceeded) && why != nil && !why.reason.cut():
 		return why.reason, err // it was to end, and the client did not take what was under way
 	case errors.Is(err, os.ErrDeadlineExceeded):

@@ -127,7 +127,7 @@ func (c *config) settings() []setting {
 		{name: "transport", value: "NAME", def: transportAuto, group: groupStreams, usage: "auto: on Linux, a few goroutines write to all plain HTTP/1.1 streams; net/http: a goroutine for each", set: oneOf(&c.transport, transportAuto, transportPlain)},
 		{name: "compress", group: groupStreams, usage: "serve gzip to clients that accept it; each event is compressed once for all of them", set: boolean(&c.compress)},
 		{name: "lifetime", value: "DURATION", def: "0s", group: groupStreams, usage: "end a stream at this age, give or take a tenth; clients come back; 0 never does", set: duration(&c.lifetime, 0, 365*24*time.Hour)},
-		{name: "drain", value: "DURATION", def: "5s", group: groupStreams, usage: "on SIGTERM or Ctrl-C, end the open streams spread over this long; who takes nothing is cut up to 4s later; a second signal ends at once", set: duration(&c.drain, 0, time.Hour)},
+		{name: "drain", value: "DURATION", def: "5s", group: groupStreams, usage: "on SIGTERM or Ctrl-C, end the open streams spread over this long; who takes nothing is cut off 2s later; a second signal ends at once", set: duration(&c.drain, 0, time.Hour)},
 	}
 	keeping := []setting{
 		{name: "redis", value: "URL", group: groupKeeping, usage: "share topics with other nodes through Redis, such as redis://:password@host:6379/0; also rediss:// (TLS), unix:///path, redis+sentinel://host:port,host:port/master-name and redis+cluster://host:port,host:port", set: text(&c.redis), secret: hasPassword},

@@ -115,7 +115,7 @@ func (t *topics) drain(second context.Context, over time.Duration) (open int) {
 	ctx, cancel := context.WithTimeout(second, over+lastWord)
 	defer cancel()
 	if err := t.handler.Drain(ctx, over); err != nil && open > 0 {
-		t.logger.Warn("streams were cut at the end", "left", t.handler.Active(), "of", open)
+		t.logger.Warn("streams were cut at the end", "of", open)
 	}
 	return open
 }

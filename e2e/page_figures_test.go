@@ -61,7 +61,7 @@ func TestChartsHaveALineForEachSubject(t *testing.T) {
 	p.total(8)
 	legend := `[...document.querySelectorAll('[data-chart=level] .chart-line')].map((e) => e.textContent).join()`
 	p.wait(`%s === 's03,s1103'`, legend)
-	p.wait(`document.querySelector('[data-chart=level] .chart-plot').ariaLabel === 'level: s0: latest 3 , between 0 and 3 over the last 4 values; s1: latest 103 , between 100 and 103 over the last 4 values'`)
+	p.wait(`document.querySelector('[data-chart=level] .chart-plot').ariaLabel === 'level: s0: latest 3, between 0 and 3 over the last 4 values; s1: latest 103, between 100 and 103 over the last 4 values'`)
 	// A row has the colour of its line.
 	p.wait(`[...document.querySelectorAll('#sse-feed .measure')].slice(-2).every((e) => e.dataset.color === document.querySelector('[data-subject=' + e.closest('.data-item').dataset.subject + ']').dataset.color)`)
 	for subject := range 7 {
@@ -83,6 +83,22 @@ func TestChartsHaveALineForEachSubject(t *testing.T) {
 	p.visible(".charts-scope")
 	p.run(`document.getElementById('filter-text').value = ''; document.getElementById('filter-text').dispatchEvent(new Event('input', { bubbles: true }))`)
 	p.hidden(".charts-scope")
+}
+
+// A number that no chart can draw is none of the three values from which on there is one.
+func TestChartsAreOfThreeValues(t *testing.T) {
+	t.Parallel()
+	s := startServer(t, "-source", "t=http")
+	p := openPage(t, s.url())
+	p.connect()
+	s.publish("t", `1e400`, `1`, `{"other":1}`, `{"other":2}`, `{"other":3}`, `2`)
+	p.total(6)
+	p.wait(`document.querySelector('[data-chart=other]')`)
+	if eval[bool](p, `Boolean(document.querySelector('[data-chart=t]'))`) {
+		t.Error("there is a chart of two values")
+	}
+	s.publish("t", `3`)
+	p.wait(`document.querySelector('[data-chart=t] .chart-plot')?.ariaLabel === 't: latest 3, between 1 and 3 over the last 3 values'`)
 }
 
 // Events of other days are seen to be of other days, in the zone that is chosen.

@@ -122,6 +122,32 @@ func TestBackGoesToTheTopicBefore(t *testing.T) {
 	p.state("connected")
 }
 
+// A topic that was followed is followed when the reader comes back to it, also where its
+// rows are higher than those of the topic in between.
+func TestTopicIsFollowedAgain(t *testing.T) {
+	t.Parallel()
+	s := startServer(t, "-source", "high=http", "-source", "low=http", "-publish-rate", "0")
+	s.publish("low", seq(0, 50)...)
+	var events []string
+	for n := range 50 {
+		events = append(events, fmt.Sprintf(`{"n":%d,"b":1,"c":2,"d":3,"e":4,"f":5,"g":6,"h":7}`, n))
+	}
+	s.publish("high", events...)
+	p := openPage(t, s.url())
+	p.connect()
+	p.total(50)
+	for range 2 {
+		for _, topic := range []string{"low", "high"} {
+			p.choose(topic)
+			p.state("connected")
+			p.total(50)
+			p.says("#follow", "Following ↓")
+			p.wait(`(() => { const feed = document.getElementById('sse-feed'); return feed.scrollHeight - feed.clientHeight - feed.scrollTop <= 1 })()`)
+		}
+	}
+	p.says("#follow", "Following ↓")
+}
+
 // The columns of the rows stand in line, whatever their latency says, and a number that has
 // no room in its column goes on behind a comma.
 func TestColumnsOfRowsStandInLine(t *testing.T) {

@@ -24,6 +24,7 @@ type readerEnd struct {
 	Fault   bool               `json:"fault,omitempty"`
 	Events  int64              `json:"events"`
 	Unsent  int64              `json:"unsent"`            // events that came while it was open and that it was not sent
+	Missed  int64              `json:"missed,omitempty"`  // of these, those that gaps had told it of
 	AtLeast bool               `json:"atLeast,omitempty"` // of those that were sent, some may not have arrived
 }
 
@@ -105,7 +106,7 @@ func (f *framer) end(known *seenReader, now time.Time) {
 	}
 	of.add(readerEnd{
 		readerOpen: openOf(known.n, known.conn), At: now.UnixMilli(), Reason: reason, Fault: reason.Fault(),
-		Events: known.conn.Events(), Unsent: unsent, AtLeast: atLeast,
+		Events: known.conn.Events(), Unsent: unsent, Missed: known.conn.Missed(), AtLeast: atLeast,
 	})
 }
 

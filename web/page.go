@@ -36,6 +36,8 @@ type Page struct {
 	// Elsewhere says where the views are that the page lacks; "" where it lacks none, or
 	// where they are is of no use to who asks.
 	Elsewhere string
+	// AllTopics says that traces of all topics are shown at first.
+	AllTopics bool
 	// Operators says that the page has the views for operators alone: it is on
 	// the admin address, which serves no topic.
 	Operators bool
@@ -137,6 +139,7 @@ func (h *pageHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	if isAdmin(r) {
 		p.Operators, p.View = true, "streams"
+		p.AllTopics = !query.Has("topic") // the page has no choice of one
 	}
 	switch view := query.Get("view"); {
 	case strings.HasPrefix(r.URL.Path, "/traces"):

@@ -32,11 +32,13 @@ export const cutText = (reason) => CUT[reason] ?? '';
 // ended is a stream that is over as a row of the table: what the server told of it,
 // with what the view says of every reader.
 export function ended(end) {
-  const { reason, fault, unsent, atLeast } = end;
+  const { reason, fault, unsent, missed = 0, atLeast } = end;
+  const behind = unsent - missed;
   // What the network had taken when the stream was cut off may have arrived, or not.
   const lost = atLeast && fault ? ', and what was sent last may not have arrived' : '';
-  const missed = unsent > 0 ? `, ${atLeast ? 'at least ' : ''}${unsent.toLocaleString('en')} not sent` : lost;
-  return { ...end, over: true, own: false, behind: unsent, loss: Infinity, worry: fault ? 2 : 0.5, level: fault ? 'bad' : 'over', says: `ended: ${WORDS[reason] ?? reason ?? 'not known why'}${missed}` };
+  const not = behind > 0 ? `, ${atLeast ? 'at least ' : ''}${behind.toLocaleString('en')} not sent` : lost;
+  const before = missed ? `, ${missed.toLocaleString('en')} lost before` : '';
+  return { ...end, over: true, own: false, behind, loss: Infinity, worry: fault ? 2 : 0.5, level: fault ? 'bad' : 'over', says: `ended: ${WORDS[reason] ?? reason ?? 'not known why'}${not}${before}` };
 }
 
 // keepLatest drops from a map, the oldest first, what is not to be told any more at a time:

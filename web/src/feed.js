@@ -186,6 +186,7 @@ export class Feed {
       dress(item);
       if (item.dataset.traceparent) this.#root.dataset.traces = '';
     }
+    if (this.following) this.#tail.toEnd(); // now: that other rows are there is no reader's scrolling
     this.#schedule();
   }
 

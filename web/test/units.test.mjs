@@ -159,6 +159,9 @@ test('a stream that is over says why, and what it was not sent', () => {
   assert.equal(ended({ reason: 'vanished', fault: true, unsent: 0, atLeast: true }).says, 'ended: the reader was no longer there, and what was sent last may not have arrived');
   assert.equal(ended({ reason: 'client', unsent: 3 }).says, 'ended: the reader left, 3 not sent');
   assert.equal(slow.level, 'bad');
+  const caughtUp = ended({ reason: 'client', unsent: 900, missed: 900 });
+  assert.equal(caughtUp.says, 'ended: the reader left, 900 lost before');
+  assert.equal(caughtUp.behind, 0, 'what a gap has told of is no longer behind');
   assert.equal(ended({ reason: 'client', unsent: 0 }).says, 'ended: the reader left');
   assert.equal(ended({ reason: 'newer', unsent: 0 }).says, 'ended: newer', 'what this page does not know is said as it is');
   assert.ok(slow.worry > ended({ reason: 'client' }).worry, 'who was cut stands before who left');

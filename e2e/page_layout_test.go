@@ -142,7 +142,7 @@ func TestTopicIsFollowedAgain(t *testing.T) {
 			p.state("connected")
 			p.total(50)
 			p.says("#follow", "Following ↓")
-			p.wait(`(() => { const feed = document.getElementById('sse-feed'); return feed.scrollHeight - feed.clientHeight - feed.scrollTop <= 1 })()`)
+			p.wait(`%s`, atNewest)
 		}
 	}
 	p.says("#follow", "Following ↓")
@@ -187,10 +187,9 @@ func TestFollowOutlivesTheLayout(t *testing.T) {
 	p.latest(49)
 	const (
 		frames = `await new Promise((r) => requestAnimationFrame(() => requestAnimationFrame(() => requestAnimationFrame(r))));`
-		newest = `(() => { const f = document.getElementById('sse-feed'); return f.scrollHeight - f.clientHeight - f.scrollTop <= 1 })()`
 		follow = `document.getElementById('follow').getAttribute('aria-pressed')`
 	)
-	p.wait(`%s`, newest)
+	p.wait(`%s`, atNewest)
 	// In one task, from one frame to the next, and across several.
 	for _, between := range []string{``, `await new Promise(requestAnimationFrame);`, frames} {
 		for _, change := range []string{`at('charts').style.marginBottom = '-20px'`, `at('feed-card').style.marginTop = '-40px'`, `at('sse-feed').parentElement.style.marginTop = '-25px'`} {
@@ -202,7 +201,7 @@ func TestFollowOutlivesTheLayout(t *testing.T) {
 				for (const { style } of changed) style.marginBottom = style.marginTop = '';
 				%s
 				return [moved, %s, %s].join();
-			})()`, change, between, frames, follow, newest)
+			})()`, change, between, frames, follow, atNewest)
 			if got != "true,true,true" {
 				t.Fatalf("after %s, then %q: moved, following and at the newest are %s", change, between, got)
 			}
@@ -213,7 +212,7 @@ func TestFollowOutlivesTheLayout(t *testing.T) {
 	p.run(`document.getElementById('sse-feed').scrollTop -= 14`)
 	p.wait(`%s === 'false'`, follow)
 	p.click("#follow")
-	p.wait(`%s === 'true' && %s`, follow, newest)
+	p.wait(`%s === 'true' && %s`, follow, atNewest)
 	box := eval[map[string]float64](p, `document.getElementById('sse-feed').getBoundingClientRect().toJSON()`)
 	p.do(chromedp.MouseEvent(chromedp.MouseWheel, box["x"]+box["width"]/2, box["y"]+box["height"]/2, wheel(-60)))
 	p.wait(`%s === 'false'`, follow)

@@ -53,6 +53,9 @@ func TestStreamErrorIsShownAndTheStreamGoesOn(t *testing.T) {
 	}
 }
 
+// atNewest says whether the feed is at its end.
+const atNewest = `(() => { const f = document.getElementById('sse-feed'); return f.scrollHeight - f.clientHeight - f.scrollTop <= 1 })()`
+
 // top is where a row of the feed stands in the window.
 const topOf = `document.querySelector('#sse-feed [data-id="%s"]').getBoundingClientRect().top`
 
@@ -63,8 +66,7 @@ func TestScrolledUpViewDoesNotMove(t *testing.T) {
 	p.connect()
 	s.publish("t", seq(0, 50)...)
 	p.latest(49)
-	atBottom := `(() => { const f = document.getElementById('sse-feed'); return f.scrollHeight - f.clientHeight - f.scrollTop <= 1 })()`
-	p.wait(`%s`, atBottom)
+	p.wait(`%s`, atNewest)
 
 	// The wheel, as a reader turns it.
 	box := eval[map[string]float64](p, `document.getElementById('sse-feed').getBoundingClientRect().toJSON()`)
@@ -100,11 +102,11 @@ func TestScrolledUpViewDoesNotMove(t *testing.T) {
 	p.click("#jump")
 	p.latest(next - 1)
 	contiguous(t, p.seqs(), next-50, next)
-	p.wait(`%s`, atBottom)
+	p.wait(`%s`, atNewest)
 	p.hidden("#jump")
 	s.publish("t", seq(next, next+3)...)
 	p.latest(next + 2)
-	p.wait(`%s`, atBottom)
+	p.wait(`%s`, atNewest)
 
 	// Who scrolls down to the end by hand follows again, too.
 	p.do(chromedp.MouseEvent(chromedp.MouseWheel, box["x"]+box["width"]/2, box["y"]+box["height"]/2, wheel(-300)))

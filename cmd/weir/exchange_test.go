@@ -49,6 +49,21 @@ func (p *program) do(t *testing.T, x exchange) (*http.Response, string) {
 	return resp, string(body)
 }
 
+// get returns the body of an answer. It may be asked often: its connection is used again.
+func (p *program) get(t *testing.T, path string) string {
+	t.Helper()
+	resp, err := http.Get(p.url + path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	text, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
 // publish publishes an event with the token "hush", and returns the status.
 func (p *program) publish(t *testing.T, body string, header ...string) int {
 	t.Helper()

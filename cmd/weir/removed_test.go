@@ -1,8 +1,6 @@
 package main
 
 import (
-	"io"
-	"net/http"
 	"strings"
 	"testing"
 )
@@ -18,18 +16,7 @@ func TestTopicRemovedInAnOutage(t *testing.T) {
 	if m, err := stream.Next(); err != nil || m.Event != "connected" {
 		t.Fatal(m, err)
 	}
-	health := func() string {
-		resp, err := http.Get(p.url + "/sse-health")
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer resp.Body.Close()
-		text, err := io.ReadAll(resp.Body)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return string(text)
-	}
+	health := func() string { return p.get(t, "/sse-health") }
 	if !strings.Contains(health(), `"run.*"`) {
 		t.Fatalf("the topic is not in health: %s", health())
 	}

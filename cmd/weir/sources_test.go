@@ -3,8 +3,6 @@ package main
 import (
 	"encoding/json"
 	"fmt"
-	"io"
-	"net/http"
 	"regexp"
 	"strings"
 	"testing"
@@ -14,22 +12,10 @@ import (
 // no source of its own.
 func TestStateOfTheSources(t *testing.T) {
 	p := start(t, 1, "-source", "broken=exec:exit 3")
-	get := func(path string) string {
-		resp, err := http.Get(p.url + path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer resp.Body.Close()
-		text, err := io.ReadAll(resp.Body)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return string(text)
-	}
 	var health struct{ Topics map[string]map[string]any }
 	until(t, "the source to be down", func() bool {
 		health.Topics = nil
-		if err := json.Unmarshal([]byte(get("/sse-health")), &health); err != nil {
+		if err := json.Unmarshal([]byte(p.get(t, "/sse-health")), &health); err != nil {
 			t.Fatal(err)
 		}
 		return health.Topics["broken"]["source"] == "down"
@@ -41,7 +27,7 @@ func TestStateOfTheSources(t *testing.T) {
 	if fed["status"] != "ok" || fed["source"] != nil {
 		t.Errorf("the topic that is published to: %v", fed)
 	}
-	metrics := get("/metrics")
+	metrics := p.get(t, "/metrics")
 	for series, want := range map[string]string{
 		`sse_server_source_restarts_total{sse_topic="broken"}`:                `[2-9]|\d\d+`,
 		`sse_server_source_restarts_total{sse_topic="t"}`:                     `0`,
